@@ -1,0 +1,112 @@
+"""Proximal policy optimisation with the clipped surrogate (Schulman et al. 2017, arXiv:1707.06347, algorithm 1)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.objectives import clip, clipped_fraction, kl_k3
+from clipper.functional.reduce import masked_mean, masked_means, standardise
+from clipper.functional.returns import gae
+from clipper.functional.statistics import explained_variance
+from clipper.normalise import RewardScaler
+from clipper.optim import Learner, Metrics, gradient_step, mean_metrics, minibatches
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PPO:
+    """Collect a segment, estimate advantages, then climb the clipped surrogate for some epochs of minibatches."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    lam: float = 0.95
+    """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    clip: Schedule | tuple[float, float] = 0.2
+    """ε, how far the ratio π/μ may help the surrogate; two numbers bound it below and above separately."""
+    horizon: int = 128
+    """T, rows collected per environment and iteration."""
+    epochs: int = 10
+    """K, passes over the collected decisions."""
+    minibatches: int = 4
+    """Parts into which each pass is shuffled; M = N·T / this."""
+    learning_rate: Schedule = 1e-3
+    """α, Adam's step size."""
+    adam_eps: float = 1e-5
+    """Adam's ε ("37 details", core 3)."""
+    max_grad_norm: float = 0.5
+    """Bound on the gradient's Euclidean norm."""
+    value_coef: float = 0.5
+    """c₁, weight of the value loss."""
+    value_loss: ValueLoss = MSE()
+    """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
+    entropy_coef: Schedule = 0.0
+    """c₂, weight of the entropy bonus."""
+    standardise: Literal["minibatch", "batch", "none"] = "minibatch"
+    """Over which decisions advantages are brought to mean 0 and standard deviation 1."""
+    target_kl: float | None = None
+    """End the update as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of their discounted sum."""
+    clip_rewards: float = 10.0
+    """Bound on scaled rewards."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"horizon": self.horizon}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler)
+
+    @torch.no_grad()
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Â by GAE, and Â + V(sₜ) for the critic (eqs 11 and 12)."""
+        obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
+        value = learner.policy.value(obs).mean
+        reward = learner.reward(steps, self.gamma)
+        advantage = gae(reward, value, steps.terminated, steps.done, steps.mask, self.gamma, self.lam)
+        value_target = advantage + value[:-1]
+        if self.standardise == "batch":
+            advantage = standardise(advantage, steps.mask)
+        return Targets(steps, advantage, value_target, value[:-1])
+
+    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−L^{CLIP+VF+S} (eq 9), and what to watch."""
+        steps, mask = batch.steps, batch.steps.mask
+        dist, value = policy(steps.obs)
+        low, high = self.clip if isinstance(self.clip, tuple) else (at(self.clip, progress),) * 2
+        advantage = standardise(batch.advantage, mask) if self.standardise == "minibatch" else batch.advantage
+        log_ratio = dist.log_prob(steps.action) - steps.log_prob
+        surrogate = clip(log_ratio, advantage, low, high)
+        value_error = self.value_loss(value, batch.value_target, batch.value)
+        entropy = dist.entropy()
+        total = surrogate + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        with torch.no_grad():
+            metrics = {
+                "loss/policy": surrogate,
+                "loss/value": value_error,
+                "policy/entropy": entropy,
+                "policy/kl": kl_k3(log_ratio),
+                "policy/clip_fraction": clipped_fraction(log_ratio, low, high),
+            }
+        return masked_mean(total, mask), masked_means(metrics, mask)
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        learning_rate = at(self.learning_rate, learner.progress)
+        history: list[Metrics] = []
+        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
+            loss, metrics = self.loss(learner.policy, batch, learner.progress)
+            if self.target_kl is not None and metrics["policy/kl"] > 1.5 * self.target_kl:
+                break
+            metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+            history.append(metrics)
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        explained = explained_variance(targets.value, targets.value_target, steps.mask)
+        return mean_metrics(history) | {"value/explained_variance": explained}

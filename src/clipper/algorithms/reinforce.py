@@ -1,0 +1,84 @@
+"""REINFORCE with whole episodes and an optional learned baseline (Williams 1992, doi:10.1007/BF00992696)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.objectives import policy_gradient
+from clipper.functional.reduce import masked_mean, standardise, trajectory_sum
+from clipper.functional.returns import reward_to_go
+from clipper.functional.statistics import explained_variance
+from clipper.optim import Learner, Metrics, decisions, gradient_step
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reinforce:
+    """∇J ≈ (1/M) Σᵢ Σₜ ∇log π(aₜ|sₜ) (Gₜ − b(sₜ)): one gradient step for M whole episodes."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    episodes: int = 16
+    """M, episodes per iteration, shared evenly among the environments."""
+    learning_rate: Schedule = 1e-2
+    """α, Adam's step size."""
+    adam_eps: float = 1e-5
+    """Adam's ε."""
+    max_grad_norm: float = 0.5
+    """Bound on the gradient's Euclidean norm."""
+    baseline: bool = True
+    """Subtract b(s) = V(s), a learned value, from each return."""
+    standardise: bool = True
+    """Bring the batch's returns (minus baseline) to mean 0 and population standard deviation 1."""
+    value_coef: float = 0.5
+    """Weight of the baseline's loss."""
+    value_loss: ValueLoss = MSE()
+    """Error of the baseline: mse, huber(δ), or clipped_mse(ε)."""
+    entropy_coef: Schedule = 0.0
+    """Weight of the entropy bonus."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"episodes": self.episodes}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        return Learner(policy, adam_eps=self.adam_eps, seed=seed)
+
+    @torch.no_grad()
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Gₜ − b(sₜ), and Gₜ for the baseline. Episodes are whole, so nothing is bootstrapped."""
+        value = learner.policy.value(steps.obs).mean
+        returns = reward_to_go(steps.reward, steps.done, steps.mask, self.gamma)
+        advantage = returns - value if self.baseline else returns
+        if self.standardise:
+            advantage = standardise(advantage, steps.mask, correction=0)
+        return Targets(steps, advantage, value_target=returns, value=value)
+
+    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−(1/M) Σᵢ Σₜ log π(aₜ|sₜ) Âₜ, plus the baseline's error and the entropy bonus."""
+        steps, mask = batch.steps, batch.steps.mask
+        dist, value = policy(steps.obs)
+        trajectories = steps.done.sum().clamp(min=1)
+        actor = trajectory_sum(policy_gradient(dist.log_prob(steps.action), batch.advantage), mask, trajectories)
+        value_error = masked_mean(self.value_loss(value, batch.value_target, batch.value), mask)
+        entropy = masked_mean(dist.entropy(), mask)
+        loss = actor + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        return loss, {
+            "loss/policy": actor.detach(),
+            "loss/value": value_error.detach(),
+            "policy/entropy": entropy.detach(),
+        }
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        loss, metrics = self.loss(learner.policy, decisions(targets), learner.progress)
+        learning_rate = at(self.learning_rate, learner.progress)
+        metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
+        return metrics

@@ -1,0 +1,44 @@
+"""The categorical distribution over {0, …, K−1}."""
+
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+
+class Categorical:
+    """π(k|s) = exp(lₖ) / Σⱼ exp(lⱼ), from logits l ``[*batch, K]``."""
+
+    def __init__(self, logits: Float[Tensor, "*batch K"]) -> None:
+        self.log_probs = logits.log_softmax(-1)
+
+    def sample(self, generator: Generator | None = None) -> Int[Tensor, "*batch"]:
+        """Inverse-transform sampling: the first k whose cumulative probability exceeds u ~ U[0, 1).
+
+        u is scaled by the total, which float rounding may leave below 1, so a category of probability 0 is never drawn.
+        """
+        cumulative = self.log_probs.exp().cumsum(-1)
+        u = torch.rand(
+            (*cumulative.shape[:-1], 1), generator=generator, dtype=cumulative.dtype, device=cumulative.device
+        )
+        return (cumulative <= u * cumulative[..., -1:]).sum(-1)
+
+    @property
+    def mode(self) -> Int[Tensor, "*batch"]:
+        return self.log_probs.argmax(-1)
+
+    def log_prob(self, action: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> Float[Tensor, "*batch"]:
+        """−Σₖ π(k) log π(k)."""
+        return -(self.log_probs.exp() * self.log_probs).sum(-1)
+
+    def kl(self, other: Self) -> Float[Tensor, "*batch"]:
+        """Σₖ π(k) (log π(k) − log π′(k))."""
+        return (self.log_probs.exp() * (self.log_probs - other.log_probs)).sum(-1)
+
+    @property
+    def params(self) -> tuple[Tensor, ...]:
+        return (self.log_probs,)

@@ -1,0 +1,39 @@
+"""What a policy's output can do."""
+
+from typing import Protocol, Self
+
+from torch import Generator, Tensor
+
+
+class Distribution(Protocol):
+    """π(·|s) for a batch of states: ``*batch`` leads every tensor.
+
+    ``torch.distributions`` draws from the global generator only; a run that can be resumed bit for bit needs its own,
+    hence this protocol.
+    """
+
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        """A ~ π(·|s), ``[*batch, *action]``."""
+        ...
+
+    @property
+    def mode(self) -> Tensor:
+        """argmaxₐ π(a|s), ``[*batch, *action]``."""
+        ...
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log π(a|s), ``[*batch]``."""
+        ...
+
+    def entropy(self) -> Tensor:
+        """−E[log π(a|s)], ``[*batch]``, in nats."""
+        ...
+
+    def kl(self, other: Self) -> Tensor:
+        """KL(self ‖ other), ``[*batch]``."""
+        ...
+
+    @property
+    def params(self) -> tuple[Tensor, ...]:
+        """Tensors from which ``type(self)(*params)`` rebuilds it."""
+        ...

@@ -1,0 +1,55 @@
+"""From what a user names to a vector environment."""
+
+import difflib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from clipper.environments.serial import Serial
+from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
+
+EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
+
+
+def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gymnasium.Env:
+    """One environment, by id (``CartPole-v1``, ``my_package:MyEnv-v0``) or from a factory.
+
+    Raises ``UnknownEnvironmentError`` with the nearest id, or ``MissingPackageError`` with the command that installs
+    what the environment needs.
+    """
+    if not isinstance(source, str):
+        return source(**kwargs)
+    try:
+        return gymnasium.make(source, disable_env_checker=True, **kwargs)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise MissingPackageError(
+            f"{source} needs a package that is not installed: {install_hint(source, error)}"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise UnknownEnvironmentError(
+            f"{source}: there is no module {error.name!r} to import; is its package installed in this environment?"
+        ) from error
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error) as error:
+        near = difflib.get_close_matches(source, gymnasium.registry, n=3, cutoff=0.5)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise UnknownEnvironmentError(f"there is no environment {source!r}.{meant} Gymnasium says: {error}") from error
+
+
+def install_hint(source: str, error: Exception) -> str:
+    """The command that brings an environment's own dependencies."""
+    for word, extra in (("box2d", "box2d"), ("mujoco", "mujoco"), ("pygame", "play"), ("ale", "atari")):
+        if word in str(error).lower():
+            return f'pip install "clipper-rl[{extra}]"'
+    return str(error)
+
+
+def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
+    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is."""
+    if isinstance(source, VectorEnv):
+        return source
+    if num_envs < 1:
+        raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
+    return Serial([partial(make_single, source, **kwargs)] * num_envs)

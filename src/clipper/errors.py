@@ -1,0 +1,37 @@
+"""Every error that Clipper raises on purpose. Each message names the culprit and says what to do."""
+
+
+class ClipperError(Exception):
+    """Base of all of them: the command line prints these without a traceback."""
+
+
+class ConfigError(ClipperError, ValueError):
+    """A setting, or a combination of settings, that cannot work."""
+
+
+class UnknownEnvironmentError(ClipperError, ValueError):
+    """No environment goes by that name."""
+
+
+class EnvironmentContractError(ClipperError, ValueError):
+    """An environment returned something other than its spaces promise."""
+
+
+class NonFiniteError(ClipperError, ValueError):
+    """NaN or infinity in an observation, a reward or a loss."""
+
+
+class UnsupportedSpaceError(ClipperError, TypeError):
+    """No head or encoder fits this Gymnasium space."""
+
+
+class SpaceMismatchError(ClipperError, ValueError):
+    """A saved policy was made for other spaces than the environment has."""
+
+
+class CorruptCheckpointError(ClipperError, ValueError):
+    """A checkpoint was cut short or altered."""
+
+
+class MissingPackageError(ClipperError, ImportError):
+    """An optional package is needed; the message gives the command that installs it."""

@@ -1,0 +1,75 @@
+"""Policy and value losses: one number per decision, to be minimised. The caller reduces them (``reduce.py``)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LARGEST_LOG_RATIO = 20.0  # e²⁰ is far outside any clip range and far inside float32
+
+
+def ratio(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """R = π(a|s) / μ(a|s) = exp(log r), bounded above by e²⁰ so that no product of it overflows."""
+    return log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
+
+
+def policy_gradient(log_prob: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """−log π(a|s) Â (Williams 1992, doi:10.1007/BF00992696): its gradient is the score-function estimator."""
+    return -log_prob * advantage
+
+
+def conservative(log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """−r Â, the conservative policy iteration surrogate L^CPI, unclipped (arXiv:1707.06347, eq 6)."""
+    return -ratio(log_ratio) * advantage
+
+
+def clip(
+    log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float
+) -> Float[Tensor, "*batch"]:
+    """−min(r Â, clip(r, 1−ε_low, 1+ε_high) Â) (Schulman et al. 2017, arXiv:1707.06347, eq 7).
+
+    The gradient is that of −r Â, except where the ratio has already moved past the bound in the direction that the
+    advantage favours: there it is 0. Unequal bounds are "clip-higher" (DAPO, arXiv:2503.14476, eq 10).
+    """
+    r = ratio(log_ratio)
+    return -torch.minimum(r * advantage, r.clamp(1 - low, 1 + high) * advantage)
+
+
+def squared_error(value: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """(V − R)² (arXiv:1707.06347, eq 9)."""
+    return (value - target).square()
+
+
+def huber(value: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"], delta: float) -> Float[Tensor, "*batch"]:
+    """Twice the Huber loss (1964, doi:10.1214/aoms/1177703732): (V − R)² up to |V − R| = δ, then 2δ|V − R| − δ²."""
+    error = (value - target).abs()
+    return torch.where(error <= delta, error.square(), delta * (2 * error - delta))
+
+
+def clipped_squared_error(
+    value: Float[Tensor, "*batch"],
+    old_value: Float[Tensor, "*batch"],
+    target: Float[Tensor, "*batch"],
+    bound: float | Float[Tensor, ""],
+) -> Float[Tensor, "*batch"]:
+    """max((V − R)², (V_old + clip(V − V_old, ±bound) − R)²), PPO's value clip.
+
+    Not in the paper, but in its code; see "The 37 implementation details of PPO" (2022), core detail 9.
+    """
+    near_old = old_value + (value - old_value).clamp(-bound, bound)
+    return torch.maximum(squared_error(value, target), squared_error(near_old, target))
+
+
+def kl_k1(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """KL(μ ‖ π) ≈ −log r with a ~ μ: unbiased, of either sign (Schulman 2020, "Approximating KL divergence", k1)."""
+    return -log_ratio
+
+
+def kl_k3(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """KL(μ ‖ π) ≈ (r − 1) − log r with a ~ μ: unbiased and ≥ 0 (Schulman 2020, "Approximating KL divergence", k3)."""
+    return log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1() - log_ratio
+
+
+def clipped_fraction(log_ratio: Float[Tensor, "*batch"], low: float, high: float) -> Float[Tensor, "*batch"]:
+    """1 where the ratio stands outside [1−ε_low, 1+ε_high], else 0 (PPO's "clip fraction" is its mean)."""
+    r = ratio(log_ratio)
+    return ((r < 1 - low) | (r > 1 + high)).to(log_ratio.dtype)

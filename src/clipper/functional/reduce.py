@@ -1,0 +1,45 @@
+"""From one number per decision to one number per batch. Masked rows are selected away, never multiplied by 0."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def masked_mean(x: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, ""]:
+    """(1/|D|) Σ_{t∈D} xₜ over the decisions D; 0 where there is none."""
+    return x.masked_fill(~mask, 0).sum() / mask.sum().clamp(min=1)
+
+
+def masked_means(named: dict[str, Tensor], mask: Bool[Tensor, "*batch"]) -> dict[str, Float[Tensor, ""]]:
+    """``masked_mean`` of several quantities in one reduction, without gradients: what a run logs."""
+    stacked = torch.stack([x.detach() for x in named.values()]).masked_fill(~mask, 0)
+    means = stacked.flatten(1).sum(1) / mask.sum().clamp(min=1)
+    return dict(zip(named, means.unbind(), strict=True))
+
+
+def trajectory_sum(
+    x: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"], trajectories: int | Int[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """(1/M) Σ over M trajectories of Σₜ xₜ within each: the reduction that REINFORCE's derivation asks for.
+
+    A mean over decisions instead weighs each trajectory by 1 / length and is biased where lengths differ
+    (Williams 1992, doi:10.1007/BF00992696; Nota & Thomas 2020, arXiv:1906.07073, on such omissions).
+    """
+    return x.masked_fill(~mask, 0).sum() / trajectories
+
+
+def standardise(
+    x: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"], correction: int = 1, eps: float = 1e-8
+) -> Float[Tensor, "*batch"]:
+    """(x − mean) / (std + ε) over the decisions.
+
+    ``correction`` 1 divides the variance by n − 1 (torch's habit), 0 by n (numpy's). Where the spread is rounding
+    noise (one decision, or constant x) the result is 0, not noise scaled up to 1. "The 37 implementation details of
+    PPO" (2022), core detail 7.
+    """
+    mean = masked_mean(x, mask)
+    centred = (x - mean).masked_fill(~mask, 0)
+    variance = centred.square().sum() / (mask.sum() - correction).clamp(min=1)
+    std = variance.sqrt()
+    noise = 1e-6 * mean.abs() + eps
+    return torch.where(std > noise, centred / (std + eps), torch.zeros_like(centred))

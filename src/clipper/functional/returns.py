@@ -1,0 +1,93 @@
+"""Return and advantage estimators: each is the reverse linear recurrence ``xₜ = bₜ + aₜ xₜ₊₁``.
+
+Time runs down dimension 0. Tensors are ``[T, N]``: ``N`` environments, or ``N`` token sequences.
+A row whose ``mask`` is False is not a decision (the row between two episodes, a prompt, padding): it adds
+nothing, carries nothing, and what stands in it is never read, so it may be NaN.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def linear_recurrence(b: Float[Tensor, "T N"], a: Float[Tensor, "T N"]) -> Float[Tensor, "T N"]:
+    """xₜ = bₜ + aₜ xₜ₊₁, with x_T = 0.
+
+    Pointer doubling (Hillis & Steele 1986, doi:10.1145/7902.7903): ⌈log₂ T⌉ steps over the whole array
+    instead of T steps over a row. Both arguments must be finite: a zero coefficient does not hide a NaN.
+    """
+    span = 1
+    while span < len(b):
+        b = b + a * F.pad(b[span:], (0, 0, 0, span))
+        a = a * F.pad(a[span:], (0, 0, 0, span))
+        span *= 2
+    return b
+
+
+def temporal_difference(
+    reward: Float[Tensor, "T N"],
+    value: Float[Tensor, "T+1 N"],
+    terminated: Bool[Tensor, "T N"],
+    mask: Bool[Tensor, "T N"],
+    gamma: float,
+) -> Float[Tensor, "T N"]:
+    """δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ) (Sutton & Barto 2018, eq 6.5).
+
+    ``value[t]`` is V(sₜ) and ``value[t + 1]`` is V of the true successor, also where an episode was cut by a time
+    limit: there the row that follows holds the last observation. Rows that are no decision give 0.
+    """
+    delta = reward + gamma * value[1:].masked_fill(terminated, 0) - value[:-1]
+    return delta.masked_fill(~mask, 0)
+
+
+def gae(
+    reward: Float[Tensor, "T N"],
+    value: Float[Tensor, "T+1 N"],
+    terminated: Bool[Tensor, "T N"],
+    done: Bool[Tensor, "T N"],
+    mask: Bool[Tensor, "T N"],
+    gamma: float,
+    lam: float,
+) -> Float[Tensor, "T N"]:
+    """Generalised advantage estimate (Schulman et al. 2016, arXiv:1506.02438, eqs 11, 12 and 16).
+
+    δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ)
+    Âₜ = δₜ + γλ (1 − doneₜ) Âₜ₊₁
+
+    A truncated step bootstraps from V(sₜ₊₁) but carries no Â across the episode's edge. λ = 0 gives δ, λ = 1 the
+    discounted return minus V(sₜ).
+    """
+    delta = temporal_difference(reward, value, terminated, mask, gamma)
+    return linear_recurrence(delta, gamma * lam * (mask & ~done).to(delta.dtype))
+
+
+def reward_to_go(
+    reward: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float
+) -> Float[Tensor, "T N"]:
+    """Gₜ = rₜ + γ (1 − doneₜ) Gₜ₊₁ (Williams 1992, doi:10.1007/BF00992696; Sutton & Barto 2018, eq 3.9).
+
+    Rewards after the last row count as 0, so a segment that was cut must be bootstrapped (``gae``) instead.
+    """
+    return linear_recurrence(reward.masked_fill(~mask, 0), gamma * (mask & ~done).to(reward.dtype))
+
+
+def discounted_sum_so_far(
+    reward: Float[Tensor, "T N"],
+    done: Bool[Tensor, "T N"],
+    mask: Bool[Tensor, "T N"],
+    gamma: float,
+    carry: Float[Tensor, " N"],
+) -> tuple[Float[Tensor, "T N"], Float[Tensor, " N"]]:
+    """Rₜ = γ Rₜ₋₁ + rₜ, restarted at every episode's first decision; also the carry into the next segment.
+
+    Its standard deviation scales rewards in "reward scaling" (Engstrom et al. 2020, arXiv:2005.12729, section 3).
+    ``carry`` is γ R before row 0: zero where an episode starts there.
+    """
+    reward = reward.masked_fill(~mask, 0).flip(0)
+    # keep[t] leads from row t to row t+1: γ from a decision, 1 across a row that is none, 0 over an episode's edge.
+    keep = torch.where(mask, gamma, 1.0).to(reward.dtype).masked_fill(done, 0)
+    b = torch.cat([reward, carry[None]])
+    a = torch.cat([torch.ones_like(carry)[None], keep[:-1]]).flip(0)
+    total = linear_recurrence(b, F.pad(a, (0, 0, 0, 1)))[:-1].flip(0)
+    return total, keep[-1] * total[-1]

@@ -1,0 +1,190 @@
+"""Networks: encoders of observations, trunks, and the actor-critic that joins them to an action head."""
+
+from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Literal, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from clipper.data import Tree
+from clipper.distributions import Distribution
+from clipper.errors import UnsupportedSpaceError
+from clipper.initialisation import orthogonal_linear
+from clipper.normalise import ObservationNormaliser, ReturnNormaliser
+from clipper.spaces import HeadOptions, make_head
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyOptions:
+    """The actor-critic that is built when no policy of your own is given."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers, of the actor and of the critic alike."""
+    activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
+    """The nonlinearity between layers."""
+    shared: bool = False
+    """One trunk for actor and critic instead of two."""
+    hidden_gain: float = 2**0.5
+    """Gain of the hidden layers' orthogonal weights (√2; "37 details", core 2)."""
+    value_gain: float = 1.0
+    """Gain of the value layer's orthogonal weights."""
+    normalise_obs: bool = False
+    """Bring each observation component to mean 0 and standard deviation 1 by running statistics."""
+    clip_obs: float = 10.0
+    """Bound on normalised observations, in standard deviations."""
+    normalise_returns: bool = False
+    """The critic predicts returns in units of their running standard deviation."""
+    head: HeadOptions = field(default_factory=HeadOptions)
+    """How features become an action distribution."""
+
+
+class Value(NamedTuple):
+    """A critic's answer."""
+
+    mean: Float[Tensor, "*batch"]
+    """V(s), in the units of the rewards."""
+    scale: float | Float[Tensor, ""] = 1.0
+    """The unit in which errors of V count: the returns' standard deviation where they are normalised."""
+
+
+class Policy(Protocol):
+    """What ``collect`` and the algorithms ask of a policy (an ``nn.Module``); ``*batch`` is any leading shape."""
+
+    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
+        """π(·|s) and the next memory; the critic does not run."""
+        ...
+
+    def value(self, obs: Tree, memory: Tree = ()) -> Value:
+        """V(s)."""
+        ...
+
+    def __call__(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Value]:
+        """Both, for a loss."""
+        ...
+
+    def to_env(self, action: Tree) -> np.ndarray:
+        """Sampled actions → what ``env.step`` takes."""
+        ...
+
+    def absorb(self, obs: Tree, returns: Float[Tensor, " batch"]) -> None:
+        """Take a batch of decisions into the running statistics; nothing where there are none."""
+        ...
+
+
+@singledispatch
+def make_encoder(space: gymnasium.Space, options: PolicyOptions) -> nn.Module:
+    """Observation space → module to a vector of ``.features`` numbers; extend with ``make_encoder.register``.
+
+    Raises ``UnsupportedSpaceError`` for spaces that have none.
+    """
+    raise UnsupportedSpaceError(
+        f"no encoder for observations of {space}: Clipper reads Box observations so far; flatten yours with "
+        "gymnasium.wrappers.FlattenObservation, or register an encoder with "
+        f"clipper.nets.make_encoder.register({type(space).__name__})"
+    )
+
+
+@make_encoder.register
+def _(space: gymnasium.spaces.Box, options: PolicyOptions) -> nn.Module:
+    return BoxEncoder(space.shape, options)
+
+
+class BoxEncoder(nn.Module):
+    """Flattens a Box, as float32, and normalises it where asked."""
+
+    def __init__(self, shape: tuple[int, ...], options: PolicyOptions) -> None:
+        super().__init__()
+        self.shape, self.features = shape, int(np.prod(shape))
+        self.normaliser = ObservationNormaliser((self.features,), options.clip_obs) if options.normalise_obs else None
+
+    def forward(self, obs: Tensor) -> Float[Tensor, "*batch F"]:
+        flat = obs.reshape(*obs.shape[: obs.ndim - len(self.shape)], self.features).float()
+        return flat if self.normaliser is None else self.normaliser(flat)
+
+    def absorb(self, obs: Tensor) -> None:
+        if self.normaliser is not None:
+            self.normaliser.absorb(obs.reshape(len(obs), self.features))
+
+
+def mlp(inputs: int, options: PolicyOptions, generator: Generator) -> nn.Sequential:
+    """Linear layers, each followed by the activation."""
+    layers: list[nn.Module] = []
+    for width in options.hidden:
+        layers += [orthogonal_linear(inputs, width, options.hidden_gain, generator), ACTIVATIONS[options.activation]()]
+        inputs = width
+    return nn.Sequential(*layers)
+
+
+class ActorCritic(nn.Module):
+    """Encoder → actor trunk → head, and encoder → critic trunk → value. ``critic`` may be the same module as ``actor``."""
+
+    def __init__(
+        self, encoder: nn.Module, actor: nn.Module, critic: nn.Module, head: nn.Module, value_layer: nn.Module,
+        returns: ReturnNormaliser | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
+        self.value_layer, self.returns = value_layer, returns
+
+    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
+        return self.head(self.actor(self.encoder(obs))), memory
+
+    def value(self, obs: Tree, memory: Tree = ()) -> Value:
+        return self._value(self.critic(self.encoder(obs)))
+
+    def forward(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Value]:
+        encoded = self.encoder(obs)
+        features = self.actor(encoded)
+        critic_features = features if self.critic is self.actor else self.critic(encoded)
+        return self.head(features), self._value(critic_features)
+
+    def _value(self, features: Float[Tensor, "*batch F"]) -> Value:
+        raw = self.value_layer(features).squeeze(-1)
+        return Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
+
+    def to_env(self, action: Tree) -> np.ndarray:
+        return self.head.to_env(action)
+
+    def absorb(self, obs: Tree, returns: Float[Tensor, " batch"]) -> None:
+        self.encoder.absorb(obs)
+        if self.returns is not None:
+            self.returns.absorb(returns)
+
+    @torch.no_grad()
+    def predict(self, obs: np.ndarray, deterministic: bool = True, generator: Generator | None = None) -> np.ndarray:
+        """Observation(s) as the environment gives them → action(s) as it takes them, numpy in and out.
+
+        One observation of ``space.shape`` gives one action; a batch ``[B, *space.shape]`` gives B. ``deterministic``
+        takes the mode instead of a sample.
+        """
+        obs = np.asarray(obs)
+        single = obs.ndim == len(self.encoder.shape)
+        if obs.shape[obs.ndim - len(self.encoder.shape) :] != self.encoder.shape:
+            raise ValueError(
+                f"observation of shape {obs.shape}, but the policy reads {self.encoder.shape} or a batch of it"
+            )
+        device = next(self.parameters()).device
+        dist, _ = self.act(torch.as_tensor(obs[None] if single else obs, device=device))
+        action = self.to_env(dist.mode if deterministic else dist.sample(generator))
+        return action[0] if single else action
+
+
+def make_policy(
+    observation_space: gymnasium.Space, action_space: gymnasium.Space, options: PolicyOptions, generator: Generator
+) -> ActorCritic:
+    """The actor-critic for one environment's (unbatched) spaces, its first weights drawn from ``generator``."""
+    encoder = make_encoder(observation_space, options)
+    actor = mlp(encoder.features, options, generator)
+    critic = actor if options.shared else mlp(encoder.features, options, generator)
+    width = options.hidden[-1] if options.hidden else encoder.features
+    head = make_head(action_space, width, options.head, generator)
+    value_layer = orthogonal_linear(width, 1, options.value_gain, generator)
+    return ActorCritic(
+        encoder, actor, critic, head, value_layer, ReturnNormaliser() if options.normalise_returns else None
+    )

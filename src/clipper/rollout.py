@@ -1,0 +1,228 @@
+"""Collect ``[T, N]`` decisions from a vector environment, whatever its autoreset mode.
+
+Canonical is Gymnasium's next-step mode: the row after an episode's end holds the true last observation and is no
+decision, so V(sₜ₊₁) is always ``value[t + 1]``. For environments that reset in the same step, or that wait to be reset,
+``with_last_observations`` inserts that row afterwards.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Generator, Tensor
+
+from clipper.data import Steps, Tree
+from clipper.environments.checks import check_finite
+from clipper.errors import ConfigError, EnvironmentContractError
+from clipper.nets import Policy
+
+
+class Episode(NamedTuple):
+    """A finished episode, in the environment's own rewards."""
+
+    env: int
+    total: float
+    length: int
+
+
+class Last(NamedTuple):
+    """The last observation of an episode that ended in row ``row`` of column ``env``."""
+
+    row: int
+    env: int
+    obs: np.ndarray
+
+
+@dataclass(slots=True)
+class CollectState:
+    """Where collecting stands between two segments."""
+
+    obs: Tensor
+    """sₜ of each environment, ``[N, ...]``: ``last_obs`` of the segment before."""
+    done: np.ndarray
+    """``[N]``: the next row is no decision (next-step mode)."""
+    generator: Generator
+    """Draws the actions."""
+    memory: Tree = ()
+    steps: int = 0
+    """Decisions collected since the start."""
+    running_total: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Undiscounted return of each unfinished episode so far, ``[N]``."""
+    running_length: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Decisions in each unfinished episode so far, ``[N]``."""
+    episodes: list[Episode] = field(default_factory=list)
+    """Episodes that finished in the last segment."""
+    fresh: bool = True
+    """No step has been taken since the reset."""
+
+
+def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> CollectState:
+    """Reset all environments, environment i with ``seed + i``, and seed the actions' generator."""
+    obs, _ = env.reset(seed=[seed + i for i in range(env.num_envs)])
+    check_finite(env, obs, "observation", 0)
+    n = env.num_envs
+    return CollectState(
+        obs=observation_tensor(obs, device),
+        done=np.zeros(n, dtype=bool),
+        generator=Generator(device).manual_seed(seed),
+        running_total=np.zeros(n),
+        running_length=np.zeros(n, dtype=np.int64),
+    )
+
+
+def observation_tensor(obs: np.ndarray, device: torch.device | str) -> Tensor:
+    """A copy on the device: floating observations as float32, all others as they are."""
+    return torch.tensor(obs, dtype=torch.float32 if obs.dtype.kind == "f" else None, device=device)
+
+
+def autoreset_mode(env: VectorEnv) -> AutoresetMode:
+    """The environment's declared mode; refuses one that declares none, since guessing would corrupt the targets."""
+    mode = env.metadata.get("autoreset_mode")
+    if isinstance(mode, AutoresetMode):
+        return mode
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        raise EnvironmentContractError(
+            f"{env} declares autoreset_mode={mode!r}; set env.metadata['autoreset_mode'] to a "
+            "gymnasium.vector.AutoresetMode, so that episodes' edges can be told"
+        ) from None
+
+
+def step(
+    env: VectorEnv, action: np.ndarray, mode: AutoresetMode, row: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Last]]:
+    """One step of all environments: next observation, reward, terminated, done, and last observations cut off by a reset."""
+    obs, reward, terminated, truncated, info = env.step(action)
+    reward, terminated = np.asarray(reward), np.asarray(terminated)
+    if reward.shape != (env.num_envs,):
+        raise EnvironmentContractError(
+            f"rewards of shape {reward.shape} from {env.num_envs} environments: each reward must be one number"
+        )
+    done = terminated | truncated
+    if mode is AutoresetMode.NEXT_STEP or not done.any():
+        return obs, reward, terminated, done, []
+    ended = np.flatnonzero(done)
+    if mode is AutoresetMode.SAME_STEP:
+        if "final_obs" not in info:
+            raise EnvironmentContractError(
+                f"{env} resets in the same step but gives no info['final_obs'] to bootstrap from"
+            )
+        return obs, reward, terminated, done, [Last(row, int(i), np.array(info["final_obs"][i])) for i in ended]
+    last = [Last(row, int(i), np.array(obs[i])) for i in ended]
+    obs, _ = env.reset(options={"reset_mask": done})
+    return obs, reward, terminated, done, last
+
+
+@torch.no_grad()
+def collect(
+    env: VectorEnv, policy: Policy, state: CollectState, *, horizon: int | None = None, episodes: int | None = None
+) -> tuple[Steps, CollectState]:
+    """Act in ``env`` with ``policy`` and record what happened.
+
+    ``horizon`` collects that many rows per environment and goes on where the last call stopped. ``episodes`` begins
+    with a reset and collects whole episodes, a quota fixed in advance for each environment ("the first n to finish"
+    would favour short ones), padded by the mask. ``state`` is updated in place and returned; its ``obs`` is
+    ``last_obs`` for the algorithm's update.
+    """
+    if (horizon is None) == (episodes is None):
+        raise ConfigError("collect takes either horizon or episodes")
+    mode, n = autoreset_mode(env), env.num_envs
+    if episodes is not None and not state.fresh:
+        restart(env, state)
+    quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
+    rows: list[tuple] = []
+    last: list[Last] = []
+    state.fresh = False
+    while len(rows) < horizon if horizon is not None else bool((quota > 0).any()):
+        dist, state.memory = policy.act(state.obs, state.memory)
+        action = dist.sample(state.generator)
+        decided = ~state.done if mode is AutoresetMode.NEXT_STEP else np.ones(n, dtype=bool)
+        obs, reward, terminated, done, ended = step(env, policy.to_env(action), mode, len(rows))
+        check_finite(env, obs, "observation", state.steps)
+        check_finite(env, reward, "reward", state.steps)
+        if quota is not None:
+            decided &= quota > 0
+            quota -= done & decided
+            ended = [e for e in ended if decided[e.env]]
+        rows.append((state.obs, action, dist.log_prob(action), reward, terminated & decided, done & decided, decided))
+        last += ended
+        state.obs = observation_tensor(obs, state.obs.device)
+        state.done = done
+        state.steps += int(decided.sum())
+    steps = stacked(rows, state.obs.device)
+    count_episodes(steps, state)
+    return (with_last_observations(steps, last, state.obs) if last else steps), state
+
+
+def restart(env: VectorEnv, state: CollectState) -> None:
+    """Reset all environments without reseeding them, and forget their unfinished episodes."""
+    obs, _ = env.reset()
+    state.obs = observation_tensor(obs, state.obs.device)
+    state.memory = ()
+    for array in (state.done, state.running_total, state.running_length):
+        array[:] = 0
+
+
+def stacked(rows: list[tuple], device: torch.device) -> Steps:
+    """Rows of tensors and arrays → ``Steps`` of ``[T, N, ...]`` tensors."""
+    obs, action, log_prob, reward, terminated, done, mask = zip(*rows, strict=True)
+
+    def tensor(arrays: tuple[np.ndarray, ...], dtype: torch.dtype) -> Tensor:
+        return torch.as_tensor(np.stack(arrays), device=device).to(dtype)
+
+    return Steps(
+        obs=torch.stack(obs),
+        action=torch.stack(action),
+        log_prob=torch.stack(log_prob),
+        reward=tensor(reward, torch.float32),
+        terminated=tensor(terminated, torch.bool),
+        done=tensor(done, torch.bool),
+        mask=tensor(mask, torch.bool),
+    )
+
+
+def count_episodes(steps: Steps, state: CollectState) -> None:
+    """Sum rewards and decisions per episode, across the segments that an episode spans."""
+    reward = steps.reward.masked_fill(~steps.mask, 0).double().cpu().numpy()
+    mask, done = steps.mask.cpu().numpy(), steps.done.cpu().numpy()
+    total = state.running_total + reward.cumsum(0)
+    length = state.running_length + mask.cumsum(0)
+    state.episodes = []
+    state.running_total, state.running_length = total[-1].copy(), length[-1].copy()
+    for env in np.flatnonzero(done.any(0)):
+        before, count = 0.0, 0
+        for t in np.flatnonzero(done[:, env]):
+            state.episodes.append(Episode(int(env), float(total[t, env] - before), int(length[t, env] - count)))
+            before, count = total[t, env], length[t, env]
+        state.running_total[env] -= before
+        state.running_length[env] -= count
+
+
+def with_last_observations(steps: Steps, last: list[Last], next_obs: Tensor) -> Steps:
+    """Insert, after each row in which an episode ended, a row that is no decision and holds the true last observation.
+
+    Columns are padded at their end by such rows with ``next_obs``, which keeps V(sₜ₊₁) = ``value[t + 1]`` true.
+    """
+    t, n = steps.mask.shape
+    ended = torch.zeros((t, n), dtype=torch.long, device=steps.mask.device)
+    for row, env, _ in last:
+        ended[row, env] = 1
+    target = torch.arange(t, device=ended.device)[:, None] + ended.cumsum(0) - ended
+    rows = t + int(ended.sum(0).max())
+    column = torch.arange(n, device=ended.device).expand(t, n)
+
+    def spread(x: Tensor, filler: Tensor) -> Tensor:
+        out = filler.expand(rows, *x.shape[1:]).clone()
+        out[target, column] = x
+        return out
+
+    blank = steps._replace(obs=spread(steps.obs, next_obs))
+    for row, env, obs in last:
+        blank.obs[target[row, env] + 1, env] = torch.as_tensor(obs, dtype=next_obs.dtype, device=next_obs.device)
+    zeros = {
+        name: spread(x, torch.zeros_like(x[:1])) for name, x in steps._asdict().items() if name not in ("obs", "memory")
+    }
+    return blank._replace(**zeros)

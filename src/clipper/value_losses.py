@@ -1,0 +1,51 @@
+"""The critic's error, as values that an algorithm holds: each maps prediction, target and old prediction to ``[*batch]``.
+
+Errors are in units of ``value.scale``, so that the loss does not depend on the rewards' unit where returns are normalised.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
+
+from clipper.functional.objectives import clipped_squared_error, huber, squared_error
+from clipper.nets import Value
+
+
+@dataclass(frozen=True, slots=True)
+class MSE:
+    """(V − R)²."""
+
+    def __call__(
+        self, value: Value, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        return squared_error(value.mean / value.scale, target / value.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Huber:
+    """(V − R)² near the target, linear farther than ``delta`` from it."""
+
+    delta: float = 1.0
+
+    def __call__(
+        self, value: Value, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        return huber(value.mean / value.scale, target / value.scale, self.delta)
+
+
+@dataclass(frozen=True, slots=True)
+class ClippedMSE:
+    """PPO's value clip: V may gain nothing by moving farther than ``bound`` from its value before the update."""
+
+    bound: float = 0.2
+
+    def __call__(
+        self, value: Value, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        scale = value.scale
+        return clipped_squared_error(value.mean / scale, old / scale, target / scale, self.bound)
+
+
+ValueLoss: TypeAlias = MSE | Huber | ClippedMSE
