@@ -27,7 +27,7 @@ class Steps(NamedTuple):
     done: Bool[Tensor, "T N"]
     """The episode ends with this step, terminated or truncated."""
     mask: Bool[Tensor, "T N"]
-    """False: not a decision. The row after an episode's end holds its last observation; its action counts for nothing."""
+    """False: not a decision. The row after an episode's end holds its last observation; its action counts not."""
     memory: Tree = ()
     """Recurrent state before row 0; empty for policies without memory."""
 

@@ -122,7 +122,7 @@ def mlp(inputs: int, options: PolicyOptions, generator: Generator) -> nn.Sequent
 
 
 class ActorCritic(nn.Module):
-    """Encoder → actor trunk → head, and encoder → critic trunk → value. ``critic`` may be the same module as ``actor``."""
+    """Encoder → actor trunk → head, encoder → critic trunk → value. ``critic`` may be the same module as ``actor``."""
 
     def __init__(
         self, encoder: nn.Module, actor: nn.Module, critic: nn.Module, head: nn.Module, value_layer: nn.Module,

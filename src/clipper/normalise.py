@@ -56,7 +56,7 @@ class ObservationNormaliser(nn.Module):
 
 
 class RewardScaler(nn.Module):
-    """r → clip(r / std of the discounted return so far, ±bound), not centred (Engstrom et al. 2020, arXiv:2005.12729)."""
+    """r → clip(r / std of the discounted return so far, ±bound) (Engstrom et al. 2020, arXiv:2005.12729)."""
 
     def __init__(self, bound: float) -> None:
         super().__init__()

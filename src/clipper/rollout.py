@@ -94,7 +94,7 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
 def step(
     env: VectorEnv, action: np.ndarray, mode: AutoresetMode, row: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Last]]:
-    """One step of all environments: next observation, reward, terminated, done, and last observations cut off by a reset."""
+    """Step all environments: next obs, reward, terminated, done, and the last observations that a reset hid."""
     obs, reward, terminated, truncated, info = env.step(action)
     reward, terminated = np.asarray(reward), np.asarray(terminated)
     if reward.shape != (env.num_envs,):

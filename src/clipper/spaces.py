@@ -1,4 +1,4 @@
-"""Gymnasium space → action head: a module from features to a distribution, and from a sample to ``env.step``'s action."""
+"""Gymnasium space → action head: from features to a distribution, and from a sample to ``env.step``'s action."""
 
 from dataclasses import dataclass
 from functools import singledispatch

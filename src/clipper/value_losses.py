@@ -1,6 +1,6 @@
-"""The critic's error, as values that an algorithm holds: each maps prediction, target and old prediction to ``[*batch]``.
+"""The critic's error, as values that an algorithm holds: (prediction, target, old prediction) → ``[*batch]``.
 
-Errors are in units of ``value.scale``, so that the loss does not depend on the rewards' unit where returns are normalised.
+Errors are in units of ``value.scale``: where returns are normalised, the loss does not depend on the rewards' unit.
 """
 
 from dataclasses import dataclass

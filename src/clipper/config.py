@@ -1,0 +1,97 @@
+"""A run's settings: a tree of frozen values, to and from JSON without evaluating anything."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from clipper.algorithms import PPO, Algorithm
+from clipper.errors import ConfigError
+from clipper.nets import PolicyOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything that decides what a run computes."""
+
+    env: str
+    """Environment id, as in CartPole-v1 or my_package:MyEnv-v0."""
+    algorithm: Algorithm = field(default_factory=PPO)
+    """The algorithm, with its hyperparameters."""
+    policy: PolicyOptions = field(default_factory=PolicyOptions)
+    """The network."""
+    total_steps: int = 100_000
+    """Decisions to train for, over all environments."""
+    num_envs: int = 8
+    """N, environments side by side."""
+    seed: int = 1
+    """Seeds weights, actions, minibatches and environments."""
+    device: str = "cpu"
+    """Where the policy computes: cpu, cuda, cuda:1 …"""
+    threads: int = 1
+    """Threads of torch on the CPU; one is fastest for small networks."""
+    eval_every: int = 0
+    """Evaluate each time this many steps have passed, and keep the best policy; 0 never does."""
+    eval_episodes: int = 20
+    """Deterministic episodes per evaluation."""
+    until_solved: bool = False
+    """End as soon as an evaluation reaches the environment's reward threshold."""
+    checkpoint_every: int = 50_000
+    """Save each time this many steps have passed; the end of a run is always saved."""
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "num_envs", "threads", "eval_episodes", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.eval_every < 0 or self.seed < 0:
+            raise ConfigError("eval_every and seed must not be negative")
+
+
+def to_json(value: Any) -> Any:
+    """Frozen dataclasses → ``{"type": name, field: …}``; tuples → lists; numbers, strings and None as they are."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    return [to_json(v) for v in value] if isinstance(value, tuple) else value
+
+
+def from_json(data: Any, expected: Any, path: str = "config") -> Any:
+    """The inverse of ``to_json``: builds only what the annotation ``expected`` allows, whatever the data says.
+
+    Raises ``ConfigError`` with the path of the first entry that does not fit.
+    """
+    origin = typing.get_origin(expected)
+    if origin in (typing.Union, types.UnionType):
+        for option in typing.get_args(expected):
+            if fits(data, option):
+                return from_json(data, option, path)
+        raise ConfigError(f"{path}: {data!r} is none of {expected}")
+    if not fits(data, expected):
+        raise ConfigError(f"{path}: {data!r} is not {expected}")
+    if origin is tuple:
+        inner = typing.get_args(expected)
+        inner = (inner[0],) * len(data) if inner[-1] is Ellipsis else inner
+        return tuple(from_json(d, t, f"{path}[{i}]") for i, (d, t) in enumerate(zip(data, inner, strict=True)))
+    if not dataclasses.is_dataclass(expected):
+        return float(data) if expected is float else data
+    hints = typing.get_type_hints(expected)
+    unknown = set(data) - set(hints) - {"type"}
+    if unknown:
+        raise ConfigError(f"{path}: {expected.__name__} has no field {', '.join(sorted(unknown))}")
+    return expected(**{k: from_json(v, hints[k], f"{path}.{k}") for k, v in data.items() if k != "type"})
+
+
+def fits(data: Any, expected: Any) -> bool:
+    """Could ``data`` be JSON of the type ``expected``?"""
+    origin = typing.get_origin(expected)
+    if origin is Literal:
+        return data in typing.get_args(expected)
+    if origin is tuple:
+        inner = typing.get_args(expected)
+        return isinstance(data, list) and (inner[-1] is Ellipsis or len(data) == len(inner))
+    if dataclasses.is_dataclass(expected):
+        return isinstance(data, dict) and data.get("type") == getattr(expected, "__name__", None)
+    if expected in (int, float):
+        return isinstance(data, (int, float) if expected is float else int) and not isinstance(data, bool)
+    return data is None if expected in (None, type(None)) else isinstance(data, expected)
