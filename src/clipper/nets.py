@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import singledispatch
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -53,6 +53,7 @@ class Value(NamedTuple):
     """The unit in which errors of V count: the returns' standard deviation where they are normalised."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """What ``collect`` and the algorithms ask of a policy (an ``nn.Module``); ``*batch`` is any leading shape."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import gymnasium.spaces
 import numpy as np
@@ -29,6 +29,7 @@ class HeadOptions:
     """Act on a finite Box in [−1, 1] and map affinely onto its bounds."""
 
 
+@runtime_checkable
 class Head(Protocol):
     """What ``make_head`` returns (an ``nn.Module``)."""
 

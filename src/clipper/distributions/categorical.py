@@ -1,7 +1,5 @@
 """The categorical distribution over {0, …, K−1}."""
 
-from typing import Self
-
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
@@ -35,7 +33,7 @@ class Categorical:
         """−Σₖ π(k) log π(k)."""
         return -(self.log_probs.exp() * self.log_probs).sum(-1)
 
-    def kl(self, other: Self) -> Float[Tensor, "*batch"]:
+    def kl(self, other: "Categorical") -> Float[Tensor, "*batch"]:
         """Σₖ π(k) (log π(k) − log π′(k))."""
         return (self.log_probs.exp() * (self.log_probs - other.log_probs)).sum(-1)
 

@@ -1,7 +1,6 @@
 """The normal distribution with independent components."""
 
 import math
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -34,7 +33,7 @@ class DiagonalGaussian:
         """Σᵢ log σᵢ + (A/2)(1 + log 2π)."""
         return (self.log_std.expand_as(self.mean) + (0.5 + HALF_LOG_2PI)).sum(-1)
 
-    def kl(self, other: Self) -> Float[Tensor, "*batch"]:
+    def kl(self, other: "DiagonalGaussian") -> Float[Tensor, "*batch"]:
         """Σᵢ log(σ′ᵢ/σᵢ) + (σᵢ² + (μᵢ − μ′ᵢ)²) / (2σ′ᵢ²) − ½."""
         precision = (-2 * other.log_std).exp()
         scaled = 0.5 * precision * ((2 * self.log_std).exp() + (self.mean - other.mean).square())

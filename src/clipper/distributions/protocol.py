@@ -1,10 +1,11 @@
 """What a policy's output can do."""
 
-from typing import Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """π(·|s) for a batch of states: ``*batch`` leads every tensor.
 
@@ -29,7 +30,7 @@ class Distribution(Protocol):
         """−E[log π(a|s)], ``[*batch]``, in nats."""
         ...
 
-    def kl(self, other: Self) -> Tensor:
+    def kl(self, other: Any) -> Tensor:
         """KL(self ‖ other), ``[*batch]``."""
         ...
 
