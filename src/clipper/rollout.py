@@ -96,7 +96,8 @@ def step(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Last]]:
     """Step all environments: next obs, reward, terminated, done, and the last observations that a reset hid."""
     obs, reward, terminated, truncated, info = env.step(action)
-    reward, terminated = np.asarray(reward), np.asarray(terminated)
+    # Vector environments may reuse their arrays, and rows are kept until the segment's end: hence the copy.
+    reward, terminated = np.array(reward), np.asarray(terminated)
     if reward.shape != (env.num_envs,):
         raise EnvironmentContractError(
             f"rewards of shape {reward.shape} from {env.num_envs} environments: each reward must be one number"
