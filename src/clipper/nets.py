@@ -97,15 +97,19 @@ def _(space: gymnasium.spaces.Box, options: PolicyOptions) -> nn.Module:
 
 
 class BoxEncoder(nn.Module):
-    """Flattens a Box, as float32, and normalises it where asked."""
+    """Flattens a Box, in the policy's own dtype, and normalises it where asked."""
+
+    dtype_of: Tensor
 
     def __init__(self, shape: tuple[int, ...], options: PolicyOptions) -> None:
         super().__init__()
         self.shape, self.features = shape, int(np.prod(shape))
         self.normaliser = ObservationNormaliser((self.features,), options.clip_obs) if options.normalise_obs else None
+        # Empty: follows ``policy.double()`` and tells which dtype the layers after this one read.
+        self.register_buffer("dtype_of", torch.empty(0), persistent=False)
 
     def forward(self, obs: Tensor) -> Float[Tensor, "*batch F"]:
-        flat = obs.reshape(*obs.shape[: obs.ndim - len(self.shape)], self.features).float()
+        flat = obs.reshape(*obs.shape[: obs.ndim - len(self.shape)], self.features).to(self.dtype_of.dtype)
         return flat if self.normaliser is None else self.normaliser(flat)
 
     def absorb(self, obs: Tensor) -> None:

@@ -63,8 +63,7 @@ class Learner:
         self.progress = float(state["progress"])
         if self.reward_scaler is not None:
             self.reward_scaler.load_state_dict(part(state, "reward_scaler."))
-        if "running_return" in state:
-            self.running_return = state["running_return"].clone()
+        self.running_return = state["running_return"].clone() if "running_return" in state else None
 
 
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

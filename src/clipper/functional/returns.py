@@ -86,7 +86,7 @@ def discounted_sum_so_far(
     """
     reward = reward.masked_fill(~mask, 0).flip(0)
     # keep[t] leads from row t to row t+1: γ from a decision, 1 across a row that is none, 0 over an episode's edge.
-    keep = torch.where(mask, gamma, 1.0).to(reward.dtype).masked_fill(done, 0)
+    keep = torch.ones_like(reward).masked_fill(mask, gamma).masked_fill(mask & done, 0)
     b = torch.cat([reward, carry[None]])
     a = torch.cat([torch.ones_like(carry)[None], keep[:-1]]).flip(0)
     total = linear_recurrence(b, F.pad(a, (0, 0, 0, 1)))[:-1].flip(0)
