@@ -1,1 +1,49 @@
-"""x"""
+"""Clipper: the PPO library.
+
+>>> import clipper
+>>> run = clipper.train("CartPole-v1", clipper.PPO(clip=0.2), total_steps=100_000)
+>>> run.policy.predict(obs)
+"""
+
+from clipper import functional, recipes
+from clipper.algorithms import PPO, Reinforce
+from clipper.config import Config
+from clipper.data import Steps, Targets
+from clipper.errors import ClipperError
+from clipper.evaluate import Evaluation, evaluate
+from clipper.load import load
+from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.rollout import collect, start
+from clipper.run import Run
+from clipper.schedules import Linear
+from clipper.spaces import HeadOptions
+from clipper.train import train
+from clipper.value_losses import MSE, ClippedMSE, Huber
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MSE",
+    "PPO",
+    "ActorCritic",
+    "ClippedMSE",
+    "ClipperError",
+    "Config",
+    "Evaluation",
+    "HeadOptions",
+    "Huber",
+    "Linear",
+    "PolicyOptions",
+    "Reinforce",
+    "Run",
+    "Steps",
+    "Targets",
+    "collect",
+    "evaluate",
+    "functional",
+    "load",
+    "make_policy",
+    "recipes",
+    "start",
+    "train",
+]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from clipper.algorithms import PPO
 from clipper.config import Config
+from clipper.nets import PolicyOptions
+from clipper.schedules import Linear
 
 
 def cartpole() -> Config:
@@ -15,9 +17,60 @@ def cartpole() -> Config:
 
 
 def acrobot() -> Config:
-    """Acrobot-v1."""
-    return Config(env="Acrobot-v1", algorithm=PPO(), total_steps=300_000, num_envs=16)
+    """Acrobot-v1: swing up with sparse rewards; normalised observations."""
+    return Config(
+        env="Acrobot-v1",
+        algorithm=PPO(lam=0.94, epochs=4, learning_rate=Linear(1e-3)),
+        policy=PolicyOptions(normalise_obs=True),
+        total_steps=300_000,
+        num_envs=16,
+    )
 
 
-RECIPES: dict[str, Callable[[], Config]] = {f.__name__: f for f in (cartpole, acrobot)}
+def lunarlander() -> Config:
+    """LunarLander-v3: a long horizon, hence γ = 0.999 and λ = 0.98, and a small entropy bonus."""
+    return Config(
+        env="LunarLander-v3",
+        algorithm=PPO(
+            gamma=0.999, lam=0.98, horizon=512, epochs=4, minibatches=64, learning_rate=Linear(1e-3), entropy_coef=0.01
+        ),
+        total_steps=1_000_000,
+        num_envs=16,
+    )
+
+
+def pendulum() -> Config:
+    """Pendulum-v1: short-sighted (γ = 0.9), since the swing-up pays within seconds."""
+    return Config(
+        env="Pendulum-v1",
+        algorithm=PPO(gamma=0.9, horizon=256, minibatches=16, learning_rate=Linear(1e-3), scale_rewards=True),
+        total_steps=300_000,
+        num_envs=8,
+    )
+
+
+def mujoco(env: str) -> Config:
+    """The MuJoCo setting of the PPO paper (table 3), with observations normalised and rewards scaled."""
+    return Config(
+        env=env,
+        algorithm=PPO(horizon=256, minibatches=32, learning_rate=Linear(3e-4), scale_rewards=True),
+        policy=PolicyOptions(normalise_obs=True),
+        total_steps=1_000_000,
+        num_envs=8,
+    )
+
+
+def hopper() -> Config:
+    """Hopper-v5."""
+    return mujoco("Hopper-v5")
+
+
+def halfcheetah() -> Config:
+    """HalfCheetah-v5."""
+    return mujoco("HalfCheetah-v5")
+
+
+RECIPES: dict[str, Callable[[], Config]] = {
+    f.__name__: f for f in (cartpole, acrobot, lunarlander, pendulum, hopper, halfcheetah)
+}
 """By name, as ``clipper train NAME`` and ``clipper unroll NAME`` take them."""

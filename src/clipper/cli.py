@@ -1,0 +1,286 @@
+"""The command line. Every flag is a field of a dataclass: its docstring is the help."""
+
+import dataclasses
+import difflib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from clipper.algorithms import PPO, Algorithm, Reinforce
+from clipper.config import Config
+from clipper.errors import ClipperError, ConfigError
+from clipper.option_text import register_option_types
+from clipper.recipes import RECIPES
+
+ALGORITHMS: dict[str, type[Algorithm]] = {"ppo": PPO, "reinforce": Reinforce}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a policy: clipper train ENVIRONMENT-OR-RECIPE [ALGORITHM] [options]."""
+
+    config: Config
+    run_dir: Path | None = None
+    """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
+    seeds: int = 1
+    """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Go on with a run that was interrupted."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    env: str | None = None
+    """The environment once more, where it is code of your own (my_package:MyEnv-v0)."""
+    total_steps: int | None = None
+    """Train longer than was planned; schedules are planned anew, and the run no longer counts as exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Play whole episodes with a trained policy and print its return."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    episodes: int = 100
+    """Episodes to play."""
+    seed: int = 0
+    """Seed of the environments and, where --stochastic, of the actions."""
+    best: bool = False
+    """The best policy that an evaluation found during training, instead of the last one."""
+    stochastic: bool = False
+    """Sample actions instead of taking the most likely one."""
+    env: str | None = None
+    """The environment once more, where it is code of your own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play:
+    """Watch a trained policy, in a window or as a video."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    video: Path | None = None
+    """Write this .mp4 or .gif instead of opening a window."""
+    episodes: int = 1
+    """Episodes to play."""
+    seed: int = 0
+    """Seed of the environment."""
+    best: bool = False
+    """The best policy that an evaluation found during training, instead of the last one."""
+    stochastic: bool = False
+    """Sample actions instead of taking the most likely one."""
+    env: str | None = None
+    """The environment once more, where it is code of your own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Draw the learning curves of runs; those that differ only in their seed become a mean with its interval."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs."""
+    output: Path = Path("curves.png")
+    """The picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unroll:
+    """Print one standalone file of exactly what a recipe runs."""
+
+    recipe: tyro.conf.Positional[str]
+    """Name of a recipe."""
+    output: Path | None = None
+    """Write the file here instead of printing it."""
+
+
+def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None) -> T:
+    """Command line arguments → a dataclass; prints help or the nearest right flag, and exits, where asked or wrong."""
+    extra: dict[str, Any] = {} if default is None else {"default": default}
+    marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(kind, args=list(args), prog=prog, config=marks, registry=register_option_types(), **extra)
+
+
+def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
+    """The environment or recipe and the algorithm that lead the arguments → defaults, and the flags that follow."""
+    words = []
+    while len(words) < len(args) and len(words) < 2 and not args[len(words)].startswith("-"):
+        words.append(args[len(words)])
+    name, algorithm = [*words, None, None][:2]
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise ConfigError(f"there is no algorithm {algorithm!r}.{nearest(algorithm, ALGORITHMS)}")
+    config = RECIPES[name]() if name in RECIPES else Config(env=name or "CartPole-v1")
+    if algorithm is not None and not isinstance(config.algorithm, ALGORITHMS[algorithm]):
+        config = dataclasses.replace(config, algorithm=ALGORITHMS[algorithm]())
+    rest = list(args[len(words) :])
+    if name is None and "--env" not in rest and not {"-h", "--help"} & set(rest):
+        raise ConfigError("name an environment or a recipe: clipper train CartPole-v1")
+    return config, rest
+
+
+def nearest(word: str, known: Any) -> str:
+    """A hint at the nearest known words."""
+    near = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
+    return f" Did you mean {' or '.join(near)}?" if near else f" There are: {', '.join(known)}."
+
+
+def train_command(args: Sequence[str]) -> int:
+    """``clipper train``."""
+    default, rest = train_defaults(args)
+    options = parse(Train, rest, "clipper train ENVIRONMENT-OR-RECIPE [ppo|reinforce]", Train(config=default))
+    folder = options.run_dir or new_run_dir(options.config)
+    if options.seeds > 1:
+        from clipper.seeds import train_seeds  # noqa: PLC0415
+
+        return train_seeds(args, options.config, options.seeds, folder)
+    from clipper.session import train_and_show  # noqa: PLC0415
+
+    return train_and_show(options.config, run_dir=folder)
+
+
+def new_run_dir(config: Config) -> Path:
+    """runs/<environment>-<algorithm>-seed<seed>-<time>, not yet there."""
+    env = config.env.rpartition(":")[2].replace("/", "-")
+    algorithm = type(config.algorithm).__name__.lower()
+    stem = f"{env}-{algorithm}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, count = Path("runs") / stem, 1
+    while folder.exists():
+        count += 1
+        folder = Path("runs") / f"{stem}-{count}"
+    return folder
+
+
+def resume_command(args: Sequence[str]) -> int:
+    """``clipper resume``."""
+    from clipper.session import resume_and_show  # noqa: PLC0415
+
+    options = parse(Resume, args, "clipper resume")
+    changes = {} if options.total_steps is None else {"total_steps": options.total_steps}
+    return resume_and_show(options.run, options.env, changes)
+
+
+def evaluate_command(args: Sequence[str]) -> int:
+    """``clipper evaluate``."""
+    from clipper.evaluate import evaluate  # noqa: PLC0415
+    from clipper.load import load_with_config  # noqa: PLC0415
+
+    options = parse(Evaluate, args, "clipper evaluate")
+    policy, config = load_with_config(options.run, best=options.best)
+    result = evaluate(
+        policy,
+        own_environment(config, options.env),
+        episodes=options.episodes,
+        seed=options.seed,
+        deterministic=not options.stochastic,
+    )
+    Console().print(f"{config.env}  {result}", highlight=False)
+    return 0
+
+
+def play_command(args: Sequence[str]) -> int:
+    """``clipper play``."""
+    from clipper.load import load_with_config  # noqa: PLC0415
+    from clipper.play import play  # noqa: PLC0415
+
+    options = parse(Play, args, "clipper play")
+    policy, config = load_with_config(options.run, best=options.best)
+    result = play(
+        policy,
+        own_environment(config, options.env),
+        episodes=options.episodes,
+        video=options.video,
+        seed=options.seed,
+        deterministic=not options.stochastic,
+    )
+    Console().print(f"{config.env}  {result}" + (f"  {options.video}" if options.video else ""), highlight=False)
+    return 0
+
+
+def own_environment(config: Config, named: str | None) -> str:
+    """The environment's id; code of the user's own is imported only where the user names it."""
+    if named is None and (":" in config.env or config.env.startswith("<")):
+        raise ConfigError(f"this run's environment is {config.env}, which is code of your own: name it with --env")
+    return named or config.env
+
+
+def plot_command(args: Sequence[str]) -> int:
+    """``clipper plot``."""
+    from clipper.plot import plot_runs  # noqa: PLC0415
+
+    options = parse(Plot, args, "clipper plot")
+    if not options.runs:
+        raise ConfigError("name the folders of one or more runs: clipper plot runs/*")
+    Console().print(str(plot_runs(options.runs, options.output)), highlight=False)
+    return 0
+
+
+def unroll_command(args: Sequence[str]) -> int:
+    """``clipper unroll``."""
+    from clipper.unroll import unroll  # noqa: PLC0415
+
+    options = parse(Unroll, args, "clipper unroll")
+    if options.recipe not in RECIPES:
+        raise ConfigError(f"there is no recipe {options.recipe!r}.{nearest(options.recipe, RECIPES)}")
+    text = unroll(RECIPES[options.recipe]())
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        options.output.write_text(text)
+    return 0
+
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
+    "train": (train_command, Train),
+    "resume": (resume_command, Resume),
+    "evaluate": (evaluate_command, Evaluate),
+    "play": (play_command, Play),
+    "plot": (plot_command, Plot),
+    "unroll": (unroll_command, Unroll),
+}
+
+
+def overview() -> str:
+    """All commands, a line each."""
+    lines = [f"  [bold]{name:<10}[/]{escape(kind.__doc__ or '')}" for name, (_, kind) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "[bold]clipper[/] COMMAND …   the PPO library",
+            "",
+            *lines,
+            "",
+            f"recipes: {', '.join(RECIPES)}",
+            "clipper COMMAND --help explains every option.",
+        ]
+    )
+
+
+def run_command(args: Sequence[str]) -> int:
+    """The whole command line; returns the exit status. Mistakes are one line on standard error, not a traceback."""
+    errors = Console(stderr=True)
+    if not args or args[0] in ("-h", "--help", "help"):
+        Console().print(overview(), highlight=False)
+        return 0
+    if args[0] == "--version":
+        from clipper import __version__  # noqa: PLC0415
+
+        Console().print(f"clipper {__version__}", highlight=False)
+        return 0
+    try:
+        if args[0] not in COMMANDS:
+            raise ConfigError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)}")
+        return COMMANDS[args[0]][0](args[1:])
+    except ClipperError as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130

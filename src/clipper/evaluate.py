@@ -1,0 +1,122 @@
+"""How good is a policy? Whole episodes, a fixed quota per environment, apart from training's environments and draws."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Generator, Tensor
+
+from clipper.data import Tree
+from clipper.distributions import Distribution
+from clipper.environments import make
+from clipper.environments.make import EnvSource
+from clipper.errors import ConfigError
+from clipper.load import load_with_config
+from clipper.nets import Policy
+from clipper.rollout import collect, start
+
+if TYPE_CHECKING:
+    from clipper.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Returns and lengths of finished episodes, in the environment's own rewards."""
+
+    returns: np.ndarray
+    """Undiscounted return of each episode, ``[episodes]``."""
+    lengths: np.ndarray
+    """Decisions in each episode, ``[episodes]``."""
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self.returns.mean())
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation of the returns."""
+        return float(self.returns.std())
+
+    def __str__(self) -> str:
+        return f"return {self.mean:.1f} ± {self.std:.1f} over {len(self.returns)} episodes"
+
+
+class Greedy:
+    """A policy that takes the mode of another one's distribution."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def act(self, obs: Tree, memory: Tree = ()) -> tuple["Mode", Tree]:
+        dist, memory = self.policy.act(obs, memory)
+        return Mode(dist), memory
+
+    def to_env(self, action: Tree) -> np.ndarray:
+        return self.policy.to_env(action)
+
+
+class Mode:
+    """A distribution of which only the most likely action is drawn."""
+
+    def __init__(self, dist: Distribution) -> None:
+        self.dist = dist
+
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        return self.dist.mode
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        return self.dist.log_prob(action)
+
+
+def evaluate_policy(
+    policy: Policy,
+    env: EnvSource,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    deterministic: bool = True,
+    num_envs: int | None = None,
+    device: str = "cpu",
+) -> Evaluation:
+    """Play ``episodes`` whole episodes in environments of their own, by default 20 at a time.
+
+    Environment i plays a number of episodes fixed in advance, so short episodes are not favoured. Neither the policy
+    nor any global generator changes.
+    """
+    vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
+    state = start(vector, seed, device)
+    _, state = collect(vector, Greedy(policy) if deterministic else policy, state, episodes=episodes)
+    if vector is not env:
+        vector.close()
+    finished = sorted(state.episodes, key=lambda e: e.env)
+    return Evaluation(np.array([e.total for e in finished]), np.array([e.length for e in finished]))
+
+
+def evaluate(
+    subject: "Run | Policy | str | Path",
+    env: EnvSource | None = None,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    deterministic: bool = True,
+    num_envs: int | None = None,
+) -> Evaluation:
+    """Play whole episodes with a run, a policy, or the folder of a run.
+
+    A bare policy needs ``env``: an id, a factory or a vector environment; a run brings its own. See
+    ``evaluate_policy`` for how episodes are counted.
+    """
+    if isinstance(subject, (str, Path)):
+        policy, config = load_with_config(subject)
+        if env is None and (":" in config.env or config.env.startswith("<")):
+            raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
+        env = config.env if env is None else env
+    elif hasattr(subject, "learner"):
+        policy, env = subject.policy, subject.source if env is None else env
+    else:
+        policy = subject
+    if env is None:
+        raise ConfigError("to evaluate a policy, name its environment: evaluate(policy, env)")
+    return evaluate_policy(policy, env, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)

@@ -1,0 +1,101 @@
+"""Options that are values, as text: ``linear(3e-4, 0)``, ``huber(0.5)``, ``0.2``, ``0.2,0.28``."""
+
+import ast
+import dataclasses
+import re
+import types
+import typing
+from typing import Any
+
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+CALL = re.compile(r"([a-z_]+)(?:\((.*)\))?")
+
+
+def snake(name: str) -> str:
+    """ClippedMSE → clipped_mse."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def options_of(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, tuples and dataclasses among them."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def is_option(annotation: Any) -> bool:
+    """Is it a union that has one of our values (a dataclass without subfields of its own) among its members?"""
+    members = options_of(annotation)
+    return len(members) > 1 and any(dataclasses.is_dataclass(m) and is_flat(m) for m in members)
+
+
+def is_flat(kind: Any) -> bool:
+    """Has the dataclass only numbers as fields?"""
+    return all(hint in (int, float) for hint in typing.get_type_hints(kind).values())
+
+
+def to_text(value: Any) -> str:
+    """A value as the command line takes it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        numbers = ",".join(f"{getattr(value, f.name):g}" for f in dataclasses.fields(value))
+        return snake(type(value).__name__) + (f"({numbers})" if numbers else "")
+    return ",".join(map(to_text, value)) if isinstance(value, tuple) else f"{value}"
+
+
+def from_text(text: str, annotation: Any) -> Any:
+    """The inverse; raises ``ValueError`` that names what could have stood there."""
+    members = options_of(annotation)
+    numbers = literal_numbers(text)
+    if numbers is not None:
+        if len(numbers) == 1 and float in members:
+            return numbers[0]
+        if any(typing.get_origin(m) is tuple and len(typing.get_args(m)) == len(numbers) for m in members):
+            return tuple(numbers)
+    match = CALL.fullmatch(text.strip())
+    for member in members:
+        if match and dataclasses.is_dataclass(member) and snake(member.__name__) == match[1]:
+            arguments = literal_numbers(match[2] or "")
+            if arguments is not None and len(arguments) <= len(dataclasses.fields(member)):
+                return member(*arguments)
+    raise ValueError(f"{text!r} is none of {describe(annotation)}")
+
+
+def literal_numbers(text: str) -> list[float] | None:
+    """``"1, 2e-3"`` → [1.0, 0.002]; None where it is anything else."""
+    try:
+        parsed = ast.literal_eval(f"({text},)") if text.strip() else ()
+    except (SyntaxError, ValueError):
+        return None
+    return [float(x) for x in parsed] if all(isinstance(x, (int, float)) for x in parsed) else None
+
+
+def describe(annotation: Any) -> str:
+    """The forms that an option may take: ``NUMBER|linear(start,end)``."""
+    forms = []
+    for member in options_of(annotation):
+        if dataclasses.is_dataclass(member):
+            names = ",".join(f.name for f in dataclasses.fields(member))
+            forms.append(snake(member.__name__) + (f"({names})" if names else ""))
+        else:
+            forms.append("LOW,HIGH" if typing.get_origin(member) is tuple else "NUMBER")
+    return "|".join(forms)
+
+
+def register_option_types() -> ConstructorRegistry:
+    """Teach tyro to read our values from text."""
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        if not is_option(info.type):
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=describe(info.type),
+            instance_from_str=lambda words: from_text(words[0], info.type),
+            is_instance=lambda _: True,
+            str_from_instance=lambda x: [to_text(x)],
+        )
+
+    return registry

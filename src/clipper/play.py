@@ -1,0 +1,67 @@
+"""Watch a policy: in a window, or as a video file."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from clipper.environments import make_single
+from clipper.environments.make import EnvSource
+from clipper.errors import ConfigError, MissingPackageError
+from clipper.evaluate import Evaluation, evaluate_policy
+from clipper.nets import Policy
+
+
+class Filmed(gymnasium.Wrapper):
+    """Keeps the picture after each reset and step."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self.frames: list[np.ndarray] = []
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        result = self.env.reset(**options)
+        self.frames.append(np.asarray(self.env.render()))
+        return result
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        result = self.env.step(action)
+        self.frames.append(np.asarray(self.env.render()))
+        return result
+
+
+def play(
+    policy: Policy,
+    env: EnvSource,
+    *,
+    episodes: int = 1,
+    video: Path | None = None,
+    seed: int = 0,
+    deterministic: bool = True,
+) -> Evaluation:
+    """Play episodes one after another, in a window, or into ``video`` (``.mp4`` or ``.gif``)."""
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        raise ConfigError("play needs an environment's id or a factory, to make one that renders")
+    single = make_single(env, render_mode="human" if video is None else "rgb_array")
+    shown = single if video is None else Filmed(single)
+    result = evaluate_policy(
+        policy, lambda: shown, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=1
+    )
+    if isinstance(shown, Filmed) and video is not None:
+        write_video(shown.frames, video, single.metadata.get("render_fps", 30))
+    return result
+
+
+def write_video(frames: list[np.ndarray], path: Path, fps: int) -> None:
+    """Frames ``[height, width, 3]`` of bytes → a video file, in the format that the suffix names."""
+    try:
+        from moviepy import ImageSequenceClip  # noqa: PLC0415 (optional, and slow to import)
+    except ImportError as error:
+        raise MissingPackageError('videos need moviepy: pip install "clipper-rl[play]"') from error
+    clip = ImageSequenceClip(frames, fps=fps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".gif":
+        clip.write_gif(str(path), logger=None)
+    else:
+        clip.write_videofile(str(path), logger=None, audio=False)

@@ -1,0 +1,146 @@
+"""Learning curves: one run, or several with intervals over their seeds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from clipper.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from clipper.run import Run
+
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # Okabe & Ito
+POINTS = 200  # per curve
+
+
+class Curve(NamedTuple):
+    """Return against decisions, of one run."""
+
+    steps: np.ndarray
+    returns: np.ndarray
+    """Mean over the latest 100 training episodes."""
+    eval_steps: np.ndarray
+    eval_returns: np.ndarray
+    label: str
+    """Environment and algorithm: runs that share it are seeds of one curve."""
+    env: str
+
+
+def read_curve(folder: Path) -> Curve:
+    """A run's curve from its folder."""
+    if not (folder / "metrics.jsonl").is_file() or not (folder / "config.json").is_file():
+        raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
+    config = json.loads((folder / "config.json").read_text())
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    label = f"{config['env']}  {config['algorithm']['type']}"
+    return curve_of(rows, label, config["env"])
+
+
+def curve_of(rows: Sequence[dict[str, Any]], label: str, env: str) -> Curve:
+    """Rows of metrics → a curve."""
+    returns = [(r["steps"], r["episode/recent_return"]) for r in rows if r.get("episode/recent_return") is not None]
+    evals = [(r["steps"], r["eval/return"]) for r in rows if r.get("eval/return") is not None]
+    x, y = np.array(returns, dtype=float).reshape(-1, 2).T
+    ex, ey = np.array(evals, dtype=float).reshape(-1, 2).T
+    return Curve(x, y, ex, ey, label, env)
+
+
+def plot_run(run: "Run") -> Path | None:
+    """Draw ``curve.png`` in the run's folder."""
+    if run.path is None or not run.history:
+        return None
+    curve = curve_of(run.history, f"{run.config.env}  {type(run.config.algorithm).__name__}", run.config.env)
+    return draw([curve], run.path / "curve.png")
+
+
+def plot_runs(folders: Sequence[Path], output: Path) -> Path:
+    """Draw several runs in one picture; those of one environment and algorithm become a mean with its interval."""
+    return draw([read_curve(folder) for folder in folders], output)
+
+
+def draw(curves: Sequence[Curve], output: Path) -> Path:
+    """One line per label, with a 95 % interval where it has several runs; one panel per environment."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 (half a second to import)
+
+    envs = list(dict.fromkeys(curve.env for curve in curves))
+    figure = Figure(figsize=(6.4 * min(len(envs), 3), 4.0 * -(-len(envs) // 3)), dpi=150, layout="constrained")
+    panels = figure.subplots(-(-len(envs) // 3), min(len(envs), 3), squeeze=False).flat
+    for env, axes in zip(envs, panels, strict=False):
+        labels = list(dict.fromkeys(c.label for c in curves if c.env == env))
+        for label, colour in zip(labels, COLOURS * len(labels), strict=False):
+            draw_label(axes, [c for c in curves if c.label == label], label, colour)
+        draw_threshold(axes, env)
+        axes.set_xlabel("environment steps")
+        axes.set_ylabel("return")
+        axes.set_title(env, loc="left", fontweight="bold")
+        axes.legend(frameon=False, loc="best", fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.2)
+        axes.xaxis.set_major_formatter(lambda x, _: thousands(x))
+    for axes in list(panels):
+        axes.set_visible(False)
+    aside = output.with_name(output.name + ".part")
+    figure.savefig(aside, format=output.suffix.lstrip(".") or "png")
+    aside.replace(output)
+    return output
+
+
+def draw_label(axes: "Axes", curves: Sequence[Curve], label: str, colour: str) -> None:
+    """Mean over runs of training returns as a line and of evaluations as dots."""
+    drawn = [c for c in curves if len(c.steps)]
+    if drawn:
+        x = np.linspace(max(c.steps[0] for c in drawn), min(c.steps[-1] for c in drawn), POINTS)
+        y = np.stack([np.interp(x, c.steps, c.returns) for c in drawn])
+        seeds = f", {len(drawn)} seeds, 95 % interval" if len(drawn) > 1 else ""
+        axes.plot(x, y.mean(0), color=colour, label=f"{label}, training{seeds}", linewidth=1.6)
+        if len(drawn) > 1:
+            low, high = bootstrap_interval(y)
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    for i, curve in enumerate(c for c in curves if len(c.eval_steps)):
+        name = f"{label}, deterministic evaluation" if i == 0 else None
+        axes.plot(curve.eval_steps, curve.eval_returns, "o", color=colour, markersize=3.5, label=name, alpha=0.7)
+
+
+def bootstrap_interval(y: np.ndarray, level: float = 0.95, resamples: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of the mean over the first axis, runs drawn with replacement (Efron 1979)."""
+    index = np.random.default_rng(0).integers(0, len(y), (resamples, len(y)))
+    tail = (1 - level) / 2
+    low, high = np.quantile(y[index].mean(1), (tail, 1 - tail), axis=0)
+    return low, high
+
+
+def draw_threshold(axes: "Axes", env: str) -> None:
+    """The return at which the environment's authors call it solved."""
+    spec = gymnasium.registry.get(env)
+    if spec is not None and spec.reward_threshold is not None:
+        axes.axhline(spec.reward_threshold, color="0.5", linestyle="--", linewidth=1)
+        axes.annotate(
+            f"solved: {spec.reward_threshold:g}",
+            (0.01, spec.reward_threshold),
+            xycoords=("axes fraction", "data"),
+            va="bottom",
+            fontsize=7,
+            color="0.4",
+        )
+
+
+def thousands(x: float) -> str:
+    """20000 → 20k, 1500000 → 1.5M."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if abs(x) >= size:
+            return f"{x / size:.4g}{unit}"
+    return f"{x:g}"

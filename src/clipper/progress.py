@@ -1,0 +1,81 @@
+"""What a run shows while it trains: a live panel in a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from clipper.plot import thousands
+from clipper.run import Run
+
+SECONDS_BETWEEN_LINES = 2.0
+
+
+class ProgressDisplay:
+    """A callback for ``train`` and a context manager around it."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self.bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TaskProgressColumn())
+        self.task = self.bar.add_task("training", total=1.0)
+        self.live = Live(console=self.console, refresh_per_second=8) if self.console.is_terminal else None
+        self.last_line = 0.0
+        self.last_eval: float | None = None
+
+    def __enter__(self) -> "ProgressDisplay":
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def __call__(self, run: Run) -> None:
+        """Show the run's latest row."""
+        row, total = run.history[-1], run.config.total_steps
+        evaluated = row.get("eval/return")
+        self.last_eval = evaluated if evaluated is not None else self.last_eval
+        if self.live is not None:
+            self.bar.update(self.task, completed=min(run.state.steps / total, 1.0))
+            self.live.update(Group(self.bar, self.table(run)))
+            return
+        now = time.monotonic()
+        if now - self.last_line >= SECONDS_BETWEEN_LINES or run.state.steps >= total or evaluated is not None:
+            self.last_line = now
+            self.console.print("  ".join(f"{k} {v}" for k, v in self.facts(run).items()), soft_wrap=True)
+
+    def facts(self, run: Run) -> dict[str, str]:
+        """The few numbers worth watching, in words."""
+        row, config = run.history[-1], run.config
+        recent = run.history[-20:]
+        speed = sum(r["time/steps_per_second"] or 0.0 for r in recent) / len(recent)
+        left = max(config.total_steps - run.state.steps, 0) / max(speed, 1e-9)
+        facts = {
+            "steps": f"{thousands(run.state.steps):>6}/{thousands(config.total_steps)}",
+            "return": number(row["episode/recent_return"], ".1f"),
+            "evaluation": number(self.last_eval, ".1f"),
+            "steps/s": f"{speed:,.0f}",
+            "left": f"{int(left) // 60}:{int(left) % 60:02d}",
+            "KL": number(row.get("policy/kl"), ".4f"),
+            "clipped": number(row.get("policy/clip_fraction"), ".1%"),
+            "entropy": number(row.get("policy/entropy"), ".3f"),
+        }
+        return {k: v for k, v in facts.items() if v}
+
+    def table(self, run: Run) -> Table:
+        """The facts, side by side."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        facts = self.facts(run)
+        for name in facts:
+            table.add_column(name, justify="right")
+        table.add_row(*facts.values())
+        return table
+
+
+def number(x: float | int | None, form: str) -> str:
+    """``x`` in the given form, or nothing where there is no number."""
+    return "" if x is None else format(x, form)

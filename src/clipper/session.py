@@ -1,0 +1,104 @@
+"""Training as the command line shows it: a header, live progress, a clean stop on signals, and where to look next."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from clipper.config import Config
+from clipper.plot import thousands
+from clipper.progress import ProgressDisplay
+from clipper.run import Run
+from clipper.train import train
+
+
+class StopOnSignal:
+    """Ends a run after the iteration at hand on Ctrl-C or SIGTERM, so that it is saved whole; a second one at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopOnSignal":
+        self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def receive(self, number: int, _: FrameType | None) -> None:
+        """Note the signal; the second one ends the process."""
+        if self.received is not None:
+            os._exit(128 + number)
+        self.received = number
+
+    def __call__(self, run: Run) -> bool:
+        """The callback: go on?"""
+        return self.received is None
+
+
+def train_and_show(config: Config, run_dir: Path) -> int:
+    """Train, and tell what happened; returns the exit status."""
+    return show({"env": config, "run_dir": run_dir})
+
+
+def resume_and_show(folder: Path, env: str | None, changes: dict[str, Any]) -> int:
+    """Resume, and tell what happened; returns the exit status."""
+    return show({"env": env, "resume": folder, **changes})
+
+
+def show(arguments: dict[str, Any]) -> int:
+    """Call ``train`` with a display around it."""
+    console = Console()
+    header = Header(console)
+    with StopOnSignal() as stop, ProgressDisplay(console) as display:
+        run = train(**arguments, callback=[header, display, stop])
+    report(run, console, stop.received)
+    return 0 if stop.received is None else 128 + stop.received
+
+
+class Header:
+    """Prints once what runs and where."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.printed = console, False
+
+    def __call__(self, run: Run) -> None:
+        if self.printed:
+            return
+        self.printed = True
+        config = run.config
+        size = run.learner.parameters.numel()
+        resumed = "" if run.exact else "  (resumed with fresh episodes: exact=False)"
+        self.console.print(
+            f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} environments "
+            f"({type(run.env).__name__}), {size:,} parameters, engine torch, {config.device}, "
+            f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}",
+            highlight=False,
+        )
+
+
+def report(run: Run, console: Console, received: int | None) -> None:
+    """What came of the run, and the commands that go on from it."""
+    steps, seconds = thousands(run.state.steps), f"{run.seconds:.0f} s"
+    if received is not None:
+        console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
+        console.print(f"  clipper resume {run.path}", highlight=False, soft_wrap=True)
+        return
+    last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
+    if run.solved:
+        outcome = f"[bold green]solved[/]: {run.config.eval_episodes} evaluation episodes return {last:.1f} on average,"
+    elif last is not None:
+        outcome = f"finished: {run.config.eval_episodes} evaluation episodes return {last:.1f} on average,"
+    else:
+        outcome = "finished"
+    console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False)
+    program = Path(sys.argv[0]).name if sys.argv else "clipper"
+    program = "clipper" if program == "__main__.py" else program
+    console.print(f"  run    {run.path}\n  curve  {run.path}/curve.png", highlight=False, soft_wrap=True)
+    console.print(f"  watch  {program} play {run.path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,239 @@
+"""The training loop, and what is around it: making a run, resuming one."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Generator, nn
+
+from clipper import checkpoint
+from clipper.algorithms import PPO, Algorithm
+from clipper.config import Config, to_json
+from clipper.environments import make
+from clipper.environments.make import EnvSource
+from clipper.errors import ConfigError, NonFiniteError
+from clipper.logs import Log
+from clipper.nets import PolicyOptions, make_policy
+from clipper.optim import Metrics
+from clipper.plot import plot_run
+from clipper.rollout import collect, start
+from clipper.run import Row, Run, read_config
+
+Callback = Callable[[Run], bool | None]
+"""Called after each iteration; a run stops where one returns False."""
+
+
+class Settings(TypedDict, total=False):
+    """The fields of ``Config`` that ``train`` takes as keywords."""
+
+    total_steps: int
+    num_envs: int
+    seed: int
+    device: str
+    threads: int
+    eval_every: int
+    eval_episodes: int
+    until_solved: bool
+    checkpoint_every: int
+
+
+def train(
+    env: EnvSource | Config | None = None,
+    algorithm: Algorithm | None = None,
+    *,
+    policy: PolicyOptions | nn.Module | None = None,
+    run_dir: str | Path | None = None,
+    resume: str | Path | None = None,
+    callback: Callback | Sequence[Callback] = (),
+    **settings: Unpack[Settings],
+) -> Run:
+    """Train a policy and return the run.
+
+    ``env`` is an environment id, a factory of environments, a ready ``gymnasium.vector.VectorEnv``, or a whole
+    ``Config`` (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
+    ``clipper.nets.Policy``. ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
+    ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your
+    own, must be given again. The other keywords are the fields of ``Config``.
+    """
+    if resume is not None:
+        run = restore(Path(resume), env, policy, settings)
+    elif env is None:
+        raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
+    else:
+        config, source = configure(env, algorithm, policy, settings)
+        run = build(config, source, policy if isinstance(policy, nn.Module) else None, run_dir)
+    return go_on(run, [callback] if callable(callback) else list(callback))
+
+
+def configure(
+    env: EnvSource | Config,
+    algorithm: Algorithm | None,
+    policy: PolicyOptions | nn.Module | None,
+    settings: Settings,
+) -> tuple[Config, EnvSource]:
+    """What the user said → one ``Config``, and what makes the environment."""
+    changes: dict[str, Any] = dict(settings)
+    if algorithm is not None:
+        changes["algorithm"] = algorithm
+    if isinstance(policy, PolicyOptions):
+        changes["policy"] = policy
+    if isinstance(env, Config):
+        return dataclasses.replace(env, **changes), env.env
+    if isinstance(env, VectorEnv):
+        changes["num_envs"] = env.num_envs
+    return Config(env=env if isinstance(env, str) else describe_source(env), **changes), env
+
+
+def describe_source(source: Any) -> str:
+    """A name for an environment that was not given by id; for people, never imported."""
+    if isinstance(source, VectorEnv) and source.spec is not None:
+        return source.spec.id
+    name = source if hasattr(source, "__qualname__") else type(source)
+    return f"<{getattr(name, '__module__', '')}.{name.__qualname__}>"
+
+
+def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: str | Path | None) -> Run:
+    """Make the environment, the policy and the learner; every error in the settings shows here."""
+    check(config, source)
+    env = make(source, config.num_envs)
+    generator = Generator().manual_seed(config.seed)
+    if policy is None:
+        module = make_policy(env.single_observation_space, env.single_action_space, config.policy, generator)
+    else:
+        module = policy
+    learner = config.algorithm.init(module.to(config.device), seed=config.seed)
+    state = start(env, config.seed, config.device)
+    folder = None if run_dir is None else Path(run_dir)
+    run = Run(config, source, env, learner, state, folder, custom_policy=policy is not None)
+    run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
+    if folder is not None:
+        if (folder / "config.json").exists():
+            raise ConfigError(f"{folder} already holds a run: resume it, or name another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(to_json(config), indent=2) + "\n")
+    return run
+
+
+def check(config: Config, source: EnvSource) -> None:
+    """Raise ``ConfigError`` for combinations that cannot work."""
+    if isinstance(config.algorithm, PPO):
+        decisions = config.num_envs * config.algorithm.horizon
+        if decisions < config.algorithm.minibatches:
+            raise ConfigError(
+                f"num_envs × horizon = {decisions} decisions cannot be split into {config.algorithm.minibatches} "
+                "minibatches: raise num_envs or horizon, or lower minibatches"
+            )
+    if config.until_solved and not config.eval_every:
+        raise ConfigError("until_solved needs evaluations: set eval_every")
+    if config.eval_every and isinstance(source, VectorEnv):
+        raise ConfigError("eval_every needs an id or a factory, to make environments apart from the one that trains")
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {config.device!r} cannot be used here: {error}") from error
+
+
+def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings: Settings) -> Run:
+    """A run as its latest whole checkpoint left it."""
+    planned = read_config(folder)
+    config = dataclasses.replace(planned, **settings)
+    if env is None and (":" in config.env or config.env.startswith("<")):
+        raise ConfigError(
+            f"this run's environment is {config.env}, which is code of your own: name it again with env= (--env), so "
+            "that nothing is imported because a file says so"
+        )
+    tensors, values = checkpoint.load_latest(folder)
+    if values.get("custom_policy") and not isinstance(policy, nn.Module):
+        raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
+    source = config.env if env is None or isinstance(env, Config) else env
+    run = build(config, source, policy if isinstance(policy, nn.Module) else None, None)
+    run.path = folder
+    restored = run.load_state_dict(tensors, values)
+    run.exact = run.exact and restored and config == planned
+    run.history = [row for row in run.rows() if (row["iteration"] or 0) <= run.iteration]
+    if config != planned:
+        (folder / "config.json").write_text(json.dumps(to_json(config), indent=2) + "\n")
+    return run
+
+
+def go_on(run: Run, callbacks: list[Callback]) -> Run:
+    """The loop: collect, update, record, until the budget is spent, the task solved, or a callback says stop."""
+    config, learner = run.config, run.learner
+    log = None if run.path is None else Log(run.path, run.history)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        going = True
+        while going and run.state.steps < config.total_steps and not (config.until_solved and run.solved):
+            began = time.perf_counter()
+            learner.progress = run.state.steps / config.total_steps
+            steps, run.state = collect(run.env, learner.policy, run.state, **config.algorithm.quota)
+            metrics = config.algorithm.update(learner, steps, run.state.obs)
+            run.iteration += 1
+            row = record(run, metrics, time.perf_counter() - began)
+            evaluate_when_due(run, row)
+            run.history.append(row)
+            if log is not None:
+                log.write(row)
+            going = not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
+            if run.state.steps >= run.next_checkpoint:
+                run.next_checkpoint += config.checkpoint_every
+                run.save()
+        run.save()
+    finally:
+        torch.set_num_threads(threads)
+        if log is not None:
+            log.close()
+            plot_run(run)
+    return run
+
+
+def record(run: Run, metrics: Metrics, seconds: float) -> Row:
+    """One iteration in numbers; raises ``NonFiniteError`` before a broken policy can be saved."""
+    before = run.history[-1]["steps"] if run.history else 0
+    names, values = list(metrics), torch.stack(list(metrics.values())).tolist()
+    row: Row = dict(zip(names, values, strict=True))
+    for name in ("loss/policy", "loss/value", "loss/gradient_norm"):
+        if not math.isfinite(row[name] or 0.0):
+            raise NonFiniteError(
+                f"{name} became {row[name]} in iteration {run.iteration}: the last checkpoint is still good; lower "
+                "the learning rate, or scale rewards and observations"
+            )
+    episodes = run.state.episodes
+    run.recent.extend(e.total for e in episodes)
+    run.seconds += seconds
+    mean_return = sum(e.total for e in episodes) / len(episodes) if episodes else None
+    mean_length = sum(e.length for e in episodes) / len(episodes) if episodes else None
+    return {
+        "iteration": run.iteration,
+        "steps": run.state.steps,
+        "episode/count": len(episodes),
+        "episode/return": mean_return,
+        "episode/length": mean_length,
+        "episode/recent_return": sum(run.recent) / len(run.recent) if run.recent else None,
+        **row,
+        "time/seconds": run.seconds,
+        "time/steps_per_second": (run.state.steps - (before or 0)) / seconds,
+    }
+
+
+def evaluate_when_due(run: Run, row: Row) -> None:
+    """Evaluate where the plan says so, keep the best policy, and note whether the task is solved."""
+    config = run.config
+    if run.state.steps < run.next_evaluation and not (config.eval_every and run.state.steps >= config.total_steps):
+        return
+    run.next_evaluation += config.eval_every
+    # The same initial states every time: evaluations of one run are compared with each other.
+    evaluation = run.evaluate(config.eval_episodes, seed=config.seed + 1_000_000)
+    row["eval/return"], row["eval/std"] = evaluation.mean, evaluation.std
+    threshold = run.env.spec.reward_threshold if run.env.spec is not None else None
+    run.solved = threshold is not None and evaluation.mean >= threshold
+    if evaluation.mean > run.best:
+        run.best = evaluation.mean
+        run.save_best()
