@@ -15,14 +15,14 @@ def describe(env: VectorEnv) -> str:
 
 def check_finite(env: VectorEnv, x: np.ndarray, what: str, steps: int) -> None:
     """Raise ``NonFiniteError`` naming environment, step and index if ``x`` ``[N, ...]`` holds NaN or infinity."""
-    # A sum is finite if all terms are; only a suspicious one (which overflow can also cause) is looked at closely.
-    if x.dtype.kind != "f" or math.isfinite(x.sum()):
+    # Σx² is finite if every x is; only a suspicious one (which overflow can also cause) is looked at closely.
+    if x.dtype.kind != "f" or math.isfinite(np.vdot(x, x)):
         return
     bad = np.argwhere(~np.isfinite(x))
     if len(bad):
-        index = tuple(int(i) for i in bad[0])
-        where = f" at index {list(index[1:])}" if len(index) > 1 else ""
+        env_index, *index = (int(i) for i in bad[0])
+        where = f" at index {index}" if index else ""
         raise NonFiniteError(
-            f"{what} {x[index]} from environment {index[0]} of {describe(env)}{where}, "
+            f"{what} {x[env_index, *index]} from environment {env_index} of {describe(env)}{where}, "
             f"after {steps} decisions in all: mend the environment, or wrap it so that it returns finite numbers"
         )
