@@ -1,0 +1,54 @@
+"""What the scripts beside this one share: one thread, a count of optimizer steps, and one JSON line as their result.
+
+Each script trains one library on one workload, in a process of its own that ``benchmarks/speed.py`` starts in an empty
+folder with the workload as JSON. Seconds run from the end of the last warm-up iteration to the end of the last
+iteration: imports, construction and first calls are left out.
+"""
+
+import json
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+RECENT = 100  # episodes in the mean training return
+
+optimizer_steps = 0
+
+
+def count_optimizer_step(*_: object) -> None:
+    """Global hook of torch's optimizers: the same count for every library."""
+    global optimizer_steps  # noqa: PLW0603
+    optimizer_steps += 1
+
+
+def begin() -> dict[str, Any]:
+    """One thread, optimizer steps counted; the workload from the command line."""
+    torch.set_num_threads(1)
+    register_optimizer_step_post_hook(count_optimizer_step)
+    return json.loads(sys.argv[1])
+
+
+def report(steps: int, seconds: float, returns: list[float], *packages: str) -> None:
+    """Print the result as the last line: decisions, seconds, mean return of the last episodes, versions."""
+    recent = returns[-RECENT:]
+    result = {
+        "steps": steps,
+        "seconds": seconds,
+        "return": sum(recent) / len(recent) if recent else None,
+        "episodes": len(recent),
+        "optimizer_steps": optimizer_steps,
+        "threads": torch.get_num_threads(),
+        "versions": {name: installed(name) for name in ("torch", "numpy", "gymnasium", "mujoco", *packages)},
+    }
+    print(json.dumps(result), flush=True)
+
+
+def installed(name: str) -> str:
+    """A distribution's version, or an empty string."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

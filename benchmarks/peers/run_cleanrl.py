@@ -1,0 +1,104 @@
+"""CleanRL's script on one workload, its file unmodified, from a checkout: ``run_cleanrl.py WORKLOAD PATH``.
+
+The end of an iteration is the moment when the script prints its "SPS:" line. Under Gymnasium 1.x the script sees no
+finished episodes, so a vector environment that counts them stands in for Gymnasium's (a few microseconds a step). For
+continuous actions its script wraps each environment in observation and reward normalisation; these wrappers are taken
+out, since the other sides run without.
+"""
+
+import io
+import runpy
+import sys
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from measure import begin, report
+
+
+class CountingEnv(gymnasium.vector.SyncVectorEnv):
+    """Counts decisions (in next-step autoreset the row after an episode's end is none) and returns."""
+
+    made: "ClassVar[CountingEnv]"
+    """The one that the script made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.decisions, self.resetting = 0, 0
+        self.returns: list[float] = []
+        CountingEnv.made = self
+
+    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One step of every environment."""
+        result = super().step(actions)
+        self.decisions += self.num_envs - self.resetting
+        self.resetting = int(np.count_nonzero(result[2] | result[3]))
+        if self.resetting:
+            info = result[4]
+            self.returns += info["episode"]["r"][info["_episode"]].tolist()
+        return result
+
+
+class IterationClock(io.TextIOBase):
+    """Standard output that notes time and decisions at each "SPS:" and drops the text."""
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[float, int]] = []
+
+    def write(self, text: str, /) -> int:
+        """Print writes its arguments one by one."""
+        if text == "SPS:":
+            self.marks.append((time.perf_counter(), CountingEnv.made.decisions))
+        return len(text)
+
+
+def without(env: gymnasium.Env, *_: Any, **__: Any) -> gymnasium.Env:
+    """A wrapper that wraps nothing."""
+    return env
+
+
+def arguments(work: dict[str, Any]) -> list[str]:
+    """The workload as the script's own flags."""
+    values = {
+        "env-id": work["env"],
+        "seed": work["seed"],
+        "total-timesteps": work["iterations"] * work["horizon"] * work["num_envs"],
+        "num-envs": work["num_envs"],
+        "num-steps": work["horizon"],
+        "num-minibatches": work["minibatches"],
+        "update-epochs": work["epochs"],
+        "learning-rate": work["learning_rate"],
+        "gamma": 0.99,
+        "gae-lambda": 0.95,
+        "clip-coef": 0.2,
+        "vf-coef": 1.0,  # its value loss carries another factor of 0.5
+        "ent-coef": 0.0,
+        "max-grad-norm": 0.5,
+    }
+    flags = ["--no-anneal-lr", "--no-clip-vloss", "--no-cuda", "--no-track"]
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))] + flags
+
+
+def main() -> None:
+    """Run the script, and report the iterations after the warm-up."""
+    work = begin()
+    discrete = isinstance(gymnasium.make(work["env"]).action_space, gymnasium.spaces.Discrete)
+    script = Path(sys.argv[2]).resolve() / "cleanrl" / ("ppo.py" if discrete else "ppo_continuous_action.py")
+    gymnasium.vector.SyncVectorEnv = CountingEnv
+    for name in ("NormalizeObservation", "NormalizeReward", "TransformObservation", "TransformReward"):
+        setattr(gymnasium.wrappers, name, without)
+    clock, stdout = IterationClock(), sys.stdout
+    sys.argv = [str(script), *arguments(work)]
+    sys.stdout = clock
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.stdout = stdout
+    (began, before), (ended, after) = clock.marks[work["warmup"] - 1], clock.marks[-1]
+    report(after - before, ended - began, CountingEnv.made.returns, "tensorboard", "tyro")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,334 @@
+"""Clipper's training speed beside its peers', on the same work, in one run.
+
+python benchmarks/speed.py --quick                          # a few minutes: Clipper and Stable-Baselines3 on CartPole
+python benchmarks/speed.py --cleanrl PATH                   # all of it; PATH is a checkout of CleanRL
+sh benchmarks/make_peers.sh                                 # before: the peers' virtual environments
+
+Every side trains in a process of its own, one after another, round by round (A B C A B C …), so that a machine that
+slows down slows all. A peer that is not installed is left out with a message.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+ENVIRONMENTS, CLIPPER = "environments alone", "Clipper"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+RECENT = 100  # episodes in the mean training return, as in peers/measure.py
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """The work that every side does: two separate tanh networks 64-64, Adam at a constant rate, PPO's usual rest."""
+
+    name: str
+    env: str
+    learning_rate: float
+    horizon: int
+    epochs: int
+    minibatches: int
+    iterations: int
+    num_envs: int = 8
+    warmup: int = 3
+    """Iterations at the start that are not timed."""
+    seed: int = 1
+
+    @property
+    def optimizer_steps(self) -> int:
+        """What every side has to take over the whole run."""
+        return self.iterations * self.epochs * self.minibatches
+
+    @property
+    def words(self) -> str:
+        """The settings in one line."""
+        size = self.num_envs * self.horizon // self.minibatches
+        return (
+            f"{self.env}, {self.num_envs} environments × {self.horizon} steps, {self.epochs} epochs × "
+            f"{self.minibatches} minibatches of {size}, learning rate {self.learning_rate}, {self.iterations} "
+            f"iterations of which {self.warmup} are warm-up"
+        )
+
+
+WORKLOADS = {
+    "W1": Workload(
+        name="W1", env="CartPole-v1", learning_rate=2.5e-4, horizon=128, epochs=4, minibatches=4, iterations=100
+    ),
+    "W3": Workload(
+        name="W3", env="HalfCheetah-v5", learning_rate=3e-4, horizon=256, epochs=10, minibatches=32, iterations=20
+    ),
+}
+QUICK = dataclasses.replace(WORKLOADS["W1"], iterations=40)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One library: the interpreter of its virtual environment, and the script that runs it."""
+
+    name: str
+    python: Path
+    script: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process's result."""
+
+    workload: str
+    library: str
+    round: int
+    steps: int
+    seconds: float
+    mean_return: float | None
+    optimizer_steps: int
+    threads: int
+    load: float
+    """The machine's load average over one minute, just before."""
+    versions: str
+
+    @property
+    def speed(self) -> float:
+        """Decisions per second."""
+        return self.steps / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where and when the samples were taken."""
+
+    cpu: str
+    cores: int
+    system: str
+    commit: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to measure."""
+
+    workloads: tuple[str, ...] = tuple(WORKLOADS)
+    """Of W1 (CartPole) and W3 (HalfCheetah)."""
+    cleanrl: Path | None = None
+    """A checkout of CleanRL; it is on no package index, and left out without this."""
+    n: int = 5
+    """Rounds; the table shows medians over them."""
+    iterations: int | None = None
+    """Training iterations per process, instead of each workload's own number."""
+    quick: bool = False
+    """Clipper and Stable-Baselines3 on a shorter W1, three rounds, nothing written unless --out says where."""
+    out: Path | None = None
+    """Results go to this path with .md and .csv added; by default benchmarks/results/speed."""
+
+
+def find_sides(options: Options, say: Console) -> list[Side]:
+    """All that can run here, in the order of each round."""
+    sides = [
+        Side(ENVIRONMENTS, Path(sys.executable), "run_environments.py"),
+        Side(CLIPPER, Path(sys.executable), "run_clipper.py"),
+    ]
+    peers = [
+        ("Stable-Baselines3", "sb3", ()),
+        ("CleanRL", "cleanrl", (str(options.cleanrl and options.cleanrl.resolve()),)),
+    ]
+    for name, folder, arguments in peers:
+        python = HERE / ".peers" / folder / "bin" / "python"
+        if name == "CleanRL" and options.quick:
+            continue
+        if name == "CleanRL" and options.cleanrl is None:
+            say.print("CleanRL is left out: give a checkout with --cleanrl PATH")
+        elif not python.exists():
+            say.print(f"{name} is left out: sh benchmarks/make_peers.sh makes its virtual environment")
+        else:
+            sides.append(Side(name, python, f"run_{folder}.py", arguments))
+    return sides
+
+
+def measure(side: Side, workload: Workload, number: int) -> Sample:
+    """Run one side in its own process; refuses a result that did other work than the workload says."""
+    load = os.getloadavg()[0]
+    command = [side.python, HERE / "peers" / side.script, json.dumps(dataclasses.asdict(workload)), *side.arguments]
+    with TemporaryDirectory() as folder:  # for what libraries write into the working folder
+        done = subprocess.run(
+            command, env=os.environ | ONE_THREAD, cwd=folder, capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise SystemExit(f"{side.name} failed on {workload.name}:\n{done.stderr[-3000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if side.name != ENVIRONMENTS and result["optimizer_steps"] != workload.optimizer_steps:
+        raise SystemExit(
+            f"{side.name} took {result['optimizer_steps']} optimizer steps on {workload.name}, not "
+            f"{workload.optimizer_steps}: not the same work"
+        )
+    return Sample(
+        workload=workload.name,
+        library=side.name,
+        round=number,
+        steps=result["steps"],
+        seconds=result["seconds"],
+        mean_return=result["return"],
+        optimizer_steps=result["optimizer_steps"],
+        threads=result["threads"],
+        load=load,
+        versions=", ".join(f"{name} {version}" for name, version in result["versions"].items()),
+    )
+
+
+def summarise(samples: list[Sample]) -> list[Row]:
+    """One row per workload and library: median speed and its range, Clipper's ratio to it, mean return.
+
+    The ratio is the median over rounds of Clipper's speed by the other's in the same round: what slows the machine for
+    a while slows both. Its range is that of the rounds.
+    """
+    rows: list[Row] = []
+    for workload, library in dict.fromkeys((s.workload, s.library) for s in samples):
+        mine = {s.round: s for s in samples if (s.workload, s.library) == (workload, library)}
+        clipper = {s.round: s.speed for s in samples if (s.workload, s.library) == (workload, CLIPPER)}
+        speeds = [s.speed for s in mine.values()]
+        ratios = [clipper[r] / s.speed for r, s in mine.items() if r in clipper and s.speed > 0]
+        returns = [s.mean_return for s in mine.values() if s.mean_return is not None]
+        rows.append(
+            {
+                "workload": workload,
+                "library": library,
+                "steps/s": f"{median(speeds):,.0f}",
+                "range": f"{min(speeds):,.0f} to {max(speeds):,.0f}",
+                "Clipper is": ratio_words(ratios) if library != CLIPPER else "",
+                "training return": f"{median(returns):.1f}" if returns else "",
+                "versions": next(iter(mine.values())).versions,
+            }
+        )
+    return rows
+
+
+def ratio_words(ratios: list[float]) -> str:
+    """2.00× (1.90 to 2.10); empty without a partner."""
+    return f"{median(ratios):.2f}× ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else ""
+
+
+def machine() -> Machine:
+    """The processor, the system and the commit of this run."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    return Machine(
+        cpu=models[0] if models else platform.processor() or platform.machine(),
+        cores=os.cpu_count() or 0,
+        system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        commit=commit,
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def markdown(rows: list[Row], samples: list[Sample], workloads: list[Workload], where: Machine) -> str:
+    """The results page."""
+    columns = [name for name in rows[0] if name != "versions"]
+    lines = [" | ".join(columns), "|".join("---" for _ in columns)]
+    lines += [" | ".join(row[name] for name in columns) for row in rows]
+    loads = [s.load for s in samples]
+    threads = ", ".join(str(t) for t in sorted({s.threads for s in samples}))
+    facts = [
+        f"{where.cpu}, {where.cores} cores, {where.system}, commit {where.commit}, {where.date}",
+        f"{1 + max(s.round for s in samples)} rounds, sides alternating, each round with a seed of its own; load "
+        f"average before a process {min(loads):.2f} to {max(loads):.2f}",
+        f"torch's threads in every process: {threads}; {', '.join(f'{k}={v}' for k, v in ONE_THREAD.items())}",
+        *(f"{library}: {versions}" for library, versions in {r["library"]: r["versions"] for r in rows}.items()),
+    ]
+    return PAGE.format(
+        workloads="\n".join(f"- {w.name}: {w.words}." for w in workloads),
+        table="\n".join(f"| {line} |" for line in lines),
+        facts="\n".join(f"- {fact}" for fact in facts),
+        recent=RECENT,
+    )
+
+
+PAGE = """# Training speed
+
+Written by `benchmarks/speed.py`; the numbers of every process are in the CSV file of the same name.
+
+{workloads}
+
+{table}
+
+`steps/s` counts decisions (rows in which an environment was only reset are none) by wall-clock time, from the end of
+the warm-up to the end of the last iteration; median and range over rounds. `Clipper is` so many times as fast: median
+and range over rounds of the ratio within a round. `training return` is the mean over the last {recent} episodes of
+training, median over rounds; for the environments alone, actions are random.
+
+All sides: Gymnasium's own environments, two separate 64-64 tanh networks, Adam, γ 0.99, λ 0.95, clip 0.2, value
+coefficient 0.5 on the mean squared error, no value clip, no entropy bonus, gradient norm at most 0.5, advantages
+standardised per minibatch, no normalisation of observations or rewards, the same number of optimizer steps (checked).
+Clipper is timed through `clipper.train` into a run folder (metrics, TensorBoard events, checkpoints);
+Stable-Baselines3 through `learn` with its default logging, on `DummyVecEnv`; CleanRL's script is unmodified and logs to
+TensorBoard, but for continuous actions its normalising wrappers are taken out.
+
+{facts}
+"""
+
+
+def write(out: Path, samples: list[Sample], page: str, where: Machine) -> None:
+    """The page, and the samples with commit and machine."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".md").write_text(page)
+    with out.with_suffix(".csv").open("w", newline="") as file:
+        records = [
+            dataclasses.asdict(s) | {"steps_per_second": round(s.speed, 1)} | dataclasses.asdict(where) for s in samples
+        ]
+        writer = csv.DictWriter(file, list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def main() -> None:
+    """Measure, print the table, write the results."""
+    options = tyro.cli(Options, description=__doc__)
+    if unknown := set(options.workloads) - set(WORKLOADS):
+        raise SystemExit(f"no workload {', '.join(sorted(unknown))}: choose from {', '.join(WORKLOADS)}")
+    say = Console(width=None if sys.stdout.isatty() else 140)
+    workloads = [QUICK] if options.quick else [WORKLOADS[name] for name in options.workloads]
+    if options.iterations is not None:
+        workloads = [dataclasses.replace(w, iterations=options.iterations) for w in workloads]
+    if any(w.iterations <= w.warmup for w in workloads):
+        raise SystemExit("--iterations must exceed the warm-up's 3")
+    sides, where, samples = find_sides(options, say), machine(), []
+    for workload in workloads:
+        say.print(f"{workload.name}: {workload.words}")
+        for number in range(min(options.n, 3) if options.quick else options.n):
+            for side in sides:
+                samples.append(measure(side, dataclasses.replace(workload, seed=number + 1), number))
+                say.print(f"  round {number + 1}: {side.name} {samples[-1].speed:,.0f} steps/s", highlight=False)
+    rows = summarise(samples)
+    table = Table(title=f"{where.cpu}, {where.cores} cores, commit {where.commit}")
+    for name in rows[0]:
+        if name != "versions":
+            table.add_column(name, justify="left" if name in ("workload", "library") else "right")
+    for row in rows:
+        table.add_row(*(value for name, value in row.items() if name != "versions"))
+    say.print(table)
+    out = options.out or (None if options.quick else HERE / "results" / "speed")
+    if out is not None:
+        write(out, samples, markdown(rows, samples, workloads, where), where)
+        say.print(f"written: {out.with_suffix('.md')} and {out.with_suffix('.csv')}")
+
+
+if __name__ == "__main__":
+    main()
