@@ -1,0 +1,41 @@
+"""Small policies and recorded batches for them, in the canonical (next-step) layout."""
+
+from typing import Literal
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipper.data import Steps
+from clipper.nets import ActorCritic, PolicyOptions, make_policy
+
+Kind = Literal["categorical", "gaussian"]
+OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
+ACTIONS: dict[Kind, gymnasium.Space] = {
+    "categorical": gymnasium.spaces.Discrete(3),
+    "gaussian": gymnasium.spaces.Box(-1, 1, (2,)),
+}
+
+
+def small_policy(kind: Kind, options: PolicyOptions | None = None, seed: int = 0) -> ActorCritic:
+    """An actor-critic of a few dozen parameters."""
+    options = options or PolicyOptions(hidden=(5,))
+    return make_policy(OBSERVATIONS, ACTIONS[kind], options, torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def make_steps(policy: ActorCritic, rows: int, envs: int, seed: int) -> tuple[Steps, Tensor]:
+    """Steps that ``policy`` takes where observations, rewards and ends of episodes are noise; and ``last_obs``."""
+    generator = torch.Generator().manual_seed(seed)
+    dtype = next(policy.parameters()).dtype
+    obs = torch.randn(rows + 1, envs, 3, generator=generator, dtype=dtype)
+    dist, _ = policy.act(obs[:-1])
+    action = dist.sample(generator)
+    terminated, truncated = (torch.rand(2, rows, envs, generator=generator) < 0.1).unbind()
+    mask = torch.ones_like(terminated)
+    for t in range(1, rows):  # the row after an end is no decision
+        mask[t] = ~((terminated | truncated)[t - 1] & mask[t - 1])
+    reward = torch.randn(rows, envs, generator=generator, dtype=dtype).masked_fill(~mask, torch.nan)
+    log_prob = dist.log_prob(action)
+    return Steps(obs[:-1], action, log_prob, reward, terminated & mask, (terminated | truncated) & mask, mask), obs[-1]
