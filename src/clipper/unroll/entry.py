@@ -1,0 +1,124 @@
+"""The last part of an unrolled file: the recipe's settings as code, and the loop."""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import gymnasium
+from torch import Generator
+
+from clipper.config import Config
+from clipper.environments import make
+from clipper.nets import make_policy
+from clipper.unroll.source import ROOT, WIDTH
+
+
+def main_source(config: Config) -> str:
+    """``main()``, with the imports from which everything else is found."""
+    device = "" if config.device == "cpu" else f".to({config.device!r})"
+    start_device = "" if config.device == "cpu" else f", {config.device!r}"
+    values = [v for part in (config.policy, config.algorithm) for v in instances(part)]
+    imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values})
+    spaces = "env.single_observation_space, env.single_action_space"
+    return f'''
+import hashlib
+import torch
+import gymnasium
+from torch import Generator
+from clipper.environments import make
+from clipper.nets import make_policy
+from clipper.rollout import collect, start
+{chr(10).join(imports)}
+
+def main() -> None:
+    """Train, print the mean return of the episodes that finished in each iteration, then what identifies the result."""
+    torch.set_num_threads({config.threads})
+    seed, total_steps = {config.seed}, {config.total_steps:_}
+    env = make({quoted(config.env)}, num_envs={config.num_envs})
+    algorithm = {code(config.algorithm, 4, len("algorithm = "))}
+    options = {code(config.policy, 4, len("options = "))}
+    policy = make_policy({spaces}, options, Generator().manual_seed(seed)){device}
+    learner = algorithm.init(policy, seed=seed)
+    state = start(env, seed{start_device})
+    while state.steps < total_steps:
+        learner.progress = state.steps / total_steps
+        steps, state = collect(env, policy, state, **algorithm.quota)
+        algorithm.update(learner, steps, state.obs)
+        if state.episodes:
+            mean_return = sum(episode.total for episode in state.episodes) / len(state.episodes)
+            print(f"{{state.steps:>9}} steps   mean return {{mean_return:.1f}}")
+    env.close()
+    parameters = learner.parameters.detach().cpu().numpy()
+    print("sha256 of the parameters:", hashlib.sha256(parameters.tobytes()).hexdigest())
+'''
+
+
+def instances(value: Any) -> Iterator[Any]:
+    """A dataclass instance and those in its fields that are not at their default."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from instances(item)
+    if dataclasses.is_dataclass(value):
+        yield value
+        for _, item in changed_fields(value):
+            yield from instances(item)
+
+
+def changed_fields(value: Any) -> list[tuple[str, Any]]:
+    """Fields of a dataclass instance that differ from their default."""
+    pairs = []
+    for f in dataclasses.fields(value):
+        default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+        if (item := getattr(value, f.name)) != default or type(item) is not type(default):
+            pairs.append((f.name, item))
+    return pairs
+
+
+def code(value: Any, indent: int, taken: int) -> str:
+    """A setting as Python code; ``taken`` columns after ``indent`` are in use before it."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(code(v, indent, taken) for v in value)}{',' * (len(value) == 1)})"
+    if not dataclasses.is_dataclass(value):
+        return f'float("{value}")' if value in (float("inf"), float("-inf")) else repr(value)
+    fields = [f"{name}={code(v, indent + 4, len(name) + 1)}" for name, v in changed_fields(value)]
+    line = f"{type(value).__name__}({', '.join(fields)})"
+    if indent + taken + len(line) <= WIDTH and "\n" not in line:
+        return line
+    inner = "".join(f"{' ' * (indent + 4)}{f},\n" for f in fields)
+    return f"{type(value).__name__}(\n{inner}{' ' * indent})"
+
+
+def quoted(text: str) -> str:
+    """In double quotes where that needs no escapes."""
+    return f'"{text}"' if text.isprintable() and not set(text) & {'"', "\\"} else repr(text)
+
+
+def extra(config: Config) -> str:
+    """The extra of Gymnasium that brings the environment's own packages; empty where there is none."""
+    spec = gymnasium.registry.get(config.env)
+    found = re.match(r"gymnasium\.envs\.(box2d|mujoco)\b", str(spec.entry_point) if spec is not None else "")
+    return found[1] if found else ""
+
+
+def entered(config: Config) -> set[tuple[str, int]]:
+    """(file, first line) of the library's functions that run when the recipe's policy is made."""
+    env = make(config.env, 1)
+    found: set[tuple[str, int]] = set()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(str(ROOT)):
+            found.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        make_policy(env.single_observation_space, env.single_action_space, config.policy, Generator())
+    finally:
+        sys.setprofile(before)
+        env.close()
+    return found

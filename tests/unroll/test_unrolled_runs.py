@@ -1,0 +1,139 @@
+"""The unrolled file, run where neither Clipper nor jaxtyping can be imported, learns what Clipper learns, bit for bit."""
+
+import ast
+import dataclasses
+import hashlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from clipper.algorithms import PPO, Reinforce
+from clipper.config import Config
+from clipper.errors import MissingPackageError
+from clipper.nets import PolicyOptions
+from clipper.recipes import RECIPES
+from clipper.schedules import Linear
+from clipper.spaces import HeadOptions
+from clipper.train import train
+from clipper.unroll import unroll
+from clipper.value_losses import ClippedMSE, Huber
+
+SHORT = {
+    "cartpole": dataclasses.replace(RECIPES["cartpole"](), total_steps=4096, eval_every=0),
+    "pendulum": Config(
+        env="Pendulum-v1",
+        algorithm=PPO(
+            horizon=64, epochs=3, scale_rewards=True, learning_rate=Linear(3e-4, 0.0), clip=(0.2, 0.28), target_kl=0.05,
+            value_loss=Huber(delta=2.0),
+        ),
+        policy=PolicyOptions(hidden=(16,), shared=True, normalise_obs=True, head=HeadOptions(initial_log_std=-0.5)),
+        total_steps=1500, num_envs=4, seed=7,
+    ),
+    "reinforce": Config(env="CartPole-v1", algorithm=Reinforce(episodes=8), total_steps=1000, num_envs=4, seed=3),
+}  # fmt: skip
+
+# A module that is None in sys.modules cannot be imported; -I keeps the working directory and PYTHONPATH out as well.
+ALONE = """
+import runpy, sys
+sys.modules.update(clipper=None, jaxtyping=None)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module", params=SHORT)
+def unrolled(request):
+    return request.param, SHORT[request.param], unroll(SHORT[request.param])
+
+
+def names_bound(node):
+    targets = getattr(node, "targets", [getattr(node, "target", node)])
+    return [t.id if isinstance(t, ast.Name) else t.name for t in targets if hasattr(t, "id") or hasattr(t, "name")]
+
+
+def test_same_parameters_as_the_library(unrolled, tmp_path):
+    _, config, text = unrolled
+    file = tmp_path / "alone.py"
+    file.write_text(text)
+    out = subprocess.run([sys.executable, "-I", "-c", ALONE, str(file)], capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    run = train(config)
+    digest = hashlib.sha256(run.learner.parameters.detach().numpy().tobytes()).hexdigest()
+    assert out.stdout.splitlines()[-1] == f"sha256 of the parameters: {digest}"
+    # The checksum tells learning from no learning.
+    still = dataclasses.replace(config.algorithm, learning_rate=0.0)
+    untrained = train(dataclasses.replace(config, total_steps=1, algorithm=still))
+    assert not torch.equal(untrained.learner.parameters, run.learner.parameters)
+
+
+def test_imports_no_more_than_torch_numpy_and_gymnasium(unrolled):
+    _, _, text = unrolled
+    imported = set()
+    for node in ast.walk(ast.parse(text)):
+        imported |= {a.name.split(".")[0] for a in node.names} if isinstance(node, ast.Import) else set()
+        imported |= {str(node.module).split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+    assert imported - set(sys.stdlib_module_names) == {"gymnasium", "numpy", "torch"}
+
+
+def test_every_definition_is_made_once_and_used(unrolled):
+    _, _, text = unrolled
+    tree = ast.parse(text)
+    bound = [n for node in tree.body if not isinstance(node, ast.Expr | ast.If) for n in names_bound(node)]
+    bound = [n for n in bound if n != "_"]
+    assert len(bound) == len(set(bound))
+    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    assert set(bound) <= read
+
+
+@pytest.mark.parametrize(
+    ("recipe", "there", "absent"),
+    [
+        (
+            "cartpole",
+            {"CategoricalHead", "Categorical", "BoxEncoder", "MSE"},
+            {"GaussianHead", "DiagonalGaussian", "Huber", "ClippedMSE", "Reinforce", "Distribution", "Config"},
+        ),
+        ("pendulum", {"GaussianHead", "DiagonalGaussian", "Huber", "RewardScaler"}, {"CategoricalHead", "Categorical"}),
+        ("reinforce", {"Reinforce", "trajectory_sum", "reward_to_go"}, {"PPO", "gae", "minibatches", "GaussianHead"}),
+    ],
+)
+def test_holds_what_the_recipe_needs_and_no_more(recipe, there, absent):
+    tree = ast.parse(unroll(SHORT[recipe]))
+    names = {name for node in tree.body for name in names_bound(node)}
+    assert there <= names
+    assert not absent & names
+
+
+def test_settings_are_written_out():
+    main = unroll(SHORT["pendulum"]).partition("def main()")[2]
+    for setting in ("horizon=64", "clip=(0.2, 0.28)", "Linear(start=0.0003)", "Huber(delta=2.0)", "hidden=(16,)"):
+        assert setting in main
+    assert "gamma" not in main  # at its default, which the class in the file shows
+
+
+def test_a_nested_default_that_was_changed_is_written_out():
+    config = dataclasses.replace(SHORT["cartpole"], algorithm=PPO(value_loss=ClippedMSE(bound=0.3)))
+    assert "value_loss=ClippedMSE(bound=0.3)" in unroll(config)
+
+
+@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")  # Box2D's, on import
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_unrolls(name):
+    try:
+        text = unroll(RECIPES[name]())
+    except MissingPackageError as error:
+        pytest.skip(str(error))
+    compile(text, name, "exec")
+
+
+def test_is_formatted_as_ruff_would(unrolled):
+    _, _, text = unrolled
+    ruff = [sys.executable, "-m", "ruff"]
+    options = ["--isolated", "--line-length", "120", "--stdin-filename", "alone.py", "-"]
+    formatted = subprocess.run([*ruff, "format", *options], input=text, capture_output=True, text=True, check=True)
+    assert formatted.stdout == text
+    linted = subprocess.run(
+        [*ruff, "check", "--select", "E,F,I,W", *options], input=text, capture_output=True, text=True, check=False
+    )
+    assert linted.returncode == 0, linted.stdout
