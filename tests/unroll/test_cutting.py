@@ -103,6 +103,22 @@ def test_a_protocol_gives_way_to_the_class_that_implements_it(tmp_path):
     assert "Protocol" not in text
 
 
+def test_a_class_of_which_nothing_is_left(tmp_path):
+    text, space = cut(
+        tmp_path,
+        "from clipper.a import Empty\ndef main(): return Empty()",
+        a="""
+        class Empty:
+            def one(self): return self.two()
+
+            def two(self): return self.one()
+        """,
+    )
+    # Each mentions the other, but nobody calls either.
+    assert "class Empty:\n    pass\n" in text
+    assert type(space["main"]()) is space["Empty"]
+
+
 def test_a_protocol_with_two_implementations_or_a_runtime_use_stays(tmp_path):
     text, space = cut(
         tmp_path,

@@ -1,7 +1,8 @@
-"""The unrolled file, run where neither Clipper nor jaxtyping can be imported, learns what Clipper learns, bit for bit."""
+"""The unrolled file, run where neither Clipper nor jaxtyping exists, learns what Clipper learns, bit for bit."""
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import subprocess
 import sys
@@ -42,9 +43,12 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
-@pytest.fixture(scope="module", params=SHORT)
+text_of = functools.cache(lambda name: unroll(SHORT[name]))
+
+
+@pytest.fixture(params=SHORT)
 def unrolled(request):
-    return request.param, SHORT[request.param], unroll(SHORT[request.param])
+    return request.param, SHORT[request.param], text_of(request.param)
 
 
 def names_bound(node):
@@ -99,14 +103,14 @@ def test_every_definition_is_made_once_and_used(unrolled):
     ],
 )
 def test_holds_what_the_recipe_needs_and_no_more(recipe, there, absent):
-    tree = ast.parse(unroll(SHORT[recipe]))
+    tree = ast.parse(text_of(recipe))
     names = {name for node in tree.body for name in names_bound(node)}
     assert there <= names
     assert not absent & names
 
 
 def test_settings_are_written_out():
-    main = unroll(SHORT["pendulum"]).partition("def main()")[2]
+    main = text_of("pendulum").partition("def main()")[2]
     for setting in ("horizon=64", "clip=(0.2, 0.28)", "Linear(start=0.0003)", "Huber(delta=2.0)", "hidden=(16,)"):
         assert setting in main
     assert "gamma" not in main  # at its default, which the class in the file shows

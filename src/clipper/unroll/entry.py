@@ -114,11 +114,11 @@ def entered(config: Config) -> set[tuple[str, int]]:
         if event == "call" and frame.f_code.co_filename.startswith(str(ROOT)):
             found.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
 
-    before = sys.getprofile()
-    sys.setprofile(note)
+    before = sys.gettrace()
+    sys.settrace(note)
     try:
         make_policy(env.single_observation_space, env.single_action_space, config.policy, Generator())
     finally:
-        sys.setprofile(before)
+        sys.settrace(before)
         env.close()
     return found

@@ -47,6 +47,7 @@ class Program:
         """Protocols that nothing but annotations names."""
         self.instead: dict[Definition, Definition] = {}
         """Protocol → the class that stands for it in annotations."""
+        self.read: dict[tuple[Definition, int], set[str]] = {}
         self.visit(Module(MAIN, main))
         self.kept |= set(self.modules[MAIN].definitions)
         self.close()
@@ -92,8 +93,15 @@ class Program:
             return definition.node
         node = copy.copy(definition.node)
         assert isinstance(node, ast.ClassDef)
-        node.body = [n for n in node.body if n not in dead]
+        node.body = [n for n in node.body if n not in dead] or [ast.Pass()]
         return node
+
+    def reads(self, definition: Definition) -> set[str]:
+        """Global names that Python reads where it executes the definition."""
+        key = definition, len(self.dead(definition))
+        if key not in self.read:
+            self.read[key] = global_reads(without_annotations(self.node(definition)))
+        return self.read[key]
 
     def dead(self, definition: Definition) -> list[Function]:
         """Methods that nothing calls: not special, not mentioned, and not an override that a foreign base may call."""
@@ -132,7 +140,7 @@ class Program:
         members = definition.union
         if not members:
             self.mentioned |= attributes(node)
-            for name in global_reads(without_annotations(node)):
+            for name in self.reads(definition):
                 self.need(self.resolve(module, name))
         for imported in local_imports(node):
             self.need(self.resolve(self.load(imported.module), imported.member or ""))
@@ -177,13 +185,21 @@ class Program:
             if protocol in self.kept:
                 continue
             users = [d for d in self.kept if protocol in self.annotated(d)]
-            methods = {m.name for m in protocol.members}
+            methods = self.methods(protocol)
             candidates = [d for d in self.kept if methods and methods <= provided(d)]
             if len(candidates) == 1 and all(self.position(candidates[0]) < self.position(u) for u in users):
                 self.instead[protocol] = candidates[0]
             else:
                 self.kept.add(protocol)
                 self.close()
+
+    def methods(self, protocol: Definition) -> set[str]:
+        """What a protocol asks for, with what it inherits from other protocols."""
+        names = {m.name for m in protocol.members}
+        for base in protocol.node.bases if isinstance(protocol.node, ast.ClassDef) else []:
+            target = self.resolve(protocol.module, base.id) if isinstance(base, ast.Name) else None
+            names |= self.methods(target) if isinstance(target, Definition) else set()
+        return names
 
     def annotated(self, definition: Definition) -> Iterator[Definition | Import | None]:
         for annotation in annotations(self.node(definition)) + definition.union:
@@ -205,7 +221,7 @@ class Program:
                 raise UnrollError(f"{d.name} is defined in {owner[d.name].module.name} and in {d.module.name}")
             owner[d.name] = d
         for d in self.kept:
-            for name in global_reads(without_annotations(self.node(d))) & set(owner):
+            for name in self.reads(d) & set(owner):
                 if self.resolve(d.module, name) is None:
                     raise UnrollError(f"{owner[name].module.name} defines {name}, a builtin in {d.module.name}")
 

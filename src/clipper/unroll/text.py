@@ -129,10 +129,11 @@ def edits(program: Program, definition: Definition) -> Iterator[Edit]:
     """What differs from the source: dead methods, shapes, the library's imports, protocols, dead union members."""
     node, module = program.node(definition), definition.module
     body = getattr(definition.node, "body", [])
-    for method in program.dead(definition):
+    dead = program.dead(definition)
+    for method in dead:
         above = body[body.index(method) - 1] if body.index(method) else None
         start = above.end_lineno + 1 if above is not None and above.end_lineno else method.lineno
-        yield Edit((start, 0), end(method), "")
+        yield Edit((start, 0), end(method), "    pass" if len(dead) == len(body) and method is dead[0] else "")
     for n in ast.walk(node):
         if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and n.value.id in module.shapes:
             yield Edit((n.lineno, n.col_offset), end(n), ast.unparse(shaped(n)))
