@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from clipper.data import Steps, Tree
 from clipper.environments.checks import check_finite
 from clipper.errors import ConfigError, EnvironmentContractError
-from clipper.nets import Policy
+from clipper.nets import Actor
 
 
 class Episode(NamedTuple):
@@ -56,11 +56,14 @@ class CollectState:
     """Episodes that finished in the last segment."""
     fresh: bool = True
     """No step has been taken since the reset."""
+    stale: bool = False
+    """The next segment begins with a reset, since this one held whole episodes and padding."""
 
 
 def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> CollectState:
-    """Reset all environments, environment i with ``seed + i``, and seed the actions' generator."""
-    obs, _ = env.reset(seed=[seed + i for i in range(env.num_envs)])
+    """Reset all environments, environment i with ``seed + i`` as is Gymnasium's custom, and seed the actions' generator."""
+    autoreset_mode(env)
+    obs, _ = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
     check_finite(env, obs, "observation", 0)
     n = env.num_envs
     return CollectState(
@@ -92,7 +95,7 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
 
 
 def step(
-    env: VectorEnv, action: np.ndarray, mode: AutoresetMode, row: int
+    env: VectorEnv, action: np.ndarray, mode: AutoresetMode, row: int, steps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Last]]:
     """Step all environments: next obs, reward, terminated, done, and the last observations that a reset hid."""
     obs, reward, terminated, truncated, info = env.step(action)
@@ -102,24 +105,29 @@ def step(
         raise EnvironmentContractError(
             f"rewards of shape {reward.shape} from {env.num_envs} environments: each reward must be one number"
         )
+    check_finite(env, reward, "reward", steps)
+    check_finite(env, obs, "observation", steps)
     done = terminated | truncated
     if mode is AutoresetMode.NEXT_STEP or not done.any():
         return obs, reward, terminated, done, []
-    ended = np.flatnonzero(done)
-    if mode is AutoresetMode.SAME_STEP:
-        if "final_obs" not in info:
-            raise EnvironmentContractError(
-                f"{env} resets in the same step but gives no info['final_obs'] to bootstrap from"
-            )
-        return obs, reward, terminated, done, [Last(row, int(i), np.array(info["final_obs"][i])) for i in ended]
-    last = [Last(row, int(i), np.array(obs[i])) for i in ended]
-    obs, _ = env.reset(options={"reset_mask": done})
-    return obs, reward, terminated, done, last
+    ended = np.flatnonzero(done).tolist()
+    if mode is AutoresetMode.DISABLED:
+        final = obs[ended]  # a copy
+        obs, _ = env.reset(options={"reset_mask": done})
+        check_finite(env, obs, "observation", steps)
+    elif "final_obs" in info:
+        final = np.stack([info["final_obs"][i] for i in ended])
+        check_finite(env, final, "observation", steps, ended)
+    else:
+        raise EnvironmentContractError(
+            f"{env} resets in the same step but gives no info['final_obs'] to bootstrap from"
+        )
+    return obs, reward, terminated, done, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
 
 
 @torch.no_grad()
 def collect(
-    env: VectorEnv, policy: Policy, state: CollectState, *, horizon: int | None = None, episodes: int | None = None
+    env: VectorEnv, policy: Actor, state: CollectState, *, horizon: int | None = None, episodes: int | None = None
 ) -> tuple[Steps, CollectState]:
     """Act in ``env`` with ``policy`` and record what happened.
 
@@ -130,20 +138,20 @@ def collect(
     """
     if (horizon is None) == (episodes is None):
         raise ConfigError("collect takes either horizon or episodes")
+    if (horizon or episodes or 0) < 1:
+        raise ConfigError(f"collect needs a horizon or episodes of at least 1, not {horizon or episodes or 0}")
     mode, n = autoreset_mode(env), env.num_envs
-    if episodes is not None and not state.fresh:
+    if state.stale or (episodes is not None and not state.fresh):
         restart(env, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
     rows: list[tuple] = []
     last: list[Last] = []
-    state.fresh = False
-    while len(rows) < horizon if horizon is not None else bool((quota > 0).any()):
+    state.fresh, state.stale = False, episodes is not None
+    while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
         dist, state.memory = policy.act(state.obs, state.memory)
         action = dist.sample(state.generator)
         decided = ~state.done if mode is AutoresetMode.NEXT_STEP else np.ones(n, dtype=bool)
-        obs, reward, terminated, done, ended = step(env, policy.to_env(action), mode, len(rows))
-        check_finite(env, obs, "observation", state.steps)
-        check_finite(env, reward, "reward", state.steps)
+        obs, reward, terminated, done, ended = step(env, policy.to_env(action), mode, len(rows), state.steps)
         if quota is not None:
             decided &= quota > 0
             quota -= done & decided
@@ -161,6 +169,7 @@ def collect(
 def restart(env: VectorEnv, state: CollectState) -> None:
     """Reset all environments without reseeding them, and forget their unfinished episodes."""
     obs, _ = env.reset()
+    check_finite(env, obs, "observation", state.steps)
     state.obs = observation_tensor(obs, state.obs.device)
     state.memory = ()
     for array in (state.done, state.running_total, state.running_length):

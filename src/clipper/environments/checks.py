@@ -1,6 +1,6 @@
 """Is what an environment returns what it promised? One cheap test on the good path, a precise error otherwise."""
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -13,16 +13,21 @@ def describe(env: VectorEnv) -> str:
     return env.spec.id if env.spec is not None else type(env).__name__
 
 
-def check_finite(env: VectorEnv, x: np.ndarray, what: str, steps: int) -> None:
-    """Raise ``NonFiniteError`` naming environment, step and index if ``x`` ``[N, ...]`` holds NaN or infinity."""
-    # Σx² is finite if every x is; only a suspicious one (which overflow can also cause) is looked at closely.
-    if x.dtype.kind != "f" or math.isfinite(np.vdot(x, x)):
+def check_finite(env: VectorEnv, x: np.ndarray, what: str, steps: int, rows: Sequence[int] | None = None) -> None:
+    """Raise ``NonFiniteError`` naming environment, step and index if ``x`` ``[N, ...]`` holds NaN or infinity.
+
+    So it does for numbers that are infinite as float32, which they become. ``rows`` are the environments' indices
+    where ``x`` comes not from all of them.
+    """
+    # Σx² within float32's largest number squared says that every x is; only else is each one looked at.
+    if x.dtype.kind != "f" or float(np.vdot(x, x)) <= 1e77:
         return
-    bad = np.argwhere(~np.isfinite(x))
+    with np.errstate(over="ignore"):
+        bad = np.argwhere(~np.isfinite(x.astype(np.float32)))
     if len(bad):
-        env_index, *index = (int(i) for i in bad[0])
+        row, *index = (int(i) for i in bad[0])
         where = f" at index {index}" if index else ""
         raise NonFiniteError(
-            f"{what} {x[env_index, *index]} from environment {env_index} of {describe(env)}{where}, "
+            f"{what} {x[row, *index]} from environment {row if rows is None else rows[row]} of {describe(env)}{where}, "
             f"after {steps} decisions in all: mend the environment, or wrap it so that it returns finite numbers"
         )

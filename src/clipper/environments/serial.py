@@ -12,7 +12,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from clipper.errors import EnvironmentContractError
+from clipper.environments.checks import describe
+from clipper.errors import ClipperError, EnvironmentContractError, UnsupportedSpaceError
 
 NOTHING: dict[str, Any] = {}
 
@@ -25,17 +26,22 @@ class Serial(VectorEnv):
         first = self.envs[0]
         self.num_envs = len(self.envs)
         self.spec, self.render_mode = first.spec, first.render_mode
+        if first.observation_space.shape is None or first.observation_space.dtype is None:
+            raise UnsupportedSpaceError(
+                f"observations of {first.observation_space} from {describe(self)} are not one array: flatten them with "
+                "gymnasium.wrappers.FlattenObservation, or bring a vector environment of your own"
+            )
         self.metadata = {**first.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
         for i, env in enumerate(self.envs):
             if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
                 raise EnvironmentContractError(
-                    f"environment {i} has other spaces than environment 0: {env} and {first}"
+                    f"environment {i} has other spaces than environment 0: {env.observation_space}, {env.action_space} "
+                    f"and {first.observation_space}, {first.action_space}"
                 )
         self.observation_space = batch_space(first.observation_space, self.num_envs)
         self.action_space = batch_space(first.action_space, self.num_envs)
-        shape, dtype = first.observation_space.shape, first.observation_space.dtype
-        self.obs = np.zeros((self.num_envs, *(shape or ())), dtype)
+        self.obs = np.zeros((self.num_envs, *first.observation_space.shape), first.observation_space.dtype)
         self.reward = np.zeros(self.num_envs)
         self.terminated = np.zeros(self.num_envs, dtype=bool)
         self.truncated = np.zeros(self.num_envs, dtype=bool)
@@ -49,37 +55,63 @@ class Serial(VectorEnv):
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
         for i, (env, own) in enumerate(zip(self.envs, seed, strict=True)):
-            self.store(i, env.reset(seed=own, options=options)[0])
+            try:
+                obs, _ = env.reset(seed=own, options=options)
+            except Exception as error:
+                error.add_note(f"raised by reset of {self.name(i)}")
+                raise
+            self.store(i, obs)
         self.resets[:] = False
         return self.obs, NOTHING
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step those whose episode goes on, reset the others."""
-        for i, env in enumerate(self.envs):
-            if self.resets[i]:
-                obs = env.reset()[0]
-                reward, terminated, truncated = 0.0, False, False
-            else:
-                obs, reward, terminated, truncated, _ = env.step(actions[i])
-            self.store(i, obs)
-            try:
-                self.reward[i] = reward
-            except (TypeError, ValueError):
-                raise EnvironmentContractError(
-                    f"environment {i} gave the reward {reward!r}: a reward must be one number"
-                ) from None
-            self.terminated[i], self.truncated[i] = terminated, truncated
-            self.resets[i] = terminated or truncated
+        i = 0
+        try:
+            for i, env in enumerate(self.envs):
+                if self.resets[i]:
+                    obs, _ = env.reset()
+                    reward, terminated, truncated = 0.0, False, False
+                else:
+                    obs, reward, terminated, truncated, _ = env.step(actions[i])
+                self.store(i, obs)
+                self.reward[i] = reward if type(reward) is float else self.one_number(i, reward)
+                self.terminated[i], self.truncated[i] = terminated, truncated
+                self.resets[i] = terminated or truncated
+        except ClipperError:
+            raise
+        except Exception as error:
+            error.add_note(f"raised by {'reset' if self.resets[i] else 'step'} of {self.name(i)}")
+            raise
         return self.obs, self.reward, self.terminated, self.truncated, NOTHING
 
     def store(self, i: int, obs: Any) -> None:
-        """Copy environment i's observation, if it has the shape that its space declares."""
+        """Copy environment i's observation, if it is what its space declares."""
         if np.shape(obs) != self.obs.shape[1:]:
             raise EnvironmentContractError(
-                f"environment {i} gave an observation of shape {np.shape(obs)}, but its observation space says "
+                f"{self.name(i)} gave an observation of shape {np.shape(obs)}, but its observation space says "
                 f"{self.obs.shape[1:]}: mend one of the two"
             )
+        dtype = obs.dtype if isinstance(obs, np.ndarray) else np.asarray(obs).dtype
+        if dtype is not self.obs.dtype and (dtype.kind not in "biuf" or dtype.kind == "f" != self.obs.dtype.kind):
+            raise EnvironmentContractError(
+                f"{self.name(i)} gave an observation of {dtype}, but its observation space says {self.obs.dtype}: mend "
+                "one of the two"
+            )
         self.obs[i] = obs
+
+    def one_number(self, i: int, reward: Any) -> float:
+        """A reward as a float, if it is one number."""
+        if np.ndim(reward) == 0:
+            try:
+                return float(reward)
+            except (TypeError, ValueError):
+                pass
+        raise EnvironmentContractError(f"{self.name(i)} gave the reward {reward!r}: a reward must be one number")
+
+    def name(self, i: int) -> str:
+        """Environment i, as an error calls it."""
+        return f"environment {i} of {describe(self)}"
 
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)

@@ -1,0 +1,215 @@
+"""What ``collect`` records: quotas, statistics, continuation, determinism, log-probabilities."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from scripted import BACKENDS, Scripted, ScriptedPolicy, scripted_envs
+from torch import Generator, nn
+
+from clipper.data import Steps
+from clipper.environments import make
+from clipper.errors import ConfigError
+from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.rollout import Episode, collect, start
+
+torch.set_num_threads(1)
+
+
+def played(number: int, episodes: int) -> list[tuple[float, int]]:
+    """Total reward and length of a scripted environment's episodes, by a plain loop."""
+    env, policy, found = Scripted(number), ScriptedPolicy(), []
+    for _ in range(episodes):
+        obs, total, length, ended = env.reset()[0], 0.0, 0, False
+        while not ended:
+            dist, _ = policy.act(torch.from_numpy(obs))
+            obs, reward, terminated, truncated, _ = env.step(dist.mode.numpy())
+            total, length, ended = total + reward, length + 1, terminated or truncated
+        found.append((total, length))
+    return found
+
+
+def of_env(episodes: list[Episode], number: int) -> list[tuple[float, int]]:
+    return [(e.total, e.length) for e in episodes if e.env == number]
+
+
+def assert_same_episodes(found: list[tuple[float, int]], expected: list[tuple[float, int]]) -> None:
+    assert [length for _, length in found] == [length for _, length in expected]
+    np.testing.assert_allclose([t for t, _ in found], [t for t, _ in expected], atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_episodes_are_whole_and_their_quotas_fixed(backend: str) -> None:
+    env = scripted_envs(5, backend)
+    try:
+        steps, state = collect(env, ScriptedPolicy(), start(env, 0), episodes=12)
+    finally:
+        env.close()
+    quotas = [3, 3, 2, 2, 2]  # whatever their lengths
+    assert steps.done.sum(0).tolist() == quotas
+    assert not (steps.done & ~steps.mask).any()
+    assert not (steps.terminated & ~steps.done).any()
+    for number, quota in enumerate(quotas):
+        expected = played(number, quota)
+        assert_same_episodes(of_env(state.episodes, number), expected)
+        assert steps.mask[:, number].sum() == sum(length for _, length in expected)
+        rows = steps.mask[:, number].nonzero().squeeze(-1)
+        assert steps.done[rows[-1], number]
+    assert len(state.episodes) == 12
+    assert state.steps == steps.mask.sum()
+
+
+@pytest.mark.parametrize("backend", ["serial", "sync same_step", "sync disabled"])
+def test_fewer_episodes_than_environments(backend: str) -> None:
+    env = scripted_envs(5, backend)
+    steps, state = collect(env, ScriptedPolicy(), start(env, 0), episodes=2)
+    assert steps.mask.any(0).tolist() == [True, True, False, False, False]
+    assert {e.env for e in state.episodes} == {0, 1}
+
+
+@pytest.mark.parametrize("backend", ["serial", "sync next_step", "sync same_step", "sync disabled"])
+@pytest.mark.parametrize("then", [{"episodes": 5}, {"horizon": 9}], ids=["episodes", "horizon"])
+def test_after_whole_episodes_the_next_call_starts_from_a_reset(backend: str, then: dict[str, int]) -> None:
+    env = scripted_envs(5, backend)
+    _, state = collect(env, ScriptedPolicy(), start(env, 0), episodes=12)
+    steps, state = collect(env, ScriptedPolicy(), state, **then)
+    assert steps.mask[0].all()
+    assert steps.obs[0, :, 2].tolist() == [0.0] * 5  # time 0
+    for number in range(5):
+        first = int(steps.obs[0, number, 1])
+        found = of_env(state.episodes, number)
+        assert_same_episodes(found, played(number, first + len(found))[first:])
+
+
+def test_the_first_call_takes_the_reset_of_start() -> None:
+    env = scripted_envs(2, "serial")
+    steps, _ = collect(env, ScriptedPolicy(), start(env, 0), episodes=2)
+    assert steps.obs[0, :, 1].tolist() == [0.0, 0.0]  # each environment's first episode
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_horizon_continues_and_statistics_span_segments(backend: str) -> None:
+    env = scripted_envs(3, backend)
+    state, episodes, decisions = start(env, 0), [], []
+    try:
+        for _ in range(9):
+            steps, state = collect(env, ScriptedPolicy(), state, horizon=4)
+            episodes += state.episodes
+            decisions += [tuple(steps.obs[t, i, :3].tolist()) for t, i in steps.mask.nonzero().tolist()]
+    finally:
+        env.close()
+    assert len(set(decisions)) == len(decisions) == state.steps
+    for number in range(3):
+        found = of_env(episodes, number)
+        assert len(found) > 3
+        assert_same_episodes(found, played(number, len(found)))
+        mine = sorted((episode, time) for i, episode, time in decisions if i == number)
+        lengths = [length for _, length in played(number, 40)]
+        assert mine == [(e, t) for e, length in enumerate(lengths) for t in range(length)][: len(mine)]
+
+
+def test_pieces_equal_the_whole() -> None:
+    """Two segments of 32 are one of 64, bit for bit."""
+    found = []
+    for pieces in ([64], [32, 32], [1, 63]):
+        env, policy = cartpole()
+        state = start(env, 5)
+        parts = [collect(env, policy, state, horizon=t)[0] for t in pieces]
+        found.append([torch.cat(x) for x in zip(*[part[:-1] for part in parts], strict=True)])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_cartpole_statistics_equal_a_plain_loop() -> None:
+    env, policy = cartpole()
+    steps, state = collect(env, policy, start(env, 3), episodes=8)
+    assert len(state.episodes) == 8
+    for number in range(4):
+        single = gymnasium.make("CartPole-v1")
+        single.reset(seed=3 + number)
+        actions = [int(steps.action[t, number]) for t in steps.mask[:, number].nonzero().squeeze(-1)]
+        found, total, length = [], 0.0, 0
+        for action in actions:
+            _, reward, terminated, truncated, _ = single.step(action)
+            total, length = total + float(reward), length + 1
+            if terminated or truncated:
+                found.append((total, length))
+                total, length = 0.0, 0
+                single.reset()
+        assert of_env(state.episodes, number) == found
+
+
+def cartpole(seed: int = 0) -> tuple:
+    env = make("CartPole-v1", 4)
+    spaces = env.single_observation_space, env.single_action_space
+    return env, make_policy(*spaces, PolicyOptions(), Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+def test_the_same_seed_gives_the_same_bits(name: str) -> None:
+    def run(seed: int) -> list[Steps]:
+        env = make(name, 3)
+        spaces = env.single_observation_space, env.single_action_space
+        policy = make_policy(*spaces, PolicyOptions(), Generator().manual_seed(0))
+        state = start(env, seed)
+        torch.seed()  # the global generator must not matter
+        return [collect(env, policy, state, horizon=70)[0] for _ in range(2)]
+
+    for a, b, other in zip(run(1), run(1), run(2), strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a[:-1], b[:-1], strict=True))
+        assert not torch.equal(a.obs, other.obs)
+        assert not torch.equal(a.action, other.action)
+
+
+@pytest.mark.parametrize("normalise_obs", [False, True])
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+def test_the_first_ratio_is_one(name: str, normalise_obs: bool) -> None:
+    env = make(name, 4)
+    options = PolicyOptions(normalise_obs=normalise_obs, head=loud())
+    policy = make_policy(env.single_observation_space, env.single_action_space, options, Generator().manual_seed(0))
+    state = start(env, 0)
+    for _ in range(3):
+        steps, state = collect(env, policy, state, horizon=50)
+        dist, _ = policy(steps.obs)
+        log_prob = dist.log_prob(steps.action)
+        assert (log_prob - steps.log_prob)[steps.mask].abs().max() < 1e-5
+        assert log_prob.std() > 1e-3
+        policy.absorb(steps.obs[steps.mask] * 3 + 1, torch.zeros(int(steps.mask.sum())))  # only now may statistics move
+
+
+def loud():
+    from clipper.spaces import HeadOptions
+
+    return HeadOptions(action_gain=1.0)
+
+
+class Double(nn.Module):
+    """An encoder that hands observations on in float64."""
+
+    features = 3
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return obs.double()
+
+    def absorb(self, obs: torch.Tensor) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", ["Acrobot-v1", "Pendulum-v1"])
+def test_the_first_ratio_is_one_in_float64(name: str) -> None:
+    env = make(name, 4)
+    spaces = env.single_observation_space, env.single_action_space
+    made = make_policy(*spaces, PolicyOptions(head=loud()), Generator().manual_seed(0))
+    Double.features = made.encoder.features
+    policy = ActorCritic(Double(), made.actor, made.critic, made.head, made.value_layer).double()
+    steps, _ = collect(env, policy, start(env, 0), horizon=100)
+    assert steps.log_prob.dtype == torch.float64
+    dist, _ = policy(steps.obs)
+    assert (dist.log_prob(steps.action) - steps.log_prob).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("quota", [{}, {"horizon": 3, "episodes": 3}, {"horizon": 0}, {"episodes": 0}, {"horizon": -1}])
+def test_a_quota_must_be_one_positive_number(quota: dict[str, int]) -> None:
+    env = scripted_envs(2, "serial")
+    with pytest.raises(ConfigError, match="horizon or episodes"):
+        collect(env, ScriptedPolicy(), start(env, 0), **quota)
