@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.data import Tree
-from clipper.distributions import Distribution
+from clipper.distributions import Distribution, Sampler
 from clipper.errors import UnsupportedSpaceError
 from clipper.initialisation import orthogonal_linear
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
@@ -54,23 +54,28 @@ class Value(NamedTuple):
 
 
 @runtime_checkable
-class Policy(Protocol):
-    """What ``collect`` and the algorithms ask of a policy (an ``nn.Module``); ``*batch`` is any leading shape."""
+class Actor(Protocol):
+    """What ``collect`` asks of a policy; ``*batch`` is any leading shape."""
 
-    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
+    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Sampler, Tree]:
         """π(·|s) and the next memory; the critic does not run."""
         ...
+
+    def to_env(self, action: Tree) -> np.ndarray:
+        """Sampled actions → what ``env.step`` takes."""
+        ...
+
+
+@runtime_checkable
+class Policy(Actor, Protocol):
+    """What the algorithms ask of a policy (an ``nn.Module``)."""
 
     def value(self, obs: Tree, memory: Tree = ()) -> Value:
         """V(s)."""
         ...
 
     def __call__(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Value]:
-        """Both, for a loss."""
-        ...
-
-    def to_env(self, action: Tree) -> np.ndarray:
-        """Sampled actions → what ``env.step`` takes."""
+        """π(·|s) and V(s), for a loss."""
         ...
 
     def absorb(self, obs: Tree, returns: Float[Tensor, " batch"]) -> None:

@@ -142,5 +142,5 @@ def thousands(x: float) -> str:
     """20000 → 20k, 1500000 → 1.5M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(x) >= size:
-            return f"{x / size:.4g}{unit}"
+            return f"{x / size:.3g}{unit}"
     return f"{x:g}"

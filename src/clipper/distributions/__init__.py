@@ -2,6 +2,6 @@
 
 from clipper.distributions.categorical import Categorical
 from clipper.distributions.gaussian import DiagonalGaussian
-from clipper.distributions.protocol import Distribution
+from clipper.distributions.protocol import Distribution, Sampler
 
-__all__ = ["Categorical", "DiagonalGaussian", "Distribution"]
+__all__ = ["Categorical", "DiagonalGaussian", "Distribution", "Sampler"]

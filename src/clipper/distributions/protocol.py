@@ -6,24 +6,29 @@ from torch import Generator, Tensor
 
 
 @runtime_checkable
-class Distribution(Protocol):
+class Sampler(Protocol):
+    """What collecting asks of a distribution."""
+
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        """a ~ π(·|s), ``[*batch, *action]``."""
+        ...
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """log π(a|s), ``[*batch]``."""
+        ...
+
+
+@runtime_checkable
+class Distribution(Sampler, Protocol):
     """π(·|s) for a batch of states: ``*batch`` leads every tensor.
 
     ``torch.distributions`` draws from the global generator only; a run that can be resumed bit for bit needs its own,
     hence this protocol.
     """
 
-    def sample(self, generator: Generator | None = None) -> Tensor:
-        """A ~ π(·|s), ``[*batch, *action]``."""
-        ...
-
     @property
     def mode(self) -> Tensor:
         """argmaxₐ π(a|s), ``[*batch, *action]``."""
-        ...
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log π(a|s), ``[*batch]``."""
         ...
 
     def entropy(self) -> Tensor:
