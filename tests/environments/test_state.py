@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 
 from clipper.environments.serial import Serial
 from clipper.environments.state import EnvironmentState, get_state, get_states, set_state, set_states
@@ -114,7 +115,7 @@ def test_unknown_wrappers_are_opaque(wrapper) -> None:
 
 
 def test_subclasses_may_keep_more_state_and_are_opaque() -> None:
-    cartpole = type("MyCartPole", (gymnasium.envs.classic_control.CartPoleEnv,), {})()
+    cartpole = type("MyCartPole", (CartPoleEnv,), {})()
     assert get_state(cartpole) is None
 
 

@@ -186,7 +186,9 @@ def loud():
 class Double(nn.Module):
     """An encoder that hands observations on in float64."""
 
-    features = 3
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         return obs.double()
@@ -200,8 +202,9 @@ def test_the_first_ratio_is_one_in_float64(name: str) -> None:
     env = make(name, 4)
     spaces = env.single_observation_space, env.single_action_space
     made = make_policy(*spaces, PolicyOptions(head=loud()), Generator().manual_seed(0))
-    Double.features = made.encoder.features
-    policy = ActorCritic(Double(), made.actor, made.critic, made.head, made.value_layer).double()
+    policy = ActorCritic(
+        Double(int(np.prod(spaces[0].shape))), made.actor, made.critic, made.head, made.value_layer
+    ).double()
     steps, _ = collect(env, policy, start(env, 0), horizon=100)
     assert steps.log_prob.dtype == torch.float64
     dist, _ = policy(steps.obs)

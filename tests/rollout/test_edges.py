@@ -103,7 +103,8 @@ def test_a_truncated_step_bootstraps_from_its_own_last_observation() -> None:
     """Targets change only within the episode whose last observation changes, and by what (γλ)ᵏ γ ΔV says."""
     algorithm = PPO(standardise="none", gamma=0.9, lam=0.8)
     steps, last_obs, env = collected(algorithm, discrete=False)
-    learner = algorithm.init(policy_for(env), seed=0)
+    policy = policy_for(env)
+    learner = algorithm.init(policy, seed=0)
     truncated = (after(steps.done & ~steps.terminated) & ~steps.mask).nonzero().tolist()
     before = algorithm.targets(learner, steps, last_obs).advantage
     for row, column in truncated:
@@ -111,7 +112,7 @@ def test_a_truncated_step_bootstraps_from_its_own_last_observation() -> None:
         obs[row, column] += 1
         change = algorithm.targets(learner, steps._replace(obs=obs), last_obs).advantage - before
         with torch.no_grad():
-            difference = learner.policy.value(obs[row, column]).mean - learner.policy.value(steps.obs[row, column]).mean
+            difference = policy.value(obs[row, column]).mean - policy.value(steps.obs[row, column]).mean
         expected = torch.zeros_like(change)
         for k in range(4):  # Ends truncates after 4 decisions
             expected[row - 1 - k, column] = 0.9 * difference * 0.72**k

@@ -22,6 +22,9 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
     """
     if not isinstance(source, str):
         return source(**kwargs)
+    module, *rest = source.split(":")
+    if len(rest) > 1:
+        raise UnknownEnvironmentError(f"{source!r} is no environment: write ID, or MODULE:ID")
     try:
         return gymnasium.make(source, disable_env_checker=True, **kwargs)
     except gymnasium.error.DependencyNotInstalled as error:
@@ -29,8 +32,13 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
             f"{source} needs a package that is not installed: {install_hint(source, error)}"
         ) from error
     except ModuleNotFoundError as error:
-        raise UnknownEnvironmentError(
-            f"{source}: there is no module {error.name!r} to import; is its package installed in this environment?"
+        missing = error.name or getattr(error.__cause__, "name", None)  # Gymnasium wraps it, without its name
+        if missing is not None and module.split(".")[0] == missing.split(".")[0]:
+            raise UnknownEnvironmentError(
+                f"{source}: there is no module {missing!r} to import; is its package installed in this environment?"
+            ) from error
+        raise MissingPackageError(
+            f"{source} needs the module {missing!r}, whose package is not installed: {install_hint(source, error)}"
         ) from error
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error) as error:
         near = difflib.get_close_matches(source, gymnasium.registry, n=3, cutoff=0.5)
@@ -40,7 +48,7 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
 
 def install_hint(source: str, error: Exception) -> str:
     """The command that brings an environment's own dependencies."""
-    for word, extra in (("box2d", "box2d"), ("mujoco", "mujoco"), ("pygame", "play"), ("ale", "atari")):
+    for word, extra in (("box2d", "box2d"), ("mujoco", "mujoco"), ("pygame", "play")):
         if word in str(error).lower():
             return f'pip install "clipper-rl[{extra}]"'
     return str(error)
