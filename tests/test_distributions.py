@@ -93,6 +93,16 @@ def test_what_has_no_probability_is_never_drawn(impossible: list[int]) -> None:
     assert counts.sum() == 1_000_000
 
 
+@pytest.mark.parametrize("u", [0.0, 1 - 2.0**-24], ids=["least", "greatest"])
+def test_the_edges_of_uniform_noise_draw_what_is_possible(u: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Float32 noise may be exactly 0, or exceed a sum of probabilities that rounding left below 1."""
+    logits = normal(1000, 9, dtype=torch.float32)
+    logits[:, [0, 4, 8]] = -1e9
+    monkeypatch.setattr(torch, "rand", lambda size, **_: torch.full(size, u))
+    drawn = Categorical(logits).sample()
+    assert (drawn == (1 if u == 0 else 7)).all()
+
+
 def test_categorical_stays_finite_where_a_logit_is_extreme() -> None:
     logits = torch.tensor([[0.0, -1e9, 0.0], [1e9, 0.0, 0.0]], requires_grad=True)
     dist = Categorical(logits)
