@@ -167,7 +167,9 @@ class ActorCritic(nn.Module):
             self.returns.absorb(returns)
 
     @torch.no_grad()
-    def predict(self, obs: np.ndarray, deterministic: bool = True, generator: Generator | None = None) -> np.ndarray:
+    def predict(
+        self, obs: np.ndarray, deterministic: bool = True, generator: Generator | None = None
+    ) -> np.ndarray | np.generic:
         """Observation(s) as the environment gives them → action(s) as it takes them, numpy in and out.
 
         One observation of ``space.shape`` gives one action; a batch ``[B, *space.shape]`` gives B. ``deterministic``

@@ -61,7 +61,7 @@ class CollectState:
 
 
 def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> CollectState:
-    """Reset all environments, environment i with ``seed + i`` as is Gymnasium's custom, and seed the actions' generator."""
+    """Reset all environments, environment i with ``seed + i`` (Gymnasium's custom), and seed the actions' generator."""
     autoreset_mode(env)
     obs, _ = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
     check_finite(env, obs, "observation", 0)
