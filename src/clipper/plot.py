@@ -87,7 +87,8 @@ def draw(curves: Sequence[Curve], output: Path) -> Path:
         axes.set_xlabel("environment steps")
         axes.set_ylabel("return")
         axes.set_title(env, loc="left", fontweight="bold")
-        axes.legend(frameon=False, loc="best", fontsize=8)
+        if axes.get_legend_handles_labels()[0]:  # none where no episode has finished
+            axes.legend(frameon=False, loc="best", fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.2)
         axes.xaxis.set_major_formatter(lambda x, _: thousands(x))
