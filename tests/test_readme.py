@@ -1,0 +1,87 @@
+"""What the pages say is so: examples run, commands parse, links lead somewhere, both languages say the same."""
+
+import re
+import shlex
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+from clipper import cli
+
+ROOT = Path(__file__).parents[1]
+ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+PAGES = ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCK.findall(ENGLISH) if language == "python"]
+SHELL = [line for language, code in BLOCK.findall(ENGLISH) if language == "sh" for line in code.splitlines()]
+SHORTER = ((r"total_steps=[\d_]+", "total_steps=1_000"), (r"range\(\d+\)", "range(2)"), (r"episodes=\d+", "episodes=2"))
+
+
+def prose(text: str) -> str:
+    """The page without its code blocks."""
+    return BLOCK.sub("", text)
+
+
+def sections(text: str) -> list[tuple[int, int, list[str], list[str]]]:
+    """Per heading: its level, the number of table rows under it, the pages that it links to, and its comments."""
+    starts = [m.start() for m in re.finditer(r"^#+ ", text, re.MULTILINE)]
+    found = []
+    for start, stop in pairwise([*starts, len(text)]):
+        part = text[start:stop]
+        links = [x for x in re.findall(r"\]\(([^)]+)\)", part) if not x.startswith("README")]
+        rows = len(re.findall(r"^\|", part, re.MULTILINE))
+        found.append((part.index(" "), rows, sorted(links), re.findall(r"<!--.*?-->", part)))
+    return found
+
+
+def test_both_languages_have_the_same_sections() -> None:
+    assert len(sections(prose(ENGLISH))) > 5
+    assert sections(prose(ENGLISH)) == sections(prose(CHINESE))
+
+
+def test_both_languages_have_the_same_code() -> None:
+    assert len(PYTHON) > 2
+    assert BLOCK.findall(ENGLISH) == BLOCK.findall(CHINESE)
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With little to do, and in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    for long, short in SHORTER:
+        code = re.sub(long, short, code)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("clipper ")])
+def test_commands_parse(line: str) -> None:
+    """Every flag exists and takes what is given to it."""
+    command, *args = shlex.split(line)[1:]
+    kind = cli.COMMANDS[command][1]
+    if kind is cli.Train:
+        config, flags = cli.train_defaults(args)
+        cli.parse(cli.Train, flags, line, cli.Train(config=config))
+    else:
+        cli.parse(kind, args, line)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_make_targets_exist(page: str) -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= set(targets)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", prose((ROOT / page).read_text(encoding="utf-8")))
+    relative = [link.partition("#")[0] for link in links if "://" not in link and not link.startswith("#")]
+    assert [link for link in relative if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_picture_is_one() -> None:
+    height, width, _ = matplotlib.image.imread(ROOT / "docs/images/cartpole.png").shape
+    assert height > 300
+    assert width > 500
