@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 from scripted import BACKENDS, Scripted, ScriptedPolicy, scripted_envs
-from torch import Generator, nn
+from torch import Generator
 
 from clipper.data import Steps
 from clipper.environments import make
 from clipper.errors import ConfigError
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.nets import PolicyOptions, make_policy
 from clipper.rollout import Episode, collect, start
 
 torch.set_num_threads(1)
@@ -183,28 +183,11 @@ def loud():
     return HeadOptions(action_gain=1.0)
 
 
-class Double(nn.Module):
-    """An encoder that hands observations on in float64."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.features = features
-
-    def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        return obs.double()
-
-    def absorb(self, obs: torch.Tensor) -> None:
-        pass
-
-
 @pytest.mark.parametrize("name", ["Acrobot-v1", "Pendulum-v1"])
 def test_the_first_ratio_is_one_in_float64(name: str) -> None:
     env = make(name, 4)
     spaces = env.single_observation_space, env.single_action_space
-    made = make_policy(*spaces, PolicyOptions(head=loud()), Generator().manual_seed(0))
-    policy = ActorCritic(
-        Double(int(np.prod(spaces[0].shape))), made.actor, made.critic, made.head, made.value_layer
-    ).double()
+    policy = make_policy(*spaces, PolicyOptions(head=loud()), Generator().manual_seed(0)).double()
     steps, _ = collect(env, policy, start(env, 0), horizon=100)
     assert steps.log_prob.dtype == torch.float64
     dist, _ = policy(steps.obs)

@@ -41,7 +41,8 @@ class Serial(VectorEnv):
                 )
         self.observation_space = batch_space(first.observation_space, self.num_envs)
         self.action_space = batch_space(first.action_space, self.num_envs)
-        self.obs = np.zeros((self.num_envs, *first.observation_space.shape), first.observation_space.dtype)
+        self.shape = first.observation_space.shape
+        self.obs = np.zeros((self.num_envs, *self.shape), first.observation_space.dtype)
         self.reward = np.zeros(self.num_envs)
         self.terminated = np.zeros(self.num_envs, dtype=bool)
         self.truncated = np.zeros(self.num_envs, dtype=bool)
@@ -60,7 +61,8 @@ class Serial(VectorEnv):
             except Exception as error:
                 error.add_note(f"raised by reset of {self.name(i)}")
                 raise
-            self.store(i, obs)
+            self.check(i, obs)
+            self.obs[i] = obs
         self.resets[:] = False
         return self.obs, NOTHING
 
@@ -74,8 +76,10 @@ class Serial(VectorEnv):
                     reward, terminated, truncated = 0.0, False, False
                 else:
                     obs, reward, terminated, truncated, _ = env.step(actions[i])
-                self.store(i, obs)
-                self.reward[i] = reward if type(reward) is float else self.one_number(i, reward)
+                if type(obs) is not np.ndarray or obs.dtype is not self.obs.dtype or obs.shape != self.shape:
+                    self.check(i, obs)
+                self.obs[i] = obs
+                self.reward[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
                 self.terminated[i], self.truncated[i] = terminated, truncated
                 self.resets[i] = terminated or truncated
         except ClipperError:
@@ -85,20 +89,19 @@ class Serial(VectorEnv):
             raise
         return self.obs, self.reward, self.terminated, self.truncated, NOTHING
 
-    def store(self, i: int, obs: Any) -> None:
-        """Copy environment i's observation, if it is what its space declares."""
-        if np.shape(obs) != self.obs.shape[1:]:
+    def check(self, i: int, obs: Any) -> None:
+        """Raise unless the observation's shape is right and its numbers can be kept."""
+        if np.shape(obs) != self.shape:
             raise EnvironmentContractError(
                 f"{self.name(i)} gave an observation of shape {np.shape(obs)}, but its observation space says "
-                f"{self.obs.shape[1:]}: mend one of the two"
+                f"{self.shape}: mend one of the two"
             )
-        dtype = obs.dtype if isinstance(obs, np.ndarray) else np.asarray(obs).dtype
-        if dtype is not self.obs.dtype and (dtype.kind not in "biuf" or dtype.kind == "f" != self.obs.dtype.kind):
+        dtype = np.asarray(obs).dtype
+        if dtype.kind not in "biuf" or (dtype.kind == "f" and self.obs.dtype.kind != "f"):
             raise EnvironmentContractError(
                 f"{self.name(i)} gave an observation of {dtype}, but its observation space says {self.obs.dtype}: mend "
                 "one of the two"
             )
-        self.obs[i] = obs
 
     def one_number(self, i: int, reward: Any) -> float:
         """A reward as a float, if it is one number."""
