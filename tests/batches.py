@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipper.data import Steps
+from clipper.data import Steps, Targets, each
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 
 Kind = Literal["categorical", "gaussian"]
@@ -39,3 +39,10 @@ def make_steps(policy: ActorCritic, rows: int, envs: int, seed: int) -> tuple[St
     reward = torch.randn(rows, envs, generator=generator, dtype=dtype).masked_fill(~mask, torch.nan)
     log_prob = dist.log_prob(action)
     return Steps(obs[:-1], action, log_prob, reward, terminated & mask, (terminated | truncated) & mask, mask), obs[-1]
+
+
+def decisions(targets: Targets) -> Targets:
+    """The rows where a decision was taken, ``[D, ...]``, in the order of time."""
+    steps = targets.steps
+    flat = targets._replace(steps=steps._replace(memory=()))
+    return each(lambda x: x[steps.mask], flat)

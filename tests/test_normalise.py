@@ -59,7 +59,7 @@ def test_reward_scaling_across_segments_equals_a_slow_loop() -> None:
     running, seen = [0.0] * envs, []
     for segment in range(4):
         steps, _ = make_steps(policy, rows=9, envs=envs, seed=segment)
-        scaled = learner.reward(steps, gamma)
+        scaled = learner.scale_rewards(steps, gamma)
         for env in range(envs):
             for t in range(9):
                 if not steps.mask[t, env]:
@@ -73,12 +73,6 @@ def test_reward_scaling_across_segments_equals_a_slow_loop() -> None:
         assert scaled[steps.mask].numpy() == pytest.approx(expected, rel=1e-5)
         assert (np.abs(expected) == bound).any()
         assert (np.abs(expected) < bound).any()
-
-
-def test_without_scaling_rewards_are_left_alone() -> None:
-    policy = small_policy("categorical")
-    steps, _ = make_steps(policy, rows=9, envs=2, seed=0)
-    assert PPO().init(policy).reward(steps, 0.9) is steps.reward
 
 
 def test_normalised_returns_are_mapped_back() -> None:
@@ -102,7 +96,7 @@ def test_statistics_stay_frozen_until_the_update_ends_then_take_each_decision_on
         targets = algorithm.targets(learner, steps, last)
         _, metrics = algorithm.loss(policy, targets)
         assert metrics["policy/kl"].abs() < 1e-6, "the first ratio of an update is 1"
-        before = int(policy.encoder.get_buffer("normaliser.moments.count"))
+        before = int(policy.get_buffer("encoder.normaliser.moments.count"))
         algorithm.update(learner, steps, last)
         for name in ("encoder.normaliser.moments.count", "returns.moments.count"):
             assert int(policy.get_buffer(name)) == before + int(steps.mask.sum())

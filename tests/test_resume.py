@@ -9,6 +9,7 @@ import torch
 import clipper
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.run import Run
+from clipper.train import Settings
 
 SMALL = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
 
@@ -59,7 +60,13 @@ def test_512_equals_256_and_256(env: str, tmp_path: Path) -> None:
 
 def check_exact(env: str, algorithm, tmp_path: Path, iterations: int) -> None:
     rows = algorithm.quota.get("horizon", 40) * 2
-    plan = {"total_steps": iterations * rows, "num_envs": 2, "seed": 3, "eval_every": 7 * rows, "eval_episodes": 2}
+    plan: Settings = {
+        "total_steps": iterations * rows,
+        "num_envs": 2,
+        "seed": 3,
+        "eval_every": 7 * rows,
+        "eval_episodes": 2,
+    }
     last = stop_after(iterations)
     whole = clipper.train(env, algorithm, policy=SMALL, run_dir=tmp_path / "whole", callback=last, **plan)
     halfway = stop_after(whole.iteration // 2)
@@ -70,7 +77,7 @@ def check_exact(env: str, algorithm, tmp_path: Path, iterations: int) -> None:
 
 
 def test_a_crash_loses_only_what_came_after_the_checkpoint(tmp_path: Path) -> None:
-    plan = {"total_steps": 640, "num_envs": 2, "checkpoint_every": 160}
+    plan: Settings = {"total_steps": 640, "num_envs": 2, "checkpoint_every": 160}
     algorithm = clipper.PPO(horizon=16, epochs=1)
     whole = clipper.train("CartPole-v1", algorithm, policy=SMALL, run_dir=tmp_path / "whole", **plan)
 
@@ -85,7 +92,7 @@ def test_a_crash_loses_only_what_came_after_the_checkpoint(tmp_path: Path) -> No
 
 
 def test_opaque_environments_resume_inexactly_and_say_so(tmp_path: Path) -> None:
-    plan = {"total_steps": 512, "num_envs": 2}
+    plan: Settings = {"total_steps": 512, "num_envs": 2}
     algorithm = clipper.PPO(horizon=32, epochs=1)
     clipper.train("LunarLander-v3", algorithm, run_dir=tmp_path / "run", callback=stop_after(4), **plan)
     resumed = clipper.train(resume=tmp_path / "run")
@@ -123,7 +130,7 @@ def test_other_spaces_are_refused_with_the_difference(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
-    plan = {"total_steps": 256, "num_envs": 2, "checkpoint_every": 64}
+    plan: Settings = {"total_steps": 256, "num_envs": 2, "checkpoint_every": 64}
     clipper.train("CartPole-v1", clipper.PPO(horizon=32), run_dir=tmp_path / "run", **plan)
     newest = tmp_path / "run" / "checkpoint.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])

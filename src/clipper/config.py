@@ -73,7 +73,7 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
         inner = typing.get_args(expected)
         inner = (inner[0],) * len(data) if inner[-1] is Ellipsis else inner
         return tuple(from_json(d, t, f"{path}[{i}]") for i, (d, t) in enumerate(zip(data, inner, strict=True)))
-    if not dataclasses.is_dataclass(expected):
+    if not (isinstance(expected, type) and dataclasses.is_dataclass(expected)):
         return float(data) if expected is float else data
     hints = typing.get_type_hints(expected)
     unknown = set(data) - set(hints) - {"type"}

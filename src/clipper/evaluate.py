@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Generator, Tensor
@@ -13,7 +13,7 @@ from clipper.environments import make
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError
 from clipper.load import load_with_config
-from clipper.nets import Policy
+from clipper.nets import Actor
 from clipper.rollout import collect, start
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Evaluation:
 class Greedy:
     """A policy that takes the mode of another one's distribution."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Any) -> None:
         self.policy = policy
 
     def act(self, obs: Tree, memory: Tree = ()) -> tuple["Mode", Tree]:
@@ -71,7 +71,7 @@ class Mode:
 
 
 def evaluate_policy(
-    policy: Policy,
+    policy: Actor,
     env: EnvSource,
     *,
     episodes: int = 100,
@@ -95,7 +95,7 @@ def evaluate_policy(
 
 
 def evaluate(
-    subject: "Run | Policy | str | Path",
+    subject: "Run | Actor | str | Path",
     env: EnvSource | None = None,
     *,
     episodes: int = 100,
@@ -108,15 +108,14 @@ def evaluate(
     A bare policy needs ``env``: an id, a factory or a vector environment; a run brings its own. See
     ``evaluate_policy`` for how episodes are counted.
     """
+    policy: Any = subject
     if isinstance(subject, (str, Path)):
         policy, config = load_with_config(subject)
         if env is None and (":" in config.env or config.env.startswith("<")):
             raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
         env = config.env if env is None else env
-    elif hasattr(subject, "learner"):
+    elif not isinstance(subject, Actor):
         policy, env = subject.policy, subject.source if env is None else env
-    else:
-        policy = subject
     if env is None:
         raise ConfigError("to evaluate a policy, name its environment: evaluate(policy, env)")
     return evaluate_policy(policy, env, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)

@@ -4,10 +4,14 @@ import torch
 from torch import Generator, nn
 
 
-def orthogonal_linear(inputs: int, outputs: int, gain: float, generator: Generator) -> nn.Linear:
+class OrthogonalLinear(nn.Linear):
     """A linear layer with orthogonal weights times ``gain`` and zero bias (Saxe et al. 2014, arXiv:1312.6120)."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    with torch.no_grad():
-        nn.init.orthogonal_(layer.weight, gain, generator=generator)
-        layer.bias.zero_()
-    return layer
+
+    def __init__(self, inputs: int, outputs: int, gain: float, generator: Generator) -> None:
+        super().__init__(inputs, outputs)
+        with torch.no_grad():
+            nn.init.orthogonal_(self.weight, gain, generator=generator)
+            self.bias.zero_()
+
+    def reset_parameters(self) -> None:
+        """Draw nothing: ``nn.Linear`` would, from the global generator."""

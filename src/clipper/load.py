@@ -22,9 +22,7 @@ def load(path: str | Path, *, best: bool = False, policy: nn.Module | None = Non
     return load_with_config(path, best=best, policy=policy)[0]
 
 
-def load_with_config(
-    path: str | Path, *, best: bool = False, policy: nn.Module | None = None
-) -> tuple[nn.Module, Config]:
+def load_with_config(path: str | Path, *, best: bool = False, policy: nn.Module | None = None) -> tuple[Any, Config]:
     """The policy, and the settings it was trained with."""
     tensors, values = read(Path(path), best)
     try:

@@ -13,9 +13,9 @@ from torch import Generator, Tensor, nn
 from clipper.data import Tree
 from clipper.distributions import Distribution, Sampler
 from clipper.errors import UnsupportedSpaceError
-from clipper.initialisation import orthogonal_linear
+from clipper.initialisation import OrthogonalLinear
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
-from clipper.spaces import HeadOptions, make_head
+from clipper.spaces import Head, HeadOptions, make_head
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 
@@ -83,9 +83,24 @@ class Policy(Actor, Protocol):
         ...
 
 
+@runtime_checkable
+class Encoder(Protocol):
+    """What ``make_encoder`` returns (an ``nn.Module``)."""
+
+    shape: tuple[int, ...]
+    """Of one observation."""
+    features: int
+    """Numbers per observation that come out."""
+    normaliser: ObservationNormaliser | None
+
+    def __call__(self, obs: Tree) -> Tensor:
+        """Observations ``[*batch, *shape]`` → ``[*batch, features]``."""
+        ...
+
+
 @singledispatch
-def make_encoder(space: gymnasium.Space, options: PolicyOptions) -> nn.Module:
-    """Observation space → module to a vector of ``.features`` numbers; extend with ``make_encoder.register``.
+def make_encoder(space: gymnasium.Space, options: PolicyOptions) -> Encoder:
+    """The encoder for an observation space; extend with ``make_encoder.register``.
 
     Raises ``UnsupportedSpaceError`` for spaces that have none.
     """
@@ -97,7 +112,7 @@ def make_encoder(space: gymnasium.Space, options: PolicyOptions) -> nn.Module:
 
 
 @make_encoder.register
-def _(space: gymnasium.spaces.Box, options: PolicyOptions) -> nn.Module:
+def _(space: gymnasium.spaces.Box, options: PolicyOptions) -> Encoder:
     return BoxEncoder(space.shape, options)
 
 
@@ -117,16 +132,12 @@ class BoxEncoder(nn.Module):
         flat = obs.reshape(*obs.shape[: obs.ndim - len(self.shape)], self.features).to(self.dtype_of.dtype)
         return flat if self.normaliser is None else self.normaliser(flat)
 
-    def absorb(self, obs: Tensor) -> None:
-        if self.normaliser is not None:
-            self.normaliser.absorb(obs.reshape(len(obs), self.features))
-
 
 def mlp(inputs: int, options: PolicyOptions, generator: Generator) -> nn.Sequential:
     """Linear layers, each followed by the activation."""
     layers: list[nn.Module] = []
     for width in options.hidden:
-        layers += [orthogonal_linear(inputs, width, options.hidden_gain, generator), ACTIVATIONS[options.activation]()]
+        layers += [OrthogonalLinear(inputs, width, options.hidden_gain, generator), ACTIVATIONS[options.activation]()]
         inputs = width
     return nn.Sequential(*layers)
 
@@ -134,13 +145,17 @@ def mlp(inputs: int, options: PolicyOptions, generator: Generator) -> nn.Sequent
 class ActorCritic(nn.Module):
     """Encoder → actor trunk → head, encoder → critic trunk → value. ``critic`` may be the same module as ``actor``."""
 
+    encoder: Encoder
+    head: Head
+
     def __init__(
-        self, encoder: nn.Module, actor: nn.Module, critic: nn.Module, head: nn.Module, value_layer: nn.Module,
+        self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
         returns: ReturnNormaliser | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
         self.value_layer, self.returns = value_layer, returns
+        self.to_env = head.to_env
 
     def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
         return self.head(self.actor(self.encoder(obs))), memory
@@ -158,11 +173,9 @@ class ActorCritic(nn.Module):
         raw = self.value_layer(features).squeeze(-1)
         return Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
 
-    def to_env(self, action: Tree) -> np.ndarray:
-        return self.head.to_env(action)
-
     def absorb(self, obs: Tree, returns: Float[Tensor, " batch"]) -> None:
-        self.encoder.absorb(obs)
+        if self.encoder.normaliser is not None:
+            self.encoder.normaliser.absorb(obs.reshape(len(obs), -1))
         if self.returns is not None:
             self.returns.absorb(returns)
 
@@ -196,7 +209,7 @@ def make_policy(
     critic = actor if options.shared else mlp(encoder.features, options, generator)
     width = options.hidden[-1] if options.hidden else encoder.features
     head = make_head(action_space, width, options.head, generator)
-    value_layer = orthogonal_linear(width, 1, options.value_gain, generator)
+    value_layer = OrthogonalLinear(width, 1, options.value_gain, generator)
     return ActorCritic(
         encoder, actor, critic, head, value_layer, ReturnNormaliser() if options.normalise_returns else None
     )

@@ -4,7 +4,7 @@ They stay frozen from a rollout's first act to its update's last epoch, so the f
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from clipper.functional.statistics import Moments, merge, moments
@@ -49,8 +49,8 @@ class ObservationNormaliser(nn.Module):
         return ((obs - self.shift) * self.scale).clamp(-self.bound, self.bound)
 
     @torch.no_grad()
-    def absorb(self, obs: Float[Tensor, "batch *shape"]) -> None:
-        self.moments.absorb(obs)
+    def absorb(self, obs: Shaped[Tensor, "batch *shape"]) -> None:
+        self.moments.absorb(obs.double())
         self.shift.copy_(self.moments.mean)
         self.scale.copy_((self.moments.variance + 1e-8).rsqrt())
 
@@ -72,7 +72,11 @@ class RewardScaler(nn.Module):
 
 
 class ReturnNormaliser(nn.Module):
-    """The critic predicts (R − mean) / std; its answer is mapped back (van Hasselt et al. 2016, arXiv:1602.07714)."""
+    """The critic predicts (R − mean) / std; its answer is mapped back.
+
+    PopArt (van Hasselt et al. 2016, arXiv:1602.07714) without its preservation of outputs: when the statistics move,
+    so do the predictions.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """What changes during a run, and how: the learner, minibatches, gradient steps."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,8 @@ class Learner:
     def __init__(
         self, policy: nn.Module, *, adam_eps: float, seed: int, reward_scaler: RewardScaler | None = None
     ) -> None:
-        self.policy, self.reward_scaler = policy, reward_scaler
+        self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
+        self.reward_scaler = reward_scaler
         self.parameters = flatten(policy)
         self.optimizer = torch.optim.Adam([self.parameters], eps=adam_eps, fused=True)
         self.generator = Generator().manual_seed(seed)
@@ -33,10 +35,9 @@ class Learner:
         self.running_return: Tensor | None = None
         """γ times the discounted return so far, ``[N]``, where the next segment begins; for reward scaling."""
 
-    def reward(self, steps: Steps, gamma: float) -> Float[Tensor, "T N"]:
-        """The rewards that a loss sees: raw, or scaled by statistics that include this batch."""
-        if self.reward_scaler is None:
-            return steps.reward
+    def scale_rewards(self, steps: Steps, gamma: float) -> Float[Tensor, "T N"]:
+        """Rewards over the standard deviation of their discounted sum, whose statistics include this batch."""
+        assert self.reward_scaler is not None
         carry = torch.zeros_like(steps.reward[0]) if self.running_return is None else self.running_return
         returns, self.running_return = discounted_sum_so_far(steps.reward, steps.done, steps.mask, gamma, carry)
         self.reward_scaler.absorb(returns[steps.mask])
@@ -86,19 +87,14 @@ def flatten(policy: nn.Module) -> nn.Parameter:
     return flat
 
 
-def decisions(targets: Targets) -> Targets:
-    """``[T, N, ...]`` → ``[D, ...]``: the rows where a decision was taken."""
+def minibatches(targets: Targets, epochs: int, count: int, generator: Generator) -> Iterator[Targets]:
+    """``epochs`` times: all decisions, shuffled, in ``count`` parts ``[B, ...]`` whose sizes differ by at most one."""
     keep = targets.steps.mask.flatten().nonzero().squeeze(-1)
     flat = targets._replace(steps=targets.steps._replace(memory=()))
-    return each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)
-
-
-def minibatches(targets: Targets, epochs: int, count: int, generator: Generator) -> Iterator[Targets]:
-    """``epochs`` times: all decisions, shuffled, in ``count`` parts whose sizes differ by at most one."""
-    rows = decisions(targets)
-    size, device = len(rows.advantage), rows.advantage.device
+    rows = each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)
     for _ in range(epochs):
-        for index in torch.randperm(size, generator=generator).to(device).tensor_split(min(count, size)):
+        order = torch.randperm(len(keep), generator=generator).to(keep.device)
+        for index in order.tensor_split(min(count, len(keep))):
             yield each(lambda x, index=index: x.index_select(0, index), rows)
 
 
@@ -118,8 +114,3 @@ def gradient_step(
     learner.optimizer.param_groups[0]["lr"] = learning_rate
     learner.optimizer.step()
     return norm
-
-
-def mean_metrics(history: list[Metrics]) -> Metrics:
-    """The mean over minibatches of each metric."""
-    return {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}

@@ -54,7 +54,12 @@ def from_text(text: str, annotation: Any) -> Any:
             return tuple(numbers)
     match = CALL.fullmatch(text.strip())
     for member in members:
-        if match and dataclasses.is_dataclass(member) and snake(member.__name__) == match[1]:
+        if (
+            match
+            and isinstance(member, type)
+            and dataclasses.is_dataclass(member)
+            and snake(member.__name__) == match[1]
+        ):
             arguments = literal_numbers(match[2] or "")
             if arguments is not None and len(arguments) <= len(dataclasses.fields(member)):
                 return member(*arguments)
@@ -74,7 +79,7 @@ def describe(annotation: Any) -> str:
     """The forms that an option may take: ``NUMBER|linear(start,end)``."""
     forms = []
     for member in options_of(annotation):
-        if dataclasses.is_dataclass(member):
+        if isinstance(member, type) and dataclasses.is_dataclass(member):
             names = ",".join(f.name for f in dataclasses.fields(member))
             forms.append(snake(member.__name__) + (f"({names})" if names else ""))
         else:

@@ -10,7 +10,7 @@ from clipper.environments import make_single
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError, MissingPackageError
 from clipper.evaluate import Evaluation, evaluate_policy
-from clipper.nets import Policy
+from clipper.nets import Actor
 
 
 class Filmed(gymnasium.Wrapper):
@@ -32,7 +32,7 @@ class Filmed(gymnasium.Wrapper):
 
 
 def play(
-    policy: Policy,
+    policy: Actor,
     env: EnvSource,
     *,
     episodes: int = 1,

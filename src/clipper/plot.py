@@ -45,7 +45,8 @@ def read_curve(folder: Path) -> Curve:
     if not (folder / "metrics.jsonl").is_file() or not (folder / "config.json").is_file():
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
     config = json.loads((folder / "config.json").read_text())
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]  # a run that is under way may end in half a line
     label = f"{config['env']}  {config['algorithm']['type']}"
     return curve_of(rows, label, config["env"])
 

@@ -6,7 +6,7 @@ decision, so V(sₜ₊₁) is always ``value[t + 1]``. For environments that res
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class CollectState:
     """``[N]``: the next row is no decision (next-step mode)."""
     generator: Generator
     """Draws the actions."""
+    mode: AutoresetMode
+    """When the environment resets what has ended."""
     memory: Tree = ()
     steps: int = 0
     """Decisions collected since the start."""
@@ -62,7 +64,7 @@ class CollectState:
 
 def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> CollectState:
     """Reset all environments, environment i with ``seed + i`` (Gymnasium's custom), and seed the actions' generator."""
-    autoreset_mode(env)
+    mode = autoreset_mode(env)
     obs, _ = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
     check_finite(env, obs, "observation", 0)
     n = env.num_envs
@@ -70,6 +72,7 @@ def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> Coll
         obs=observation_tensor(obs, device),
         done=np.zeros(n, dtype=bool),
         generator=Generator(device).manual_seed(seed),
+        mode=mode,
         running_total=np.zeros(n),
         running_length=np.zeros(n, dtype=np.int64),
     )
@@ -94,35 +97,23 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
         ) from None
 
 
-def step(
-    env: VectorEnv, action: np.ndarray, mode: AutoresetMode, row: int, steps: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[Last]]:
-    """Step all environments: next obs, reward, terminated, done, and the last observations that a reset hid."""
-    obs, reward, terminated, truncated, info = env.step(action)
-    # Vector environments may reuse their arrays, and rows are kept until the segment's end: hence the copy.
-    reward, terminated = np.array(reward), np.asarray(terminated)
-    if reward.shape != (env.num_envs,):
-        raise EnvironmentContractError(
-            f"rewards of shape {reward.shape} from {env.num_envs} environments: each reward must be one number"
-        )
-    check_finite(env, reward, "reward", steps)
-    check_finite(env, obs, "observation", steps)
-    done = terminated | truncated
-    if mode is AutoresetMode.NEXT_STEP or not done.any():
-        return obs, reward, terminated, done, []
+def reset_ended(
+    env: VectorEnv, obs: np.ndarray, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
+) -> tuple[np.ndarray, list[Last]]:
+    """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended."""
     ended = np.flatnonzero(done).tolist()
-    if mode is AutoresetMode.DISABLED:
+    if state.mode is AutoresetMode.DISABLED:
         final = obs[ended]  # a copy
         obs, _ = env.reset(options={"reset_mask": done})
-        check_finite(env, obs, "observation", steps)
+        check_finite(env, obs, "observation", state.steps)
     elif "final_obs" in info:
         final = np.stack([info["final_obs"][i] for i in ended])
-        check_finite(env, final, "observation", steps, ended)
+        check_finite(env, final, "observation", state.steps, ended)
     else:
         raise EnvironmentContractError(
             f"{env} resets in the same step but gives no info['final_obs'] to bootstrap from"
         )
-    return obs, reward, terminated, done, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
+    return obs, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
 
 
 @torch.no_grad()
@@ -140,7 +131,7 @@ def collect(
         raise ConfigError("collect takes either horizon or episodes")
     if (horizon or episodes or 0) < 1:
         raise ConfigError(f"collect needs a horizon or episodes of at least 1, not {horizon or episodes or 0}")
-    mode, n = autoreset_mode(env), env.num_envs
+    n, next_step = env.num_envs, state.mode is AutoresetMode.NEXT_STEP
     if state.stale or (episodes is not None and not state.fresh):
         restart(env, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
@@ -150,18 +141,30 @@ def collect(
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
         dist, state.memory = policy.act(state.obs, state.memory)
         action = dist.sample(state.generator)
-        decided = ~state.done if mode is AutoresetMode.NEXT_STEP else np.ones(n, dtype=bool)
-        obs, reward, terminated, done, ended = step(env, policy.to_env(action), mode, len(rows), state.steps)
+        log_prob = dist.log_prob(action)
+        obs, reward, terminated, truncated, info = env.step(policy.to_env(action))
+        if np.shape(reward) != (n,):
+            raise EnvironmentContractError(
+                f"rewards of shape {np.shape(reward)} from {n} environments: each reward must be one number"
+            )
+        check_finite(env, reward, "reward", state.steps)
+        check_finite(env, obs, "observation", state.steps)
+        done = terminated | truncated
+        decided = ~state.done if next_step else np.ones(n, dtype=bool)
         if quota is not None:
             decided &= quota > 0
             quota -= done & decided
-            ended = [e for e in ended if decided[e.env]]
-        rows.append((state.obs, action, dist.log_prob(action), reward, terminated & decided, done & decided, decided))
-        last += ended
-        state.obs = observation_tensor(obs, state.obs.device)
-        state.done = done
+        if not next_step and done.any():
+            obs, ended = reset_ended(env, obs, done, info, state, len(rows))
+            last += [e for e in ended if decided[e.env]]
+        # Environments may reuse their arrays, so each row keeps copies.
+        facts = (reward.astype(np.float32), terminated & decided, done & decided, decided)
+        rows.append((state.obs, action, log_prob, *facts))
+        state.obs, state.done = torch.tensor(obs, dtype=state.obs.dtype, device=state.obs.device), done
         state.steps += int(decided.sum())
-    steps = stacked(rows, state.obs.device)
+    columns = list(zip(*rows, strict=True))
+    arrays = [torch.from_numpy(np.stack(column)).to(state.obs.device) for column in columns[3:]]
+    steps = Steps(*(torch.stack(column) for column in columns[:3]), *arrays)
     count_episodes(steps, state)
     return (with_last_observations(steps, last, state.obs) if last else steps), state
 
@@ -174,24 +177,6 @@ def restart(env: VectorEnv, state: CollectState) -> None:
     state.memory = ()
     for array in (state.done, state.running_total, state.running_length):
         array[:] = 0
-
-
-def stacked(rows: list[tuple], device: torch.device) -> Steps:
-    """Rows of tensors and arrays → ``Steps`` of ``[T, N, ...]`` tensors."""
-    obs, action, log_prob, reward, terminated, done, mask = zip(*rows, strict=True)
-
-    def tensor(arrays: tuple[np.ndarray, ...], dtype: torch.dtype) -> Tensor:
-        return torch.as_tensor(np.stack(arrays), device=device).to(dtype)
-
-    return Steps(
-        obs=torch.stack(obs),
-        action=torch.stack(action),
-        log_prob=torch.stack(log_prob),
-        reward=tensor(reward, torch.float32),
-        terminated=tensor(terminated, torch.bool),
-        done=tensor(done, torch.bool),
-        mask=tensor(mask, torch.bool),
-    )
 
 
 def count_episodes(steps: Steps, state: CollectState) -> None:

@@ -157,7 +157,7 @@ class Run:
         """The rows of ``metrics.jsonl``."""
         if self.path is not None and (self.path / "metrics.jsonl").exists():
             with (self.path / "metrics.jsonl").open() as file:
-                yield from (json.loads(line) for line in file)
+                yield from (json.loads(line) for line in file if line.endswith("\n"))  # a crash may cut the last one
 
 
 COUNTERS = ("iteration", "seconds", "exact", "best", "solved", "next_evaluation", "next_checkpoint")

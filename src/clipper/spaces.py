@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from clipper.distributions import Categorical, DiagonalGaussian, Distribution
 from clipper.errors import UnsupportedSpaceError
-from clipper.initialisation import orthogonal_linear
+from clipper.initialisation import OrthogonalLinear
 
 LOG_STD_BOUNDS = (-10.0, 2.0)  # σ between 5e-5 and 7.4: neither collapses to 0 nor overflows
 
@@ -43,7 +43,7 @@ class Head(Protocol):
 
 
 @singledispatch
-def make_head(space: gymnasium.Space, features: int, options: HeadOptions, generator: Generator) -> nn.Module:
+def make_head(space: gymnasium.Space, features: int, options: HeadOptions, generator: Generator) -> Head:
     """The head for an action space; extend with ``make_head.register``.
 
     Raises ``UnsupportedSpaceError`` for spaces that have none.
@@ -55,12 +55,12 @@ def make_head(space: gymnasium.Space, features: int, options: HeadOptions, gener
 
 
 @make_head.register
-def _(space: gymnasium.spaces.Discrete, features: int, options: HeadOptions, generator: Generator) -> nn.Module:
+def _(space: gymnasium.spaces.Discrete, features: int, options: HeadOptions, generator: Generator) -> Head:
     return CategoricalHead(int(space.n), int(space.start), features, options, generator)
 
 
 @make_head.register
-def _(space: gymnasium.spaces.Box, features: int, options: HeadOptions, generator: Generator) -> nn.Module:
+def _(space: gymnasium.spaces.Box, features: int, options: HeadOptions, generator: Generator) -> Head:
     if not np.issubdtype(space.dtype, np.floating):
         raise UnsupportedSpaceError(
             f"no action head for {space}: its numbers are {space.dtype}; use MultiDiscrete, or a float Box that the "
@@ -77,7 +77,7 @@ class CategoricalHead(nn.Module):
     def __init__(self, n: int, start: int, features: int, options: HeadOptions, generator: Generator) -> None:
         super().__init__()
         self.start = start
-        self.logits = orthogonal_linear(features, n, options.action_gain, generator)
+        self.logits = OrthogonalLinear(features, n, options.action_gain, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"]) -> Categorical:
         return Categorical(self.logits(features))
@@ -97,7 +97,7 @@ class GaussianHead(nn.Module):
         rescale = options.rescale_action & bounded
         self.centre = np.where(rescale, (space.high.astype(np.float64) + space.low) / 2, 0.0)
         self.half_width = np.where(rescale, (space.high.astype(np.float64) - space.low) / 2, 1.0)
-        self.mean = orthogonal_linear(features, size, options.action_gain, generator)
+        self.mean = OrthogonalLinear(features, size, options.action_gain, generator)
         self.log_std = nn.Parameter(torch.full((size,), options.initial_log_std))
 
     def forward(self, features: Float[Tensor, "*batch F"]) -> DiagonalGaussian:

@@ -90,12 +90,12 @@ def configure(
     return Config(env=env if isinstance(env, str) else describe_source(env), **changes), env
 
 
-def describe_source(source: Any) -> str:
+def describe_source(source: EnvSource) -> str:
     """A name for an environment that was not given by id; for people, never imported."""
     if isinstance(source, VectorEnv) and source.spec is not None:
         return source.spec.id
-    name = source if hasattr(source, "__qualname__") else type(source)
-    return f"<{getattr(name, '__module__', '')}.{name.__qualname__}>"
+    name = getattr(source, "__qualname__", type(source).__qualname__)
+    return f"<{getattr(source, '__module__', '')}.{name}>"
 
 
 def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: str | Path | None) -> Run:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from jaxtyping import Float
 from torch import Tensor
 
-from clipper.functional.objectives import clipped_squared_error, huber, squared_error
+from clipper.functional.objectives import clipped_squared_error, huber
 from clipper.nets import Value
 
 
@@ -20,7 +20,7 @@ class MSE:
     def __call__(
         self, value: Value, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch"]:
-        return squared_error(value.mean / value.scale, target / value.scale)
+        return ((value.mean - target) / value.scale).square()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from clipper.functional.returns import (
     gae,
     linear_recurrence,
     reward_to_go,
-    temporal_difference,
 )
 
 GAP, STEP, TERMINATION, TRUNCATION = range(4)
@@ -78,10 +77,10 @@ def test_gae_is_the_weighted_sum_of_k_step_advantages(s: Segment) -> None:
 
 
 @given(segments())
-def test_temporal_difference_is_the_one_step_advantage(s: Segment) -> None:
+def test_gae_of_lambda_0_is_the_temporal_difference(s: Segment) -> None:
     fields = (s.reward, s.value, s.terminated, s.mask)
     expected = reference.per_column(reference.temporal_difference, *fields, gamma=s.gamma)
-    assert_columns(temporal_difference(s.reward, s.value, s.terminated, s.mask, s.gamma), expected, s)
+    assert_columns(gae(*s._replace(lam=0.0)), expected, s)
 
 
 @given(segments())

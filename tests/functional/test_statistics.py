@@ -20,7 +20,7 @@ def test_merged_moments_are_those_of_the_union(parts: list[np.ndarray]) -> None:
     for part in parts[1:]:
         total = merge(total, moments(torch.from_numpy(part)))
     union = np.concatenate(parts)
-    assert total.count.item() == len(union)
+    assert total.n.item() == len(union)
     assert total.mean.numpy() == pytest.approx(union.mean(0), rel=1e-9, abs=1e-9)
     assert total.variance.numpy() == pytest.approx(union.var(0), rel=1e-9, abs=1e-7)
 

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from batches import decisions
 from tiny_mdp import CUT_SHORT, UNEQUAL_LENGTHS, TabularPolicy, TinyMDP, Trajectory, recorded
 from torch import Tensor
 
@@ -12,7 +13,6 @@ from clipper.algorithms import PPO, Reinforce
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
 from clipper.nets import Policy
-from clipper.optim import decisions
 
 Estimate = Callable[[list[Trajectory]], Tensor]
 MDPS = pytest.mark.parametrize("mdp", [UNEQUAL_LENGTHS, CUT_SHORT], ids=["unequal lengths", "truncated"])

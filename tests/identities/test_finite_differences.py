@@ -76,7 +76,7 @@ def test_gradient_of_the_whole_loss(
     options = PolicyOptions(hidden=(4,), shared=shared)
     policy = small_policy(kind, options).double()
     with torch.no_grad():
-        policy.head.get_parameter("logits.weight" if kind == "categorical" else "mean.weight").mul_(100)
+        policy.get_parameter("head.logits.weight" if kind == "categorical" else "head.mean.weight").mul_(100)
     settings = algorithm(value_loss=value_loss, entropy_coef=0.03)
     loss = Loss(settings, batch_in_all_cells(policy, kind))
     loss.tensor(policy).backward()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clipper.algorithms import PPO
 from clipper.functional.objectives import clip, conservative, policy_gradient
-from clipper.functional.returns import gae, reward_to_go, temporal_difference
+from clipper.functional.returns import gae, reward_to_go
 
 
 def rollout(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -24,12 +24,6 @@ def rollout(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     mask = torch.ones_like(done)
     mask[1:] = ~done[:-1]  # the row after an end is no decision
     return reward, value, terminated & mask, done & mask, mask
-
-
-def test_gae_lambda_0_is_the_temporal_difference() -> None:
-    reward, value, terminated, done, mask = rollout(0)
-    delta = temporal_difference(reward, value, terminated, mask, 0.9)
-    assert torch.equal(gae(reward, value, terminated, done, mask, 0.9, 0.0), delta)
 
 
 def test_gae_lambda_1_is_the_bootstrapped_return_minus_the_value() -> None:

@@ -8,14 +8,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data import Steps, Targets, Tree, each
-from clipper.functional.objectives import clip, clipped_fraction, kl_k3
-from clipper.functional.reduce import masked_mean, masked_means, standardise
+from clipper.functional.objectives import clip, kl_k3
+from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.returns import gae
 from clipper.functional.statistics import explained_variance
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, gradient_step, mean_metrics, minibatches
+from clipper.optim import Learner, Metrics, gradient_step, minibatches
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
+
+WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +71,7 @@ class PPO:
         """Â by GAE, and Â + V(sₜ) for the critic (eqs 11 and 12)."""
         obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
         value = learner.policy.value(obs).mean
-        reward = learner.reward(steps, self.gamma)
+        reward = learner.scale_rewards(steps, self.gamma) if self.scale_rewards else steps.reward
         advantage = gae(reward, value, steps.terminated, steps.done, steps.mask, self.gamma, self.lam)
         value_target = advantage + value[:-1]
         if self.standardise == "batch":
@@ -88,14 +90,10 @@ class PPO:
         entropy = dist.entropy()
         total = surrogate + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
         with torch.no_grad():
-            metrics = {
-                "loss/policy": surrogate,
-                "loss/value": value_error,
-                "policy/entropy": entropy,
-                "policy/kl": kl_k3(log_ratio),
-                "policy/clip_fraction": clipped_fraction(log_ratio, low, high),
-            }
-        return masked_mean(total, mask), masked_means(metrics, mask)
+            change = log_ratio.expm1()
+            outside = ((change < -low) | (change > high)).to(change.dtype)
+            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl_k3(log_ratio), outside]), mask)
+        return masked_mean(total, mask), dict(zip(WATCHED, metrics, strict=True))
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         targets = self.targets(learner, steps, last_obs)
@@ -109,4 +107,5 @@ class PPO:
             history.append(metrics)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
         explained = explained_variance(targets.value, targets.value_target, steps.mask)
-        return mean_metrics(history) | {"value/explained_variance": explained}
+        means = {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
+        return means | {"value/explained_variance": explained}

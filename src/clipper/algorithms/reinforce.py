@@ -11,7 +11,7 @@ from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, standardise, trajectory_sum
 from clipper.functional.returns import reward_to_go
 from clipper.functional.statistics import explained_variance
-from clipper.optim import Learner, Metrics, decisions, gradient_step
+from clipper.optim import Learner, Metrics, gradient_step, minibatches
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -76,7 +76,8 @@ class Reinforce:
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         targets = self.targets(learner, steps, last_obs)
-        loss, metrics = self.loss(learner.policy, decisions(targets), learner.progress)
+        batch = next(minibatches(targets, 1, 1, learner.generator))
+        loss, metrics = self.loss(learner.policy, batch, learner.progress)
         learning_rate = at(self.learning_rate, learner.progress)
         metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])

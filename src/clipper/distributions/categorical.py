@@ -1,22 +1,25 @@
 """The categorical distribution over {0, …, K−1}."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Categorical:
-    """π(k|s) = exp(lₖ) / Σⱼ exp(lⱼ), from logits l ``[*batch, K]``."""
+    """π(k|s) = exp(lₖ) / Σⱼ exp(lⱼ)."""
 
-    def __init__(self, logits: Float[Tensor, "*batch K"]) -> None:
-        self.log_probs = logits.log_softmax(-1)
+    logits: Float[Tensor, "*batch K"]
+    """l, up to a constant."""
 
     def sample(self, generator: Generator | None = None) -> Int[Tensor, "*batch"]:
         """Inverse-transform sampling: the first k whose cumulative probability exceeds u ~ U[0, 1).
 
         u is scaled by the total, which float rounding may leave below 1, so a category of probability 0 is never drawn.
         """
-        cumulative = self.log_probs.exp().cumsum(-1)
+        cumulative = self.logits.softmax(-1).cumsum(-1)
         u = torch.rand(
             (*cumulative.shape[:-1], 1), generator=generator, dtype=cumulative.dtype, device=cumulative.device
         )
@@ -24,19 +27,21 @@ class Categorical:
 
     @property
     def mode(self) -> Int[Tensor, "*batch"]:
-        return self.log_probs.argmax(-1)
+        return self.logits.argmax(-1)
 
     def log_prob(self, action: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        return self.logits.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Float[Tensor, "*batch"]:
         """−Σₖ π(k) log π(k)."""
-        return -(self.log_probs.exp() * self.log_probs).sum(-1)
+        log_p = self.logits.log_softmax(-1)
+        return -(log_p.exp() * log_p).sum(-1)
 
     def kl(self, other: "Categorical") -> Float[Tensor, "*batch"]:
         """Σₖ π(k) (log π(k) − log π′(k))."""
-        return (self.log_probs.exp() * (self.log_probs - other.log_probs)).sum(-1)
+        log_p = self.logits.log_softmax(-1)
+        return (log_p.exp() * (log_p - other.logits.log_softmax(-1))).sum(-1)
 
     @property
     def params(self) -> tuple[Tensor, ...]:
-        return (self.log_probs,)
+        return (self.logits,)

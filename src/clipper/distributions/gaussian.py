@@ -1,6 +1,7 @@
 """The normal distribution with independent components."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -9,11 +10,14 @@ from torch import Generator, Tensor
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class DiagonalGaussian:
-    """π(a|s) = Πᵢ N(aᵢ; μᵢ, σᵢ²), from mean and log σ, both ``[*batch, A]`` (log σ may broadcast)."""
+    """π(a|s) = Πᵢ N(aᵢ; μᵢ, σᵢ²)."""
 
-    def __init__(self, mean: Float[Tensor, "*batch A"], log_std: Float[Tensor, "*#batch A"]) -> None:
-        self.mean, self.log_std = mean, log_std
+    mean: Float[Tensor, "*batch A"]
+    """μ."""
+    log_std: Float[Tensor, "*#batch A"]
+    """log σ; it may broadcast over the batch."""
 
     def sample(self, generator: Generator | None = None) -> Float[Tensor, "*batch A"]:
         """μ + σ ε with ε ~ N(0, 1)."""

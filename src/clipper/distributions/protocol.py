@@ -10,11 +10,11 @@ class Sampler(Protocol):
     """What collecting asks of a distribution."""
 
     def sample(self, generator: Generator | None = None) -> Tensor:
-        """a ~ π(·|s), ``[*batch, *action]``."""
+        """A ~ π(·|s), ``[*batch, *action]``."""
         ...
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """log π(a|s), ``[*batch]``."""
+        """Log π(a|s), ``[*batch]``."""
         ...
 
 

@@ -4,12 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST_LOG_RATIO = 20.0  # e²⁰ is far outside any clip range and far inside float32
-
-
-def ratio(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """R = π(a|s) / μ(a|s) = exp(log r), bounded above by e²⁰ so that no product of it overflows."""
-    return log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
+LARGEST_LOG_RATIO = 20.0  # bounds r = exp(log r) at e²⁰: far outside any clip range, and no product of it overflows
 
 
 def policy_gradient(log_prob: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -19,7 +14,7 @@ def policy_gradient(log_prob: Float[Tensor, "*batch"], advantage: Float[Tensor, 
 
 def conservative(log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """−r Â, the conservative policy iteration surrogate L^CPI, unclipped (arXiv:1707.06347, eq 6)."""
-    return -ratio(log_ratio) * advantage
+    return -log_ratio.clamp(max=LARGEST_LOG_RATIO).exp() * advantage
 
 
 def clip(
@@ -30,13 +25,8 @@ def clip(
     The gradient is that of −r Â, except where the ratio has already moved past the bound in the direction that the
     advantage favours: there it is 0. Unequal bounds are "clip-higher" (DAPO, arXiv:2503.14476, eq 10).
     """
-    r = ratio(log_ratio)
+    r = log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
     return -torch.minimum(r * advantage, r.clamp(1 - low, 1 + high) * advantage)
-
-
-def squared_error(value: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """(V − R)² (arXiv:1707.06347, eq 9)."""
-    return (value - target).square()
 
 
 def huber(value: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"], delta: float) -> Float[Tensor, "*batch"]:
@@ -49,14 +39,14 @@ def clipped_squared_error(
     value: Float[Tensor, "*batch"],
     old_value: Float[Tensor, "*batch"],
     target: Float[Tensor, "*batch"],
-    bound: float | Float[Tensor, ""],
+    bound: float,
 ) -> Float[Tensor, "*batch"]:
     """max((V − R)², (V_old + clip(V − V_old, ±bound) − R)²), PPO's value clip.
 
     Not in the paper, but in its code; see "The 37 implementation details of PPO" (2022), core detail 9.
     """
     near_old = old_value + (value - old_value).clamp(-bound, bound)
-    return torch.maximum(squared_error(value, target), squared_error(near_old, target))
+    return torch.maximum((value - target).square(), (near_old - target).square())
 
 
 def kl_k1(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -67,9 +57,3 @@ def kl_k1(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
 def kl_k3(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """KL(μ ‖ π) ≈ (r − 1) − log r with a ~ μ: unbiased and ≥ 0 (Schulman 2020, "Approximating KL divergence", k3)."""
     return log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1() - log_ratio
-
-
-def clipped_fraction(log_ratio: Float[Tensor, "*batch"], low: float, high: float) -> Float[Tensor, "*batch"]:
-    """1 where the ratio stands outside [1−ε_low, 1+ε_high], else 0 (PPO's "clip fraction" is its mean)."""
-    r = ratio(log_ratio)
-    return ((r < 1 - low) | (r > 1 + high)).to(log_ratio.dtype)

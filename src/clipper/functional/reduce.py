@@ -5,16 +5,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def masked_mean(x: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, ""]:
-    """(1/|D|) Σ_{t∈D} xₜ over the decisions D; 0 where there is none."""
-    return x.masked_fill(~mask, 0).sum() / mask.sum().clamp(min=1)
+def masked_mean(x: Float[Tensor, "..."], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, "..."]:
+    """(1/|D|) Σ_{t∈D} xₜ over the decisions D; 0 where there is none.
 
-
-def masked_means(named: dict[str, Tensor], mask: Bool[Tensor, "*batch"]) -> dict[str, Float[Tensor, ""]]:
-    """``masked_mean`` of several quantities in one reduction, without gradients: what a run logs."""
-    stacked = torch.stack([x.detach() for x in named.values()]).masked_fill(~mask, 0)
-    means = stacked.flatten(1).sum(1) / mask.sum().clamp(min=1)
-    return dict(zip(named, means.unbind(), strict=True))
+    ``x`` is ``[*batch]``, or ``[K, *batch]`` for the means of K quantities at once.
+    """
+    total = x.masked_fill(~mask, 0).sum(tuple(range(-mask.ndim, 0)))
+    return total / mask.sum().clamp(min=1)
 
 
 def trajectory_sum(

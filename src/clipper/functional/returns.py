@@ -25,22 +25,6 @@ def linear_recurrence(b: Float[Tensor, "T N"], a: Float[Tensor, "T N"]) -> Float
     return b
 
 
-def temporal_difference(
-    reward: Float[Tensor, "T N"],
-    value: Float[Tensor, "T+1 N"],
-    terminated: Bool[Tensor, "T N"],
-    mask: Bool[Tensor, "T N"],
-    gamma: float,
-) -> Float[Tensor, "T N"]:
-    """δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ) (Sutton & Barto 2018, eq 6.5).
-
-    ``value[t]`` is V(sₜ) and ``value[t + 1]`` is V of the true successor, also where an episode was cut by a time
-    limit: there the row that follows holds the last observation. Rows that are no decision give 0.
-    """
-    delta = reward + gamma * value[1:].masked_fill(terminated, 0) - value[:-1]
-    return delta.masked_fill(~mask, 0)
-
-
 def gae(
     reward: Float[Tensor, "T N"],
     value: Float[Tensor, "T+1 N"],
@@ -55,11 +39,12 @@ def gae(
     δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ)
     Âₜ = δₜ + γλ (1 − doneₜ) Âₜ₊₁
 
-    A truncated step bootstraps from V(sₜ₊₁) but carries no Â across the episode's edge. λ = 0 gives δ, λ = 1 the
-    discounted return minus V(sₜ).
+    ``value[t]`` is V(sₜ) and ``value[t + 1]`` is V of the true successor, also where an episode was cut by a time
+    limit: there the row that follows holds the last observation. So a truncated step bootstraps, but carries no Â
+    across the episode's edge. λ = 0 gives δ, λ = 1 the discounted return minus V(sₜ).
     """
-    delta = temporal_difference(reward, value, terminated, mask, gamma)
-    return linear_recurrence(delta, gamma * lam * (mask & ~done).to(delta.dtype))
+    delta = reward + gamma * value[1:].masked_fill(terminated, 0) - value[:-1]
+    return linear_recurrence(delta.masked_fill(~mask, 0), gamma * lam * (mask & ~done).to(delta.dtype))
 
 
 def reward_to_go(

@@ -10,7 +10,7 @@ from torch import Tensor
 class Moments(NamedTuple):
     """Count, mean and population variance of a set of samples."""
 
-    count: Float[Tensor, ""]
+    n: Float[Tensor, ""]
     mean: Float[Tensor, "*shape"]
     variance: Float[Tensor, "*shape"]
 
@@ -27,11 +27,11 @@ def merge(a: Moments, b: Moments) -> Moments:
 
     n = n_a + n_b,  d = x̄_b − x̄_a,  x̄ = x̄_a + d n_b/n,  n s² = n_a s_a² + n_b s_b² + d² n_a n_b/n
     """
-    count = a.count + b.count
+    n = a.n + b.n
     shift = b.mean - a.mean
-    mean = a.mean + shift * (b.count / count)
-    spread = a.count * a.variance + b.count * b.variance + shift.square() * (a.count * b.count / count)
-    return Moments(count, mean, spread / count)
+    mean = a.mean + shift * (b.n / n)
+    spread = a.n * a.variance + b.n * b.variance + shift.square() * (a.n * b.n / n)
+    return Moments(n, mean, spread / n)
 
 
 def explained_variance(

@@ -181,9 +181,8 @@ class Program:
 
     def replace_protocols(self) -> None:
         """In annotations, let the one class that implements a protocol stand for it; keep the protocol otherwise."""
-        for protocol in sorted(self.only_annotated, key=self.position):
-            if protocol in self.kept:
-                continue
+        while pending := self.only_annotated - self.kept - set(self.instead):
+            protocol = min(pending, key=self.position)
             users = [d for d in self.kept if protocol in self.annotated(d)]
             methods = self.methods(protocol)
             candidates = [d for d in self.kept if methods and methods <= provided(d)]
@@ -228,10 +227,16 @@ class Program:
 
 def provided(definition: Definition) -> set[str]:
     """Methods of a class, as a protocol would name them; a module is called by its ``forward``."""
-    names = {m.name for m in definition.members}
     if definition.is_protocol:
         return set()
+    names = {m.name for m in definition.members} | set_on_self(definition.node)
     return names | {"__call__"} if "forward" in names else names
+
+
+def set_on_self(node: ast.AST) -> set[str]:
+    """Attributes that a class sets on its instances."""
+    targets = [t for n in ast.walk(node) if isinstance(n, ast.Assign) for t in n.targets]
+    return {t.attr for t in targets if isinstance(t, ast.Attribute) and ast.unparse(t.value) == "self"}
 
 
 def local_imports(node: ast.AST) -> list[Import]:
