@@ -9,6 +9,7 @@ from clipper.algorithms import PPO
 from clipper.config import Config
 from clipper.nets import PolicyOptions
 from clipper.schedules import Linear
+from clipper.spaces import HeadOptions
 
 
 def cartpole() -> Config:
@@ -50,11 +51,11 @@ def pendulum() -> Config:
 
 
 def mujoco(env: str) -> Config:
-    """The MuJoCo setting of the PPO paper (table 3), with observations normalised and rewards scaled."""
+    """The PPO paper's MuJoCo setting (table 3), observations normalised, rewards scaled, σ = 0.6 at the start."""
     return Config(
         env=env,
         algorithm=PPO(horizon=256, minibatches=32, learning_rate=Linear(3e-4), scale_rewards=True),
-        policy=PolicyOptions(normalise_obs=True),
+        policy=PolicyOptions(normalise_obs=True, head=HeadOptions(initial_log_std=-0.5)),
         total_steps=1_000_000,
         num_envs=8,
     )
