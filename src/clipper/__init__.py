@@ -9,6 +9,7 @@ from clipper import functional, recipes
 from clipper.algorithms import PPO, Reinforce
 from clipper.config import Config
 from clipper.data import Steps, Targets
+from clipper.environments import make as make_env
 from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
 from clipper.load import load
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "functional",
     "load",
+    "make_env",
     "make_policy",
     "recipes",
     "start",

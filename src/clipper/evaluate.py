@@ -40,7 +40,8 @@ class Evaluation:
         return float(self.returns.std())
 
     def __str__(self) -> str:
-        return f"return {self.mean:.1f} ± {self.std:.1f} over {len(self.returns)} episodes"
+        count = len(self.returns)
+        return f"return {self.mean:.1f} ± {self.std:.1f} over {count} episode{'s' if count > 1 else ''}"
 
 
 class Greedy:

@@ -36,7 +36,7 @@ class Curve(NamedTuple):
     eval_steps: np.ndarray
     eval_returns: np.ndarray
     label: str
-    """Environment and algorithm: runs that share it are seeds of one curve."""
+    """The algorithm: runs of one environment that share it are seeds of one curve."""
     env: str
 
 
@@ -47,8 +47,7 @@ def read_curve(folder: Path) -> Curve:
     config = json.loads((folder / "config.json").read_text())
     lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
     rows = [json.loads(line) for line in lines if line.endswith("\n")]  # a run that is under way may end in half a line
-    label = f"{config['env']}  {config['algorithm']['type']}"
-    return curve_of(rows, label, config["env"])
+    return curve_of(rows, config["algorithm"]["type"], config["env"])
 
 
 def curve_of(rows: Sequence[dict[str, Any]], label: str, env: str) -> Curve:
@@ -64,7 +63,7 @@ def plot_run(run: "Run") -> Path | None:
     """Draw ``curve.png`` in the run's folder."""
     if run.path is None or not run.history:
         return None
-    curve = curve_of(run.history, f"{run.config.env}  {type(run.config.algorithm).__name__}", run.config.env)
+    curve = curve_of(run.history, type(run.config.algorithm).__name__, run.config.env)
     return draw([curve], run.path / "curve.png")
 
 
@@ -83,10 +82,10 @@ def draw(curves: Sequence[Curve], output: Path) -> Path:
     for env, axes in zip(envs, panels, strict=False):
         labels = list(dict.fromkeys(c.label for c in curves if c.env == env))
         for label, colour in zip(labels, COLOURS * len(labels), strict=False):
-            draw_label(axes, [c for c in curves if c.label == label], label, colour)
+            draw_label(axes, [c for c in curves if (c.env, c.label) == (env, label)], label, colour)
         draw_threshold(axes, env)
         axes.set_xlabel("environment steps")
-        axes.set_ylabel("return")
+        axes.set_ylabel("return (training: latest 100 episodes)")
         axes.set_title(env, loc="left", fontweight="bold")
         if axes.get_legend_handles_labels()[0]:  # none where no episode has finished
             axes.legend(frameon=False, loc="best", fontsize=8)

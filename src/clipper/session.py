@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,7 +73,7 @@ class Header:
         self.printed = True
         config = run.config
         size = run.learner.parameters.numel()
-        resumed = "" if run.exact else "  (resumed with fresh episodes: exact=False)"
+        resumed = "" if run.exact else ", resumed (exact: false)"
         self.console.print(
             f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} environments "
             f"({type(run.env).__name__}), {size:,} parameters, engine torch, {config.device}, "
@@ -85,10 +84,11 @@ class Header:
 
 def report(run: Run, console: Console, received: int | None) -> None:
     """What came of the run, and the commands that go on from it."""
+    env = f" --env {run.source}" if isinstance(run.source, str) and ":" in run.source else ""
     steps, seconds = thousands(run.state.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
-        console.print(f"  clipper resume {run.path}", highlight=False, soft_wrap=True)
+        console.print(f"  clipper resume {run.path}{env}", highlight=False, soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
     if run.solved:
@@ -98,7 +98,5 @@ def report(run: Run, console: Console, received: int | None) -> None:
     else:
         outcome = "finished"
     console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False)
-    program = Path(sys.argv[0]).name if sys.argv else "clipper"
-    program = "clipper" if program == "__main__.py" else program
     console.print(f"  run    {run.path}\n  curve  {run.path}/curve.png", highlight=False, soft_wrap=True)
-    console.print(f"  watch  {program} play {run.path}", highlight=False, soft_wrap=True)
+    console.print(f"  watch  clipper play {run.path}{env}", highlight=False, soft_wrap=True)
