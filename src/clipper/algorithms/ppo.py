@@ -39,7 +39,7 @@ class PPO:
     learning_rate: Schedule = 1e-3
     """α, Adam's step size."""
     adam_eps: float = 1e-5
-    """Adam's ε ("37 details", core 3)."""
+    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
     max_grad_norm: float = 0.5
     """Bound on the gradient's Euclidean norm."""
     value_coef: float = 0.5

@@ -27,7 +27,7 @@ class Reinforce:
     learning_rate: Schedule = 1e-2
     """α, Adam's step size."""
     adam_eps: float = 1e-5
-    """Adam's ε."""
+    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
     max_grad_norm: float = 0.5
     """Bound on the gradient's Euclidean norm."""
     baseline: bool = True

@@ -1,0 +1,229 @@
+"""The command line as a user meets it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from gymnasium.envs.registration import register, registry
+
+import clipper
+from clipper.cli import run_command
+from clipper.option_text import from_text, to_text
+from clipper.schedules import Linear, Schedule
+from clipper.value_losses import MSE, ClippedMSE, Huber, ValueLoss
+
+QUICK = ["--total-steps", "256", "--num-envs", "2", "--horizon", "32", "--epochs", "1", "--hidden", "8"]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def run(*words: str) -> int:
+    return run_command(words)
+
+
+def test_train_then_everything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "CartPole-v1", *QUICK, "--run-dir", "here", "--eval-every", "128", "--eval-episodes", "2") == 0
+    out = capsys.readouterr().out
+    assert "PPO on CartPole-v1: 2 environments" in out
+    assert "engine torch" in out
+    assert re.search(r"steps +\d+/256 ", out)
+    assert "KL" in out
+    assert "clipper play here" in out
+
+    assert run("resume", "here", "--total-steps", "512") == 0
+    assert "exact: false" in capsys.readouterr().out
+    assert run("evaluate", "here", "--episodes", "3", "--best") == 0
+    assert re.search(r"CartPole-v1 +return [\d.]+ ± [\d.]+ over 3 episodes", capsys.readouterr().out)
+    assert run("plot", "here", "--output", "two.png") == 0
+    assert Path("two.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("here/curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_run_folder_is_named_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "Pendulum-v1", "reinforce", "--gamma", "0.9", "--seed", "3", "--num-envs", "2",
+               "--total-steps", "400", "--episodes", "2") == 0  # fmt: skip
+    (folder,) = Path("runs").iterdir()
+    assert folder.name.startswith("Pendulum-v1-reinforce-seed3-")
+    config = clipper.run.read_config(folder)
+    assert config.algorithm == clipper.Reinforce(gamma=0.9, episodes=2)
+    assert config.seed == 3
+
+
+def test_values_as_flags() -> None:
+    assert run("train", "CartPole-v1", *QUICK, "--run-dir", "x", "--clip", "0.1,0.3", "--learning-rate", "linear(1e-3)",
+               "--value-loss", "huber(0.5)", "--shared", "--target-kl", "0.1", "--no-rescale-action") == 0  # fmt: skip
+    config = clipper.run.read_config(Path("x"))
+    assert isinstance(config.algorithm, clipper.PPO)
+    assert config.algorithm.clip == (0.1, 0.3)
+    assert config.algorithm.learning_rate == Linear(1e-3, 0.0)
+    assert config.algorithm.value_loss == Huber(0.5)
+    assert config.algorithm.target_kl == 0.1
+    assert config.policy.shared
+    assert not config.policy.head.rescale_action
+
+
+def test_a_recipe_is_the_default_that_flags_change() -> None:
+    assert run("train", "pendulum", "--total-steps", "256", "--num-envs", "1", "--run-dir", "x") == 0
+    config = clipper.run.read_config(Path("x"))
+    assert config.algorithm == clipper.recipes.pendulum().algorithm
+    assert config.num_envs == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "CartPol-v1"], "Did you mean CartPole-v1"),
+        (["train", "CartPole-v1", "pppo"], "Did you mean ppo"),
+        (["trian"], "Did you mean train"),
+        (["train"], "name an environment or a recipe"),
+        (["unroll", "cartpol"], "Did you mean cartpole"),
+        (["resume", "nowhere"], "nowhere is no run"),
+        (["evaluate", "nowhere"], "no checkpoint"),
+        (["plot", "nowhere"], "nowhere is no run"),
+        (["plot"], "name the folders"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith("error: ")
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--gama", "0.9"], "--gamma"),
+        (["--learning-rate", "liner(1)"], "NUMBER|linear(start,end)"),
+        (["--standardise", "sometimes"], "minibatch"),
+    ],
+)
+def test_a_wrong_flag_shows_the_right_one(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("train", "CartPole-v1", *flags)
+    assert stopped.value.code == 2
+    captured = capsys.readouterr()
+    assert message in captured.out + captured.err
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "reinforce"])
+def test_help_explains_every_field(algorithm: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run("train", "CartPole-v1", algorithm, "--help")
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert "γ, the discount" in out
+    assert "α, Adam's step size" in out
+    # Each option is followed by words of its own, not only by its default.
+    options = re.split(r"\n[│ ]+(?=--[a-z])", out)[1:]
+    assert len(options) > 25
+    for option in options:
+        text = re.sub(r"--[a-z-]+ ?\S*|\(default.*", "", option.replace("│", " "), flags=re.S)
+        assert len(text.split()) >= 3, option
+
+
+def test_overview(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("train", "resume", "evaluate", "play", "plot", "unroll", "cartpole"))
+    assert run("--version") == 0
+    assert clipper.__version__ in capsys.readouterr().out
+
+
+def test_environments_of_ones_own_are_named_again(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my_package.py").write_text("")
+    register("Mine-v0", entry_point="gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=50)
+    sys.path.insert(0, os.getcwd())
+    try:
+        assert run("train", "my_package:Mine-v0", *QUICK, "--run-dir", "x") == 0
+        assert "clipper play x --env my_package:Mine-v0" in capsys.readouterr().out
+        for command in ("resume", "evaluate", "play"):
+            assert run(command, "x") == 2
+            assert "name it" in capsys.readouterr().err
+        assert run("evaluate", "x", "--env", "my_package:Mine-v0", "--episodes", "2") == 0
+        assert run("resume", "x", "--env", "my_package:Mine-v0", "--total-steps", "512") == 0
+    finally:
+        sys.path.remove(os.getcwd())
+        del registry["Mine-v0"]
+
+
+def test_play_writes_a_video() -> None:
+    assert run("train", "CartPole-v1", *QUICK, "--run-dir", "x") == 0
+    assert run("play", "x", "--video", "out.gif") == 0
+    assert Path("out.gif").read_bytes()[:3] == b"GIF"
+
+
+def test_unroll_writes_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("unroll", "cartpole", "--output", "cartpole.py") == 0
+    assert "import clipper" not in Path("cartpole.py").read_text()
+    assert run("unroll", "cartpole") == 0
+    assert capsys.readouterr().out == Path("cartpole.py").read_text()
+
+
+def command(*words: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(clipper.__file__).parents[1])}
+    return subprocess.Popen(
+        [sys.executable, "-m", "clipper", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+    )  # fmt: skip
+
+
+def test_several_seeds_side_by_side() -> None:
+    process = command("train", "CartPole-v1", *QUICK, "--seed", "5", "--seeds", "2", "--run-dir", "many")
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert {path.name for path in Path("many").iterdir()} >= {"seed5", "seed6", "curves.png"}
+    assert clipper.run.read_config(Path("many/seed6")).seed == 6
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_end_with_their_status(number: signal.Signals, status: int) -> None:
+    process = command("train", "CartPole-v1", *QUICK, "--run-dir", "x", "--total-steps", "100000000")
+    until = time.monotonic() + 60
+    metrics = Path("x/metrics.jsonl")
+    while not (metrics.exists() and metrics.stat().st_size > 1000) and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == status, out
+    assert "clipper resume x" in out
+    resumed = clipper.train(resume=Path("x"), callback=lambda run: False)
+    assert resumed.exact
+    assert resumed.iteration == len(metrics.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "annotation", "value"),
+    [
+        ("0.2", Schedule, 0.2),
+        ("3e-4", Schedule, 3e-4),
+        ("linear(3e-4)", Schedule, Linear(3e-4, 0.0)),
+        ("linear(1, 0.5)", Schedule, Linear(1.0, 0.5)),
+        ("0.1, 0.3", Schedule | tuple[float, float], (0.1, 0.3)),
+        ("mse", ValueLoss, MSE()),
+        ("huber", ValueLoss, Huber(1.0)),
+        ("clipped_mse(0.1)", ValueLoss, ClippedMSE(0.1)),
+    ],
+)
+def test_values_as_text(text: str, annotation: object, value: object) -> None:
+    assert from_text(text, annotation) == value
+    assert from_text(to_text(value), annotation) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "linear(", "linear(x)", "linear(1,2,3)", "1,2,3", "__import__('os')", "mse()()"]
+)
+def test_wrong_text_is_refused(text: str) -> None:
+    for annotation in (Schedule, ValueLoss):
+        with pytest.raises(ValueError, match="is none of"):
+            from_text(text, annotation)
