@@ -15,7 +15,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Installing Clipper into $(VENV) …"
 	@# torch first and by itself: its exact pin keeps any other package from asking for another build.
 	@$(PIP) install $(shell grep '^torch==' constraints.txt)
-	@$(PIP) install --constraint constraints.txt --editable .
+	@$(PIP) install --constraint constraints.txt --editable '.[play]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

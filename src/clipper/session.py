@@ -1,7 +1,9 @@
 """Training as the command line shows it: a header, live progress, a clean stop on signals, and where to look next."""
 
 import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -79,16 +81,18 @@ class Header:
             f"({type(run.env).__name__}), {size:,} parameters, engine torch, {config.device}, "
             f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}",
             highlight=False,
+            soft_wrap=True,
         )
 
 
 def report(run: Run, console: Console, received: int | None) -> None:
     """What came of the run, and the commands that go on from it."""
     env = f" --env {run.source}" if isinstance(run.source, str) and ":" in run.source else ""
+    program = program_name()
     steps, seconds = thousands(run.state.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
-        console.print(f"  clipper resume {run.path}{env}", highlight=False, soft_wrap=True)
+        console.print(f"  {program} resume {run.path}{env}", highlight=False, soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
     if run.solved:
@@ -97,6 +101,12 @@ def report(run: Run, console: Console, received: int | None) -> None:
         outcome = f"finished: {run.config.eval_episodes} evaluation episodes return {last:.1f} on average,"
     else:
         outcome = "finished"
-    console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False)
+    console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False, soft_wrap=True)
     console.print(f"  run    {run.path}\n  curve  {run.path}/curve.png", highlight=False, soft_wrap=True)
-    console.print(f"  watch  clipper play {run.path}{env}", highlight=False, soft_wrap=True)
+    console.print(f"  watch  {program} play {run.path}{env}", highlight=False, soft_wrap=True)
+
+
+def program_name() -> str:
+    """How the user can call this program: by its name, or, where that is not on the path, by the way it was called."""
+    called = Path(sys.argv[0])
+    return "clipper" if called.name != "clipper" or shutil.which("clipper") else os.path.relpath(called)
