@@ -14,6 +14,7 @@ from gymnasium.envs.registration import register, registry
 import clipper
 from clipper.cli import run_command
 from clipper.option_text import from_text, to_text
+from clipper.run import read_config
 from clipper.schedules import Linear, Schedule
 from clipper.value_losses import MSE, ClippedMSE, Huber, ValueLoss
 
@@ -53,7 +54,7 @@ def test_the_run_folder_is_named_by_itself(capsys: pytest.CaptureFixture[str]) -
                "--total-steps", "400", "--episodes", "2") == 0  # fmt: skip
     (folder,) = Path("runs").iterdir()
     assert folder.name.startswith("Pendulum-v1-reinforce-seed3-")
-    config = clipper.run.read_config(folder)
+    config = read_config(folder)
     assert config.algorithm == clipper.Reinforce(gamma=0.9, episodes=2)
     assert config.seed == 3
 
@@ -61,7 +62,7 @@ def test_the_run_folder_is_named_by_itself(capsys: pytest.CaptureFixture[str]) -
 def test_values_as_flags() -> None:
     assert run("train", "CartPole-v1", *QUICK, "--run-dir", "x", "--clip", "0.1,0.3", "--learning-rate", "linear(1e-3)",
                "--value-loss", "huber(0.5)", "--shared", "--target-kl", "0.1", "--no-rescale-action") == 0  # fmt: skip
-    config = clipper.run.read_config(Path("x"))
+    config = read_config(Path("x"))
     assert isinstance(config.algorithm, clipper.PPO)
     assert config.algorithm.clip == (0.1, 0.3)
     assert config.algorithm.learning_rate == Linear(1e-3, 0.0)
@@ -73,7 +74,7 @@ def test_values_as_flags() -> None:
 
 def test_a_recipe_is_the_default_that_flags_change() -> None:
     assert run("train", "pendulum", "--total-steps", "256", "--num-envs", "1", "--run-dir", "x") == 0
-    config = clipper.run.read_config(Path("x"))
+    config = read_config(Path("x"))
     assert config.algorithm == clipper.recipes.pendulum().algorithm
     assert config.num_envs == 1
 
@@ -183,7 +184,7 @@ def test_several_seeds_side_by_side() -> None:
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert {path.name for path in Path("many").iterdir()} >= {"seed5", "seed6", "curves.png"}
-    assert clipper.run.read_config(Path("many/seed6")).seed == 6
+    assert read_config(Path("many/seed6")).seed == 6
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

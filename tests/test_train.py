@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import nn
 
 import clipper
+from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError, CorruptCheckpointError, NonFiniteError
 from clipper.run import Run
 
@@ -23,7 +24,7 @@ def cartpole() -> gymnasium.Env:
     return gymnasium.make("CartPole-v1")
 
 
-def train_quickly(env="CartPole-v1", **options) -> Run:
+def train_quickly(env: EnvSource = "CartPole-v1", **options) -> Run:
     return clipper.train(env, **{"algorithm": QUICK, "policy": TINY, "total_steps": 256, "num_envs": 2} | options)
 
 
@@ -252,8 +253,8 @@ def test_the_researchers_loop() -> None:
     for _ in range(3):
         steps, state = clipper.collect(env, policy, state, horizon=QUICK.horizon)
         metrics = QUICK.update(learner, steps, state.obs)
-    assert steps.reward.shape == (32, 4)
-    assert metrics["policy/kl"] >= 0
+        assert steps.reward.shape == (32, 4)
+        assert metrics["policy/kl"] >= 0
 
 
 def test_a_partial_can_be_the_factory() -> None:
