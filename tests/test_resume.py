@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import clipper
+from clipper import checkpoint
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.run import Run
 from clipper.train import Settings
@@ -144,3 +145,19 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
         pytest.raises(CorruptCheckpointError, match="no whole checkpoint"),
     ):
         clipper.train(resume=tmp_path / "run")
+
+
+def test_a_full_disk_in_mid_run_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan: Settings = {"total_steps": 256, "num_envs": 2, "checkpoint_every": 64}
+    save, failures = checkpoint.save, iter([False, True, False, False, False, False])
+
+    def sometimes_full(*arguments) -> None:
+        if next(failures):
+            raise OSError(28, "No space left on device")
+        save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", sometimes_full)
+    with pytest.warns(UserWarning, match="the one before stays: .*No space left"):
+        run = clipper.train("CartPole-v1", clipper.PPO(horizon=32), run_dir=tmp_path / "run", **plan)
+    assert run.state.steps >= 256
+    assert checkpoint.load_latest(tmp_path / "run")[1]["iteration"] == run.iteration

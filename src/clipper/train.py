@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -184,7 +185,7 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
             going = not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
             if run.state.steps >= run.next_checkpoint:
                 run.next_checkpoint += config.checkpoint_every
-                run.save()
+                save_or_warn(run)
         run.save()
     finally:
         torch.set_num_threads(threads)
@@ -192,6 +193,14 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
             log.close()
             plot_run(run)
     return run
+
+
+def save_or_warn(run: Run) -> None:
+    """Save in mid-run. Where the disk is full, a warning says so, training goes on and the checkpoint before stays."""
+    try:
+        run.save()
+    except OSError as error:
+        warnings.warn(f"no checkpoint after {run.state.steps} steps, the one before stays: {error}", stacklevel=2)
 
 
 def record(run: Run, metrics: Metrics, seconds: float) -> Row:
