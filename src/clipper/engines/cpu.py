@@ -1,14 +1,16 @@
-"""The engine for small networks on the CPU: compiled kernels in place of PyTorch's operations, one at a time.
+"""The engine for small networks on the CPU: few compiled kernels in place of PyTorch's many operations.
 
 Parameters, gradient and Adam's moments are the learner's own memory, so a checkpoint does not know the engine.
 """
 
-from typing import Any
+import importlib
+from pathlib import Path
+from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
-from scipy.linalg import cython_blas  # noqa: F401 (Numba's products; loaded here, so that its threads are found)
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
@@ -20,6 +22,7 @@ from clipper.engines.network import Network, read_network
 from clipper.environments.checks import check_finite
 from clipper.errors import EnvironmentContractError
 from clipper.functional.statistics import explained_variance
+from clipper.nets import PolicyOptions, make_policy
 from clipper.optim import Learner, Metrics
 from clipper.rollout import CollectState, collect, count_episodes
 from clipper.schedules import at
@@ -27,7 +30,30 @@ from clipper.spaces import LOG_STD_BOUNDS
 from clipper.value_losses import ClippedMSE, Huber, ValueLoss
 
 CHUNK = 512  # rows that pass forward and backward together: the buffers stay in the cache
+importlib.import_module("scipy.linalg.cython_blas")  # what Numba multiplies with, loaded so that it is found below
 BLAS = ThreadpoolController()
+
+
+def is_compiled() -> bool:
+    """Has an earlier process left the kernels in Numba's cache?"""
+    folder = mlp.backward.stats.cache_path
+    return folder is not None and any(Path(folder).glob("mlp.backward-*.nbc"))
+
+
+def compile_kernels() -> None:
+    """Leave all kernels in Numba's cache: one small update for each kind of action space."""
+    box = gymnasium.spaces.Box(-1, 1, (2,))
+    for space in (gymnasium.spaces.Discrete(2), box):
+        policy = make_policy(box, space, PolicyOptions(hidden=(2,)), torch.Generator().manual_seed(0))
+        algorithm = PPO(epochs=1, minibatches=1)
+        engine = CPU(algorithm.init(policy), algorithm)
+        obs = torch.zeros(3, 2, 2)
+        state = CollectState(obs[0], np.zeros(2, bool), torch.Generator(), AutoresetMode.NEXT_STEP)
+        act, actions, log_prob = engine.actor(2, 2, state)
+        act(obs[0].numpy(), 0)
+        rows = [torch.zeros(2, 2), *torch.zeros(3, 2, 2, dtype=torch.bool)]
+        steps = Steps(obs[:2], torch.stack(actions), torch.from_numpy(log_prob).fill_(0), *rows)
+        engine.update(steps._replace(mask=~steps.mask, action=torch.zeros_like(steps.action)), obs[2])
 
 
 class Buffers:
@@ -49,7 +75,8 @@ class Buffers:
 class CPU:
     """Collects and updates with Numba's kernels."""
 
-    name = "cpu"
+    name: Literal["cpu"] = "cpu"
+    description = "cpu (numba)"
 
     def __init__(self, learner: Learner, algorithm: PPO) -> None:
         self.learner, self.algorithm = learner, algorithm
@@ -135,20 +162,20 @@ class CPU:
         return act, list(action.unbind(0)), log_prob
 
     @BLAS.wrap(limits=1, user_api="blas")
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        """As ``PPO.update``."""
-        ppo_, policy = self.algorithm, learner.policy
-        targets = ppo_.targets(learner, steps, last_obs)
+    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+        """As ``PPO.update``, whose targets are taken as they are: they cost little beside the epochs."""
+        algorithm, learner = self.algorithm, self.learner
+        targets = algorithm.targets(learner, steps, last_obs)
         rows = Rows(self, targets)
         keep = steps.mask.flatten().nonzero().squeeze(-1)
-        learning_rate = at(ppo_.learning_rate, learner.progress)
+        learning_rate = at(algorithm.learning_rate, learner.progress)
         history: list[np.ndarray] = []
-        for index in minibatch_indices(keep, ppo_, learner):
+        for index in minibatch_indices(keep, algorithm, learner):
             watched = rows.gradient(index, learner.progress)
-            if ppo_.target_kl is not None and watched[3] > 1.5 * ppo_.target_kl:
+            if algorithm.target_kl is not None and watched[3] > 1.5 * algorithm.target_kl:
                 break
             history.append(np.append(watched, self.step(learning_rate)))
-        policy.absorb(steps.obs[steps.mask], targets.value_target[steps.mask])
+        learner.policy.absorb(steps.obs[steps.mask], targets.value_target[steps.mask])
         explained = explained_variance(targets.value, targets.value_target, steps.mask)
         means = torch.from_numpy(np.mean(history, axis=0, dtype=np.float64)).float()
         names = (*WATCHED, "loss/gradient_norm")
@@ -162,10 +189,11 @@ class CPU:
             moments["step"] = torch.zeros((), dtype=torch.float32)
             moments["exp_avg"], moments["exp_avg_sq"] = torch.zeros_like(parameters), torch.zeros_like(parameters)
         moments["step"] += 1
+        beta1, beta2 = group["betas"]
         group["lr"] = learning_rate
         return adam.step(
             self.theta, self.gradient, moments["exp_avg"].numpy(), moments["exp_avg_sq"].numpy(),
-            float(moments["step"]), learning_rate, *group["betas"], group["eps"], self.algorithm.max_grad_norm,
+            float(moments["step"]), learning_rate, beta1, beta2, group["eps"], self.algorithm.max_grad_norm,
         )  # fmt: skip
 
 
@@ -198,7 +226,7 @@ class Rows:
         self.action, self.log_prob = flat(steps.action), flat(steps.log_prob)
         self.advantage = flat(targets.advantage)
         self.value_target, self.value = flat(targets.value_target), flat(targets.value)
-        self.row_log_prob, self.entropy, self.d_log_prob = np.empty((3, CHUNK), np.float32)
+        self.row_log_prob, self.entropy, self.d_log_prob = np.empty((3, CHUNK))
         returns = engine.learner.policy.returns
         self.returns = (0.0, 1.0) if returns is None else (float(returns.moments.mean), float(returns.scale))
 
@@ -211,13 +239,16 @@ class Rows:
         units = ppo.standard_units(self.advantage, index) if standard else (0.0, 1.0)
         low, high = algorithm.clip if isinstance(algorithm.clip, tuple) else (at(algorithm.clip, progress),) * 2
         weight = 1 / len(index)
-        numbers = (low, high, algorithm.value_coef, *value_loss_numbers(algorithm.value_loss), weight)
-        d_entropy = np.float32(-at(algorithm.entropy_coef, progress) * weight)
+        kind, bound = value_loss_numbers(algorithm.value_loss)
+        numbers = tuple(float(x) for x in (*units, *self.returns, low, high, algorithm.value_coef, bound, weight))
+        d_entropy = -at(algorithm.entropy_coef, progress) * weight
         for start in range(0, len(index), CHUNK):
-            self.chunk(index[start : start + CHUNK], units, numbers, d_entropy, sums)
+            self.chunk(index[start : start + CHUNK], numbers, kind, d_entropy, sums)
         return sums * weight
 
-    def chunk(self, index: np.ndarray, units: Any, numbers: Any, d_entropy: np.float32, sums: np.ndarray) -> None:
+    def chunk(
+        self, index: np.ndarray, numbers: tuple[float, ...], kind: int, d_entropy: float, sums: np.ndarray
+    ) -> None:
         """Add what some rows contribute."""
         engine, network, buffers = self.engine, self.engine.network, self.engine.training
         n, o = len(index), network.outputs
@@ -232,10 +263,10 @@ class Rows:
         else:
             gaussian.evaluate(out, *bounds, self.action, index, log_prob, entropy)
         ppo.slopes(
-            index, log_prob, value, self.log_prob, self.advantage, self.value_target, self.value, *units,
-            *self.returns, *numbers, d_log_prob, d_value, sums,
+            index, log_prob, value, self.log_prob, self.advantage, self.value_target, self.value, numbers,
+            kind, d_log_prob, d_value, sums,
         )  # fmt: skip
-        sums[2] += entropy.sum(dtype=np.float64)
+        sums[2] += entropy.sum()
         if engine.log_std is None:
             categorical.backward(out, self.action, index, entropy, d_log_prob, d_entropy, d_out)
         else:

@@ -94,7 +94,7 @@ class Table:
     def trunk(self, module: nn.Module, source: int, width: int) -> tuple[int, int]:
         """The slot and width that a trunk ends in."""
         layers = list(module) if isinstance(module, nn.Sequential) else [module]
-        for linear, activation in zip(layers[::2], layers[1::2], strict=len(layers) % 2 == 0):
+        for linear, activation in zip(layers[::2], layers[1::2], strict=False):
             if type(activation) not in CODES:
                 raise UnsuitableError(f"a trunk holds a {type(activation).__name__}")
             if isinstance(activation, nn.ELU) and activation.alpha != 1:

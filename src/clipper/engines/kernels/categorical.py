@@ -36,15 +36,18 @@ def evaluate(logits, action, index, log_prob, entropy):
         largest = logits[b, 0]
         for j in range(1, k):
             largest = max(largest, logits[b, j])
-        total = np.float32(0.0)
+        total = 0.0
         for j in range(k):
-            total += np.float32(math.exp(logits[b, j] - largest))
-        log_total = largest + np.float32(math.log(total))
-        h = np.float32(0.0)
+            total += math.exp(float(logits[b, j] - largest))
+        log_total = largest + math.log(total)
+        h = 0.0
         for j in range(k):
-            logits[b, j] -= log_total
-            h -= np.float32(math.exp(logits[b, j])) * logits[b, j]
-        log_prob[b], entropy[b] = logits[b, action[index[b]]], h
+            log_p = logits[b, j] - log_total
+            h -= math.exp(log_p) * log_p
+            if j == action[index[b]]:
+                log_prob[b] = log_p
+            logits[b, j] = log_p
+        entropy[b] = h
 
 
 @njit(**COMPILED)
@@ -53,6 +56,6 @@ def backward(log_p, action, index, entropy, d_log_prob, d_entropy, d_logits):
     rows, k = log_p.shape
     for b in range(rows):
         for j in range(k):
-            p = np.float32(math.exp(log_p[b, j]))
+            p = math.exp(float(log_p[b, j]))
             d_logits[b, j] = -p * (d_log_prob[b] + d_entropy * (log_p[b, j] + entropy[b]))
         d_logits[b, action[index[b]]] += d_log_prob[b]

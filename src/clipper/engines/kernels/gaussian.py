@@ -29,14 +29,15 @@ def sample(mean, log_std, low, high, noise, action, log_prob):
 
 @njit(**COMPILED)
 def evaluate(mean, log_std, low, high, action, index, log_prob, entropy):
-    """log π(a|s) and the entropy of each row."""
+    """Log π(a|s) and the entropy of each row."""
     rows, size = mean.shape
+    precision = np.exp(-np.minimum(np.maximum(log_std.astype(np.float64), low), high))
     for b in range(rows):
-        total, h = np.float32(-HALF_LOG_2PI * size), np.float32((0.5 + HALF_LOG_2PI) * size)
+        total, h = -HALF_LOG_2PI * size, (0.5 + HALF_LOG_2PI) * size
         for j in range(size):
             l = min(max(log_std[j], low), high)
-            z = (action[index[b], j] - mean[b, j]) * np.float32(math.exp(-l))
-            total -= np.float32(0.5) * z * z + l
+            z = (float(action[index[b], j]) - mean[b, j]) * precision[j]
+            total -= 0.5 * z * z + l
             h += l
         log_prob[b], entropy[b] = total, h
 
@@ -47,11 +48,11 @@ def backward(mean, log_std, low, high, action, index, d_log_prob, d_entropy, d_m
     rows, size = mean.shape
     for j in range(size):
         l = min(max(log_std[j], low), high)
-        precision = np.float32(math.exp(-l))
-        total = np.float32(0.0)
+        precision = math.exp(-float(l))
+        total = 0.0
         for b in range(rows):
-            z = (action[index[b], j] - mean[b, j]) * precision
+            z = (float(action[index[b], j]) - mean[b, j]) * precision
             d_mean[b, j] = d_log_prob[b] * z * precision
-            total += d_log_prob[b] * (z * z - np.float32(1.0)) + d_entropy
+            total += d_log_prob[b] * (z * z - 1) + d_entropy
         if low <= log_std[j] <= high:
             d_log_std[j] += total

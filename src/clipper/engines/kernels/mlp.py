@@ -1,8 +1,9 @@
 """Forward and backward passes through linear layers with activations.
 
-All layers' outputs lie in one flat buffer. Each layer's output has a slot there, ``[B, outputs]`` from ``slot × capacity``
-on, and so has its gradient in a second buffer of the same layout. Slot 0 holds the encoded observations. A network is a
-table with one row per layer in the order of computation, so that trunks may be shared or separate, of any depth.
+All layers' outputs lie in one flat buffer. Each layer's output has a slot there, ``[B, outputs]`` from
+``slot × capacity`` on, and so has its gradient in a second buffer of the same layout. Slot 0 holds the encoded
+observations. A network is a table with one row per layer in the order of computation, so that trunks may be shared or
+separate, of any depth.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ from numba import njit
 from clipper.engines.kernels.options import COMPILED
 
 WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
-"""Columns: offsets of the parameters, sizes, slots of input and output, activation, what to do with the input's gradient."""
+"""Columns: offsets of the parameters, sizes, slots of input and output, activation, what the input's gradient is."""
 LINEAR, TANH, RELU, ELU, SILU = range(5)
 """Activations."""
 STOP, WRITE, ADD = range(3)
@@ -20,7 +21,7 @@ STOP, WRITE, ADD = range(3)
 
 @njit(**COMPILED)
 def tanh(x):
-    """tanh x by a rational function of degrees 9 and 8 on |x| ≤ 8, fitted for the least maximal error.
+    """Tanh of x by a rational function of degrees 9 and 8 on |x| ≤ 8, fitted for the least maximal error.
 
     Absolute error in float32: 2.9e-7; |result| < 1. It vectorises, which the C library's does not.
     """
@@ -42,7 +43,7 @@ def tanh(x):
 
 @njit(**COMPILED)
 def activate(y, pre, activation):
-    """y ← f(y); ``pre`` keeps the argument where the derivative needs it. ELU and SiLU by tanh(x/2)."""
+    """Activation in place, y ← f(y), ELU and SiLU by tanh(x/2); ``pre`` keeps x where the derivative needs it."""
     half, one, zero = np.float32(0.5), np.float32(1.0), np.float32(0.0)
     if activation == TANH:
         for i in range(y.size):

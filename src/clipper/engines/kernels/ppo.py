@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from numba import njit
 
 from clipper.engines.kernels.options import COMPILED
@@ -40,13 +39,15 @@ def value_loss(v, target, old, kind, bound):
 
 @njit(**COMPILED)
 def slopes(
-    index, log_prob, value, old_log_prob, advantage, value_target, old_value, mean, factor, shift, scale,
-    low, high, value_coef, kind, bound, weight, d_log_prob, d_value, sums,
+    index, log_prob, value, old_log_prob, advantage, value_target, old_value, numbers, kind,
+    d_log_prob, d_value, sums,
 ):  # fmt: skip
     """∂L/∂log π(a|s) and ∂L/∂(the value layer's output) of each row, times ``weight``; adds up what is watched.
 
-    ``mean`` and ``factor`` standardise advantages, ``shift`` and ``scale`` are those of normalised returns.
+    ``numbers`` are ``mean`` and ``factor`` that standardise advantages, ``shift`` and ``scale`` of normalised
+    returns, clip range, value loss's coefficient and bound, weight.
     """
+    mean, factor, shift, scale, low, high, value_coef, bound, weight = numbers
     for b in range(index.size):
         i = index[b]
         a = (advantage[i] - mean) * factor
