@@ -33,16 +33,18 @@ def make_targets(behaviour: ActorCritic, policy: ActorCritic, algorithm: clipper
     steps, _ = make_steps(behaviour, rows, 4, seed=1)
     generator = torch.Generator().manual_seed(2)
     advantage, target, old = torch.randn(3, rows, 4, generator=generator)
+    # Signal beside the noise: else gradients are sums that cancel, whose relative error says nothing.
+    action = steps.action.float().reshape(rows, 4, -1)
+    advantage, target = advantage + (action + action.square()).sum(-1), target + 1
     with torch.no_grad():
         dist, value = policy(steps.obs)
         ratio = (dist.log_prob(steps.action) - steps.log_prob).exp()
         v, target, old = value.mean, target + value.mean, old * 0.3 + value.mean
     low, high = algorithm.clip if isinstance(algorithm.clip, tuple) else (0.2, 0.2)
-    kinks = [ratio - (1 - low), ratio - (1 + high), (v - target).abs() / value.scale - 0.5]
-    kinks += [(v - old).abs() / value.scale - 0.2]
-    reached = v + (old - v) * 0 + torch.zeros_like(v)  # where the clipped value is as far from the target as V
-    near = old + (reached - old).clamp(-0.2 * float(value.scale), 0.2 * float(value.scale))
-    kinks += [((near - target).abs() - (v - target).abs()).where((v - near).abs() > 0, torch.ones_like(v))]
+    bound = 0.2 * float(value.scale)
+    near = old + (v - old).clamp(-bound, bound)
+    kinks = [ratio - (1 - low), ratio - (1 + high), (v - target).abs() / value.scale - 0.5, (v - old).abs() - bound]
+    kinks += [((near - target).abs() - (v - target).abs()).where((v - old).abs() > bound, torch.ones_like(v))]
     mask = steps.mask & torch.stack([k.abs() > EDGE for k in kinks]).all(0)
     return Targets(steps._replace(mask=mask), advantage, target, old)
 
