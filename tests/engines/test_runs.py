@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -37,8 +38,8 @@ def custom() -> nn.Module:
 
 def integers() -> gymnasium.Env:
     env = gymnasium.make("CartPole-v1")
-    space = gymnasium.spaces.Box(-100, 100, (4,), dtype="int64")
-    return gymnasium.wrappers.TransformObservation(env, lambda obs: obs.astype("int64"), space)
+    space = gymnasium.spaces.Box(-100, 100, (4,), np.int64)
+    return gymnasium.wrappers.TransformObservation(env, lambda obs: obs.astype(np.int64), space)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from clipper.engines.kernels import mlp
 from clipper.engines.torch_engine import Torch
 from clipper.errors import NonFiniteError
 from clipper.optim import Learner
+from clipper.rollout import CollectState
 
 NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
 
@@ -102,9 +103,7 @@ def draw(kind: Kind) -> tuple[torch.distributions.Distribution, np.ndarray]:
     algorithm = PPO()
     engine = CPU(algorithm.init(policy), algorithm)
     obs = torch.tensor([0.3, -1.0, 2.0]).expand(N, 3).contiguous()
-    state = clipper.rollout.CollectState(
-        obs, np.zeros(N, bool), Generator().manual_seed(5), gymnasium.vector.AutoresetMode.NEXT_STEP
-    )
+    state = CollectState(obs, np.zeros(N, bool), Generator().manual_seed(5), gymnasium.vector.AutoresetMode.NEXT_STEP)
     act, actions, _ = engine.actor(1, N, state)
     act(obs.numpy(), 0)
     with torch.no_grad():
@@ -137,7 +136,7 @@ def test_tanh() -> None:
     assert np.isnan(mlp.tanh(np.float32(np.nan)))
 
 
-def diverge(change: Callable[[Learner], None]) -> None:
+def diverge(change: Callable[[Learner], object]) -> None:
     engine, env = engine_for("CartPole-v1", 2)
     steps, state = engine.collect(env, clipper.start(env, 0), horizon=32)
     change(engine.learner)
