@@ -13,6 +13,7 @@ import clipper
 from clipper.algorithms import PPO
 from clipper.engines.cpu import CPU
 from clipper.engines.kernels import mlp
+from clipper.engines.network import TANH
 from clipper.engines.torch_engine import Torch
 from clipper.errors import NonFiniteError
 from clipper.optim import Learner
@@ -130,7 +131,7 @@ def test_gaussian_actions_have_mean_and_spread() -> None:
 def test_tanh() -> None:
     x = np.linspace(-12, 12, 1_000_001, dtype=np.float32)
     y = x.copy()
-    mlp.activate(y, y, mlp.TANH)
+    mlp.activate(y, y, TANH)
     assert np.abs(y - np.tanh(x.astype(np.float64))).max() < 3e-7
     assert np.abs(y).max() <= 1
     assert np.isnan(mlp.tanh(np.float32(np.nan)))

@@ -10,9 +10,15 @@ from clipper.nets import ACTIVATIONS, ActorCritic, BoxEncoder
 from clipper.spaces import CategoricalHead, GaussianHead
 
 WIDEST = 512
-CODES: dict[type[nn.Module], int] = {ACTIVATIONS[name]: i + 1 for i, name in enumerate(("tanh", "relu", "elu", "silu"))}
-"""Activations by the kernels' numbers (``kernels.mlp``); 0 is none."""
+WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
+"""Columns: offsets of the parameters, sizes, slots of input and output, activation, what the input's gradient is."""
+LINEAR, TANH, RELU, ELU, SILU = range(5)
+"""Activations."""
 STOP, WRITE, ADD = range(3)
+"""The gradient of a layer's input is not needed, the first one there, or one of several."""
+CODES: dict[type[nn.Module], int] = {
+    ACTIVATIONS["tanh"]: TANH, ACTIVATIONS["relu"]: RELU, ACTIVATIONS["elu"]: ELU, ACTIVATIONS["silu"]: SILU,
+}  # fmt: skip
 
 
 class UnsuitableError(Exception):
@@ -21,7 +27,7 @@ class UnsuitableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Layers in the order of computation, one row each; columns as in ``kernels.mlp``."""
+    """Layers in the order of computation, one row each; columns as above."""
 
     layers: np.ndarray
     """All layers."""
@@ -45,7 +51,7 @@ class Network:
     @property
     def widest(self) -> int:
         """The most numbers per row that go into a layer."""
-        return int(self.layers[:, 2].max())
+        return int(self.layers[:, INPUTS].max())
 
 
 def read_network(policy: nn.Module, flat: Tensor) -> Network:
@@ -80,7 +86,7 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         outputs=last.out_features,
         value=value,
         log_std=log_std,
-        largest=int((layers[:, 2] * layers[:, 3]).max()),
+        largest=int((layers[:, INPUTS] * layers[:, OUTPUTS]).max()),
     )
 
 
@@ -100,12 +106,12 @@ class Table:
             if isinstance(activation, nn.ELU) and activation.alpha != 1:
                 raise UnsuitableError(f"an ELU has alpha {activation.alpha}")
             source = self.add(linear, source, width, CODES[type(activation)])
-            width = self.rows[-1][3]
+            width = self.rows[-1][OUTPUTS]
         if len(layers) % 2:
             raise UnsuitableError(f"a trunk ends in a {type(layers[-1]).__name__}")
         return source, width
 
-    def add(self, linear: nn.Module, source: int, inputs: int, activation: int = 0) -> int:
+    def add(self, linear: nn.Module, source: int, inputs: int, activation: int = LINEAR) -> int:
         """Add one layer; returns its slot."""
         if not isinstance(linear, nn.Linear) or linear.bias is None or linear.in_features != inputs:
             raise UnsuitableError(f"a layer is {linear}")
@@ -119,11 +125,11 @@ class Table:
 
     def array(self) -> np.ndarray:
         """The finished table. Going backwards, the first layer that reads a slot writes its gradient, others add."""
-        seen = {0}
+        seen: set[int] = set()
         for row in reversed(self.rows):
-            if row[4] != 0:
-                row[7] = ADD if row[4] in seen else WRITE
-                seen.add(row[4])
+            if row[SOURCE] != 0:
+                row[BACK] = ADD if row[SOURCE] in seen else WRITE
+                seen.add(row[SOURCE])
         return np.array(self.rows, dtype=np.int64)
 
 

@@ -8,9 +8,8 @@ import math
 import numpy as np
 from numba import njit
 
+from clipper.distributions.gaussian import HALF_LOG_2PI
 from clipper.engines.kernels.options import COMPILED
-
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @njit(**COMPILED)

@@ -10,13 +10,7 @@ import numpy as np
 from numba import njit
 
 from clipper.engines.kernels.options import COMPILED
-
-WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
-"""Columns: offsets of the parameters, sizes, slots of input and output, activation, what the input's gradient is."""
-LINEAR, TANH, RELU, ELU, SILU = range(5)
-"""Activations."""
-STOP, WRITE, ADD = range(3)
-"""The gradient of a layer's input is not needed, the first one there, or one of several."""
+from clipper.engines.network import ELU, RELU, SILU, STOP, TANH, WRITE
 
 
 @njit(**COMPILED)

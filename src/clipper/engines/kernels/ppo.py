@@ -5,10 +5,10 @@ import math
 from numba import njit
 
 from clipper.engines.kernels.options import COMPILED
+from clipper.functional.objectives import LARGEST_LOG_RATIO
 
 MSE, HUBER, CLIPPED_MSE = range(3)
 """Value losses."""
-LARGEST_LOG_RATIO = 20.0
 
 
 @njit(**COMPILED)
