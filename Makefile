@@ -16,6 +16,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@# torch first and by itself: its exact pin keeps any other package from asking for another build.
 	@$(PIP) install $(shell grep '^torch==' constraints.txt)
 	@$(PIP) install --constraint constraints.txt --editable '.[play]'
+	@echo "Compiling kernels, once …"
+	@$(BIN)/python -c 'from clipper.engines.cpu import compile_kernels; compile_kernels()'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -31,6 +31,8 @@ class Config:
     """Where the policy computes: cpu, cuda, cuda:1 …"""
     threads: int = 1
     """Threads of torch on the CPU; one is fastest for small networks."""
+    engine: Literal["auto", "torch", "cpu"] = "auto"
+    """What computes: torch, the definition; cpu, compiled kernels where they fit; auto, the faster for this run."""
     eval_every: int = 0
     """Evaluate each time this many steps have passed, and keep the best policy; 0 never does."""
     eval_episodes: int = 20

@@ -16,6 +16,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper import checkpoint
 from clipper.config import Config, from_json, to_json
+from clipper.engines import Engine
 from clipper.environments.make import EnvSource
 from clipper.environments.state import EnvironmentState, get_states, set_states
 from clipper.errors import CorruptCheckpointError
@@ -38,6 +39,8 @@ class Run:
     env: VectorEnv
     learner: Learner
     state: CollectState
+    engine: Engine
+    """What collects and updates."""
     path: Path | None = None
     """The run's folder; None where nothing is written."""
     custom_policy: bool = False

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import torch
 from gymnasium.vector import VectorEnv
@@ -16,6 +16,7 @@ from torch import Generator, nn
 from clipper import checkpoint
 from clipper.algorithms import PPO, Algorithm
 from clipper.config import Config, to_json
+from clipper.engines import choose
 from clipper.environments import make
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError, NonFiniteError
@@ -23,7 +24,7 @@ from clipper.logs import Log
 from clipper.nets import PolicyOptions, make_policy
 from clipper.optim import Metrics
 from clipper.plot import plot_run
-from clipper.rollout import collect, start
+from clipper.rollout import start
 from clipper.run import Row, Run, read_config
 
 Callback = Callable[[Run], bool | None]
@@ -38,6 +39,7 @@ class Settings(TypedDict, total=False):
     seed: int
     device: str
     threads: int
+    engine: Literal["auto", "torch", "cpu"]
     eval_every: int
     eval_episodes: int
     until_solved: bool
@@ -111,7 +113,9 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: 
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
     state = start(env, config.seed, config.device)
     folder = None if run_dir is None else Path(run_dir)
-    run = Run(config, source, env, learner, state, folder, custom_policy=policy is not None)
+    engine = choose(learner, config, env)
+    config = dataclasses.replace(config, engine=engine.name)  # a run keeps its engine, also where it is resumed
+    run = Run(config, source, env, learner, state, engine, folder, custom_policy=policy is not None)
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
     if folder is not None:
         if (folder / "config.json").exists():
@@ -156,6 +160,7 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
     run = build(config, source, policy if isinstance(policy, nn.Module) else None, None)
     run.path = folder
     restored = run.load_state_dict(tensors, values)
+    config = run.config
     run.exact = run.exact and restored and config == planned
     run.history = [row for row in run.rows() if (row["iteration"] or 0) <= run.iteration]
     if config != planned:
@@ -174,8 +179,8 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
         while going and run.state.steps < config.total_steps and not (config.until_solved and run.solved):
             began = time.perf_counter()
             learner.progress = run.state.steps / config.total_steps
-            steps, run.state = collect(run.env, learner.policy, run.state, **config.algorithm.quota)
-            metrics = config.algorithm.update(learner, steps, run.state.obs)
+            steps, run.state = run.engine.collect(run.env, run.state, **config.algorithm.quota)
+            metrics = run.engine.update(steps, run.state.obs)
             run.iteration += 1
             row = record(run, metrics, time.perf_counter() - began)
             evaluate_when_due(run, row)

@@ -1,0 +1,70 @@
+"""PPO's loss (``clipper.algorithms.ppo``): its derivatives by log-likelihood and value, row by row."""
+
+import math
+
+from numba import njit
+
+from clipper.engines.kernels.options import COMPILED
+from clipper.functional.objectives import LARGEST_LOG_RATIO
+
+MSE, HUBER, CLIPPED_MSE = range(3)
+"""Value losses."""
+
+
+@njit(**COMPILED)
+def standard_units(x, index):
+    """(mean, 1 / (std + ε)) of ``x[index]``, as ``clipper.functional.reduce.standardise`` has them; 0 for no spread."""
+    n, total = index.size, 0.0
+    for i in range(n):
+        total += x[index[i]]
+    mean, square = total / n, 0.0
+    for i in range(n):
+        square += (x[index[i]] - mean) ** 2
+    std = math.sqrt(square / max(n - 1, 1))
+    return mean, 1 / (std + 1e-8) if std > 1e-6 * abs(mean) + 1e-8 else 0.0
+
+
+@njit(**COMPILED)
+def value_loss(v, target, old, kind, bound):
+    """The critic's error and its derivative by V (``clipper.value_losses``)."""
+    e = v - target
+    if kind == HUBER and abs(e) > bound:
+        return bound * (2 * abs(e) - bound), 2 * bound if e > 0 else -2 * bound
+    if kind == CLIPPED_MSE and abs(v - old) > bound:
+        clipped = old + (bound if v > old else -bound) - target
+        if clipped * clipped > e * e:
+            return clipped * clipped, 0.0
+    return e * e, 2 * e
+
+
+@njit(**COMPILED)
+def slopes(
+    index, log_prob, value, old_log_prob, advantage, value_target, old_value, numbers, kind,
+    d_log_prob, d_value, sums,
+):  # fmt: skip
+    """∂L/∂log π(a|s) and ∂L/∂(the value layer's output) of each row, times ``weight``; adds up what is watched.
+
+    ``numbers`` are ``mean`` and ``factor`` that standardise advantages, ``shift`` and ``scale`` of normalised
+    returns, clip range, value loss's coefficient and bound, weight.
+    """
+    mean, factor, shift, scale, low, high, value_coef, bound, weight = numbers
+    for b in range(index.size):
+        i = index[b]
+        a = (advantage[i] - mean) * factor
+        log_ratio = float(log_prob[b]) - old_log_prob[i]
+        within = LARGEST_LOG_RATIO if log_ratio > LARGEST_LOG_RATIO else log_ratio
+        change = math.expm1(within)
+        r = change + 1
+        clipped = 1 - low if r < 1 - low else r
+        clipped = 1 + high if r > 1 + high else clipped
+        follows = log_ratio <= LARGEST_LOG_RATIO and (r * a < clipped * a or r == clipped)
+        d_log_prob[b] = -r * a * weight if follows else 0.0
+        error, slope = value_loss(
+            float(value[b]), (value_target[i] - shift) / scale, (old_value[i] - shift) / scale, kind, bound
+        )
+        d_value[b] = value_coef * slope * weight
+        sums[0] -= clipped * a if clipped * a < r * a else r * a
+        sums[1] += error
+        sums[3] += change - log_ratio
+        if change < -low or change > high:
+            sums[4] += 1

@@ -1,0 +1,141 @@
+"""An ``ActorCritic`` as the table of layers that the kernels walk, or why it does not fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clipper.nets import ACTIVATIONS, ActorCritic, BoxEncoder
+from clipper.spaces import CategoricalHead, GaussianHead
+
+WIDEST = 512
+WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
+"""Columns: offsets of the parameters, sizes, slots of input and output, activation, what the input's gradient is."""
+LINEAR, TANH, RELU, ELU, SILU = range(5)
+"""Activations."""
+STOP, WRITE, ADD = range(3)
+"""The gradient of a layer's input is not needed, the first one there, or one of several."""
+CODES: dict[type[nn.Module], int] = {
+    ACTIVATIONS["tanh"]: TANH, ACTIVATIONS["relu"]: RELU, ACTIVATIONS["elu"]: ELU, ACTIVATIONS["silu"]: SILU,
+}  # fmt: skip
+
+
+class UnsuitableError(Exception):
+    """The engine cannot run this; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Layers in the order of computation, one row each; columns as above."""
+
+    layers: np.ndarray
+    """All layers."""
+    actor: np.ndarray
+    """Those that acting needs."""
+    features: int
+    """Numbers per observation."""
+    width: int
+    """Numbers per row in a buffer that holds what all layers give."""
+    head: int
+    """Slot of the head's output."""
+    outputs: int
+    """Its size: choices, or components of the action."""
+    value: int
+    """Slot of the value layer's output."""
+    log_std: int
+    """Offset of log σ among the parameters; −1 where there is none."""
+    largest: int
+    """The most parameters of a layer's weights."""
+
+    @property
+    def widest(self) -> int:
+        """The most numbers per row that go into a layer."""
+        return int(self.layers[:, INPUTS].max())
+
+
+def read_network(policy: nn.Module, flat: Tensor) -> Network:
+    """The table of a policy whose parameters are views of ``flat``; raises ``UnsuitableError``."""
+    if type(policy) is not ActorCritic:
+        raise UnsuitableError(f"a {type(policy).__name__} is no ActorCritic")
+    if flat.dtype != torch.float32 or flat.device.type != "cpu":
+        raise UnsuitableError(f"its parameters are {flat.dtype} on {flat.device}, not float32 on the CPU")
+    encoder, head = policy.encoder, policy.head
+    if type(encoder) is not BoxEncoder:
+        raise UnsuitableError(f"its encoder is a {type(encoder).__name__}")
+    if type(head) is CategoricalHead:
+        last, log_std = head.logits, -1
+    elif type(head) is GaussianHead:
+        last, log_std = head.mean, offset(head.log_std, flat)
+    else:
+        raise UnsuitableError(f"its head is a {type(head).__name__}")
+    table = Table(flat, encoder.features)
+    actor, width = table.trunk(policy.actor, 0, encoder.features)
+    head_slot = table.add(last, actor, width)
+    acting = list(table.rows)
+    shared = policy.critic is policy.actor
+    critic, width = (actor, width) if shared else table.trunk(policy.critic, 0, encoder.features)
+    value = table.add(policy.value_layer, critic, width)
+    layers = table.array()
+    return Network(
+        layers=layers,
+        actor=layers[: len(acting)].copy(),
+        features=encoder.features,
+        width=table.width,
+        head=head_slot,
+        outputs=last.out_features,
+        value=value,
+        log_std=log_std,
+        largest=int((layers[:, INPUTS] * layers[:, OUTPUTS]).max()),
+    )
+
+
+class Table:
+    """Collects the rows; slot 0 holds the encoded observations."""
+
+    def __init__(self, flat: Tensor, features: int) -> None:
+        self.flat, self.width = flat, features
+        self.rows: list[list[int]] = []
+
+    def trunk(self, module: nn.Module, source: int, width: int) -> tuple[int, int]:
+        """The slot and width that a trunk ends in."""
+        layers = list(module) if isinstance(module, nn.Sequential) else [module]
+        for linear, activation in zip(layers[::2], layers[1::2], strict=False):
+            if type(activation) not in CODES:
+                raise UnsuitableError(f"a trunk holds a {type(activation).__name__}")
+            if isinstance(activation, nn.ELU) and activation.alpha != 1:
+                raise UnsuitableError(f"an ELU has alpha {activation.alpha}")
+            source = self.add(linear, source, width, CODES[type(activation)])
+            width = self.rows[-1][OUTPUTS]
+        if len(layers) % 2:
+            raise UnsuitableError(f"a trunk ends in a {type(layers[-1]).__name__}")
+        return source, width
+
+    def add(self, linear: nn.Module, source: int, inputs: int, activation: int = LINEAR) -> int:
+        """Add one layer; returns its slot."""
+        if not isinstance(linear, nn.Linear) or linear.bias is None or linear.in_features != inputs:
+            raise UnsuitableError(f"a layer is {linear}")
+        if max(linear.in_features, linear.out_features) > WIDEST:
+            raise UnsuitableError(f"a layer is wider than {WIDEST}: {linear}")
+        slot = self.width
+        at = offset(linear.weight, self.flat), offset(linear.bias, self.flat)
+        self.rows.append([*at, inputs, linear.out_features, source, slot, activation, STOP])
+        self.width += linear.out_features
+        return slot
+
+    def array(self) -> np.ndarray:
+        """The finished table. Going backwards, the first layer that reads a slot writes its gradient, others add."""
+        seen: set[int] = set()
+        for row in reversed(self.rows):
+            if row[SOURCE] != 0:
+                row[BACK] = ADD if row[SOURCE] in seen else WRITE
+                seen.add(row[SOURCE])
+        return np.array(self.rows, dtype=np.int64)
+
+
+def offset(parameter: Tensor, flat: Tensor) -> int:
+    """Where a parameter begins in the flat vector."""
+    start, rest = divmod(parameter.data_ptr() - flat.data_ptr(), flat.element_size())
+    if rest or not 0 <= start <= flat.numel() - parameter.numel() or not parameter.is_contiguous():
+        raise UnsuitableError("some of its parameters are not trained")
+    return start

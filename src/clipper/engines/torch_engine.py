@@ -1,0 +1,26 @@
+"""The definition as an engine: eager torch."""
+
+from typing import Literal
+
+from gymnasium.vector import VectorEnv
+
+from clipper.algorithms import Algorithm
+from clipper.data import Steps, Tree
+from clipper.optim import Learner, Metrics
+from clipper.rollout import CollectState, collect
+
+
+class Torch:
+    """Calls ``collect`` and ``algorithm.update``."""
+
+    name: Literal["torch"] = "torch"
+
+    def __init__(self, learner: Learner, algorithm: Algorithm, reason: str = "") -> None:
+        self.learner, self.algorithm = learner, algorithm
+        self.description = f"torch ({reason})" if reason else "torch"
+
+    def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
+        return collect(env, self.learner.policy, state, **quota)
+
+    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+        return self.algorithm.update(self.learner, steps, last_obs)

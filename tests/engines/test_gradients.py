@@ -1,0 +1,95 @@
+"""The kernels' gradient against the definition's in float64, through torch's own differentiation."""
+
+import copy
+import itertools
+from typing import Literal
+
+import pytest
+import torch
+from batches import Kind, decisions, make_steps, small_policy
+
+import clipper
+from clipper.data import Targets, each
+from clipper.engines.cpu import CPU, Rows
+from clipper.nets import ActorCritic
+
+LOSSES = (clipper.MSE(), clipper.Huber(0.5), clipper.ClippedMSE(0.2))
+CLIPS = (0.2, (0.1, 0.3), clipper.Linear(0.4, 0.0))
+ENTROPY = (0.0, clipper.Linear(0.02))
+PROGRESS, EDGE = 0.5, 1e-3
+
+
+def shaken(policy: ActorCritic, by: float, generator: torch.Generator) -> ActorCritic:
+    """A copy whose parameters all differ."""
+    policy = copy.deepcopy(policy)
+    with torch.no_grad():
+        for p in policy.parameters():
+            p.add_(by * torch.randn(p.shape, generator=generator))
+    return policy
+
+
+def make_targets(behaviour: ActorCritic, policy: ActorCritic, algorithm: clipper.PPO, rows: int) -> Targets:
+    """Rows that ``behaviour`` decided, with noise as targets; none where ``policy`` is at a kink of the loss."""
+    steps, _ = make_steps(behaviour, rows, 4, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    advantage, target, old = torch.randn(3, rows, 4, generator=generator)
+    # Signal beside the noise: else gradients are sums that cancel, whose relative error says nothing.
+    action = steps.action.float().reshape(rows, 4, -1)
+    advantage, target = advantage + (action + action.square()).sum(-1), target + 1
+    with torch.no_grad():
+        dist, value = policy(steps.obs)
+        ratio = (dist.log_prob(steps.action) - steps.log_prob).exp()
+        v, target, old = value.mean, target + value.mean, old * 0.3 + value.mean
+    low, high = algorithm.clip if isinstance(algorithm.clip, tuple) else (0.2, 0.2)
+    bound = 0.2 * float(value.scale)
+    near = old + (v - old).clamp(-bound, bound)
+    kinks = [ratio - (1 - low), ratio - (1 + high), (v - target).abs() / value.scale - 0.5, (v - old).abs() - bound]
+    kinks += [((near - target).abs() - (v - target).abs()).where((v - old).abs() > bound, torch.ones_like(v))]
+    mask = steps.mask & torch.stack([k.abs() > EDGE for k in kinks]).all(0)
+    return Targets(steps._replace(mask=mask), advantage, target, old)
+
+
+@pytest.mark.parametrize("normalised", [False, True], ids=["raw", "normalised"])
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "elu", "silu"])
+@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
+def test_gradient_is_the_definition_s(
+    kind: Kind, activation: Literal["tanh", "relu", "elu", "silu"], shared: bool, normalised: bool
+) -> None:
+    options = clipper.PolicyOptions(
+        hidden=(24, 7, 16), activation=activation, shared=shared, normalise_obs=normalised, normalise_returns=normalised
+    )
+    generator = torch.Generator().manual_seed(3)
+    behaviour = shaken(small_policy(kind, options), 0.2, generator)
+    behaviour.absorb(1 + 2 * torch.randn(99, 3, generator=generator), 3 + 2 * torch.randn(99, generator=generator))
+    for value_loss, clip, entropy in itertools.product(LOSSES, CLIPS, ENTROPY):
+        algorithm = clipper.PPO(clip=clip, value_loss=value_loss, entropy_coef=entropy)
+        check(shaken(behaviour, 0.05, generator), behaviour, algorithm, rows=150)
+
+
+@pytest.mark.parametrize("hidden", [(), (512,)])
+@pytest.mark.parametrize("standardise", ["batch", "minibatch", "none"])
+@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
+def test_depths_and_widths(kind: Kind, standardise: Literal["batch", "minibatch", "none"], hidden: tuple) -> None:
+    generator = torch.Generator().manual_seed(4)
+    behaviour = shaken(small_policy(kind, clipper.PolicyOptions(hidden=hidden)), 0.1, generator)
+    policy = shaken(behaviour, 0.01, generator)
+    check(policy, behaviour, clipper.PPO(standardise=standardise), rows=300)
+
+
+def check(policy: ActorCritic, behaviour: ActorCritic, algorithm: clipper.PPO, rows: int) -> None:
+    double = copy.deepcopy(policy).double()
+    targets = make_targets(behaviour, policy, algorithm, rows)
+    batch = each(lambda x: x.double() if x.is_floating_point() else x, decisions(targets))
+    loss, metrics = algorithm.loss(double, batch, PROGRESS)
+    loss.backward()
+
+    engine = CPU(algorithm.init(policy), algorithm)
+    keep = targets.steps.mask.flatten().nonzero().squeeze(-1).numpy()
+    watched = Rows(engine, targets).gradient(keep, PROGRESS)
+    assert watched.tolist() == pytest.approx([float(m) for m in metrics.values()], rel=1e-5, abs=1e-6)
+    for (name, p), q in zip(policy.named_parameters(), double.parameters(), strict=True):
+        assert p.grad is not None
+        assert q.grad is not None
+        error = (p.grad - q.grad).norm() / q.grad.norm()
+        assert error <= 1e-5, f"{name} {float(error):.1e} {algorithm}"

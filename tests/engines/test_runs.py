@@ -1,0 +1,139 @@
+"""Which engine a run gets, and whole runs with the compiled one."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import clipper
+from clipper.engines import cpu
+from clipper.errors import ConfigError
+from clipper.run import Run
+from clipper.train import Settings
+
+QUICK = clipper.PPO(horizon=16, epochs=2)
+
+
+def quick(env: Any = "CartPole-v1", algorithm: Any = QUICK, **settings: Any) -> Run:
+    plan = {"total_steps": 64, "num_envs": 2, "engine": "cpu"} | settings
+    return clipper.train(env, algorithm, **plan)
+
+
+class Odd(clipper.ActorCritic):
+    """An actor-critic that computes something else."""
+
+
+def custom() -> nn.Module:
+    env = clipper.make_env("CartPole-v1", 1)
+    spaces = env.single_observation_space, env.single_action_space
+    made = clipper.make_policy(*spaces, clipper.PolicyOptions(), torch.Generator().manual_seed(0))
+    return Odd(made.encoder, made.actor, made.critic, made.head, made.value_layer)
+
+
+def integers() -> gymnasium.Env:
+    env = gymnasium.make("CartPole-v1")
+    space = gymnasium.spaces.Box(-100, 100, (4,), np.int64)
+    return gymnasium.wrappers.TransformObservation(env, lambda obs: obs.astype(np.int64), space)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"algorithm": clipper.Reinforce(episodes=2)}, "kernels are for PPO, not Reinforce"),
+        ({"policy": custom()}, "a Odd is no ActorCritic"),
+        ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512"),
+        ({"env": integers}, "observations are int64"),
+        ({"engine": "auto"}, "the run is short"),
+    ],
+    ids=["algorithm", "policy", "wide", "integers", "short"],
+)
+def test_what_does_not_fit_is_run_by_torch_with_the_reason(arguments: dict, reason: str) -> None:
+    run = quick(**arguments)
+    assert run.engine.name == "torch"
+    assert run.config.engine == "torch"
+    assert reason in run.engine.description
+
+
+@pytest.mark.parametrize("package", ["numba", "scipy", "threadpoolctl"])
+def test_without_its_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    run = quick()
+    assert run.engine.description == f"torch ({package} is not installed)"
+
+
+def test_the_environment_variable_outweighs_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert quick().engine.description == "cpu (numba)"
+    monkeypatch.setenv("CLIPPER_ENGINE", "torch")
+    assert quick().engine.description == "torch"
+    monkeypatch.setenv("CLIPPER_ENGINE", "cpu")
+    assert quick(engine="torch").engine.name == "cpu"
+    monkeypatch.setenv("CLIPPER_ENGINE", "tpu")
+    with pytest.raises(ConfigError, match="CLIPPER_ENGINE=tpu"):
+        quick()
+
+
+def stop_after(iteration: int):
+    return lambda run: run.iteration < iteration
+
+
+def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    for compiled, steps, name in ((True, 20_000, "cpu"), (False, 20_000, "torch"), (False, 200_000, "cpu")):
+        monkeypatch.setattr(cpu, "is_compiled", lambda compiled=compiled: compiled)
+        assert quick(engine="auto", total_steps=steps, callback=stop_after(1)).engine.name == name
+
+
+@pytest.mark.parametrize(
+    ("env", "algorithm"),
+    [
+        ("CartPole-v1", clipper.PPO(horizon=8, epochs=2, learning_rate=clipper.Linear(1e-2), clip=clipper.Linear(0.3))),
+        ("Pendulum-v1", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
+    ],
+    ids=["cartpole", "pendulum"],
+)
+def test_interrupted_equals_uninterrupted(env: str, algorithm: clipper.PPO, tmp_path: Path) -> None:
+    """Which says too that two runs of the engine are equal bit for bit."""
+    policy = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
+    plan: Settings = {"total_steps": 24 * 16, "num_envs": 2, "seed": 3, "engine": "cpu"}
+    whole = clipper.train(env, algorithm, policy=policy, run_dir=tmp_path / "whole", **plan)
+    halved, halfway = tmp_path / "halved", stop_after(whole.iteration // 2)
+    clipper.train(env, algorithm, policy=policy, run_dir=halved, callback=halfway, **plan)
+    resumed = clipper.train(resume=halved)
+    assert resumed.exact
+    assert resumed.engine.name == "cpu"
+    ours, theirs = whole.state_dict(), resumed.state_dict()
+    assert ours[0].keys() == theirs[0].keys()
+    for name, x in ours[0].items():
+        assert torch.equal(x, theirs[0][name]), name
+    assert ours[1] | {"seconds": 0} == theirs[1] | {"seconds": 0}
+
+
+def test_a_run_keeps_its_engine_unless_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(run_dir=tmp_path / "run", callback=stop_after(1))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["engine"] == "cpu"
+    monkeypatch.setitem(sys.modules, "numba", None)
+    resumed = clipper.train(resume=tmp_path / "run")
+    assert resumed.engine.description == "torch (numba is not installed)"
+    assert not resumed.exact
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["engine"] == "torch"
+
+
+def test_whole_episodes_and_other_autoreset_modes_are_collected_by_the_definition() -> None:
+    env = gymnasium.make_vec(
+        "CartPole-v1", 2, vector_kwargs={"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP},
+        vectorization_mode="sync",
+    )  # fmt: skip
+    run = clipper.train(env, QUICK, total_steps=128, engine="cpu")
+    assert run.engine.name == "cpu"
+    assert run.state.steps >= 128
+
+
+def test_cartpole_is_solved() -> None:
+    run = clipper.train(clipper.recipes.cartpole(), engine="cpu", until_solved=True)
+    assert run.engine.name == "cpu"
+    assert run.solved

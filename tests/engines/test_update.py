@@ -1,0 +1,176 @@
+"""A whole update, and a whole segment, beside the definition's."""
+
+from collections.abc import Callable
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from batches import Kind, make_steps, small_policy
+from torch import Generator
+
+import clipper
+from clipper.algorithms import PPO
+from clipper.engines.cpu import CPU
+from clipper.engines.kernels import mlp
+from clipper.engines.network import TANH
+from clipper.engines.torch_engine import Torch
+from clipper.errors import NonFiniteError
+from clipper.optim import Learner
+from clipper.rollout import CollectState
+
+NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        PPO(epochs=3, learning_rate=clipper.Linear(3e-3), scale_rewards=True, standardise="batch"),
+        PPO(epochs=3, clip=(0.1, 0.3), value_loss=clipper.Huber(1.0), entropy_coef=0.01),
+        PPO(epochs=20, target_kl=0.01, max_grad_norm=0.1, value_loss=clipper.ClippedMSE(0.2)),
+    ],
+    ids=["scaled", "huber", "target-kl"],
+)
+@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
+def test_update_is_the_definition_s(kind: Kind, algorithm: PPO) -> None:
+    """Not to float32's last bits: sums run in another order, and Adam's first steps turn the sign of tiny gradients
+    into steps of full size.
+    """
+    learners = [algorithm.init(small_policy(kind, NORMALISED), seed=5) for _ in range(2)]
+    engines = CPU(learners[0], algorithm), Torch(learners[1], algorithm)
+    for iteration in range(3):
+        steps, last = make_steps(learners[1].policy, 65, 4, seed=iteration)
+        ours, theirs = (engine.update(steps, last) for engine in engines)
+        assert ours.keys() == theirs.keys()
+        assert [float(x) for x in ours.values()] == pytest.approx([float(x) for x in theirs.values()], 1e-3, 1e-4)
+    a, b = (learner.state_dict() for learner in learners)
+    assert a.keys() == b.keys()
+    for name, x in a.items():
+        torch.testing.assert_close(x, b[name], rtol=1e-3, atol=1e-5, msg=name)
+    distance = (learners[0].parameters - learners[1].parameters).norm() / learners[1].parameters.norm()
+    assert distance < 1e-4
+
+
+def engine_for(
+    env_id: str, n: int, options: clipper.PolicyOptions = NORMALISED
+) -> tuple[CPU, gymnasium.vector.VectorEnv]:
+    env = clipper.make_env(env_id, n)
+    policy = clipper.make_policy(
+        env.single_observation_space, env.single_action_space, options, Generator().manual_seed(1)
+    )
+    with torch.no_grad():
+        for p in policy.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=Generator().manual_seed(2)))
+    policy.absorb(torch.randn(50, policy.encoder.features, generator=Generator().manual_seed(3)), torch.zeros(50))
+    algorithm = PPO()
+    return CPU(algorithm.init(policy), algorithm), env
+
+
+def test_segments_are_the_definition_s() -> None:
+    """Discrete actions are drawn from the same numbers, so all that is recorded agrees, row by row."""
+    engine, env = engine_for("CartPole-v1", 3)
+    other = clipper.make_env("CartPole-v1", 3)
+    state, expected_state = clipper.start(env, 0), clipper.start(other, 0)
+    for _ in range(2):
+        steps, state = engine.collect(env, state, horizon=100)
+        expected, expected_state = clipper.collect(other, engine.learner.policy, expected_state, horizon=100)
+        assert not steps.mask.all()
+        for name in ("obs", "action", "reward", "terminated", "done", "mask"):
+            assert torch.equal(getattr(steps, name), getattr(expected, name)), name
+        torch.testing.assert_close(steps.log_prob, expected.log_prob, rtol=0, atol=1e-5)
+        assert torch.equal(state.obs, expected_state.obs)
+        assert state.steps == expected_state.steps
+        assert state.episodes == expected_state.episodes
+
+
+def test_gaussian_likelihood_is_the_definition_s() -> None:
+    engine, env = engine_for("Pendulum-v1", 4)
+    steps, _ = engine.collect(env, clipper.start(env, 0), horizon=200)
+    with torch.no_grad():
+        dist, _ = engine.learner.policy.act(steps.obs)
+        torch.testing.assert_close(steps.log_prob, dist.log_prob(steps.action), rtol=0, atol=1e-5)
+    assert steps.action.shape == (200, 4, 1)
+
+
+N = 100_000
+
+
+def draw(kind: Kind) -> tuple[torch.distributions.Distribution, np.ndarray]:
+    """The distribution at one observation, by torch, and N actions of the engine there."""
+    policy = small_policy(kind)
+    with torch.no_grad():
+        for p in policy.parameters():
+            p.add_(0.5 * torch.randn(p.shape, generator=Generator().manual_seed(4)))
+    algorithm = PPO()
+    engine = CPU(algorithm.init(policy), algorithm)
+    obs = torch.tensor([0.3, -1.0, 2.0]).expand(N, 3).contiguous()
+    state = CollectState(obs, np.zeros(N, bool), Generator().manual_seed(5), gymnasium.vector.AutoresetMode.NEXT_STEP)
+    act, actions, _ = engine.actor(1, N, state)
+    act(obs.numpy(), 0)
+    with torch.no_grad():
+        params = policy.act(obs[0])[0].params
+    if kind == "categorical":
+        return torch.distributions.Categorical(logits=params[0]), actions[0].numpy()
+    return torch.distributions.Normal(params[0], params[1].exp()), actions[0].numpy()
+
+
+def test_choices_come_as_often_as_they_should() -> None:
+    dist, action = draw("categorical")
+    expected = N * dist.probs.double().numpy()  # pyright: ignore[reportAttributeAccessIssue]
+    observed = np.bincount(action, minlength=3)
+    assert ((observed - expected) ** 2 / expected).sum() < 13.8  # χ² with 2 degrees of freedom, p = 0.001
+
+
+def test_gaussian_actions_have_mean_and_spread() -> None:
+    dist, action = draw("gaussian")
+    mean, std = dist.mean.numpy(), dist.stddev.numpy()
+    assert (np.abs(action.mean(0) - mean) < 4 * std / N**0.5).all()
+    assert (np.abs(action.std(0) / std - 1) < 4 / (2 * N) ** 0.5).all()
+
+
+def test_tanh() -> None:
+    x = np.linspace(-12, 12, 1_000_001, dtype=np.float32)
+    y = x.copy()
+    mlp.activate(y, y, TANH)
+    assert np.abs(y - np.tanh(x.astype(np.float64))).max() < 3e-7
+    assert np.abs(y).max() <= 1
+    assert np.isnan(mlp.tanh(np.float32(np.nan)))
+
+
+def diverge(change: Callable[[Learner], object]) -> None:
+    engine, env = engine_for("CartPole-v1", 2)
+    steps, state = engine.collect(env, clipper.start(env, 0), horizon=32)
+    change(engine.learner)
+    metrics = engine.update(steps, state.obs)
+    assert not all(np.isfinite(float(metrics[name])) for name in ("loss/policy", "loss/value", "loss/gradient_norm"))
+
+
+def test_broken_weights_show_in_the_metrics() -> None:
+    diverge(lambda learner: learner.parameters.data.fill_(torch.nan))
+    diverge(lambda learner: learner.parameters.data[:7].fill_(torch.inf))
+
+
+class Broken(gymnasium.Env):
+    """Gives NaN in its fifth step."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, obs: float = 0.0, reward: float = 0.0) -> None:
+        self.obs, self.reward, self.count = obs, reward, 0
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.count += 1
+        now = self.count == 5
+        return np.full(2, self.obs if now else 0, np.float32), self.reward if now else 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(("obs", "reward", "words"), [(np.nan, 0.0, "observation nan"), (0.0, np.inf, "reward inf")])
+def test_numbers_that_are_not_finite_are_named(obs: float, reward: float, words: str) -> None:
+    algorithm = PPO(horizon=8, minibatches=1)
+    with pytest.raises(NonFiniteError, match=f"{words} from environment 0 of .* after 8 decisions"):
+        clipper.train(lambda: Broken(obs, reward), algorithm, num_envs=2, total_steps=64, engine="cpu")
