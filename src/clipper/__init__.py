@@ -6,7 +6,7 @@
 """
 
 from clipper import functional, recipes
-from clipper.algorithms import PPO, Reinforce
+from clipper.algorithms import NPG, PPO, TRPO, Reinforce
 from clipper.config import Config
 from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
@@ -25,7 +25,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MSE",
+    "NPG",
     "PPO",
+    "TRPO",
     "ActorCritic",
     "ClippedMSE",
     "ClipperError",

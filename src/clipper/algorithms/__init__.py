@@ -2,9 +2,11 @@
 
 from typing import TypeAlias
 
+from clipper.algorithms.npg import NPG
 from clipper.algorithms.ppo import PPO
 from clipper.algorithms.reinforce import Reinforce
+from clipper.algorithms.trpo import TRPO
 
-Algorithm: TypeAlias = PPO | Reinforce
+Algorithm: TypeAlias = PPO | Reinforce | NPG | TRPO
 
-__all__ = ["PPO", "Algorithm", "Reinforce"]
+__all__ = ["NPG", "PPO", "TRPO", "Algorithm", "Reinforce"]

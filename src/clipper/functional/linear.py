@@ -32,7 +32,7 @@ def fisher_vector_product(
 def conjugate_gradient(
     product: Callable[[Tensor], Tensor], b: Float[Tensor, " P"], iterations: int, tolerance: float = 1e-10
 ) -> Float[Tensor, " P"]:
-    """x ≈ A⁻¹b for a symmetric A ≥ 0 that is known by ``product(v)`` = A v (Hestenes & Stiefel 1952,
+    """X ≈ A⁻¹b for a symmetric A ≥ 0 that is known by ``product(v)`` = A v (Hestenes & Stiefel 1952,
     doi:10.6028/jres.049.044).
 
     Exact after as many iterations as A has distinct eigenvalues, rounding aside; ends early where
