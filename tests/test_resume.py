@@ -42,8 +42,10 @@ def assert_equal_runs(a: Run, b: Run) -> None:
         ("Pendulum-v1", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
         ("Hopper-v5", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
         ("CartPole-v1", clipper.Reinforce(episodes=4)),
+        ("Pendulum-v1", clipper.TRPO(horizon=8, scale_rewards=True)),
+        ("CartPole-v1", clipper.A2C()),
     ],
-    ids=["cartpole", "pendulum", "hopper", "reinforce"],
+    ids=["cartpole", "pendulum", "hopper", "reinforce", "trpo", "a2c"],
 )
 def test_interrupted_equals_uninterrupted(env: str, algorithm, tmp_path: Path) -> None:
     check_exact(env, algorithm, tmp_path, iterations=24)
