@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
 from clipper.data import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.nets import ActorCritic, PolicyOptions
@@ -123,8 +123,9 @@ RESUMED = [
     NPG(value_epochs=2),
     VPG(value_epochs=2),
     A2C(),
+    PPOPenalty(epochs=2, learning_rate=0.02),
 ]
-NAMES = ["ppo scaled", "ppo batch", "reinforce", "trpo", "npg", "vpg", "a2c"]
+NAMES = ["ppo scaled", "ppo batch", "reinforce", "trpo", "npg", "vpg", "a2c", "penalty"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@
 """
 
 from clipper import functional, recipes
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
@@ -40,6 +40,7 @@ __all__ = [
     "HeadOptions",
     "Huber",
     "Linear",
+    "PPOPenalty",
     "PolicyOptions",
     "RMSProp",
     "Reinforce",
