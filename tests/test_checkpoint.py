@@ -10,6 +10,8 @@ import torch
 
 import clipper
 from clipper import checkpoint
+from clipper.algorithms import Algorithm
+from clipper.cli import ALGORITHMS
 from clipper.config import Config, from_json, to_json
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.space_json import space_from_json, space_to_json
@@ -81,6 +83,17 @@ def test_a_failed_save_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", list(clipper.recipes.RECIPES))
 def test_every_recipe_survives_json(name: str) -> None:
     config = clipper.recipes.RECIPES[name]()
+    assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
+
+
+@pytest.mark.parametrize("algorithm", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
+def test_every_algorithm_survives_json(algorithm: type[Algorithm]) -> None:
+    config = Config(env="X-v0", algorithm=algorithm(gamma=0.5, learning_rate=clipper.Linear(0.1)))
+    assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
+
+
+def test_an_optimizer_survives_json() -> None:
+    config = Config(env="X-v0", algorithm=clipper.A2C(optimizer=clipper.Adam(1e-7)))
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
 
 

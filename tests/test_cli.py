@@ -12,7 +12,7 @@ import pytest
 from gymnasium.envs.registration import register, registry
 
 import clipper
-from clipper.cli import run_command
+from clipper.cli import ALGORITHMS, run_command
 from clipper.option_text import from_text, to_text
 from clipper.run import read_config
 from clipper.schedules import Linear, Schedule
@@ -117,7 +117,25 @@ def test_a_wrong_flag_shows_the_right_one(flags: list[str], message: str, capsys
     assert message in captured.out + captured.err
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "reinforce"])
+def test_optimizers_are_values_on_the_command_line() -> None:
+    assert run("train", "CartPole-v1", "a2c", "--optimizer", "rmsprop(0.9,1e-3)", "--total-steps", "40") == 0
+    (folder,) = Path("runs").iterdir()
+    assert read_config(folder).algorithm == clipper.A2C(optimizer=clipper.RMSProp(0.9, 1e-3))
+
+
+@pytest.mark.parametrize("algorithm", ["vpg", "npg", "trpo"])
+def test_each_algorithm_trains_by_its_name(algorithm: str) -> None:
+    assert run("train", "CartPole-v1", algorithm, "--total-steps", "1100") == 0
+    (folder,) = Path("runs").iterdir()
+    assert isinstance(read_config(folder).algorithm, ALGORITHMS[algorithm])
+
+
+def test_a_shared_trunk_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "CartPole-v1", "trpo", "--shared") == 2
+    assert "use separate trunks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "reinforce", "vpg"])
 def test_help_explains_every_field(algorithm: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         run("train", "CartPole-v1", algorithm, "--help")

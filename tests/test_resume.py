@@ -43,8 +43,11 @@ def assert_equal_runs(a: Run, b: Run) -> None:
         ("Pendulum-v1", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
         ("Hopper-v5", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
         ("CartPole-v1", clipper.Reinforce(episodes=4)),
+        ("Pendulum-v1", clipper.TRPO(horizon=8, scale_rewards=True)),
+        ("CartPole-v1", clipper.A2C()),
+        ("Pendulum-v1", clipper.PPOPenalty(horizon=8, epochs=2)),
     ],
-    ids=["cartpole", "pendulum", "hopper", "reinforce"],
+    ids=["cartpole", "pendulum", "hopper", "reinforce", "trpo", "a2c", "penalty"],
 )
 def test_interrupted_equals_uninterrupted(env: str, algorithm, tmp_path: Path) -> None:
     check_exact(env, algorithm, tmp_path, iterations=24)

@@ -137,6 +137,12 @@ class TabularPolicy(nn.Module):
     def to_env(self, action: Tree) -> np.ndarray:
         return action.numpy()
 
+    def actor_parameters(self) -> list[nn.Parameter]:
+        return [self.logits]
+
+    def critic_parameters(self) -> list[nn.Parameter]:
+        return [self.values]
+
     def absorb(self, obs: Tree, returns: Tensor) -> None:
         """A table keeps no statistics."""
 

@@ -6,7 +6,7 @@
 """
 
 from clipper import functional, recipes
-from clipper.algorithms import PPO, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
@@ -14,6 +14,7 @@ from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
 from clipper.load import load
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.optimizers import Adam, RMSProp
 from clipper.rollout import collect, start
 from clipper.run import Run
 from clipper.schedules import Linear
@@ -24,9 +25,14 @@ from clipper.value_losses import MSE, ClippedMSE, Huber
 __version__ = "0.1.0"
 
 __all__ = [
+    "A2C",
     "MSE",
+    "NPG",
     "PPO",
+    "TRPO",
+    "VPG",
     "ActorCritic",
+    "Adam",
     "ClippedMSE",
     "ClipperError",
     "Config",
@@ -34,7 +40,9 @@ __all__ = [
     "HeadOptions",
     "Huber",
     "Linear",
+    "PPOPenalty",
     "PolicyOptions",
+    "RMSProp",
     "Reinforce",
     "Run",
     "Steps",

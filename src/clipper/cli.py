@@ -13,13 +13,15 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from clipper.algorithms import PPO, Algorithm, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.errors import ClipperError, ConfigError
 from clipper.option_text import register_option_types
 from clipper.recipes import RECIPES
 
-ALGORITHMS: dict[str, type[Algorithm]] = {"ppo": PPO, "reinforce": Reinforce}
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    "ppo": PPO, "ppo-penalty": PPOPenalty, "reinforce": Reinforce, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
+}  # fmt: skip
 T = TypeVar("T")
 
 
@@ -137,7 +139,7 @@ def nearest(word: str, known: Any) -> str:
 def train_command(args: Sequence[str]) -> int:
     """``clipper train``."""
     default, rest = train_defaults(args)
-    options = parse(Train, rest, "clipper train ENVIRONMENT-OR-RECIPE [ppo|reinforce]", Train(config=default))
+    options = parse(Train, rest, f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", Train(config=default))
     folder = options.run_dir or new_run_dir(options.config)
     if options.seeds > 1:
         from clipper.seeds import train_seeds  # noqa: PLC0415

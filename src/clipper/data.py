@@ -42,6 +42,8 @@ class Targets(NamedTuple):
     """What V(sₜ) should be."""
     value: Float[Tensor, "*batch"]
     """V(sₜ) before the update."""
+    old: Tree = ()
+    """``params`` of π_old(·|sₜ), where a loss needs its KL exactly."""
 
 
 def each(f: Callable[..., Any], *trees: T) -> T:

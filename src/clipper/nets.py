@@ -1,5 +1,6 @@
 """Networks: encoders of observations, trunks, and the actor-critic that joins them to an action head."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -70,12 +71,24 @@ class Actor(Protocol):
 class Policy(Actor, Protocol):
     """What the algorithms ask of a policy (an ``nn.Module``)."""
 
+    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
+        """π(·|s) and the next memory; the critic does not run."""
+        ...
+
     def value(self, obs: Tree, memory: Tree = ()) -> Value:
         """V(s)."""
         ...
 
     def __call__(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Value]:
         """π(·|s) and V(s), for a loss."""
+        ...
+
+    def actor_parameters(self) -> Iterable[nn.Parameter]:
+        """What π depends on, for algorithms that move actor and critic apart."""
+        ...
+
+    def critic_parameters(self) -> Iterable[nn.Parameter]:
+        """What V depends on."""
         ...
 
     def absorb(self, obs: Tree, returns: Float[Tensor, " batch"]) -> None:
@@ -172,6 +185,15 @@ class ActorCritic(nn.Module):
     def _value(self, features: Float[Tensor, "*batch F"]) -> Value:
         raw = self.value_layer(features).squeeze(-1)
         return Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
+
+    def actor_parameters(self) -> list[nn.Parameter]:
+        return self._parameters_of("encoder", "actor", "head")
+
+    def critic_parameters(self) -> list[nn.Parameter]:
+        return self._parameters_of("encoder", "critic", "value_layer")
+
+    def _parameters_of(self, *modules: str) -> list[nn.Parameter]:
+        return [p for name in modules for p in self.get_submodule(name).parameters()]
 
     def absorb(self, obs: Tree, returns: Float[Tensor, " batch"]) -> None:
         if self.encoder.normaliser is not None:

@@ -1,16 +1,18 @@
 """What changes during a run, and how: the learner, minibatches, gradient steps."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.data import Steps, Targets, each
+from clipper.data import Steps, Targets, Tree, each
 from clipper.errors import ConfigError
-from clipper.functional.returns import discounted_sum_so_far
+from clipper.functional.reduce import masked_mean
+from clipper.functional.returns import discounted_sum_so_far, gae
 from clipper.normalise import RewardScaler
+from clipper.optimizers import Adam, Optimizer
 
 Metrics = dict[str, Tensor]
 
@@ -19,16 +21,34 @@ class Learner:
     """A policy and all that is needed to go on improving it.
 
     The trainable parameters become views of one flat vector, and so do their gradients: zeroing, the norm, clipping and
-    Adam are then one operation each, whatever the number of layers.
+    Adam are then one operation each, whatever the number of layers. ``apart`` puts the actor's parameters first, the
+    critic's second, and gives each its own optimizer, for algorithms that take steps of one without the other.
     """
 
     def __init__(
-        self, policy: nn.Module, *, adam_eps: float, seed: int, reward_scaler: RewardScaler | None = None
+        self,
+        policy: nn.Module,
+        *,
+        seed: int,
+        adam_eps: float = 1e-5,
+        optimizer: Optimizer | None = None,
+        reward_scaler: RewardScaler | None = None,
+        apart: bool = False,
     ) -> None:
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
         self.reward_scaler = reward_scaler
-        self.parameters = flatten(policy)
-        self.optimizer = torch.optim.Adam([self.parameters], eps=adam_eps, fused=True)
+        make = (optimizer or Adam(adam_eps)).make
+        self.extra: dict[str, Tensor] = {}
+        """What else an algorithm changes as it learns, by name; ``init`` fills it, checkpoints keep it."""
+        self.critic_optimizer: torch.optim.Optimizer | None = None
+        if apart:
+            actor, critic = actor_and_critic(self.policy)
+            self.parameters = flatten([*actor, *critic])
+            self.actor, rest = halves(self.parameters, sum(p.numel() for p in actor))
+            self.optimizer, self.critic_optimizer = make(self.actor), make(rest)
+        else:
+            self.parameters = flatten(p for p in policy.parameters() if p.requires_grad)
+            self.optimizer = make(self.parameters)
         self.generator = Generator().manual_seed(seed)
         self.progress = 0.0
         """Fraction of the run that is done, for schedules; the training loop sets it."""
@@ -43,11 +63,20 @@ class Learner:
         self.reward_scaler.absorb(returns[steps.mask])
         return self.reward_scaler(steps.reward)
 
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """By the names under which their moments are saved."""
+        name = type(self.optimizer).__name__.lower()
+        return {name: self.optimizer} | (
+            {} if self.critic_optimizer is None else {f"critic_{name}": self.critic_optimizer}
+        )
+
     def state_dict(self) -> dict[str, Tensor]:
         """Everything as named tensors, the policy included."""
         state = {f"policy.{k}": v for k, v in self.policy.state_dict().items()}
-        moments = self.optimizer.state.get(self.parameters, {})
-        state |= {f"adam.{k}": v for k, v in moments.items()}
+        for name, optimizer in self.optimizers().items():
+            [parameters] = optimizer.param_groups[0]["params"]
+            state |= {f"{name}.{k}": v for k, v in optimizer.state.get(parameters, {}).items()}
+        state |= {f"extra.{k}": v for k, v in self.extra.items()}
         state |= {"generator": self.generator.get_state(), "progress": torch.tensor(self.progress, dtype=torch.float64)}
         if self.reward_scaler is not None:
             state |= {f"reward_scaler.{k}": v for k, v in self.reward_scaler.state_dict().items()}
@@ -58,8 +87,10 @@ class Learner:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over a state that ``state_dict`` of a learner of the same shape gave."""
         self.policy.load_state_dict(part(state, "policy."))
-        moments = {k: v.clone() for k, v in part(state, "adam.").items()}
-        self.optimizer.state[self.parameters] = moments
+        for name, optimizer in self.optimizers().items():
+            [parameters] = optimizer.param_groups[0]["params"]
+            optimizer.state[parameters] = {k: v.clone() for k, v in part(state, f"{name}.").items()}
+        self.extra = {k: v.clone() for k, v in part(state, "extra.").items()}
         self.generator.set_state(state["generator"])
         self.progress = float(state["progress"])
         if self.reward_scaler is not None:
@@ -72,9 +103,39 @@ def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
-def flatten(policy: nn.Module) -> nn.Parameter:
-    """Make all trainable parameters, and their gradients, views of one flat parameter; return it."""
-    parameters = [p for p in policy.parameters() if p.requires_grad]
+def actor_and_critic(policy: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The trainable parameters of each; raises ``ConfigError`` where the two share some."""
+    if not hasattr(policy, "actor_parameters") or not hasattr(policy, "critic_parameters"):
+        raise ConfigError(f"this algorithm needs {type(policy).__name__}.actor_parameters() and critic_parameters()")
+    actor, critic = (
+        [p for p in group if p.requires_grad] for group in (policy.actor_parameters(), policy.critic_parameters())
+    )
+    if {id(p) for p in actor} & {id(p) for p in critic}:
+        raise ConfigError(
+            "this algorithm moves actor and critic apart, but they share parameters: use separate trunks "
+            "(shared=False), or an algorithm with one loss for both (PPO, A2C)"
+        )
+    known = {id(p) for p in [*actor, *critic]}
+    left = [name for name, p in policy.named_parameters() if p.requires_grad and id(p) not in known]
+    if left or not actor or not critic:
+        raise ConfigError(
+            "actor_parameters() and critic_parameters() must each give some parameters, and together all that are "
+            f"trainable; they leave out: {', '.join(left) or 'none'}"
+        )
+    return actor, critic
+
+
+def halves(flat: nn.Parameter, size: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """The first ``size`` numbers of a flat parameter and the rest: parameters that are views, like their gradients."""
+    assert flat.grad is not None
+    first, second = nn.Parameter(flat.data[:size]), nn.Parameter(flat.data[size:])
+    first.grad, second.grad = flat.grad[:size], flat.grad[size:]
+    return first, second
+
+
+def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
+    """Make parameters, and their gradients, views of one flat parameter; return it."""
+    parameters = list(parameters)
     if len({(p.dtype, p.device) for p in parameters}) != 1:
         raise ConfigError("a policy's trainable parameters must exist, with one dtype and on one device")
     flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
@@ -99,9 +160,15 @@ def minibatches(targets: Targets, epochs: int, count: int, generator: Generator)
 
 
 def gradient_step(
-    learner: Learner, loss: Float[Tensor, ""], learning_rate: float, max_norm: float
+    learner: Learner,
+    loss: Float[Tensor, ""],
+    learning_rate: float,
+    max_norm: float,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Float[Tensor, ""]:
-    """One Adam step on a loss, its gradient scaled down to ``max_norm`` where it is longer; returns the norm before.
+    """One step of Adam (or of ``optimizer``, which may own a part of the parameters) down a loss.
+
+    The gradient is scaled down to ``max_norm`` where it is longer; returns the norm before.
 
     Pascanu et al. 2013, arXiv:1211.5063, algorithm 1; Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
     """
@@ -111,6 +178,35 @@ def gradient_step(
     loss.backward()
     norm = torch.linalg.vector_norm(gradient)
     gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1))
-    learner.optimizer.param_groups[0]["lr"] = learning_rate
-    learner.optimizer.step()
+    optimizer = optimizer or learner.optimizer
+    optimizer.param_groups[0]["lr"] = learning_rate
+    optimizer.step()
     return norm
+
+
+@torch.no_grad()
+def estimate_advantages(learner: Learner, steps: Steps, last_obs: Tree, gamma: float, lam: float) -> Targets:
+    """Â by GAE (arXiv:1506.02438, eq 16), Â + V(sₜ) for the critic; rewards scaled where the learner does so."""
+    obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
+    value = learner.policy.value(obs).mean
+    reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, gamma)
+    advantage = gae(reward, value, steps.terminated, steps.done, steps.mask, gamma, lam)
+    return Targets(steps, advantage, value_target=advantage + value[:-1], value=value[:-1])
+
+
+def fit_critic(
+    learner: Learner,
+    targets: Targets,
+    value_loss: Callable[..., Tensor],
+    epochs: int,
+    count: int,
+    learning_rate: float,
+    max_norm: float,
+) -> Float[Tensor, ""]:
+    """Steps of the critic's own optimizer towards ``value_target``, ``count`` minibatches an epoch; the mean loss."""
+    losses = []
+    for batch in minibatches(targets, epochs, count, learner.generator):
+        error = value_loss(learner.policy.value(batch.steps.obs), batch.value_target, batch.value)
+        losses.append(masked_mean(error, batch.steps.mask))
+        gradient_step(learner, losses[-1], learning_rate, max_norm, learner.critic_optimizer)
+    return torch.stack(losses).detach().mean()

@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
 from clipper import checkpoint
-from clipper.algorithms import PPO, Algorithm
+from clipper.algorithms import PPO, Algorithm, PPOPenalty
 from clipper.config import Config, to_json
 from clipper.engines import choose
 from clipper.environments import make
@@ -127,7 +127,7 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: 
 
 def check(config: Config, source: EnvSource) -> None:
     """Raise ``ConfigError`` for combinations that cannot work."""
-    if isinstance(config.algorithm, PPO):
+    if isinstance(config.algorithm, PPO | PPOPenalty):
         decisions = config.num_envs * config.algorithm.horizon
         if decisions < config.algorithm.minibatches:
             raise ConfigError(

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from clipper.algorithms import PPO, Reinforce
+from clipper.algorithms import PPO, TRPO, Reinforce
 from clipper.config import Config
 from clipper.errors import MissingPackageError
 from clipper.nets import PolicyOptions
@@ -33,6 +33,7 @@ SHORT = {
         total_steps=1500, num_envs=4, seed=7,
     ),
     "reinforce": Config(env="CartPole-v1", algorithm=Reinforce(episodes=8), total_steps=1000, num_envs=4, seed=3),
+    "trpo": Config(env="CartPole-v1", algorithm=TRPO(horizon=64), total_steps=1000, num_envs=4, seed=5),
 }  # fmt: skip
 
 # A module that is None in sys.modules cannot be imported; -I keeps the working directory and PYTHONPATH out as well.
@@ -66,7 +67,8 @@ def test_same_parameters_as_the_library(unrolled, tmp_path):
     digest = hashlib.sha256(run.learner.parameters.detach().numpy().tobytes()).hexdigest()
     assert out.stdout.splitlines()[-1] == f"sha256 of the parameters: {digest}"
     # The checksum tells learning from no learning.
-    still = dataclasses.replace(config.algorithm, learning_rate=0.0)
+    actor = {"delta": 1e-12} if isinstance(config.algorithm, TRPO) else {}
+    still = dataclasses.replace(config.algorithm, learning_rate=0.0, **actor)
     untrained = train(dataclasses.replace(config, total_steps=1, algorithm=still))
     assert not torch.equal(untrained.learner.parameters, run.learner.parameters)
 
@@ -100,6 +102,7 @@ def test_every_definition_is_made_once_and_used(unrolled):
         ),
         ("pendulum", {"GaussianHead", "DiagonalGaussian", "Huber", "RewardScaler"}, {"CategoricalHead", "Categorical"}),
         ("reinforce", {"Reinforce", "trajectory_sum", "reward_to_go"}, {"PPO", "gae", "GaussianHead"}),
+        ("trpo", {"TRPO", "conjugate_gradient", "gae"}, {"PPO", "NPG", "RMSProp", "GaussianHead"}),
     ],
 )
 def test_holds_what_the_recipe_needs_and_no_more(recipe, there, absent):

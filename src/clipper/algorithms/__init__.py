@@ -2,9 +2,14 @@
 
 from typing import TypeAlias
 
+from clipper.algorithms.a2c import A2C
+from clipper.algorithms.npg import NPG
 from clipper.algorithms.ppo import PPO
+from clipper.algorithms.ppo_penalty import PPOPenalty
 from clipper.algorithms.reinforce import Reinforce
+from clipper.algorithms.trpo import TRPO
+from clipper.algorithms.vpg import VPG
 
-Algorithm: TypeAlias = PPO | Reinforce
+Algorithm: TypeAlias = PPO | PPOPenalty | Reinforce | VPG | A2C | NPG | TRPO
 
-__all__ = ["PPO", "Algorithm", "Reinforce"]
+__all__ = ["A2C", "NPG", "PPO", "TRPO", "VPG", "Algorithm", "PPOPenalty", "Reinforce"]

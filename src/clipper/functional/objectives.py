@@ -29,6 +29,11 @@ def clip(
     return -torch.minimum(r * advantage, r.clamp(1 - low, 1 + high) * advantage)
 
 
+def adapt_penalty(beta: Float[Tensor, ""], kl: Float[Tensor, ""], target: float) -> Float[Tensor, ""]:
+    """β ← β/2 where d < d_targ/1.5, β ← 2·β where d > 1.5·d_targ, else β (arXiv:1707.06347, section 4)."""
+    return torch.where(kl < target / 1.5, beta / 2, torch.where(kl > 1.5 * target, beta * 2, beta))
+
+
 def huber(value: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"], delta: float) -> Float[Tensor, "*batch"]:
     """Twice the Huber loss (1964, doi:10.1214/aoms/1177703732): (V − R)² up to |V − R| = δ, then 2δ|V − R| − δ²."""
     error = (value - target).abs()

@@ -1,0 +1,86 @@
+"""Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.objectives import policy_gradient
+from clipper.functional.reduce import masked_mean, standardise
+from clipper.functional.statistics import explained_variance
+from clipper.normalise import RewardScaler
+from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches
+from clipper.optimizers import Optimizer, RMSProp
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+WATCHED = ("loss/policy", "loss/value", "policy/entropy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class A2C:
+    """One step of actor and critic together for each short segment.
+
+    PPO with one epoch and one minibatch takes the same step (Huang et al. 2022, arXiv:2205.09123).
+    """
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    lam: float = 1.0
+    """λ of the generalised advantage estimate; 1 is the paper's n-step return minus V."""
+    horizon: int = 5
+    """t_max, rows collected per environment and iteration."""
+    learning_rate: Schedule = 7e-4
+    """η, the optimizer's step size."""
+    optimizer: Optimizer = RMSProp()
+    """rmsprop(α,ε), the paper's, or adam(ε)."""
+    max_grad_norm: float = 0.5
+    """Bound on the gradient's Euclidean norm."""
+    value_coef: float = 0.5
+    """Weight of the value loss."""
+    value_loss: ValueLoss = MSE()
+    """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
+    entropy_coef: Schedule = 0.0
+    """β, weight of the entropy bonus."""
+    standardise: bool = False
+    """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of their discounted sum."""
+    clip_rewards: float = 10.0
+    """Bound on scaled rewards."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"horizon": self.horizon}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        return Learner(policy, optimizer=self.optimizer, seed=seed, reward_scaler=scaler)
+
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Â by GAE, and Â + V(sₜ) for the critic."""
+        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+
+    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−E[log π(a|s) Â] + c (V − R)² − β H, and what to watch."""
+        dist, value = policy(batch.steps.obs)
+        actor = policy_gradient(dist.log_prob(batch.steps.action), batch.advantage)
+        value_error = self.value_loss(value, batch.value_target, batch.value)
+        entropy = dist.entropy()
+        total = actor + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        metrics = masked_mean(torch.stack([actor, value_error, entropy]).detach(), batch.steps.mask)
+        return masked_mean(total, batch.steps.mask), dict(zip(WATCHED, metrics, strict=True))
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        batch = next(minibatches(targets, 1, 1, learner.generator))
+        loss, metrics = self.loss(learner.policy, batch, learner.progress)
+        learning_rate = at(self.learning_rate, learner.progress)
+        metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
+        return metrics

@@ -1,0 +1,108 @@
+"""The natural policy gradient (Kakade 2001, "A natural policy gradient"), with a step length in units of KL."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.linear import fisher_vector_product, flat_gradient, natural_step
+from clipper.functional.objectives import policy_gradient
+from clipper.functional.reduce import masked_mean, standardise
+from clipper.functional.statistics import explained_variance
+from clipper.nets import Policy
+from clipper.normalise import RewardScaler
+from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, minibatches
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NPG:
+    """θ ← θ + √(2δ / gᵀF⁻¹g) F⁻¹g: the steepest ascent of a metric on policies: TRPO without its search."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    lam: float = 0.95
+    """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    horizon: int = 128
+    """T, rows collected per environment and iteration."""
+    delta: Schedule = 0.01
+    """δ, mean KL(π_old ‖ π) that a step has in the quadratic model of it."""
+    cg_iterations: int = 10
+    """Iterations of conjugate gradients that solve F x = g."""
+    damping: float = 0.1
+    """Added to F's diagonal, so that directions in which π hardly changes do not dominate."""
+    standardise: bool = True
+    """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    value_epochs: int = 10
+    """Passes of the critic over the collected decisions."""
+    value_minibatches: int = 4
+    """Parts into which each of these passes is shuffled."""
+    learning_rate: Schedule = 1e-3
+    """Adam's step size for the critic."""
+    adam_eps: float = 1e-5
+    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
+    max_grad_norm: float = 0.5
+    """Bound on the Euclidean norm of the critic's gradient."""
+    value_loss: ValueLoss = MSE()
+    """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of their discounted sum."""
+    clip_rewards: float = 10.0
+    """Bound on scaled rewards."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"horizon": self.horizon}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, apart=True)
+
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Â by GAE, and Â + V(sₜ) for the critic."""
+        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+
+    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−E[log π(a|s) Â], whose gradient is −g, and what to watch."""
+        dist, _ = policy.act(batch.steps.obs)
+        loss = masked_mean(policy_gradient(dist.log_prob(batch.steps.action), batch.advantage), batch.steps.mask)
+        entropy = masked_mean(dist.entropy(), batch.steps.mask)
+        return loss, {"loss/policy": loss.detach(), "policy/entropy": entropy.detach()}
+
+    def step(self, learner: Learner, batch: Targets) -> Metrics:
+        """One step of the actor."""
+        policy, mask = learner.policy, batch.steps.mask
+        parameters = [p for p in policy.actor_parameters() if p.requires_grad]
+        dist, _ = policy.act(batch.steps.obs)
+        old = type(dist)(*(p.detach() for p in dist.params))
+
+        def mean_kl() -> Float[Tensor, ""]:
+            return masked_mean(old.kl(policy.act(batch.steps.obs)[0]), mask)
+
+        loss, metrics = self.loss(policy, batch, learner.progress)
+        gradient = -flat_gradient(loss, parameters)
+        kl_gradient = flat_gradient(mean_kl(), parameters, create_graph=True)
+        step = natural_step(
+            lambda v: fisher_vector_product(kl_gradient, parameters, v) + self.damping * v,
+            gradient, at(self.delta, learner.progress), self.cg_iterations,
+        )  # fmt: skip
+        with torch.no_grad():
+            learner.actor.add_(step)
+            metrics["policy/kl"] = mean_kl()
+        return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        metrics = self.step(learner, next(minibatches(targets, 1, 1, learner.generator)))
+        metrics["loss/value"] = fit_critic(
+            learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
+            at(self.learning_rate, learner.progress), self.max_grad_norm,
+        )  # fmt: skip
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
+        return metrics

@@ -1,0 +1,116 @@
+"""Proximal policy optimisation with a penalty on the KL (Schulman et al. 2017, arXiv:1707.06347, section 4)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.objectives import adapt_penalty, conservative
+from clipper.functional.reduce import masked_mean, standardise
+from clipper.functional.statistics import explained_variance
+from clipper.normalise import RewardScaler
+from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PPOPenalty:
+    """Climb E[r Â] − β KL(π_old ‖ π) for some epochs of minibatches, then adapt β to the KL that came of it."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    lam: float = 0.95
+    """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    beta: float = 1.0
+    """β, weight of the penalty; where the first iteration starts from, if it adapts."""
+    kl_target: float | None = 0.01
+    """d_targ, mean KL that an update should have: β is halved below d_targ / 1.5 and doubled above 1.5 d_targ. None
+    keeps β."""
+    horizon: int = 128
+    """T, rows collected per environment and iteration."""
+    epochs: int = 10
+    """K, passes over the collected decisions."""
+    minibatches: int = 4
+    """Parts into which each pass is shuffled; M = N·T / this."""
+    learning_rate: Schedule = 1e-3
+    """α, Adam's step size."""
+    adam_eps: float = 1e-5
+    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
+    max_grad_norm: float = 0.5
+    """Bound on the gradient's Euclidean norm."""
+    value_coef: float = 0.5
+    """c₁, weight of the value loss."""
+    value_loss: ValueLoss = MSE()
+    """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
+    entropy_coef: Schedule = 0.0
+    """c₂, weight of the entropy bonus."""
+    standardise: Literal["minibatch", "batch", "none"] = "minibatch"
+    """Over which decisions advantages are brought to mean 0 and standard deviation 1."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of their discounted sum."""
+    clip_rewards: float = 10.0
+    """Bound on scaled rewards."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"horizon": self.horizon}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        learner = Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler)
+        learner.extra["beta"] = torch.tensor(self.beta, dtype=torch.float64)
+        return learner
+
+    @torch.no_grad()
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Â by GAE, Â + V(sₜ) for the critic, and π_old."""
+        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
+        if self.standardise == "batch":
+            targets = targets._replace(advantage=standardise(targets.advantage, steps.mask))
+        params = learner.policy.act(steps.obs)[0].params
+        shape = steps.mask.shape  # what is the same in all states is repeated, so that minibatches can index it
+        old = tuple(p if p.shape[:2] == shape else p.expand(*shape, *p.shape) for p in params)
+        return targets._replace(old=old)
+
+    def loss(
+        self, policy: nn.Module, batch: Targets, progress: float = 0.0, beta: float | Tensor | None = None
+    ) -> tuple[Float[Tensor, ""], Metrics]:
+        """−L^KLPEN (eq 8) with the value loss and the entropy bonus of eq 9, and what to watch."""
+        steps, mask = batch.steps, batch.steps.mask
+        dist, value = policy(steps.obs)
+        advantage = standardise(batch.advantage, mask) if self.standardise == "minibatch" else batch.advantage
+        surrogate = conservative(dist.log_prob(steps.action) - steps.log_prob, advantage)
+        kl = type(dist)(*batch.old).kl(dist)
+        value_error = self.value_loss(value, batch.value_target, batch.value)
+        entropy = dist.entropy()
+        penalty = (self.beta if beta is None else beta) * kl
+        total = surrogate + penalty + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl]).detach(), mask)
+        return masked_mean(total, mask), dict(zip(WATCHED, metrics, strict=True))
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        learning_rate = at(self.learning_rate, learner.progress)
+        beta = learner.extra["beta"]
+        history: list[Metrics] = []
+        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
+            loss, metrics = self.loss(learner.policy, batch, learner.progress, beta.to(targets.advantage))
+            metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+            history.append(metrics)
+        with torch.no_grad():
+            whole = next(minibatches(targets, 1, 1, learner.generator))
+            dist, _ = learner.policy.act(whole.steps.obs)
+            kl = masked_mean(type(dist)(*whole.old).kl(dist), whole.steps.mask)
+        if self.kl_target is not None:
+            learner.extra["beta"] = adapt_penalty(beta, kl, self.kl_target)
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        explained = explained_variance(targets.value, targets.value_target, steps.mask)
+        means = {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
+        return means | {"policy/kl": kl, "policy/beta": beta.to(kl), "value/explained_variance": explained}

@@ -1,0 +1,122 @@
+"""Trust region policy optimisation (Schulman et al. 2015, arXiv:1502.05477, section 6 and appendix C)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.linear import backtracking, fisher_vector_product, flat_gradient, natural_step
+from clipper.functional.objectives import conservative
+from clipper.functional.reduce import masked_mean, standardise
+from clipper.functional.statistics import explained_variance
+from clipper.nets import Policy
+from clipper.normalise import RewardScaler
+from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, minibatches
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TRPO:
+    """max L(θ) subject to a mean KL(π_old ‖ π_θ) ≤ δ: one natural-gradient step with line search, then the critic."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    lam: float = 0.95
+    """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    horizon: int = 128
+    """T, rows collected per environment and iteration."""
+    delta: Schedule = 0.01
+    """δ, bound on the mean KL(π_old ‖ π) of a step."""
+    cg_iterations: int = 10
+    """Iterations of conjugate gradients that solve H x = g."""
+    damping: float = 0.1
+    """Added to H's diagonal, so that directions in which π hardly changes do not dominate."""
+    shrink: float = 0.8
+    """β, by which the line search shortens a step that worsens L or leaves the trust region."""
+    tries: int = 10
+    """Steps that the line search tries before it gives this one up."""
+    standardise: bool = True
+    """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    value_epochs: int = 10
+    """Passes of the critic over the collected decisions."""
+    value_minibatches: int = 4
+    """Parts into which each of these passes is shuffled."""
+    learning_rate: Schedule = 1e-3
+    """Adam's step size for the critic."""
+    adam_eps: float = 1e-5
+    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
+    max_grad_norm: float = 0.5
+    """Bound on the Euclidean norm of the critic's gradient."""
+    value_loss: ValueLoss = MSE()
+    """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of their discounted sum."""
+    clip_rewards: float = 10.0
+    """Bound on scaled rewards."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"horizon": self.horizon}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, apart=True)
+
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Â by GAE, and Â + V(sₜ) for the critic."""
+        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+
+    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−L(θ) = −E[π_θ/π_old Â] (eq 14), and what to watch."""
+        dist, _ = policy.act(batch.steps.obs)
+        log_ratio = dist.log_prob(batch.steps.action) - batch.steps.log_prob
+        loss = masked_mean(conservative(log_ratio, batch.advantage), batch.steps.mask)
+        entropy = masked_mean(dist.entropy(), batch.steps.mask)
+        return loss, {"loss/policy": loss.detach(), "policy/entropy": entropy.detach()}
+
+    def step(self, learner: Learner, batch: Targets) -> Metrics:
+        """One step of the actor, from where it is (θ_old) to where the line search ends."""
+        policy, actor, mask = learner.policy, learner.actor, batch.steps.mask
+        parameters = [p for p in policy.actor_parameters() if p.requires_grad]
+        dist, _ = policy.act(batch.steps.obs)
+        old = type(dist)(*(p.detach() for p in dist.params))
+        delta = at(self.delta, learner.progress)
+
+        def mean_kl() -> Float[Tensor, ""]:
+            return masked_mean(old.kl(policy.act(batch.steps.obs)[0]), mask)
+
+        loss, metrics = self.loss(policy, batch, learner.progress)
+        gradient = -flat_gradient(loss, parameters)
+        kl_gradient = flat_gradient(mean_kl(), parameters, create_graph=True)
+        step = natural_step(
+            lambda v: fisher_vector_product(kl_gradient, parameters, v) + self.damping * v,
+            gradient, delta, self.cg_iterations,
+        )  # fmt: skip
+        start = actor.detach().clone()
+
+        @torch.no_grad()
+        def accept(scale: float) -> bool:
+            actor.copy_(start + scale * step)
+            return bool((self.loss(policy, batch, learner.progress)[0] < loss) & (mean_kl() <= delta))
+
+        scale = backtracking(accept, self.shrink, self.tries)
+        with torch.no_grad():
+            actor.copy_(start + scale * step)
+            metrics |= {"policy/kl": mean_kl(), "policy/step_scale": actor.new_tensor(scale)}
+        return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        metrics = self.step(learner, next(minibatches(targets, 1, 1, learner.generator)))
+        metrics["loss/value"] = fit_critic(
+            learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
+            at(self.learning_rate, learner.progress), self.max_grad_norm,
+        )  # fmt: skip
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
+        return metrics

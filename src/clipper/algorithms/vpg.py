@@ -1,0 +1,86 @@
+"""Vanilla policy gradient with a learned critic and GAE, as OpenAI's Spinning Up (2018) states it."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.objectives import policy_gradient
+from clipper.functional.reduce import masked_mean, standardise
+from clipper.functional.statistics import explained_variance
+from clipper.nets import Policy
+from clipper.normalise import RewardScaler
+from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, gradient_step, minibatches
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VPG:
+    """One step of the actor along E[∇log π(a|s) Â] for each batch, then many of the critic."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    lam: float = 0.97
+    """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    horizon: int = 128
+    """T, rows collected per environment and iteration."""
+    learning_rate: Schedule = 1e-2
+    """α, Adam's step size for the actor."""
+    value_learning_rate: Schedule = 1e-3
+    """Adam's step size for the critic."""
+    value_epochs: int = 10
+    """Passes of the critic over the collected decisions."""
+    value_minibatches: int = 4
+    """Parts into which each of these passes is shuffled; 1 is Spinning Up's full batch."""
+    adam_eps: float = 1e-5
+    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
+    max_grad_norm: float = 0.5
+    """Bound on each gradient's Euclidean norm."""
+    standardise: bool = True
+    """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    value_loss: ValueLoss = MSE()
+    """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
+    entropy_coef: Schedule = 0.0
+    """Weight of the entropy bonus."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of their discounted sum."""
+    clip_rewards: float = 10.0
+    """Bound on scaled rewards."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"horizon": self.horizon}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, apart=True)
+
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Â by GAE, and Â + V(sₜ) for the critic."""
+        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+
+    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−E[log π(a|s) Â] − c H, and what to watch."""
+        dist, _ = policy.act(batch.steps.obs)
+        actor = masked_mean(policy_gradient(dist.log_prob(batch.steps.action), batch.advantage), batch.steps.mask)
+        entropy = masked_mean(dist.entropy(), batch.steps.mask)
+        loss = actor - at(self.entropy_coef, progress) * entropy
+        return loss, {"loss/policy": actor.detach(), "policy/entropy": entropy.detach()}
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        batch = next(minibatches(targets, 1, 1, learner.generator))
+        loss, metrics = self.loss(learner.policy, batch, learner.progress)
+        learning_rate = at(self.learning_rate, learner.progress)
+        metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+        metrics["loss/value"] = fit_critic(
+            learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
+            at(self.value_learning_rate, learner.progress), self.max_grad_norm,
+        )  # fmt: skip
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
+        return metrics
