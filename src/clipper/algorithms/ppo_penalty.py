@@ -13,7 +13,7 @@ from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.statistics import explained_variance
 from clipper.normalise import RewardScaler
 from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches
-from clipper.schedules import Schedule, at
+from clipper.schedules import Linear, Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
 WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl")
@@ -38,7 +38,7 @@ class PPOPenalty:
     """K, passes over the collected decisions."""
     minibatches: int = 4
     """Parts into which each pass is shuffled; M = N·T / this."""
-    learning_rate: Schedule = 1e-3
+    learning_rate: Schedule = Linear(1e-3)
     """α, Adam's step size."""
     adam_eps: float = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
