@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
-ENVIRONMENTS, CLIPPER = "environments alone", "Clipper"
+ENVIRONMENTS, CLIPPER, EAGER = "environments alone", "Clipper", "Clipper, torch engine"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 RECENT = 100  # episodes in the mean training return, as in peers/measure.py
 
@@ -142,7 +142,8 @@ def find_sides(options: Options, say: Console) -> list[Side]:
     """All that can run here, in the order of each round."""
     sides = [
         Side(ENVIRONMENTS, Path(sys.executable), "run_environments.py"),
-        Side(CLIPPER, Path(sys.executable), "run_clipper.py"),
+        Side(CLIPPER, Path(sys.executable), "run_clipper.py", ("cpu",)),
+        Side(EAGER, Path(sys.executable), "run_clipper.py", ("torch",)),
     ]
     peers = [
         ("Stable-Baselines3", "sb3", ()),
@@ -194,15 +195,14 @@ def measure(side: Side, workload: Workload, number: int) -> Sample:
 def summarise(samples: list[Sample]) -> list[Row]:
     """One row per workload and library: median speed and its range, Clipper's ratio to it, mean return.
 
-    The ratio is the median over rounds of Clipper's speed by the other's in the same round: what slows the machine for
-    a while slows both. Its range is that of the rounds.
+    The ratios are medians over rounds of Clipper's speed, with either engine, by the other's in the same round: what
+    slows the machine for a while slows both. Their range is that of the rounds.
     """
     rows: list[Row] = []
     for workload, library in dict.fromkeys((s.workload, s.library) for s in samples):
         mine = {s.round: s for s in samples if (s.workload, s.library) == (workload, library)}
-        clipper = {s.round: s.speed for s in samples if (s.workload, s.library) == (workload, CLIPPER)}
         speeds = [s.speed for s in mine.values()]
-        ratios = [clipper[r] / s.speed for r, s in mine.items() if r in clipper and s.speed > 0]
+        ratios = {name: ratios_to(name, mine, samples) for name in (CLIPPER, EAGER)}
         returns = [s.mean_return for s in mine.values() if s.mean_return is not None]
         rows.append(
             {
@@ -210,12 +210,20 @@ def summarise(samples: list[Sample]) -> list[Row]:
                 "library": library,
                 "steps/s": f"{median(speeds):,.0f}",
                 "range": f"{min(speeds):,.0f} to {max(speeds):,.0f}",
-                "Clipper is": ratio_words(ratios) if library != CLIPPER else "",
+                "Clipper is": ratio_words(ratios[CLIPPER]) if library != CLIPPER else "",
+                "its torch engine is": ratio_words(ratios[EAGER]) if library not in (CLIPPER, EAGER) else "",
                 "training return": f"{median(returns):.1f}" if returns else "",
                 "versions": next(iter(mine.values())).versions,
             }
         )
     return rows
+
+
+def ratios_to(name: str, others: dict[int, Sample], samples: list[Sample]) -> list[float]:
+    """Speed of the side ``name`` by that of another one's samples, round by round."""
+    own = {(s.workload, s.round): s.speed for s in samples if s.library == name}
+    pairs = [(own.get((s.workload, s.round)), s.speed) for s in others.values()]
+    return [mine / other for mine, other in pairs if mine is not None and other > 0]
 
 
 def ratio_words(ratios: list[float]) -> str:
@@ -277,7 +285,8 @@ training, median over rounds; for the environments alone, actions are random.
 All sides: Gymnasium's own environments, two separate 64-64 tanh networks, Adam, γ 0.99, λ 0.95, clip 0.2, value
 coefficient 0.5 on the mean squared error, no value clip, no entropy bonus, gradient norm at most 0.5, advantages
 standardised per minibatch, no normalisation of observations or rewards, the same number of optimizer steps (checked).
-Clipper is timed through `clipper.train` into a run folder (metrics, TensorBoard events, checkpoints);
+Clipper is timed through `clipper.train` into a run folder (metrics, TensorBoard events, checkpoints), with its compiled
+CPU engine and with its torch engine, which is the definition that the other one is held to;
 Stable-Baselines3 through `learn` with its default logging, on `DummyVecEnv`; CleanRL's script is unmodified and logs to
 TensorBoard, but for continuous actions its normalising wrappers are taken out.
 

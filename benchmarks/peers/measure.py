@@ -15,13 +15,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 RECENT = 100  # episodes in the mean training return
 
-optimizer_steps = 0
+counted = 0
 
 
 def count_optimizer_step(*_: object) -> None:
     """Global hook of torch's optimizers: the same count for every library."""
-    global optimizer_steps  # noqa: PLW0603
-    optimizer_steps += 1
+    global counted  # noqa: PLW0603
+    counted += 1
 
 
 def begin() -> dict[str, Any]:
@@ -31,15 +31,20 @@ def begin() -> dict[str, Any]:
     return json.loads(sys.argv[1])
 
 
-def report(steps: int, seconds: float, returns: list[float], *packages: str) -> None:
-    """Print the result as the last line: decisions, seconds, mean return of the last episodes, versions."""
+def report(
+    steps: int, seconds: float, returns: list[float], *packages: str, optimizer_steps: int | None = None
+) -> None:
+    """Print the result as the last line: decisions, seconds, mean return of the last episodes, versions.
+
+    Optimizer steps are those that torch's hook counted, unless the library counts its own.
+    """
     recent = returns[-RECENT:]
     result = {
         "steps": steps,
         "seconds": seconds,
         "return": sum(recent) / len(recent) if recent else None,
         "episodes": len(recent),
-        "optimizer_steps": optimizer_steps,
+        "optimizer_steps": counted if optimizer_steps is None else optimizer_steps,
         "threads": torch.get_num_threads(),
         "versions": {name: installed(name) for name in ("torch", "numpy", "gymnasium", "mujoco", *packages)},
     }

@@ -1,5 +1,9 @@
-"""Clipper on one workload, through ``clipper.train``: logging to a run folder and episode statistics are included."""
+"""Clipper on one workload, through ``clipper.train``: logging to a run folder and episode statistics are included.
 
+The engine is the second argument: cpu or torch.
+"""
+
+import sys
 import time
 
 from measure import begin, report
@@ -35,18 +39,24 @@ def main() -> None:
     )
     # As many rows as the others collect; the rows between episodes are no decisions, so the callback ends the run.
     total = work["iterations"] * work["horizon"] * work["num_envs"]
-    train(
+    engine = "torch" if sys.argv[2] == "torch" else "cpu"
+    run = train(
         work["env"],
         algorithm,
         num_envs=work["num_envs"],
         total_steps=total,
         seed=work["seed"],
         threads=1,
+        engine=engine,
         run_dir="run",
         callback=mark,
     )
     (began, before), (ended, after) = marks[work["warmup"] - 1], marks[-1]
-    report(after - before, ended - began, returns, "clipper-rl")
+    if run.engine.name != engine:
+        raise SystemExit(f"the {engine} engine does not fit: {run.engine.description}")
+    # Adam's own count: the cpu engine takes its steps without torch's optimizer, where hooks could see them.
+    steps_taken = int(run.learner.optimizer.state[run.learner.parameters]["step"])
+    report(after - before, ended - began, returns, "clipper-rl", "numba", optimizer_steps=steps_taken)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_page_holds_every_row_with_as_many_cells_as_the_header():
     page = speed.markdown(speed.summarise(samples), samples, [speed.WORKLOADS["W1"]], where)
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 2
-    assert {line.count("|") for line in table} == {7}
+    assert {line.count("|") for line in table} == {8}
 
 
 @pytest.mark.parametrize("difference", [0, 1])
