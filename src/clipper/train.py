@@ -64,14 +64,18 @@ def train(
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your
     own, must be given again. The other keywords are the fields of ``Config``.
     """
-    if resume is not None:
-        run = restore(Path(resume), env, policy, settings)
-    elif env is None:
-        raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
-    else:
-        config, source = configure(env, algorithm, policy, settings)
-        run = build(config, source, policy if isinstance(policy, nn.Module) else None, run_dir)
-    return go_on(run, [callback] if callable(callback) else list(callback))
+    threads = torch.get_num_threads()
+    try:
+        if resume is not None:
+            run = restore(Path(resume), env, policy, settings)
+        elif env is None:
+            raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
+        else:
+            config, source = configure(env, algorithm, policy, settings)
+            run = build(config, source, policy if isinstance(policy, nn.Module) else None, run_dir)
+        return go_on(run, [callback] if callable(callback) else list(callback))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def configure(
@@ -104,6 +108,7 @@ def describe_source(source: EnvSource) -> str:
 def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: str | Path | None) -> Run:
     """Make the environment, the policy and the learner; every error in the settings shows here."""
     check(config, source)
+    torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
     env = make(source, config.num_envs)
     generator = Generator().manual_seed(config.seed)
     if policy is None:
@@ -172,8 +177,6 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
     """The loop: collect, update, record, until the budget is spent, the task solved, or a callback says stop."""
     config, learner = run.config, run.learner
     log = None if run.path is None else Log(run.path, run.history)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(config.threads)
     try:
         going = True
         while going and run.state.steps < config.total_steps and not (config.until_solved and run.solved):
@@ -193,7 +196,6 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
                 save_or_warn(run)
         run.save()
     finally:
-        torch.set_num_threads(threads)
         if log is not None:
             log.close()
             plot_run(run)
