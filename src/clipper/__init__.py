@@ -12,13 +12,13 @@ from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
+from clipper.heads import HeadOptions
 from clipper.load import load
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.optimizers import Adam, RMSProp
 from clipper.rollout import collect, start
 from clipper.run import Run
 from clipper.schedules import Linear
-from clipper.spaces import HeadOptions
 from clipper.train import train
 from clipper.value_losses import MSE, ClippedMSE, Huber
 

@@ -14,9 +14,10 @@ from torch import Generator, Tensor, nn
 from clipper.data import Tree
 from clipper.distributions import Distribution, Sampler
 from clipper.errors import UnsupportedSpaceError
+from clipper.heads import HeadOptions
 from clipper.initialisation import OrthogonalLinear
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
-from clipper.spaces import Head, HeadOptions, make_head
+from clipper.spaces import Head, make_head
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 

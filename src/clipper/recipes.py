@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from clipper.algorithms import PPO
 from clipper.config import Config
+from clipper.heads import HeadOptions
 from clipper.nets import PolicyOptions
 from clipper.schedules import Linear
-from clipper.spaces import HeadOptions
 
 
 def cartpole() -> Config:

@@ -13,10 +13,10 @@ import torch
 from clipper.algorithms import PPO, TRPO, Reinforce
 from clipper.config import Config
 from clipper.errors import MissingPackageError
+from clipper.heads import HeadOptions
 from clipper.nets import PolicyOptions
 from clipper.recipes import RECIPES
 from clipper.schedules import Linear
-from clipper.spaces import HeadOptions
 from clipper.train import train
 from clipper.unroll import unroll
 from clipper.value_losses import ClippedMSE, Huber

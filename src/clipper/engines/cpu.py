@@ -22,11 +22,11 @@ from clipper.engines.network import Network, read_network
 from clipper.environments.checks import check_finite
 from clipper.errors import EnvironmentContractError
 from clipper.functional.statistics import explained_variance
+from clipper.heads.gaussian import LOG_STD_BOUNDS
 from clipper.nets import PolicyOptions, make_policy
 from clipper.optim import Learner, Metrics
 from clipper.rollout import CollectState, collect, count_episodes
 from clipper.schedules import at
-from clipper.spaces import LOG_STD_BOUNDS
 from clipper.value_losses import ClippedMSE, Huber, ValueLoss
 
 CHUNK = 512  # rows that pass forward and backward together: the buffers stay in the cache

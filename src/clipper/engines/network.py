@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipper.heads import GaussianHead
 from clipper.nets import ACTIVATIONS, ActorCritic, BoxEncoder
-from clipper.spaces import CategoricalHead, GaussianHead
+from clipper.spaces import CategoricalHead
 
 WIDEST = 512
 WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
