@@ -1,8 +1,9 @@
-"""Does Clipper learn? Every recipe over several seeds, held against a target: the command behind each such claim.
+"""Does Clipper learn? Suites of settings over several seeds, held against targets: the command behind each such claim.
 
-python benchmarks/learning.py                               # the whole study, hours; interrupted, it goes on from there
-python benchmarks/learning.py --report-only                 # table and picture of what is finished so far
-python benchmarks/learning.py --total-steps 4096            # a trial of the machinery, not the study
+python benchmarks/learning.py                               # the recipes, hours; interrupted, it goes on from there
+python benchmarks/learning.py --suite line                  # every algorithm of the line on CartPole
+python benchmarks/learning.py --suite line --report-only    # table and picture of what is finished so far
+python benchmarks/learning.py --total-steps 4096            # a trial of the machinery, not a study
 
 Each run is a process of its own with one thread, in a folder of the cache: a finished one is not run again, a
 half-finished one is resumed, and one that fails is reported and holds up no other.
@@ -15,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 import tyro
+from learning_figures import draw
 from learning_runs import (
     EPISODES,
     PACKAGES,
@@ -34,35 +35,17 @@ from learning_runs import (
     say,
     stage,
 )
+from suites import SUITES, Protocol
 
-from clipper.plot import bootstrap_interval, plot_runs
-from clipper.recipes import RECIPES
+from clipper.plot import bootstrap_interval
 
 HERE = Path(__file__).resolve().parent
 RECENT = 100  # episodes in the mean over the last ones of training, as metrics.jsonl has it
-PROTOCOLS = {
+PROTOCOLS: dict[Protocol, str] = {
     "evaluation": f"mean of {EPISODES} deterministic evaluation episodes of the final policy",
     "training": f"mean of the last {RECENT} training episodes",
-}
-
-
-class Target(NamedTuple):
-    """What a recipe is expected to reach."""
-
-    value: float
-    protocol: Literal["evaluation", "training"]
-    steps: int
-    seeds: int
-    source: str
-
-
-TARGETS = {
-    "cartpole": Target(475, "evaluation", 100_000, 5, "Gymnasium's threshold"),
-    "acrobot": Target(-90, "evaluation", 300_000, 5, "ours; Gymnasium's threshold is -100"),
-    "lunarlander": Target(200, "evaluation", 1_000_000, 5, "Gymnasium's threshold"),
-    "pendulum": Target(-250, "evaluation", 300_000, 5, "ours; Gymnasium sets none"),
-    "hopper": Target(2300, "training", 1_000_000, 3, "ours; CleanRL on Hopper-v4: 2383"),
-    "halfcheetah": Target(1800, "training", 1_000_000, 3, "ours; CleanRL on HalfCheetah-v4: 1443"),
+    "best": "the largest, over training, of the deterministic evaluations' mean over seeds; each seed's value is that "
+    "of the same moment",
 }
 
 
@@ -70,41 +53,49 @@ TARGETS = {
 class Options:
     """What to run."""
 
-    recipes: tuple[str, ...] = tuple(TARGETS)
-    """Which recipes."""
+    suite: str = "recipes"
+    """Which suite of suites.py."""
+    entries: tuple[str, ...] = ()
+    """Which of its entries; by default all."""
     seeds: tuple[int, ...] = ()
-    """Which seeds; by default 1 to 5, and 1 to 3 for MuJoCo."""
+    """Which seeds; by default 1 to the number that the entry asks for."""
     jobs: int = cpu_count() or 1
     """Runs side by side."""
     cache: Path | None = None
-    """Folder of the runs; by default benchmarks/.cache/learning."""
+    """Folder of the runs; by default benchmarks/.cache/SUITE."""
     output: Path | None = None
-    """Folder of the results; by default benchmarks/results for the whole study, and the cache for a part or a trial."""
+    """Folder of the results; by default benchmarks/results for a whole suite, and the cache for a part or a trial."""
     report_only: bool = False
     """Run nothing: table and picture of what is finished, and a list of what is missing."""
     total_steps: int | None = None
     """Try everything out with runs of this length, which is not the study; the cache has a folder of its own."""
 
     @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        return self.entries or tuple(SUITES[self.suite])
+
+    @property
     def cache_folder(self) -> Path:
         """Where the runs are."""
         trial = "" if self.total_steps is None else f"-trial-{self.total_steps}"
-        return self.cache or HERE / ".cache" / f"learning{trial}"
+        return self.cache or HERE / ".cache" / f"{self.suite}{trial}"
 
     @property
     def output_folder(self) -> Path:
         """Where the results go: a part of the study must not replace the whole."""
-        whole = set(self.recipes) == set(TARGETS) and not self.seeds and self.total_steps is None
+        whole = set(self.chosen) == set(SUITES[self.suite]) and not self.seeds and self.total_steps is None
         return self.output or (HERE / "results" if whole else self.cache_folder)
 
 
 def plan(options: Options) -> list[Job]:
-    """All runs of the study, in the order of the recipes."""
-    return [
-        Job(recipe, seed, options.cache_folder / recipe / f"seed{seed}", options.total_steps)
-        for recipe in options.recipes
-        for seed in options.seeds or range(1, TARGETS[recipe].seeds + 1)
+    """All runs of the study: first seeds first, so that an interrupted study has a little of everything."""
+    jobs = [
+        Job(options.suite, name, seed, options.cache_folder / name / f"seed{seed}", options.total_steps)
+        for name in options.chosen
+        for seed in options.seeds or range(1, SUITES[options.suite][name].seeds + 1)
     ]
+    return sorted(jobs, key=lambda job: job.seed)
 
 
 def study(options: Options) -> bool:
@@ -151,8 +142,10 @@ def result(job: Job) -> Row:
     config, noted, rows = job.config, job.study, metrics(job)
     last, recent = rows[-1], rows[-1]["episode/recent_return"]
     around = {key: " then ".join(dict.fromkeys(s[key] for s in noted["sessions"])) for key in noted["sessions"][0]}
+    target = SUITES[job.suite][job.entry].target
+    best = [row["eval/return"] for row in rows if row.get("eval/return") is not None]
     return {
-        "recipe": job.recipe,
+        "entry": job.entry,
         "env": config.env,
         "algorithm": type(config.algorithm).__name__,
         "steps": last["steps"],
@@ -160,7 +153,8 @@ def result(job: Job) -> Row:
         "evaluation_mean": round(noted["evaluation"]["mean"], 3),
         "evaluation_std": round(noted["evaluation"]["std"], 3),
         "training_mean": recent if recent is None else round(recent, 3),
-        "steps_to_target": steps_to(TARGETS[job.recipe].value, rows),
+        "best_evaluation": round(max(best), 3) if best else None,
+        "steps_to_target": None if target is None else steps_to(target.value, rows),
         "seconds": round(last["time/seconds"], 1),
         "steps_per_second": round(last["steps"] / last["time/seconds"], 1),
         "sessions": len(noted["sessions"]),
@@ -180,27 +174,44 @@ def steps_to(target: float, rows: Sequence[Row]) -> int | None:
     return None
 
 
-def summarise(recipe: str, rows: Sequence[Row], planned: int, total_steps: int | None = None) -> dict[str, str]:
-    """One line of the table: a recipe over its seeds."""
-    target, config = TARGETS[recipe], RECIPES[recipe]()
-    column = "evaluation_mean" if target.protocol == "evaluation" else "training_mean"
-    values = [row[column] for row in rows if row[column] is not None]
+def values_of(suite: str, name: str, jobs: Sequence[Job]) -> list[float]:
+    """The number that stands for each run, by the entry's protocol."""
+    protocol = SUITES[suite][name].protocol
+    if protocol == "best":
+        curves = [[r["eval/return"] for r in metrics(job) if r.get("eval/return") is not None] for job in jobs]
+        points = np.array([curve[: min(map(len, curves))] for curve in curves])
+        return points[:, points.mean(0).argmax()].tolist() if points.size else []
+    rows = [result(job) for job in jobs]
+    column = "evaluation_mean" if protocol == "evaluation" else "training_mean"
+    return [row[column] for row in rows if row[column] is not None]
+
+
+def summarise(suite: str, name: str, jobs: Sequence[Job], planned: int, total_steps: int | None = None) -> Row:
+    """One line of the table: an entry over its seeds."""
+    entry = SUITES[suite][name]
+    config, target, values = entry.config(), entry.target, values_of(suite, name, jobs)
     line = {
+        "entry": name,
         "task": config.env,
-        "steps": f"{total_steps or target.steps:,}",
-        "seeds": f"{len(rows)}" if len(rows) == planned else f"{len(rows)} of {planned}",
-        "target": f"≥ {target.value:g} ({target.source})",
-        "protocol": target.protocol,
+        "steps": f"{total_steps or config.total_steps:,}",
+        "seeds": f"{len(jobs)}" if len(jobs) == planned else f"{len(jobs)} of {planned}",
+        "target": "" if target is None else f"≥ {target.value:g} ({target.source})",
+        "protocol": entry.protocol,
     }
     if not values:
         return line | {"mean": "", "95 % interval": "", "each seed": "", "reached": "no result yet"}
     (low,), (high,) = bootstrap_interval(np.array(values)[:, None])
     return line | {
-        "mean": f"{np.mean(values):.1f}",
-        "95 % interval": f"{low:.1f} to {high:.1f}" if len(values) > 1 else "one seed",
-        "each seed": ", ".join(f"{v:.1f}" for v in values),
-        "reached": verdict(values, float(high), target.value, planned),
+        "mean": shown(float(np.mean(values))),
+        "95 % interval": f"{shown(low)} to {shown(high)}" if len(values) > 1 else "one seed",
+        "each seed": ", ".join(map(shown, values)),
+        "reached": "" if target is None else verdict(values, float(high), target.value, planned),
     }
+
+
+def shown(x: float) -> str:
+    """One decimal, or three where scores are of the size of 1."""
+    return f"{x:.1f}" if abs(x) >= 10 else f"{x:.3f}"
 
 
 def verdict(values: Sequence[float], high: float, target: float, planned: int) -> str:
@@ -214,48 +225,67 @@ def verdict(values: Sequence[float], high: float, target: float, planned: int) -
 
 def report(options: Options) -> None:
     """Write CSV, table and picture of all finished runs, and say which are missing."""
-    jobs = plan(options)
+    jobs = sorted(plan(options), key=lambda job: options.chosen.index(job.entry))
     done, missing = [j for j in jobs if stage(j) == "finished"], [j for j in jobs if stage(j) != "finished"]
-    rows, folder = [result(job) for job in done], options.output_folder
-    if not rows:
+    folder = options.output_folder
+    if not done:
         say("no run is finished yet: nothing to report")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "learning.csv").open("w", newline="") as file:
+    rows = [result(job) for job in done]
+    write_csv(folder / f"{options.suite}.csv", rows)
+    points = [point for job in done for point in evaluations(job)]
+    if points:
+        write_csv(folder / f"{options.suite}-evaluations.csv", points)
+    text = page(options, done, missing, rows)
+    (folder / f"{options.suite}.md").write_text(text)
+    draw(done, folder / f"{options.suite}.png")
+    say(text)
+    say(f"written: {options.suite}.csv, .md and .png in {folder}")
+
+
+def evaluations(job: Job) -> list[Row]:
+    """Each evaluation during training as a row."""
+    where = {"entry": job.entry, "seed": job.seed}
+    rows = [row for row in metrics(job) if row.get("eval/return") is not None]
+    return [where | {"steps": r["steps"], "return": round(r["eval/return"], 3)} for r in rows]
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Rows that share their columns."""
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    text = page(options, rows, jobs, missing)
-    (folder / "learning.md").write_text(text)
-    plot_runs([job.folder for job in done], folder / "learning.png")
-    say(text)
-    say(f"written: {folder}/learning.csv, learning.md and learning.png")
 
 
-def page(options: Options, rows: Sequence[Row], jobs: Sequence[Job], missing: Sequence[Job]) -> str:
+def page(options: Options, done: Sequence[Job], missing: Sequence[Job], rows: Sequence[Row]) -> str:
     """The results as Markdown."""
     lines = []
-    for recipe in options.recipes:
-        planned = sum(job.recipe == recipe for job in jobs)
-        lines.append(summarise(recipe, [row for row in rows if row["recipe"] == recipe], planned, options.total_steps))
+    for name in options.chosen:
+        planned = sum(job.entry == name for job in [*done, *missing])
+        of_entry = [job for job in done if job.entry == name]
+        lines.append(summarise(options.suite, name, of_entry, planned, options.total_steps))
     table = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
-    title = "# Learning"
+    title = f"# Learning: {options.suite.replace('_', ' ')}"
     if options.total_steps is not None:
         title = f"# A trial with {options.total_steps:,} steps per run: not the study, no claim rests on it"
     facts = ("commit", "machine", *PACKAGES, "date")
+    used = {line["protocol"] for line in lines}
+    numbers = f"`{options.suite}.csv`"
     return "\n".join(
         [
             title,
             "",
-            "Written by `benchmarks/learning.py`. The numbers of every run are in `learning.csv`.",
+            f"Written by `benchmarks/learning.py --suite {options.suite}`. The numbers of every run are in {numbers}.",
             "",
             *("| " + " | ".join(cells) + " |" for cells in table),
             "",
-            "![Learning curves](learning.png)",
+            f"![Learning curves]({options.suite}.png)",
             "",
-            *(f"- {name}: {words}." for name, words in PROTOCOLS.items()),
+            *(f"- {name}: {words}." for name, words in PROTOCOLS.items() if name in used),
             "- 95 % interval: percentile bootstrap of the mean over seeds; with so few seeds it is rather too narrow.",
-            "- CleanRL's numbers are from its documentation, the same protocol on version 4 of the MuJoCo tasks.",
+            "- Targets of other libraries are those of their documentation, in the same protocol on the version named.",
             "- steps per second, in the CSV file, are those of runs side by side; evaluations are not counted.",
             *([f"- still missing: {', '.join(map(str, missing))}."] if missing else []),
             *(f"- {fact}: {'; '.join(dict.fromkeys(r[fact] for r in rows if r[fact]))}" for fact in facts),
@@ -267,8 +297,10 @@ def page(options: Options, rows: Sequence[Row], jobs: Sequence[Job], missing: Se
 def main() -> int:
     """Run what is not finished, then report; the exit status."""
     options = tyro.cli(Options, description=(__doc__ or "").partition("\n")[0])
-    if unknown := set(options.recipes) - set(TARGETS):
-        raise SystemExit(f"no recipe {', '.join(sorted(unknown))}: choose from {', '.join(TARGETS)}")
+    if options.suite not in SUITES:
+        raise SystemExit(f"no suite {options.suite}: choose from {', '.join(SUITES)}")
+    if unknown := set(options.entries) - set(SUITES[options.suite]):
+        raise SystemExit(f"no entry {', '.join(sorted(unknown))}: choose from {', '.join(SUITES[options.suite])}")
     if options.jobs < 1:
         raise SystemExit("--jobs must be at least 1")
     good = True

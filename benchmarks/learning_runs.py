@@ -1,10 +1,9 @@
-"""The runs of the learning study: one process each, resumed where a study before left them.
+"""The runs of the learning studies: one process each, resumed where a study before left them.
 
-python benchmarks/learning_runs.py '["cartpole", 1, "FOLDER", null]' is one run: recipe, seed, folder, and steps where
-they are not the recipe's.
+python benchmarks/learning_runs.py '["line", "trpo", 1, "FOLDER", null]' is one run: suite, entry, seed, folder, and
+steps where they are not the entry's.
 """
 
-import dataclasses
 import json
 import os
 import platform
@@ -21,8 +20,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from suites import with_seed
+
 import clipper
-from clipper.recipes import RECIPES
 from clipper.run import read_config
 from clipper.session import StopOnSignal
 
@@ -39,9 +39,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One recipe with one seed, in its folder."""
+    """One entry of a suite with one seed, in its folder."""
 
-    recipe: str
+    suite: str
+    entry: str
     seed: int
     folder: Path
     total_steps: int | None = None
@@ -49,8 +50,7 @@ class Job:
     @property
     def config(self) -> clipper.Config:
         """The settings it is to run with."""
-        config = dataclasses.replace(RECIPES[self.recipe](), seed=self.seed)
-        return config if self.total_steps is None else dataclasses.replace(config, total_steps=self.total_steps)
+        return with_seed(self.suite, self.entry, self.seed, self.total_steps)
 
     @property
     def study(self) -> Row:
@@ -59,11 +59,11 @@ class Job:
         return json.loads(path.read_text()) if path.exists() else {"sessions": []}
 
     def __str__(self) -> str:
-        return f"{self.recipe} seed {self.seed}"
+        return f"{self.entry} seed {self.seed}"
 
 
 def stage(job: Job) -> Literal["new", "unsaved", "saved", "finished", "other settings"]:
-    """How far a run is; a run of settings other than the recipe's of today never counts."""
+    """How far a run is; a run of settings other than the suite's of today never counts."""
     if not (job.folder / "config.json").exists():
         return "new"
     try:
@@ -85,7 +85,7 @@ def make_way(job: Job) -> None:
         while (aside := job.folder.with_name(f"{job.folder.name}.aside{number}")).exists():
             number += 1
         job.folder.rename(aside)
-        say(f"{job}: the recipe has changed since it was run; the old run is now {aside.name}")
+        say(f"{job}: its settings have changed since it was run; the old run is now {aside.name}")
     elif now == "unsaved":
         shutil.rmtree(job.folder)
 
@@ -120,7 +120,7 @@ def commit() -> str:
     """The commit checked out, with + where the code that matters here differs from it."""
     git = ["git", "-C", str(HERE.parent)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    code = ["src", "pyproject.toml", "benchmarks/learning*.py"]
+    code = ["src", "pyproject.toml", "benchmarks/learning_runs.py", "benchmarks/suites.py"]
     dirty = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=False)
     return (head.stdout.strip() + ("+" if dirty.stdout.strip() else "")) or "unknown"
 
@@ -153,7 +153,7 @@ def launch(job: Job) -> subprocess.Popen:
     """``train_one`` in a process of its own; what it prints goes to ``<folder>.log``."""
     make_way(job)
     job.folder.parent.mkdir(parents=True, exist_ok=True)
-    arguments = json.dumps([job.recipe, job.seed, str(job.folder), job.total_steps])
+    arguments = json.dumps([job.suite, job.entry, job.seed, str(job.folder), job.total_steps])
     with log_of(job).open("a") as log:
         return subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), arguments],
@@ -247,5 +247,5 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    recipe, seed, folder, total_steps = json.loads(sys.argv[1])
-    sys.exit(train_one(Job(recipe, seed, Path(folder), total_steps)))
+    suite, entry, seed, folder, total_steps = json.loads(sys.argv[1])
+    sys.exit(train_one(Job(suite, entry, seed, Path(folder), total_steps)))

@@ -64,15 +64,15 @@ def plot_run(run: "Run") -> Path | None:
     if run.path is None or not run.history:
         return None
     curve = curve_of(run.history, type(run.config.algorithm).__name__, run.config.env)
-    return draw([curve], run.path / "curve.png")
+    return draw_curves([curve], run.path / "curve.png")
 
 
 def plot_runs(folders: Sequence[Path], output: Path) -> Path:
     """Draw several runs in one picture; those of one environment and algorithm become a mean with its interval."""
-    return draw([read_curve(folder) for folder in folders], output)
+    return draw_curves([read_curve(folder) for folder in folders], output)
 
 
-def draw(curves: Sequence[Curve], output: Path) -> Path:
+def draw_curves(curves: Sequence[Curve], output: Path) -> Path:
     """One line per label, with a 95 % interval where it has several runs; one panel per environment."""
     from matplotlib.figure import Figure  # noqa: PLC0415 (half a second to import)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from clipper.config import to_json
-from clipper.recipes import RECIPES
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(PATH))  # learning.py imports the file beside it, as a script does
@@ -21,6 +20,7 @@ learning = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = learning  # dataclasses look their module up
 spec.loader.exec_module(learning)
 runs = importlib.import_module("learning_runs")
+suites = importlib.import_module("suites")
 
 SESSION = {"commit": "abc", "machine": "a processor, 2 cores", "clipper": "1", "torch": "2", "gymnasium": "1"}
 SESSION |= {"numpy": "2", "mujoco": ""}
@@ -30,9 +30,9 @@ def metrics_row(steps, count, recent):
     return {"steps": steps, "episode/count": count, "episode/recent_return": recent, "time/seconds": steps / 1000}
 
 
-def make_run(folder, recipe="cartpole", seed=1, evaluation=None, config=None, sessions=(SESSION,), total_steps=None):
+def make_run(folder, entry="cartpole", seed=1, evaluation=None, config=None, sessions=(SESSION,), total_steps=None):
     """A run's folder as a study leaves it; finished where it has an evaluation."""
-    job = runs.Job(recipe, seed, folder / recipe / f"seed{seed}", total_steps)
+    job = runs.Job("recipes", entry, seed, folder / entry / f"seed{seed}", total_steps)
     job.folder.mkdir(parents=True)
     (job.folder / "config.json").write_text(json.dumps(to_json(config or job.config)))
     rows = [metrics_row(1000, 60, 480.0), metrics_row(2000, 30, 490.0), metrics_row(3000, 10, 476.0)]
@@ -44,9 +44,14 @@ def make_run(folder, recipe="cartpole", seed=1, evaluation=None, config=None, se
     return job
 
 
-@pytest.mark.parametrize("recipe", learning.TARGETS)
-def test_a_recipe_trains_for_as_long_as_its_target_says(recipe):
-    assert RECIPES[recipe]().total_steps == learning.TARGETS[recipe].steps
+@pytest.mark.parametrize("suite", suites.SUITES)
+def test_every_entry_is_a_run_that_can_be_configured(suite):
+    for name, entry in suites.SUITES[suite].items():
+        config = suites.with_seed(suite, name, 3, 4096)
+        assert (config.seed, config.total_steps) == (3, 4096)
+        assert entry.seeds >= 3
+        assert entry.target is None or entry.target.protocol == entry.protocol
+        assert entry.protocol != "best" or config.eval_every > 0
 
 
 def test_a_target_counts_once_a_hundred_episodes_are_in_the_mean():
@@ -69,14 +74,35 @@ def test_the_verdict_is_the_mean_over_seeds(values, high, planned, words):
     assert learning.verdict(values, high, 475.0, planned) == words
 
 
-def test_each_protocol_takes_its_own_number():
-    rows = [{"evaluation_mean": e, "training_mean": t} for e, t in ((500.0, 3000.0), (400.0, 2000.0), (450.0, 2500.0))]
-    evaluated, trained = learning.summarise("cartpole", rows, 3), learning.summarise("hopper", rows, 3)
-    assert (evaluated["mean"], evaluated["each seed"]) == ("450.0", "500.0, 400.0, 450.0")
-    assert (trained["mean"], trained["each seed"]) == ("2500.0", "3000.0, 2000.0, 2500.0")
+def finished(folder, entry, seed, evaluation, training, evaluations=()):
+    """A finished run with these results, in a suite of its own."""
+    job = runs.Job("trial", entry, seed, folder / entry / f"seed{seed}")
+    job.folder.mkdir(parents=True)
+    rows = [metrics_row(1000 * i, 60, training) | {"eval/return": e} for i, e in enumerate(evaluations or [None], 1)]
+    (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    noted = {"sessions": [SESSION], "evaluation": {"mean": evaluation, "std": 1.0}, "exact": True, "date": "2000-01-01"}
+    (job.folder / "study.json").write_text(json.dumps(noted))
+    return job
+
+
+def test_each_protocol_takes_its_own_number(tmp_path, monkeypatch):
+    config = suites.RECIPES["cartpole"].config
+    entries = {p: suites.entry(config, 3, suites.Target(475.0, p, "ours")) for p in ("evaluation", "training", "best")}
+    monkeypatch.setitem(suites.SUITES, "trial", entries)
+    curves = [(1.0, 10.0, 900.0), (2.0, 800.0, 3.0), (6.0, 30.0, 3.0)]  # means over seeds: 3, 280, 302
+    numbers = [(500.0, 3000.0), (400.0, 2000.0), (450.0, 2500.0)]
+    line = {}
+    for p in entries:
+        results = zip(numbers, curves, strict=True)
+        jobs = [finished(tmp_path, p, seed, *n, c) for seed, (n, c) in enumerate(results)]
+        line[p] = learning.summarise("trial", p, jobs, 3)
+    assert (line["evaluation"]["mean"], line["evaluation"]["each seed"]) == ("450.0", "500.0, 400.0, 450.0")
+    assert (line["training"]["mean"], line["training"]["each seed"]) == ("2500.0", "3000.0, 2000.0, 2500.0")
+    # The moment counts at which the mean over seeds is best, not each seed's own best moment.
+    assert (line["best"]["mean"], line["best"]["each seed"]) == ("302.0", "900.0, 3.000, 3.000")
     # Of three values, all resampled thrice to the least has probability 1/27 > 2.5 %: the interval is their range.
-    assert trained["95 % interval"] == "2000.0 to 3000.0"
-    assert trained["reached"] == "yes (2 of 3 seeds do)"
+    assert line["training"]["95 % interval"] == "2000.0 to 3000.0"
+    assert line["training"]["reached"] == "yes (3 of 3 seeds do)"
 
 
 def test_a_finished_run_becomes_a_row(tmp_path):
@@ -99,7 +125,7 @@ def test_a_line_that_is_being_written_does_not_count(tmp_path):
 
 
 def test_how_far_a_run_is(tmp_path):
-    assert runs.stage(runs.Job("cartpole", 9, tmp_path / "nowhere")) == "new"
+    assert runs.stage(runs.Job("recipes", "cartpole", 9, tmp_path / "nowhere")) == "new"
     assert runs.stage(make_run(tmp_path, seed=1, evaluation=500.0)) == "finished"
     half = make_run(tmp_path, seed=2)
     assert runs.stage(half) == "unsaved"
@@ -126,7 +152,7 @@ def test_way_is_made_without_losing_a_run_that_could_still_be_used(tmp_path):
 def test_only_the_whole_study_goes_to_the_results():
     options = learning.Options
     assert options().output_folder == PATH / "results"
-    for part in ({"total_steps": 4096}, {"recipes": ("cartpole",)}, {"seeds": (1,)}):
+    for part in ({"total_steps": 4096}, {"entries": ("cartpole",)}, {"seeds": (1,)}):
         own = options(**part)
         assert own.output_folder == own.cache_folder
         assert options(output=Path("here"), **part).output_folder == Path("here")
@@ -134,18 +160,18 @@ def test_only_the_whole_study_goes_to_the_results():
 
 
 def test_the_report_lists_what_is_missing_and_calls_a_trial_a_trial(tmp_path, capsys):
-    for total_steps, title in ((None, "# Learning\n"), (4096, "# A trial with 4,096 steps")):
+    for total_steps, title in ((None, "# Learning: recipes\n"), (4096, "# A trial with 4,096 steps")):
         cache = tmp_path / str(total_steps)
         make_run(cache, seed=1, evaluation=500.0, total_steps=total_steps)
-        learning.report(learning.Options(recipes=("cartpole",), seeds=(1, 2), cache=cache, total_steps=total_steps))
-        page = (cache / "learning.md").read_text()
+        learning.report(learning.Options(entries=("cartpole",), seeds=(1, 2), cache=cache, total_steps=total_steps))
+        page = (cache / "recipes.md").read_text()
         assert page.startswith(title)
         assert "still missing: cartpole seed 2" in page
         table = [line for line in page.splitlines() if line.startswith("|")]
         assert len(table) == 3
         assert len({line.count("|") for line in table}) == 1
-        assert (cache / "learning.csv").read_text().count("\n") == 2
-        assert (cache / "learning.png").stat().st_size > 0
+        assert (cache / "recipes.csv").read_text().count("\n") == 2
+        assert (cache / "recipes.png").stat().st_size > 0
     assert "written" in capsys.readouterr().out
 
 
@@ -155,7 +181,7 @@ def child(code):
 
 def test_a_failure_holds_up_no_other_run(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "SECONDS_BETWEEN_LOOKS", 0.01)
-    jobs = [runs.Job("cartpole", seed, tmp_path / str(seed)) for seed in range(4)]
+    jobs = [runs.Job("recipes", "cartpole", seed, tmp_path / str(seed)) for seed in range(4)]
     processes, most, ended = [], 0, {}
 
     def start(job):
@@ -181,7 +207,7 @@ def test_an_interrupt_leaves_no_process(tmp_path, monkeypatch):
     def interrupt(running):
         raise KeyboardInterrupt
 
-    jobs = [runs.Job("cartpole", seed, tmp_path / str(seed)) for seed in range(3)]
+    jobs = [runs.Job("recipes", "cartpole", seed, tmp_path / str(seed)) for seed in range(3)]
     with pytest.raises(KeyboardInterrupt):
         runs.run_all(jobs, 2, start, lambda *_: None, interrupt)
     assert len(processes) == 2
