@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from clipper import Config, PolicyOptions, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
 from clipper.schedules import Linear
-from clipper.spaces import HeadOptions
+from clipper.heads.options import HeadOptions
 
 Protocol = Literal["evaluation", "training", "best"]
 
