@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from clipper import Config, PolicyOptions, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
+from clipper.heads import HeadOptions
 from clipper.schedules import Linear
-from clipper.heads.options import HeadOptions
 
 Protocol = Literal["evaluation", "training", "best"]
 
