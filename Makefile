@@ -1,10 +1,12 @@
-# Two commands on a fresh machine: `make train`, `make test`. Everything is installed into .venv.
+# Two commands on a fresh machine: `make train`, `make test`. Everything is installed into .venv, but for the libraries
+# that `make parity` compares Clipper with: these have an environment of their own.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEERS  := stable-baselines3==2.9.2 sb3-contrib==2.9.2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install train test test-long check constraints clean
+.PHONY: help install train test test-long parity check constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +39,16 @@ test: $(VENV)/installed-test ## Install what tests need, and run them
 test-long: $(VENV)/installed-test ## Run all tests with full counts
 	$(BIN)/python -m pytest
 
+$(VENV)-parity/installed: pyproject.toml constraints.txt
+	@test -x $(VENV)-parity/bin/python || $(PYTHON) -m venv $(VENV)-parity
+	@echo "Installing Clipper and the libraries that it is compared with into $(VENV)-parity …"
+	@$(VENV)-parity/bin/pip --quiet install $(shell grep '^torch==' constraints.txt)
+	@$(VENV)-parity/bin/pip --quiet install --constraint constraints.txt --editable . $(PEERS) beartype hypothesis pytest
+	@touch $@
+
+parity: $(VENV)-parity/installed ## Compare single updates with Stable-Baselines3, sb3-contrib, CleanRL and Spinning Up
+	$(VENV)-parity/bin/python -m pytest tests/parity
+
 check: $(VENV)/installed-test ## Style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +61,4 @@ constraints: $(VENV)/installed-test ## Write the installed versions to constrain
 	@mv constraints.new constraints.txt
 
 clean: ## Remove the virtual environment
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-parity
