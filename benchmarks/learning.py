@@ -38,6 +38,7 @@ from learning_runs import (
 from suites import SUITES, Protocol
 
 from clipper.plot import bootstrap_interval
+from clipper.run import read_config
 
 HERE = Path(__file__).resolve().parent
 RECENT = 100  # episodes in the mean over the last ones of training, as metrics.jsonl has it
@@ -148,6 +149,7 @@ def result(job: Job) -> Row:
         "entry": job.entry,
         "env": config.env,
         "algorithm": type(config.algorithm).__name__,
+        "engine": read_config(job.folder).engine,
         "steps": last["steps"],
         "seed": job.seed,
         "evaluation_mean": round(noted["evaluation"]["mean"], 3),

@@ -4,6 +4,7 @@ python benchmarks/learning_runs.py '["line", "trpo", 1, "FOLDER", null]' is one 
 steps where they are not the entry's.
 """
 
+import dataclasses
 import json
 import os
 import platform
@@ -67,7 +68,8 @@ def stage(job: Job) -> Literal["new", "unsaved", "saved", "finished", "other set
     if not (job.folder / "config.json").exists():
         return "new"
     try:
-        same = read_config(job.folder) == job.config
+        # A run notes the engine that it got, which is not always the one that was asked for.
+        same = dataclasses.replace(read_config(job.folder), engine=job.config.engine) == job.config
     except clipper.ClipperError:
         same = False
     if not same:

@@ -78,6 +78,7 @@ def finished(folder, entry, seed, evaluation, training, evaluations=()):
     """A finished run with these results, in a suite of its own."""
     job = runs.Job("trial", entry, seed, folder / entry / f"seed{seed}")
     job.folder.mkdir(parents=True)
+    (job.folder / "config.json").write_text(json.dumps(to_json(job.config)))
     rows = [metrics_row(1000 * i, 60, training) | {"eval/return": e} for i, e in enumerate(evaluations or [None], 1)]
     (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     noted = {"sessions": [SESSION], "evaluation": {"mean": evaluation, "std": 1.0}, "exact": True, "date": "2000-01-01"}
@@ -131,6 +132,8 @@ def test_how_far_a_run_is(tmp_path):
     assert runs.stage(half) == "unsaved"
     (half.folder / "checkpoint.safetensors").touch()
     assert runs.stage(half) == "saved"
+    engine = dataclasses.replace(half.config, seed=4, engine="cpu")  # what "auto" came to
+    assert runs.stage(make_run(tmp_path, seed=4, evaluation=500.0, config=engine)) == "finished"
     other = make_run(tmp_path, seed=3, evaluation=500.0, config=dataclasses.replace(half.config, seed=3, num_envs=2))
     assert runs.stage(other) == "other settings"
     (other.folder / "config.json").write_text('{"type": "Config", "no_such_field": 1}')
