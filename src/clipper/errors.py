@@ -17,6 +17,10 @@ class EnvironmentContractError(ClipperError, ValueError):
     """An environment returned something other than its spaces promise."""
 
 
+class EnvWorkerError(ClipperError, RuntimeError):
+    """An environment raised an error, or its process died or hung."""
+
+
 class NonFiniteError(ClipperError, ValueError):
     """NaN or infinity in an observation, a reward or a loss."""
 

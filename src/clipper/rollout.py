@@ -137,6 +137,7 @@ def collect(
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
     rows: list[tuple] = []
     last: list[Last] = []
+    restarts: list[tuple[int, np.ndarray]] = []
     state.fresh, state.stale = False, episodes is not None
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
         dist, state.memory = policy.act(state.obs, state.memory)
@@ -149,6 +150,8 @@ def collect(
             )
         check_finite(env, reward, "reward", state.steps)
         check_finite(env, obs, "observation", state.steps)
+        if "restarted" in info:
+            restarts.append((len(rows), info["restarted"]))
         done = terminated | truncated
         decided = ~state.done if next_step else np.ones(n, dtype=bool)
         if quota is not None:
@@ -165,6 +168,8 @@ def collect(
     columns = list(zip(*rows, strict=True))
     arrays = [torch.from_numpy(np.stack(column)).to(state.obs.device) for column in columns[3:]]
     steps = Steps(*(torch.stack(column) for column in columns[:3]), *arrays)
+    if restarts:
+        cut_off(steps, restarts, state)
     count_episodes(steps, state)
     return (with_last_observations(steps, last, state.obs) if last else steps), state
 
@@ -185,15 +190,32 @@ def count_episodes(steps: Steps, state: CollectState) -> None:
     mask, done = steps.mask.cpu().numpy(), steps.done.cpu().numpy()
     total = state.running_total + reward.cumsum(0)
     length = state.running_length + mask.cumsum(0)
-    state.episodes = []
+    env, t = np.nonzero(done.T)  # by environment, then by time
+    first, last = np.ones((2, len(env)), dtype=bool)
+    first[1:] = last[:-1] = env[1:] != env[:-1]
+    totals, lengths = total[t, env], length[t, env]
+    before = np.flatnonzero(~first) - 1  # where an environment's previous episode ended
     state.running_total, state.running_length = total[-1].copy(), length[-1].copy()
-    for env in np.flatnonzero(done.any(0)):
-        before, count = 0.0, 0
-        for t in np.flatnonzero(done[:, env]):
-            state.episodes.append(Episode(int(env), float(total[t, env] - before), int(length[t, env] - count)))
-            before, count = total[t, env], length[t, env]
-        state.running_total[env] -= before
-        state.running_length[env] -= count
+    state.running_total[env[last]] -= totals[last]
+    state.running_length[env[last]] -= lengths[last]
+    totals[~first] -= total[t, env][before]
+    lengths[~first] -= length[t, env][before]
+    state.episodes = list(map(Episode, env.tolist(), totals.tolist(), lengths.tolist()))
+
+
+def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> None:
+    """Truncate what a restart cut off: ``restarts`` says in which row which environments (``[N]``) were made anew.
+
+    What the action of that row led to is not known, so the row is no decision, and the one before ends the episode.
+    """
+    for row, restarted in restarts:
+        lost = torch.from_numpy(restarted).to(steps.mask.device) & steps.mask[row]
+        steps.mask[row] &= ~lost
+        state.steps -= int(lost.sum())
+        if row:
+            steps.done[row - 1] |= lost & steps.mask[row - 1]
+        else:
+            state.running_total[restarted], state.running_length[restarted] = 0, 0
 
 
 def with_last_observations(steps: Steps, last: list[Last], next_obs: Tensor) -> Steps:

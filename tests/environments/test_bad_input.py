@@ -18,6 +18,7 @@ from clipper.environments.serial import Serial
 from clipper.errors import (
     ConfigError,
     EnvironmentContractError,
+    EnvWorkerError,
     MissingPackageError,
     NonFiniteError,
     UnknownEnvironmentError,
@@ -274,11 +275,13 @@ def test_environments_must_have_the_same_spaces(what: str) -> None:
 
 @pytest.mark.parametrize(("at", "during"), [(0, "reset"), (3, "step"), (6, "reset")])
 def test_an_environment_s_own_error_keeps_its_traceback_and_names_the_environment(at: int, during: str) -> None:
-    with pytest.raises(ZeroDivisionError) as error:
+    with pytest.raises(EnvWorkerError) as error:
         run(serial(Faulty(at, error=ZeroDivisionError("by my own fault"))))
-    assert error.value.__notes__ == [f"raised by {during} of environment 3 of MyEnv-v0"]
-    assert "observe" in [frame.name for frame in traceback.extract_tb(error.value.__traceback__)]
-    assert "by my own fault" in str(error.value)
+    where = "its reset" if during == "reset" else "step 3"
+    assert str(error.value).startswith(f"environment 3 of MyEnv-v0 failed in {where}: ZeroDivisionError(")
+    assert "in observe" in str(error.value)  # the traceback, for those who see the message only
+    cause = error.value.__cause__
+    assert "observe" in [frame.name for frame in traceback.extract_tb(cause.__traceback__ if cause else None)]
 
 
 def test_a_ready_vector_environment_is_taken_as_it_is() -> None:

@@ -188,7 +188,7 @@ def test_serial_goes_on_bit_for_bit() -> None:
     env.action_space.seed(0)
     for _ in range(37):
         env.step(env.action_space.sample())
-    while not env.resets.any():  # save where one of them is about to be reset
+    while not any(env.resets):  # save where one of them is about to be reset
         env.step(env.action_space.sample())
     states = get_states(env)
     assert states is not None

@@ -25,7 +25,7 @@ from clipper.functional.statistics import explained_variance
 from clipper.heads.gaussian import LOG_STD_BOUNDS
 from clipper.nets import PolicyOptions, make_policy
 from clipper.optim import Learner, Metrics
-from clipper.rollout import CollectState, collect, count_episodes
+from clipper.rollout import CollectState, collect, count_episodes, cut_off
 from clipper.schedules import at
 from clipper.value_losses import ClippedMSE, Huber, ValueLoss
 
@@ -112,19 +112,22 @@ class CPU:
         obs[0] = state.obs.numpy()
         reward = np.empty((rows, n), np.float32)
         terminated, truncated, done = np.empty((3, rows, n), bool)
+        restarts: list[tuple[int, np.ndarray]] = []
         state.fresh = False
         act, actions, log_prob = self.actor(rows, n, state)
         previous = state.done
         flat, policy = obs.reshape(rows + 1, n, -1), self.learner.policy
         for t in range(rows):
             act(flat[t], t)
-            seen, gain, terminated[t], truncated[t], _ = env.step(policy.to_env(actions[t]))
+            seen, gain, terminated[t], truncated[t], info = env.step(policy.to_env(actions[t]))
             if np.shape(gain) != (n,):
                 raise EnvironmentContractError(
                     f"rewards of shape {np.shape(gain)} from {n} environments: each reward must be one number"
                 )
             check_finite(env, gain, "reward", state.steps)
             check_finite(env, seen, "observation", state.steps)
+            if "restarted" in info:
+                restarts.append((t, info["restarted"]))
             obs[t + 1], reward[t] = seen, gain
             np.logical_or(terminated[t], truncated[t], out=done[t])
             state.steps += n - int(np.count_nonzero(previous))
@@ -133,6 +136,8 @@ class CPU:
         state.obs, state.done = torch.from_numpy(obs[rows].copy()), done[-1].copy()
         arrays = [torch.from_numpy(x) for x in (reward, terminated & mask, done & mask, mask)]
         steps = Steps(torch.from_numpy(obs[:rows]), torch.stack(actions), torch.from_numpy(log_prob), *arrays)
+        if restarts:
+            cut_off(steps, restarts, state)
         count_episodes(steps, state)
         return steps, state
 

@@ -4,7 +4,9 @@ What Gymnasium's ``SyncVectorEnv`` does, without its per-step copies and info di
 environment's own step; and an environment that misbehaves is named.
 """
 
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -13,15 +15,22 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.environments.checks import describe
-from clipper.errors import ClipperError, EnvironmentContractError, UnsupportedSpaceError
+from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, UnsupportedSpaceError
 
 NOTHING: dict[str, Any] = {}
 
 
 class Serial(VectorEnv):
-    """N environments made by ``factories``. The arrays that ``step`` returns are reused by the next one."""
+    """N environments made by ``factories``. The arrays that ``step`` returns are reused by the next one.
 
-    def __init__(self, factories: Sequence[Callable[[], gymnasium.Env]]) -> None:
+    Where an environment's step raises, ``EnvWorkerError`` names it. Up to ``max_restarts`` times it is made anew
+    instead: the row holds the first observation of its next episode, and ``info["restarted"]`` (``[N]``) says where.
+    """
+
+    def __init__(
+        self, factories: Sequence[Callable[[], gymnasium.Env]], *, max_restarts: int = 0, first_index: int = 0
+    ) -> None:
+        self.factories, self.max_restarts, self.first_index = factories, max_restarts, first_index
         self.envs = [factory() for factory in factories]
         first = self.envs[0]
         self.num_envs = len(self.envs)
@@ -41,13 +50,19 @@ class Serial(VectorEnv):
                 )
         self.observation_space = batch_space(first.observation_space, self.num_envs)
         self.action_space = batch_space(first.action_space, self.num_envs)
-        self.shape = first.observation_space.shape
-        self.obs = np.zeros((self.num_envs, *self.shape), first.observation_space.dtype)
-        self.reward = np.zeros(self.num_envs)
-        self.terminated = np.zeros(self.num_envs, dtype=bool)
-        self.truncated = np.zeros(self.num_envs, dtype=bool)
-        self.resets = np.ones(self.num_envs, dtype=bool)
+        n, self.shape = self.num_envs, first.observation_space.shape
+        obs = np.zeros((n, *self.shape), first.observation_space.dtype)
+        self.write_to(obs, np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
+        self.resets = [True] * n
         """Which environments the next step resets."""
+        self.seeds: Sequence[int | None] = [None] * n
+        self.rows_stepped = self.restarts = 0
+
+    def write_to(self, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
+        """Take these arrays, of the shapes and dtypes of its own, for what ``step`` returns."""
+        self.obs, self.reward, self.terminated, self.truncated = obs, reward, terminated, truncated
+        self.rows = [obs[i, ...] for i in range(self.num_envs)]
+        """Views of ``obs``: assigning to one costs half of assigning to an index."""
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -55,39 +70,74 @@ class Serial(VectorEnv):
         """Reset all; an integer seeds environment i with ``seed + i``."""
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
-        for i, (env, own) in enumerate(zip(self.envs, seed, strict=True)):
-            try:
-                obs, _ = env.reset(seed=own, options=options)
-            except Exception as error:
-                error.add_note(f"raised by reset of {self.name(i)}")
-                raise
-            self.check(i, obs)
-            self.obs[i] = obs
-        self.resets[:] = False
+        self.seeds = seed
+        for i in range(self.num_envs):
+            self.begin(i, seed[i], options)
         return self.obs, NOTHING
+
+    def begin(self, i: int, seed: int | None, options: dict[str, Any] | None = None) -> None:
+        """Reset one environment."""
+        self.resets[i] = True
+        try:
+            obs, _ = self.envs[i].reset(seed=seed, options=options)
+        except Exception as error:
+            raise self.failure(i, error) from error
+        self.check(i, obs)
+        self.rows[i][...] = obs
+        self.resets[i] = False
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step those whose episode goes on, reset the others."""
-        i = 0
-        try:
-            for i, env in enumerate(self.envs):
-                if self.resets[i]:
+        self.rows_stepped += 1
+        self.terminated.fill(False)
+        self.truncated.fill(False)
+        rows, rewards, resets, info = self.rows, self.reward, self.resets, NOTHING
+        dtype, shape = self.obs.dtype, self.shape
+        for i, env in enumerate(self.envs):
+            try:
+                if resets[i]:
                     obs, _ = env.reset()
-                    reward, terminated, truncated = 0.0, False, False
+                    reward, resets[i] = 0.0, False
                 else:
                     obs, reward, terminated, truncated, _ = env.step(actions[i])
-                if type(obs) is not np.ndarray or obs.dtype is not self.obs.dtype or obs.shape != self.shape:
+                    if terminated or truncated:
+                        self.terminated[i], self.truncated[i], resets[i] = terminated, truncated, True
+                if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
                     self.check(i, obs)
-                self.obs[i] = obs
-                self.reward[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
-                self.terminated[i], self.truncated[i] = terminated, truncated
-                self.resets[i] = terminated or truncated
-        except ClipperError:
-            raise
-        except Exception as error:
-            error.add_note(f"raised by {'reset' if self.resets[i] else 'step'} of {self.name(i)}")
-            raise
-        return self.obs, self.reward, self.terminated, self.truncated, NOTHING
+                rows[i][...] = obs
+                rewards[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
+            except Exception as error:
+                info = self.restart(i, error, info)
+        return self.obs, rewards, self.terminated, self.truncated, info
+
+    def restart(self, i: int, error: Exception, info: dict[str, Any]) -> dict[str, Any]:
+        """Make environment i anew after its step raised, and add it to ``info["restarted"]``, or raise.
+
+        One that cannot even be reset, or breaks its spaces' promise, would do so again: it is not made anew.
+        """
+        if isinstance(error, ClipperError):
+            raise error
+        if self.resets[i] or self.restarts >= self.max_restarts:
+            raise self.failure(i, error) from error
+        self.restarts += 1
+        with suppress(Exception):
+            self.envs[i].close()
+        try:
+            self.envs[i] = self.factories[i]()
+        except Exception as second:
+            raise self.failure(i, second) from second
+        self.begin(i, anew(self.seeds[i], self.rows_stepped))
+        self.reward[i] = 0.0
+        info = info or {"restarted": np.zeros(self.num_envs, dtype=bool)}
+        info["restarted"][i] = True
+        return info
+
+    def failure(self, i: int, error: Exception) -> EnvWorkerError:
+        """What an environment's own error is told as, with its traceback: a worker's has no other way to the user."""
+        during = "its reset" if self.resets[i] else f"step {self.rows_stepped}"
+        used = f"; {self.restarts} restarts were tried" if self.restarts else ""
+        text = "".join(traceback.format_exception(error)).rstrip()
+        return EnvWorkerError(f"{self.name(i)} failed in {during}{used}: {error!r}\n{text}")
 
     def check(self, i: int, obs: Any) -> None:
         """Raise unless the observation's shape is right and its numbers can be kept."""
@@ -114,7 +164,7 @@ class Serial(VectorEnv):
 
     def name(self, i: int) -> str:
         """Environment i, as an error calls it."""
-        return f"environment {i} of {describe(self)}"
+        return f"environment {self.first_index + i} of {describe(self)}"
 
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)
@@ -122,3 +172,8 @@ class Serial(VectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         for env in self.envs:
             env.close()
+
+
+def anew(seed: int | None, row: int) -> int | None:
+    """The seed of an environment that is made anew in some row: the same in every run, and none that was used."""
+    return None if seed is None else int(np.random.SeedSequence([seed, row]).generate_state(1)[0])
