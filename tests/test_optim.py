@@ -14,6 +14,7 @@ from clipper.data import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.nets import ActorCritic, PolicyOptions
 from clipper.optim import flatten, gradient_step, minibatches
+from clipper.optimizers import RMSPropTF
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 
@@ -192,3 +193,21 @@ def test_what_stands_in_rows_that_are_no_decision_changes_no_bit(kind: Kind, alg
     plain, masked, truncated = results
     assert torch.equal(plain, masked)
     assert torch.equal(plain, truncated) == isinstance(algorithm, Reinforce), "only whole episodes never bootstrap"
+
+
+def test_tensorflows_rmsprop_is_its_recurrence_and_resumes() -> None:
+    """g = 1 at first and ε below the root: written out for one number at a time, with a resumption in between."""
+    algorithm = A2C(optimizer=RMSPropTF(0.9, 1e-3))
+    learner = algorithm.init(small_policy("gaussian").double())
+    generator = Generator().manual_seed(0)
+    theta, mean_square = learner.parameters.tolist(), [1.0] * learner.parameters.numel()
+    for step in range(4):
+        gradient = torch.randn(learner.parameters.shape, generator=generator, dtype=torch.float64)
+        gradient_step(learner, (learner.parameters * gradient).sum(), 0.01, float("inf"))
+        for i, d in enumerate(gradient.tolist()):
+            mean_square[i] = 0.9 * mean_square[i] + 0.1 * d * d
+            theta[i] -= 0.01 * d / (mean_square[i] + 1e-3) ** 0.5
+        assert learner.parameters.tolist() == pytest.approx(theta, rel=1e-10)
+        if step == 1:
+            state, learner = learner.state_dict(), algorithm.init(small_policy("gaussian", seed=1).double())
+            learner.load_state_dict(state)

@@ -15,7 +15,7 @@ from clipper.evaluate import Evaluation, evaluate
 from clipper.heads import HeadOptions
 from clipper.load import load
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
-from clipper.optimizers import Adam, RMSProp
+from clipper.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.rollout import collect, start
 from clipper.run import Run
 from clipper.schedules import Linear
@@ -43,6 +43,7 @@ __all__ = [
     "PPOPenalty",
     "PolicyOptions",
     "RMSProp",
+    "RMSPropTF",
     "Reinforce",
     "Run",
     "Steps",

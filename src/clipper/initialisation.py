@@ -1,7 +1,11 @@
 """Layers whose first weights come from a given generator, never from the global one."""
 
+from typing import TypeVar
+
 import torch
 from torch import Generator, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class OrthogonalLinear(nn.Linear):
@@ -15,3 +19,16 @@ class OrthogonalLinear(nn.Linear):
 
     def reset_parameters(self) -> None:
         """Draw nothing: ``nn.Linear`` would, from the global generator."""
+
+
+def draw_uniform(module: M, generator: Generator) -> M:
+    """Draw W, b ~ U(±1/√n) in every linear layer of n inputs: torch.nn.Linear's own start, from ``generator``.
+
+    The scale is that of LeCun et al. 1998, "Efficient BackProp", section 4.6, up to a factor √3.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return module

@@ -13,9 +13,9 @@ from torch import Generator, Tensor, nn
 
 from clipper.data import Tree
 from clipper.distributions import Distribution, Sampler
-from clipper.errors import UnsupportedSpaceError
+from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.heads import HeadOptions
-from clipper.initialisation import OrthogonalLinear
+from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
 from clipper.spaces import Head, make_head
 
@@ -28,10 +28,14 @@ class PolicyOptions:
 
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers, of the actor and of the critic alike."""
+    critic_hidden: tuple[int, ...] | None = None
+    """Widths of the critic's layers where they differ from the actor's."""
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
     """The nonlinearity between layers."""
     shared: bool = False
     """One trunk for actor and critic instead of two."""
+    orthogonal: bool = True
+    """First weights orthogonal times the gains below, biases 0 ("37 details", core 2); off: as torch.nn.Linear's."""
     hidden_gain: float = 2**0.5
     """Gain of the hidden layers' orthogonal weights (√2; "37 details", core 2)."""
     value_gain: float = 1.0
@@ -44,6 +48,10 @@ class PolicyOptions:
     """The critic predicts returns in units of their running standard deviation."""
     head: HeadOptions = field(default_factory=HeadOptions)
     """How features become an action distribution."""
+
+    def __post_init__(self) -> None:
+        if self.shared and self.critic_hidden is not None:
+            raise ConfigError("a shared trunk has one set of widths: leave out critic_hidden, or set shared=False")
 
 
 class Value(NamedTuple):
@@ -147,10 +155,10 @@ class BoxEncoder(nn.Module):
         return flat if self.normaliser is None else self.normaliser(flat)
 
 
-def mlp(inputs: int, options: PolicyOptions, generator: Generator) -> nn.Sequential:
-    """Linear layers, each followed by the activation."""
+def mlp(inputs: int, hidden: tuple[int, ...], options: PolicyOptions, generator: Generator) -> nn.Sequential:
+    """Linear layers of these widths, each followed by the activation."""
     layers: list[nn.Module] = []
-    for width in options.hidden:
+    for width in hidden:
         layers += [OrthogonalLinear(inputs, width, options.hidden_gain, generator), ACTIVATIONS[options.activation]()]
         inputs = width
     return nn.Sequential(*layers)
@@ -228,11 +236,11 @@ def make_policy(
 ) -> ActorCritic:
     """The actor-critic for one environment's (unbatched) spaces, its first weights drawn from ``generator``."""
     encoder = make_encoder(observation_space, options)
-    actor = mlp(encoder.features, options, generator)
-    critic = actor if options.shared else mlp(encoder.features, options, generator)
-    width = options.hidden[-1] if options.hidden else encoder.features
-    head = make_head(action_space, width, options.head, generator)
-    value_layer = OrthogonalLinear(width, 1, options.value_gain, generator)
-    return ActorCritic(
-        encoder, actor, critic, head, value_layer, ReturnNormaliser() if options.normalise_returns else None
-    )
+    widths = options.hidden if options.critic_hidden is None else options.critic_hidden
+    actor = mlp(encoder.features, options.hidden, options, generator)
+    critic = actor if options.shared else mlp(encoder.features, widths, options, generator)
+    head = make_head(action_space, (encoder.features, *options.hidden)[-1], options.head, generator)
+    value_layer = OrthogonalLinear((encoder.features, *widths)[-1], 1, options.value_gain, generator)
+    returns = ReturnNormaliser() if options.normalise_returns else None
+    policy = ActorCritic(encoder, actor, critic, head, value_layer, returns)
+    return policy if options.orthogonal else draw_uniform(policy, generator)

@@ -31,4 +31,32 @@ class RMSProp:
         return torch.optim.RMSprop([parameters], alpha=self.decay, eps=self.eps)
 
 
-Optimizer: TypeAlias = Adam | RMSProp
+@dataclass(frozen=True, slots=True)
+class RMSPropTF:
+    """g ← αg + (1 − α)∇², θ ← θ − η ∇/√(g + ε), g = 1 at first: RMSProp as TensorFlow and openai/baselines have it.
+
+    ε stands below the root, and the first steps are shorter, since g starts far above the squared gradients.
+    """
+
+    decay: float = 0.99
+    """α, how much of the mean square a step keeps."""
+    eps: float = 1e-5
+    """ε, added to g."""
+
+    def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
+        return TensorFlowRMSProp([parameters], {"lr": 0.0, "alpha": self.decay, "eps": self.eps})
+
+
+class TensorFlowRMSProp(torch.optim.Optimizer):
+    """What ``RMSPropTF`` describes."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                square = self.state[parameter].setdefault("square_avg", torch.ones_like(parameter))
+                square.lerp_(parameter.grad.square(), 1 - group["alpha"])
+                parameter.addcdiv_(parameter.grad, (square + group["eps"]).sqrt(), value=-group["lr"])
+
+
+Optimizer: TypeAlias = Adam | RMSProp | RMSPropTF

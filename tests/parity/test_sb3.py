@@ -16,13 +16,15 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from recorded import Recorded, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import A2C, PPO, TRPO
+from clipper import A2C, PPO, TRPO, Adam, RMSProp, RMSPropTF
 from clipper.algorithms import Algorithm
 from clipper.nets import ActorCritic
 from clipper.optim import Learner, Metrics
+from clipper.optimizers import Optimizer
 
 sb3 = pytest.importorskip("stable_baselines3", exc_type=ImportError)
 contrib = pytest.importorskip("sb3_contrib", exc_type=ImportError)
+pytest.importorskip("stable_baselines3.common.sb2_compat.rmsprop_tf_like")
 KINDS: list[Kind] = ["categorical", "gaussian"]
 ROWS, ENVS = 32, 4
 
@@ -119,9 +121,16 @@ def test_ppo(kind: Kind, changes: dict[str, Any], settings: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("standardise", [False, True])
-def test_a2c(kind: Kind, standardise: bool) -> None:
-    ours = A2C(standardise=standardise)
-    learner, metrics, model, logged = both(kind, ours, sb3.A2C, normalize_advantage=standardise)
+@pytest.mark.parametrize("optimizer", [RMSProp(), RMSPropTF(), Adam(1e-8)])
+def test_a2c(kind: Kind, standardise: bool, optimizer: Optimizer) -> None:
+    ours = A2C(standardise=standardise, optimizer=optimizer)
+    tf = sb3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike
+    choice = {
+        RMSProp: {},
+        RMSPropTF: {"policy_kwargs": {"optimizer_class": tf, "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5}}},
+        Adam: {"use_rms_prop": False, "policy_kwargs": {"optimizer_kwargs": {"eps": 1e-8}}},
+    }[type(optimizer)]
+    learner, metrics, model, logged = both(kind, ours, sb3.A2C, normalize_advantage=standardise, **choice)
     assert_same_parameters(learner.policy, theirs_by_our_name(model.policy))
     assert float(metrics["loss/policy"]) == pytest.approx(logged["train/policy_loss"], abs=1e-5)
     assert float(metrics["loss/value"]) == pytest.approx(logged["train/value_loss"], abs=1e-5)

@@ -35,7 +35,7 @@ class A2C:
     learning_rate: Schedule = 7e-4
     """η, the optimizer's step size."""
     optimizer: Optimizer = RMSProp()
-    """rmsprop(α,ε), the paper's, or adam(ε)."""
+    """rmsprop(α,ε), the paper's, rmsprop_tf(α,ε), TensorFlow's, or adam(ε)."""
     max_grad_norm: float = 0.5
     """Bound on the gradient's Euclidean norm."""
     value_coef: float = 0.5
