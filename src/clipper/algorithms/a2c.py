@@ -1,6 +1,7 @@
 """Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -46,6 +47,8 @@ class A2C:
     """β, weight of the entropy bonus."""
     standardise: bool = False
     """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    correction: Literal[0, 1] = 1
+    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
     clip_rewards: float = 10.0
@@ -63,7 +66,9 @@ class A2C:
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
         """Â by GAE, and Â + V(sₜ) for the critic."""
         targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
-        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+        if not self.standardise:
+            return targets
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] + c (V − R)² − β H, and what to watch."""

@@ -1,6 +1,7 @@
 """The natural policy gradient (Kakade 2001, "A natural policy gradient"), with a step length in units of KL."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -36,6 +37,8 @@ class NPG:
     """Added to F's diagonal, so that directions in which π hardly changes do not dominate."""
     standardise: bool = True
     """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    correction: Literal[0, 1] = 1
+    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     value_epochs: int = 10
     """Passes of the critic over the collected decisions."""
     value_minibatches: int = 4
@@ -65,7 +68,9 @@ class NPG:
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
         """Â by GAE, and Â + V(sₜ) for the critic."""
         targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
-        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+        if not self.standardise:
+            return targets
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â], whose gradient is −g, and what to watch."""

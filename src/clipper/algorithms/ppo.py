@@ -50,6 +50,8 @@ class PPO:
     """c₂, weight of the entropy bonus."""
     standardise: Literal["minibatch", "batch", "none"] = "minibatch"
     """Over which decisions advantages are brought to mean 0 and standard deviation 1."""
+    correction: Literal[0, 1] = 1
+    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     target_kl: float | None = None
     """End the update as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
     scale_rewards: bool = False
@@ -75,7 +77,7 @@ class PPO:
         advantage = gae(reward, value, steps.terminated, steps.done, steps.mask, self.gamma, self.lam)
         value_target = advantage + value[:-1]
         if self.standardise == "batch":
-            advantage = standardise(advantage, steps.mask)
+            advantage = standardise(advantage, steps.mask, self.correction)
         return Targets(steps, advantage, value_target, value[:-1])
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
@@ -83,7 +85,9 @@ class PPO:
         steps, mask = batch.steps, batch.steps.mask
         dist, value = policy(steps.obs)
         low, high = self.clip if isinstance(self.clip, tuple) else (at(self.clip, progress),) * 2
-        advantage = standardise(batch.advantage, mask) if self.standardise == "minibatch" else batch.advantage
+        advantage = batch.advantage
+        if self.standardise == "minibatch":
+            advantage = standardise(advantage, mask, self.correction)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
         surrogate = clip(log_ratio, advantage, low, high)
         value_error = self.value_loss(value, batch.value_target, batch.value)

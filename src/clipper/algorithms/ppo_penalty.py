@@ -52,6 +52,8 @@ class PPOPenalty:
     """c₂, weight of the entropy bonus."""
     standardise: Literal["minibatch", "batch", "none"] = "minibatch"
     """Over which decisions advantages are brought to mean 0 and standard deviation 1."""
+    correction: Literal[0, 1] = 1
+    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
     clip_rewards: float = 10.0
@@ -73,7 +75,7 @@ class PPOPenalty:
         """Â by GAE, Â + V(sₜ) for the critic, and π_old."""
         targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
         if self.standardise == "batch":
-            targets = targets._replace(advantage=standardise(targets.advantage, steps.mask))
+            targets = targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
         params = learner.policy.act(steps.obs)[0].params
         shape = steps.mask.shape  # what is the same in all states is repeated, so that minibatches can index it
         old = tuple(p if p.shape[:2] == shape else p.expand(*shape, *p.shape) for p in params)
@@ -85,7 +87,9 @@ class PPOPenalty:
         """−L^KLPEN (eq 8) with the value loss and the entropy bonus of eq 9, and what to watch."""
         steps, mask = batch.steps, batch.steps.mask
         dist, value = policy(steps.obs)
-        advantage = standardise(batch.advantage, mask) if self.standardise == "minibatch" else batch.advantage
+        advantage = batch.advantage
+        if self.standardise == "minibatch":
+            advantage = standardise(advantage, mask, self.correction)
         surrogate = conservative(dist.log_prob(steps.action) - steps.log_prob, advantage)
         kl = type(dist)(*batch.old).kl(dist)
         value_error = self.value_loss(value, batch.value_target, batch.value)

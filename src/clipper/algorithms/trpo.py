@@ -1,6 +1,7 @@
 """Trust region policy optimisation (Schulman et al. 2015, arXiv:1502.05477, section 6 and appendix C)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -40,6 +41,8 @@ class TRPO:
     """Steps that the line search tries before it gives this one up."""
     standardise: bool = True
     """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    correction: Literal[0, 1] = 1
+    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     value_epochs: int = 10
     """Passes of the critic over the collected decisions."""
     value_minibatches: int = 4
@@ -69,7 +72,9 @@ class TRPO:
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
         """Â by GAE, and Â + V(sₜ) for the critic."""
         targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
-        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+        if not self.standardise:
+            return targets
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L(θ) = −E[π_θ/π_old Â] (eq 14), and what to watch."""

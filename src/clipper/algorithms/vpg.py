@@ -1,6 +1,7 @@
 """Vanilla policy gradient with a learned critic and GAE, as OpenAI's Spinning Up (2018) states it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class VPG:
     """Bound on each gradient's Euclidean norm."""
     standardise: bool = True
     """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    correction: Literal[0, 1] = 1
+    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
     entropy_coef: Schedule = 0.0
@@ -61,7 +64,9 @@ class VPG:
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
         """Â by GAE, and Â + V(sₜ) for the critic."""
         targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
-        return targets._replace(advantage=standardise(targets.advantage, steps.mask)) if self.standardise else targets
+        if not self.standardise:
+            return targets
+        return targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] − c H, and what to watch."""

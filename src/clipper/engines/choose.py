@@ -15,6 +15,7 @@ from clipper.errors import ConfigError
 from clipper.optim import Learner
 
 NEEDED = ("numba", "scipy", "threadpoolctl")
+UNKNOWN = ("correction",)  # fields of PPO that the kernels take at their defaults
 LOADING_PAYS = 20_000  # decisions in which compiled kernels save the seconds that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 
@@ -35,6 +36,9 @@ def choose(learner: Learner, config: Config, env: VectorEnv) -> Engine:
         check_fit(learner, env)
         if not isinstance(algorithm, PPO):
             raise UnsuitableError(f"kernels are for PPO, not {type(algorithm).__name__}")
+        for name in UNKNOWN:
+            if getattr(algorithm, name) != getattr(PPO(), name):
+                raise UnsuitableError(f"kernels know PPO with {name}={getattr(PPO(), name)} only")
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:
             raise UnsuitableError(f"{missing[0]} is not installed")
