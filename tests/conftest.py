@@ -1,8 +1,15 @@
-"""Every annotated shape in the package is checked in every test; no test depends on how fast the machine is."""
+"""Every annotated shape in the package is checked in every test; each has a time limit, far above what it takes.
+
+No test depends on how fast the machine is otherwise.
+"""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
+import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -17,3 +24,23 @@ settings.register_profile("clipper", deadline=None, max_examples=50)
 settings.load_profile("clipper")
 torch.set_num_threads(1)
 os.environ["CLIPPER_ENGINE"] = "torch"  # the definition is tested, however long a run; tests/engines asks for more
+
+LIMIT, LONG_LIMIT = 180, 3600  # seconds
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """End a test that hangs; ``@pytest.mark.limit(seconds)`` gives it a limit of its own."""
+    own, long = item.get_closest_marker("limit"), item.get_closest_marker("long")
+    seconds = own.args[0] if own else LONG_LIMIT if long else LIMIT
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"{item.nodeid} has not ended after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -10,6 +10,11 @@ from clipper.algorithms import PPO, Algorithm
 from clipper.errors import ConfigError
 from clipper.nets import PolicyOptions
 
+AT_LEAST_ONE = (
+    "total_steps", "num_envs", "threads", "eval_episodes", "checkpoint_every", "keep_checkpoints", "max_skipped_steps",
+)  # fmt: skip
+LARGEST = {"seed": 2**62, "threads": 1024, "keep_checkpoints": 1000}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
@@ -41,13 +46,20 @@ class Config:
     """End as soon as an evaluation reaches the environment's reward threshold."""
     checkpoint_every: int = 50_000
     """Save each time this many steps have passed; the end of a run is always saved."""
+    keep_checkpoints: int = 2
+    """How many of the latest checkpoints stay, so that a damaged one can be done without."""
+    max_skipped_steps: int = 10
+    """Gradient steps in a row that may be skipped, since loss or gradient is not finite, before the run ends."""
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "num_envs", "threads", "eval_episodes", "checkpoint_every"):
+        for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.eval_every < 0 or self.seed < 0:
             raise ConfigError("eval_every and seed must not be negative")
+        for name, largest in LARGEST.items():
+            if getattr(self, name) > largest:
+                raise ConfigError(f"{name} must be at most {largest}, not {getattr(self, name)}")
 
 
 def to_json(value: Any) -> Any:
@@ -81,7 +93,10 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
     unknown = set(data) - set(hints) - {"type"}
     if unknown:
         raise ConfigError(f"{path}: {expected.__name__} has no field {', '.join(sorted(unknown))}")
-    return expected(**{k: from_json(v, hints[k], f"{path}.{k}") for k, v in data.items() if k != "type"})
+    try:
+        return expected(**{k: from_json(v, hints[k], f"{path}.{k}") for k, v in data.items() if k != "type"})
+    except (TypeError, OverflowError) as error:  # a field is missing, or beyond what a float can hold
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def fits(data: Any, expected: Any) -> bool:

@@ -33,6 +33,14 @@ class SpaceMismatchError(ClipperError, ValueError):
     """A saved policy was made for other spaces than the environment has."""
 
 
+class DeviceMemoryError(ClipperError, RuntimeError):
+    """An update did not fit into the device's memory."""
+
+
+class SaveError(ClipperError, OSError):
+    """What a run has learned cannot be written."""
+
+
 class CorruptCheckpointError(ClipperError, ValueError):
     """A checkpoint was cut short or altered."""
 

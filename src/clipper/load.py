@@ -1,13 +1,16 @@
 """A trained policy back from disk."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+import torch
+from gymnasium.spaces import flatdim
 from torch import Generator, Tensor, nn
 
 from clipper import checkpoint
 from clipper.config import Config, from_json
-from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.nets import make_policy
 from clipper.optim import part
 from clipper.space_json import space_from_json
@@ -27,6 +30,7 @@ def load_with_config(path: str | Path, *, best: bool = False, policy: nn.Module 
     tensors, values = read(Path(path), best)
     try:
         config = from_json(values["config"], Config)
+        check_size(config, tensors, values)
         if policy is None:
             if values["custom_policy"]:
                 raise ConfigError("this run trained a policy module of your own: pass an instance of it as policy=")
@@ -34,9 +38,32 @@ def load_with_config(path: str | Path, *, best: bool = False, policy: nn.Module 
             policy = make_policy(spaces["observation"], spaces["action"], config.policy, Generator())
         weights = part(tensors, "learner.policy.") or part(tensors, "policy.")
         policy.load_state_dict(weights)
-    except (KeyError, RuntimeError) as error:
+    except ClipperError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CorruptCheckpointError(f"{path} does not fit its own settings: {error}") from error
     return policy.to("cpu"), config
+
+
+def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    """Raise ``CorruptCheckpointError`` before networks or environments are made that are far larger than the file."""
+    if values.get("custom_policy"):
+        return
+    enough = 64 * sum(x.numel() for x in tensors.values()) + 1_000_000
+    try:
+        spaces = {kind: space_from_json(saved) for kind, saved in values["spaces"].items()}
+        widths = [*config.policy.hidden, flatdim(spaces["action"])]
+        if len(spaces["observation"].shape or ()) == 1:
+            widths.insert(0, flatdim(spaces["observation"]))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise CorruptCheckpointError(f"the checkpoint does not say which spaces its policy is for: {error}") from error
+    largest = max((a * b for a, b in itertools.pairwise(widths)), default=0)
+    rows = len(tensors["collect.obs"]) if tensors.get("collect.obs", torch.zeros(())).ndim else config.num_envs
+    if max(largest, *widths) > enough or config.num_envs > max(rows, 1) * 64:
+        raise CorruptCheckpointError(
+            f"the settings ask for {largest:,} weights in a layer and {config.num_envs:,} environments, which are not "
+            "what the checkpoint holds"
+        )
 
 
 def read(path: Path, best: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:

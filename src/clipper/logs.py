@@ -3,36 +3,60 @@
 import json
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clipper import files
 from clipper.run import Row
 
 
 class Log:
-    """Appends rows to ``metrics.jsonl`` and to TensorBoard; ``keep`` rows of an earlier session stay."""
+    """Appends rows to ``metrics.jsonl`` and to TensorBoard; ``keep`` rows of an earlier session stay.
+
+    Where one of the two cannot be written, a warning says so once, and the run goes on.
+    """
 
     def __init__(self, folder: Path, keep: list[Row], tensorboard: bool = True) -> None:
         path = folder / "metrics.jsonl"
-        aside = path.with_suffix(".part")
-        aside.write_text("".join(json.dumps(row) + "\n" for row in keep))
-        aside.replace(path)
+        files.replace(path, "".join(map(line, keep)).encode())
         self.file = path.open("a", buffering=1)
         self.events = tensorboard_writer(folder, keep) if tensorboard else None
+        self.warned: set[str] = set()
 
     def write(self, row: Row) -> None:
-        """Append one row; NaN and infinity become null, since JSON has neither."""
-        self.file.write(json.dumps({k: finite(v) for k, v in row.items()}) + "\n")
+        """Append one row."""
+        with self.warns("metrics.jsonl"):
+            self.file.write(line(row))
         if self.events is not None:
-            for name, value in row.items():
-                if value is not None and "/" in name:
-                    self.events.add_scalar(name, value, int(row["steps"] or 0))
+            with self.warns("TensorBoard's events"):
+                for name, value in row.items():
+                    if value is not None and "/" in name:
+                        self.events.add_scalar(name, value, int(row["steps"] or 0))
 
     def close(self) -> None:
         """Flush and close both."""
-        self.file.close()
+        with self.warns("metrics.jsonl"):
+            self.file.close()
         if self.events is not None:
-            self.events.close()
+            with self.warns("TensorBoard's events"):
+                self.events.close()
+
+    @contextmanager
+    def warns(self, name: str) -> Iterator[None]:
+        """Turn an error into a warning, the first time."""
+        try:
+            yield
+        except Exception as error:  # a record that fails must not end what it records
+            if name not in self.warned:
+                self.warned.add(name)
+                warnings.warn(f"{name} cannot be written, training goes on: {error}", stacklevel=3)
+
+
+def line(row: Row) -> str:
+    """One row as JSON; NaN and infinity become null, since JSON has neither."""
+    return json.dumps({k: finite(v) for k, v in row.items()}) + "\n"
 
 
 def finite(x: float | int | None) -> float | int | None:

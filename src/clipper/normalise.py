@@ -25,11 +25,12 @@ class RunningMoments(nn.Module):
 
     @torch.no_grad()
     def absorb(self, samples: Float[Tensor, "batch *shape"]) -> None:
-        """Merge a batch of samples into the statistics."""
+        """Merge a batch of samples into the statistics; one that holds NaN or infinity leaves no trace."""
         if len(samples):
             merged = merge(Moments(self.count, self.mean, self.variance), moments(samples))
+            finite = merged.variance.isfinite().all()
             for buffer, new in zip((self.count, self.mean, self.variance), merged, strict=True):
-                buffer.copy_(new)
+                buffer.copy_(torch.where(finite, new, buffer))
 
 
 class ObservationNormaliser(nn.Module):

@@ -54,6 +54,10 @@ class Learner:
         """Fraction of the run that is done, for schedules; the training loop sets it."""
         self.running_return: Tensor | None = None
         """γ times the discounted return so far, ``[N]``, where the next segment begins; for reward scaling."""
+        self.skipped = torch.zeros((), dtype=torch.int64, device=self.parameters.device)
+        """Steps that were not taken since their loss or gradient was not finite."""
+        self.skipped_in_a_row = self.skipped.clone()
+        """Those since the last step that was taken."""
 
     def scale_rewards(self, steps: Steps, gamma: float) -> Float[Tensor, "T N"]:
         """Rewards over the standard deviation of their discounted sum, whose statistics include this batch."""
@@ -77,6 +81,7 @@ class Learner:
             [parameters] = optimizer.param_groups[0]["params"]
             state |= {f"{name}.{k}": v for k, v in optimizer.state.get(parameters, {}).items()}
         state |= {f"extra.{k}": v for k, v in self.extra.items()}
+        state |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
         state |= {"generator": self.generator.get_state(), "progress": torch.tensor(self.progress, dtype=torch.float64)}
         if self.reward_scaler is not None:
             state |= {f"reward_scaler.{k}": v for k, v in self.reward_scaler.state_dict().items()}
@@ -89,13 +94,25 @@ class Learner:
         self.policy.load_state_dict(part(state, "policy."))
         for name, optimizer in self.optimizers().items():
             [parameters] = optimizer.param_groups[0]["params"]
-            optimizer.state[parameters] = {k: v.clone() for k, v in part(state, f"{name}.").items()}
+            moments = {k: v.clone() for k, v in part(state, f"{name}.").items()}
+            check_moments(moments, parameters)
+            optimizer.state[parameters] = moments
         self.extra = {k: v.clone() for k, v in part(state, "extra.").items()}
+        self.skipped.copy_(state["skipped"])
+        self.skipped_in_a_row.copy_(state["skipped_in_a_row"])
         self.generator.set_state(state["generator"])
         self.progress = float(state["progress"])
         if self.reward_scaler is not None:
             self.reward_scaler.load_state_dict(part(state, "reward_scaler."))
         self.running_return = state["running_return"].clone() if "running_return" in state else None
+
+
+def check_moments(moments: dict[str, Tensor], parameters: Tensor) -> None:
+    """Raise ``TypeError`` unless an optimizer of ``parameters`` can hold them: its kernels look at no shape."""
+    for name, x in moments.items():
+        shape = () if name == "step" else parameters.shape
+        if x.shape != shape or (shape and x.dtype != parameters.dtype):
+            raise TypeError(f"{name} is {x.dtype} of shape {list(x.shape)}, not of the parameters' {list(shape)}")
 
 
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -168,7 +185,8 @@ def gradient_step(
 ) -> Float[Tensor, ""]:
     """One step of Adam (or of ``optimizer``, which may own a part of the parameters) down a loss.
 
-    The gradient is scaled down to ``max_norm`` where it is longer; returns the norm before.
+    The gradient is scaled down to ``max_norm`` where it is longer; returns the norm before. Where loss or norm is not
+    finite, parameters and moments stay as they are, bit for bit, and the learner counts one more step as skipped.
 
     Pascanu et al. 2013, arXiv:1211.5063, algorithm 1; Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
     """
@@ -180,8 +198,20 @@ def gradient_step(
     gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1))
     optimizer = optimizer or learner.optimizer
     optimizer.param_groups[0]["lr"] = learning_rate
+    broken = ~(loss.detach() + norm).isfinite()
+    learner.skipped = learner.skipped + broken
+    learner.skipped_in_a_row = (learner.skipped_in_a_row + 1) * broken
+    optimizer.found_inf = broken.float()  # pyright: ignore[reportAttributeAccessIssue] (torch's guard, read on device)
     optimizer.step()
     return norm
+
+
+def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
+    """A step that no optimizer takes, or 0 where it or its loss is not finite; the learner then counts one more."""
+    broken = ~(loss.detach() + step.sum()).isfinite()
+    learner.skipped = learner.skipped + broken
+    learner.skipped_in_a_row = (learner.skipped_in_a_row + 1) * broken
+    return torch.where(broken, 0, step)
 
 
 @torch.no_grad()

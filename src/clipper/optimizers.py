@@ -1,7 +1,7 @@
 """First-order optimizers as values that an algorithm holds."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -18,6 +18,22 @@ class Adam:
         return torch.optim.Adam([parameters], eps=self.eps, fused=True)
 
 
+class RMSprop(torch.optim.RMSprop):
+    """torch's, which leaves all as it was where ``found_inf`` is 1, as torch's fused Adam does."""
+
+    found_inf: torch.Tensor | None = None
+
+    def step(self, closure: Any = None) -> None:
+        [parameters] = self.param_groups[0]["params"]
+        moments = self.state[parameters] or {"step": torch.zeros(()), "square_avg": torch.zeros_like(parameters)}
+        before = {name: x.clone() for name, x in moments.items()} | {"": parameters.detach().clone()}
+        super().step()
+        if self.found_inf is not None:
+            for name, old in before.items():
+                now = self.state[parameters][name] if name else parameters.data
+                now.copy_(torch.where(self.found_inf.to(now.device) > 0, old, now))
+
+
 @dataclass(frozen=True, slots=True)
 class RMSProp:
     """g ← αg + (1 − α)∇², θ ← θ − η ∇/(√g + ε) (Mnih et al. 2016, arXiv:1602.01783, eqs 8 and 9)."""
@@ -28,7 +44,7 @@ class RMSProp:
     """ε, added to √g."""
 
     def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop([parameters], alpha=self.decay, eps=self.eps)
+        return RMSprop([parameters], alpha=self.decay, eps=self.eps)
 
 
 @dataclass(frozen=True, slots=True)

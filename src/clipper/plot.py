@@ -1,6 +1,6 @@
 """Learning curves: one run, or several with intervals over their seeds."""
 
-import json
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from clipper import files
 from clipper.errors import ConfigError
+from clipper.run import Run, read_config, read_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from clipper.run import Run
 
 COLOURS = (
     "#0072B2",
@@ -44,10 +44,8 @@ def read_curve(folder: Path) -> Curve:
     """A run's curve from its folder."""
     if not (folder / "metrics.jsonl").is_file() or not (folder / "config.json").is_file():
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
-    config = json.loads((folder / "config.json").read_text())
-    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]  # a run that is under way may end in half a line
-    return curve_of(rows, config["algorithm"]["type"], config["env"])
+    config = read_config(folder)
+    return curve_of(list(read_rows(folder)), type(config.algorithm).__name__, config.env)
 
 
 def curve_of(rows: Sequence[dict[str, Any]], label: str, env: str) -> Curve:
@@ -59,7 +57,7 @@ def curve_of(rows: Sequence[dict[str, Any]], label: str, env: str) -> Curve:
     return Curve(x, y, ex, ey, label, env)
 
 
-def plot_run(run: "Run") -> Path | None:
+def plot_run(run: Run) -> Path | None:
     """Draw ``curve.png`` in the run's folder."""
     if run.path is None or not run.history:
         return None
@@ -94,9 +92,9 @@ def draw_curves(curves: Sequence[Curve], output: Path) -> Path:
         axes.xaxis.set_major_formatter(lambda x, _: thousands(x))
     for axes in list(panels):
         axes.set_visible(False)
-    aside = output.with_name(output.name + ".part")
-    figure.savefig(aside, format=output.suffix.lstrip(".") or "png")
-    aside.replace(output)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=output.suffix.lstrip(".") or "png")
+    files.replace(output, picture.getvalue())
     return output
 
 

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree
-from clipper.environments.checks import check_finite
+from clipper.environments.checks import LARGEST_REWARD, check_finite
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
 
@@ -148,7 +148,7 @@ def collect(
             raise EnvironmentContractError(
                 f"rewards of shape {np.shape(reward)} from {n} environments: each reward must be one number"
             )
-        check_finite(env, reward, "reward", state.steps)
+        check_finite(env, reward, "reward", state.steps, largest=LARGEST_REWARD)
         check_finite(env, obs, "observation", state.steps)
         if "restarted" in info:
             restarts.append((len(rows), info["restarted"]))

@@ -1,8 +1,7 @@
 """A training run: its parts, its records, and its state on disk."""
 
-import json
 import math
-import os
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,12 +13,12 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from clipper import checkpoint
-from clipper.config import Config, from_json, to_json
+from clipper import checkpoint, json_text
+from clipper.config import Config, fits, from_json, to_json
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
 from clipper.environments.state import EnvironmentState, get_states, set_states
-from clipper.errors import CorruptCheckpointError
+from clipper.errors import ClipperError, CorruptCheckpointError
 from clipper.evaluate import Evaluation, evaluate_policy
 from clipper.optim import Learner, part
 from clipper.rollout import CollectState
@@ -58,6 +57,8 @@ class Run:
     """Decisions after which the policy is evaluated next."""
     next_checkpoint: float = math.inf
     """Decisions after which the run is saved next."""
+    evaluating: bool = False
+    """An evaluation is under way, which may be broken off at any moment."""
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Returns of the latest training episodes."""
     history: list[Row] = field(default_factory=list)
@@ -79,18 +80,11 @@ class Run:
             device=self.config.device,
         )
 
-    def save(self) -> None:
-        """Write the checkpoint from which the run can be resumed; the one before stays beside it."""
-        if self.path is None:
-            return
-        target, previous = self.path / "checkpoint.safetensors", self.path / "checkpoint.previous.safetensors"
-        if target.exists():
-            link = previous.with_suffix(".link")
-            link.unlink(missing_ok=True)
-            os.link(target, link)
-            link.replace(previous)
-        tensors, values = self.state_dict()
-        checkpoint.save(target, tensors, values)
+    def save(self, environments: bool = True) -> None:
+        """Write the checkpoint from which the run can be resumed; those before it stay beside it."""
+        if self.path is not None:
+            tensors, values = self.state_dict(environments)
+            checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
 
     def save_best(self) -> None:
         """Write the policy alone, as the best so far."""
@@ -108,8 +102,11 @@ class Run:
             "custom_policy": self.custom_policy,
         }
 
-    def state_dict(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Everything that the next iteration depends on, as named tensors and JSON."""
+    def state_dict(self, environments: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Everything that the next iteration depends on, as named tensors and JSON.
+
+        Without ``environments`` they are left out, and start afresh where the run is resumed.
+        """
         state = self.state
         tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         tensors |= {
@@ -120,12 +117,12 @@ class Run:
             "collect.running_length": torch.from_numpy(state.running_length),
             "recent": torch.tensor(list(self.recent), dtype=torch.float64),
         }
-        environments = get_states(self.env)
-        for i, saved in enumerate(environments or []):
+        states = get_states(self.env) if environments else None
+        for i, saved in enumerate(states or []):
             tensors |= {f"env.{i}.{k}": torch.from_numpy(np.array(v)) for k, v in saved.arrays.items()}
         counters = {name: getattr(self, name) for name in COUNTERS}
         values = self.identity() | counters | {"fresh": state.fresh}
-        values["environments"] = None if environments is None else [saved.values for saved in environments]
+        values["environments"] = None if states is None else [saved.values for saved in states]
         return tensors, values
 
     def load_state_dict(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> bool:
@@ -134,10 +131,12 @@ class Run:
         try:
             check_same_spaces(values["spaces"], spaces_of(self.env))
             self.learner.load_state_dict(part(tensors, "learner."))
-            state.steps, state.fresh = int(values["steps"]), bool(values["fresh"])
-            self.recent.extend(tensors["recent"].tolist())
-            for name in COUNTERS:
-                setattr(self, name, type(getattr(self, name))(values[name]))
+            state.steps, state.fresh = value_of("steps", int, values), value_of("fresh", bool, values)
+            self.recent.extend(
+                like("recent", torch.zeros(len(tensors["recent"]), dtype=torch.float64), tensors).tolist()
+            )
+            for name, kind in COUNTERS.items():
+                setattr(self, name, value_of(name, kind, values))
             state.generator.set_state(tensors["collect.generator"])
             if values["environments"] is None:
                 return False
@@ -148,22 +147,60 @@ class Run:
                     for i, own in enumerate(values["environments"])
                 ],
             )
-            state.obs = tensors["collect.obs"].to(state.obs.device)
-            state.done = tensors["collect.done"].numpy()
-            state.running_total = tensors["collect.running_total"].numpy()
-            state.running_length = tensors["collect.running_length"].numpy()
-        except (KeyError, TypeError, RuntimeError) as error:
+            state.obs = like("collect.obs", state.obs, tensors).to(state.obs.device)
+            for name in ("done", "running_total", "running_length"):
+                fresh = torch.from_numpy(getattr(state, name))
+                setattr(state, name, like(f"collect.{name}", fresh, tensors).numpy())
+        except ClipperError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CorruptCheckpointError(f"the checkpoint does not fit its own settings: {error}") from error
         return True
 
-    def rows(self) -> Iterator[Row]:
-        """The rows of ``metrics.jsonl``."""
-        if self.path is not None and (self.path / "metrics.jsonl").exists():
-            with (self.path / "metrics.jsonl").open() as file:
-                yield from (json.loads(line) for line in file if line.endswith("\n"))  # a crash may cut the last one
+
+def read_rows(folder: Path) -> Iterator[Row]:
+    """The rows of a run's ``metrics.jsonl``; one that a crash has damaged is left out, with a warning."""
+    if not (folder / "metrics.jsonl").is_file():
+        return
+    with (folder / "metrics.jsonl").open(errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith("\n"):  # a crash may cut the last one
+                row = read_row(line, f"line {number} of {folder / 'metrics.jsonl'}")
+                yield from [] if row is None else [row]
 
 
-COUNTERS = ("iteration", "seconds", "exact", "best", "solved", "next_evaluation", "next_checkpoint")
+def read_row(line: str, name: str) -> Row | None:
+    """One row of numbers, with its iteration and steps; a warning and None where it is something else."""
+    try:
+        row = json_text.parse(line, name)
+    except CorruptCheckpointError as error:
+        warnings.warn(f"{error}; it is left out", stacklevel=3)
+        return None
+    if not fits(row, dict) or not all(fits(row.get(k), int) for k in ("iteration", "steps")):
+        warnings.warn(f"{name} is no row of metrics; it is left out", stacklevel=3)
+        return None
+    return {k: v for k, v in row.items() if v is None or fits(v, float)}
+
+
+def value_of(name: str, kind: type, values: dict[str, Any]) -> Any:
+    """``values[name]``, if it is a ``kind``."""
+    if not fits(values[name], kind):
+        raise TypeError(f"{name} is {values[name]!r}, not of type {kind.__name__}")
+    return values[name]
+
+
+def like(name: str, fresh: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """``tensors[name]``, if it has the shape and dtype of ``fresh``."""
+    x = tensors[name]
+    if (x.shape, x.dtype) != (fresh.shape, fresh.dtype):
+        raise TypeError(f"{name} is {x.dtype} of shape {list(x.shape)}, not {fresh.dtype} of {list(fresh.shape)}")
+    return x
+
+
+COUNTERS = {
+    "iteration": int, "seconds": float, "exact": bool, "best": float, "solved": bool, "next_evaluation": float,
+    "next_checkpoint": float,
+}  # fmt: skip
 
 
 def spaces_of(env: VectorEnv) -> dict[str, gymnasium.Space]:
@@ -176,7 +213,4 @@ def read_config(run_dir: Path) -> Config:
     path = run_dir / "config.json"
     if not path.is_file():
         raise CorruptCheckpointError(f"{run_dir} is no run: it has no config.json")
-    try:
-        return from_json(json.loads(path.read_text()), Config)
-    except json.JSONDecodeError as error:
-        raise CorruptCheckpointError(f"{path} is not JSON: {error}") from error
+    return from_json(json_text.read(path), Config)

@@ -1,6 +1,7 @@
 """Several seeds of one run, side by side: one process per core at hand."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
     at_once = max(1, (os.cpu_count() or 1) // config.threads)
     console.print(f"{count} seeds of {config.env}, {min(at_once, count)} at a time, in {folder}", highlight=False)
     folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which ends the seeds first
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -37,6 +39,7 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
     finally:
         for process in running.values():
             process.terminate()
+        for process in running.values():
             process.wait()
     done = [folder / f"seed{config.seed + i}" for i in range(count) if config.seed + i not in failed]
     if done:
@@ -45,10 +48,11 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
 
 
 def launch(args: Sequence[str], run_dir: Path) -> subprocess.Popen:
-    """One seed's process; what it prints goes to ``<run_dir>.log``."""
+    """One seed's process; what it prints goes to ``<run_dir>.log``. Ctrl-C reaches it through this process alone."""
     with run_dir.with_suffix(".log").open("w") as log:
         command = [sys.executable, "-m", "clipper", "train", *args, "--run-dir", str(run_dir)]
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        nothing = subprocess.DEVNULL
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=nothing, start_new_session=True)
 
 
 def without(args: Sequence[str], flag: str) -> list[str]:

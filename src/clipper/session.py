@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 from typing import Any
 
@@ -16,19 +17,31 @@ from clipper.progress import ProgressDisplay
 from clipper.run import Run
 from clipper.train import train
 
+GRACE = 8.0  # seconds that a signal leaves the iteration at hand
+
+
+class Stopped(BaseException):
+    """A signal came in the midst of an evaluation."""
+
 
 class StopOnSignal:
-    """Ends a run after the iteration at hand on Ctrl-C or SIGTERM, so that it is saved whole; a second one at once."""
+    """Ends a run after the iteration at hand on Ctrl-C or SIGTERM, so that it is saved whole; a second one at once.
+
+    An evaluation is broken off. An iteration that does not end in time is given up: the one before it is saved.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.run: Run | None = None
         self.before: dict[int, Any] = {}
+        self.timer = Timer(GRACE, self.leave)
 
     def __enter__(self) -> "StopOnSignal":
         self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.timer.cancel()
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -37,9 +50,19 @@ class StopOnSignal:
         if self.received is not None:
             os._exit(128 + number)
         self.received = number
+        self.timer.daemon = True
+        self.timer.start()
+        if self.run is not None and self.run.evaluating:
+            raise Stopped
+
+    def leave(self) -> None:
+        """End the process from another thread: the main one may hang in the environment."""
+        os.write(2, b"the iteration at hand takes too long and is given up; the run is as it was before it\n")
+        os._exit(128 + (self.received or 0))
 
     def __call__(self, run: Run) -> bool:
         """The callback: go on?"""
+        self.run = run
         return self.received is None
 
 
@@ -58,7 +81,11 @@ def show(arguments: dict[str, Any]) -> int:
     console = Console()
     header = Header(console)
     with StopOnSignal() as stop, ProgressDisplay(console) as display:
-        run = train(**arguments, callback=[header, display, stop])
+        try:
+            run = train(**arguments, callback=[header, display, stop])
+        except Stopped:
+            run = stop.run
+    assert run is not None
     report(run, console, stop.received)
     return 0 if stop.received is None else 128 + stop.received
 

@@ -27,6 +27,8 @@ def space_from_json(data: Any) -> gymnasium.Space:
     """The inverse of ``space_to_json``; raises ``CorruptCheckpointError`` where the data describes no space."""
     try:
         if data["type"] == "Discrete":
+            if int(data["n"]) > LARGEST_SPACE:
+                raise ValueError(f"{data['n']} choices")
             return Discrete(int(data["n"]), start=int(data["start"]))
         if data["type"] != "Box" or data["dtype"] not in FLOATS_AND_INTEGERS:
             raise ValueError(f"no space of type {data['type']!r} and dtype {data.get('dtype')!r}")

@@ -13,22 +13,24 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper import checkpoint
+from clipper import checkpoint, files
 from clipper.algorithms import PPO, Algorithm, PPOPenalty
 from clipper.config import Config, to_json
 from clipper.engines import choose
 from clipper.environments import make
 from clipper.environments.make import EnvSource
-from clipper.errors import ConfigError, NonFiniteError
+from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
+from clipper.load import check_size
 from clipper.logs import Log
 from clipper.nets import PolicyOptions, make_policy
 from clipper.optim import Metrics
 from clipper.plot import plot_run
 from clipper.rollout import start
-from clipper.run import Row, Run, read_config
+from clipper.run import Row, Run, read_config, read_rows
 
 Callback = Callable[[Run], bool | None]
-"""Called after each iteration; a run stops where one returns False."""
+"""Called after each iteration; a run stops where one returns False, and is saved also where one raises."""
+LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
 
 class Settings(TypedDict, total=False):
@@ -44,6 +46,8 @@ class Settings(TypedDict, total=False):
     eval_episodes: int
     until_solved: bool
     checkpoint_every: int
+    keep_checkpoints: int
+    max_skipped_steps: int
 
 
 def train(
@@ -126,8 +130,14 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: 
         if (folder / "config.json").exists():
             raise ConfigError(f"{folder} already holds a run: resume it, or name another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(to_json(config), indent=2) + "\n")
+        write_config(run)
     return run
+
+
+def write_config(run: Run) -> None:
+    """The settings, as ``config.json``."""
+    assert run.path is not None
+    files.replace(run.path / "config.json", (json.dumps(to_json(run.config), indent=2) + "\n").encode())
 
 
 def check(config: Config, source: EnvSource) -> None:
@@ -158,69 +168,128 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
             f"this run's environment is {config.env}, which is code of your own: name it again with env= (--env), so "
             "that nothing is imported because a file says so"
         )
+    source = config.env if env is None or isinstance(env, Config) else env
+    if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
+        run = build(config, source, policy if isinstance(policy, nn.Module) else None, None)
+        run.path = folder  # the run was ended before it began
+        write_config(run)
+        return run
     tensors, values = checkpoint.load_latest(folder)
+    check_size(config, tensors, values)
     if values.get("custom_policy") and not isinstance(policy, nn.Module):
         raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
-    source = config.env if env is None or isinstance(env, Config) else env
     run = build(config, source, policy if isinstance(policy, nn.Module) else None, None)
     run.path = folder
     restored = run.load_state_dict(tensors, values)
     config = run.config
     run.exact = run.exact and restored and config == planned
-    run.history = [row for row in run.rows() if (row["iteration"] or 0) <= run.iteration]
+    run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
     if config != planned:
-        (folder / "config.json").write_text(json.dumps(to_json(config), indent=2) + "\n")
+        write_config(run)
     return run
 
 
 def go_on(run: Run, callbacks: list[Callback]) -> Run:
     """The loop: collect, update, record, until the budget is spent, the task solved, or a callback says stop."""
-    config, learner = run.config, run.learner
+    config = run.config
+    if run.history and "eval/return" not in run.history[-1]:
+        evaluate_when_due(run, run.history[-1])  # the run was ended in the midst of it
+    if run.iteration == 0:
+        save_or_warn(run)
     log = None if run.path is None else Log(run.path, run.history)
     try:
         going = True
         while going and run.state.steps < config.total_steps and not (config.until_solved and run.solved):
             began = time.perf_counter()
-            learner.progress = run.state.steps / config.total_steps
-            steps, run.state = run.engine.collect(run.env, run.state, **config.algorithm.quota)
-            metrics = run.engine.update(steps, run.state.obs)
+            run.learner.progress = run.state.steps / config.total_steps
+            metrics = iterate(run)
             run.iteration += 1
-            row = record(run, metrics, time.perf_counter() - began)
-            evaluate_when_due(run, row)
-            run.history.append(row)
-            if log is not None:
-                log.write(row)
-            going = not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
-            if run.state.steps >= run.next_checkpoint:
-                run.next_checkpoint += config.checkpoint_every
+            run.history.append(record(run, metrics, time.perf_counter() - began))
+            going = conclude(run, log, callbacks)
+            if run.state.steps >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
+                run.next_checkpoint += config.checkpoint_every * (run.state.steps >= run.next_checkpoint)
                 save_or_warn(run)
-        run.save()
+        try:
+            run.save()
+        except OSError as error:
+            raise SaveError(f"the end of the run, {run.state.steps} steps, cannot be saved: {error}") from error
     finally:
         if log is not None:
             log.close()
-            plot_run(run)
+            plot_or_warn(run)
     return run
 
 
-def save_or_warn(run: Run) -> None:
-    """Save in mid-run. Where the disk is full, a warning says so, training goes on and the checkpoint before stays."""
+def iterate(run: Run) -> Metrics:
+    """Collect and update; where either fails, what was learned before is saved, to be resumed with fresh episodes."""
+    steps = run.state.steps
     try:
-        run.save()
+        batch, run.state = run.engine.collect(run.env, run.state, **run.config.algorithm.quota)
+    except BaseException:
+        run.state.steps = steps  # nothing was learned from the decisions since
+        save_or_warn(run, environments=False)
+        raise
+    try:
+        return run.engine.update(batch, run.state.obs)
+    except torch.OutOfMemoryError as error:
+        save_or_warn(run, environments=False)
+        raise DeviceMemoryError(
+            f"{run.config.device} is out of memory in the update of iteration {run.iteration + 1}, on "
+            f"{batch.mask.numel():,} rows: raise minibatches, or lower num_envs, horizon or the network's width; what "
+            f"was learned is {f'saved in {run.path}' if run.path else 'still in the policy'}. torch says: {error}"
+        ) from error
+
+
+def conclude(run: Run, log: Log | None, callbacks: list[Callback]) -> bool:
+    """Evaluate, log and call back; says whether to go on. Where one of these fails, the iteration is saved first."""
+    try:
+        try:
+            evaluate_when_due(run, run.history[-1])
+        finally:
+            if log is not None:
+                log.write(run.history[-1])
+        return not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
+    except BaseException:
+        save_or_warn(run)
+        raise
+
+
+def save_or_warn(run: Run, environments: bool = True) -> None:
+    """Save in mid-run. Where the disk is full, a warning says so, training goes on and the checkpoint before stays.
+
+    So does it where somebody has broken the policy.
+    """
+    if not run.learner.parameters.detach().isfinite().all():
+        return
+    try:
+        run.save(environments)
     except OSError as error:
         warnings.warn(f"no checkpoint after {run.state.steps} steps, the one before stays: {error}", stacklevel=2)
+
+
+def plot_or_warn(run: Run) -> None:
+    """Draw the curve, which is worth a warning where it fails, and not the run."""
+    try:
+        plot_run(run)
+    except Exception as error:  # whatever matplotlib and the disk may raise
+        warnings.warn(f"curve.png cannot be drawn: {error}", stacklevel=2)
 
 
 def record(run: Run, metrics: Metrics, seconds: float) -> Row:
     """One iteration in numbers; raises ``NonFiniteError`` before a broken policy can be saved."""
     before = run.history[-1]["steps"] if run.history else 0
-    names, values = list(metrics), torch.stack(list(metrics.values())).tolist()
+    learner, names = run.learner, [*metrics, "update/skipped_steps"]
+    whole = learner.parameters.detach().isfinite().all()
+    counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
+    *values, in_a_row, whole = torch.stack([*metrics.values(), *counts]).tolist()
     row: Row = dict(zip(names, values, strict=True))
-    for name in ("loss/policy", "loss/value", "loss/gradient_norm"):
-        if not math.isfinite(row[name] or 0.0):
-            raise NonFiniteError(
-                f"{name} became {row[name]} in iteration {run.iteration}: the last checkpoint is still good; lower "
-                "the learning rate, or scale rewards and observations"
-            )
+    if in_a_row >= run.config.max_skipped_steps or not whole:
+        skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
+        broken = skipped if whole else "weights are not finite"
+        raise NonFiniteError(
+            f"{broken}, by iteration {run.iteration}: the last checkpoint is still good; lower the learning rate, or "
+            "scale rewards and observations"
+        )
     episodes = run.state.episodes
     run.recent.extend(e.total for e in episodes)
     run.seconds += seconds
@@ -244,12 +313,19 @@ def evaluate_when_due(run: Run, row: Row) -> None:
     config = run.config
     if run.state.steps < run.next_evaluation and not (config.eval_every and run.state.steps >= config.total_steps):
         return
+    run.evaluating = True
+    try:
+        # The same initial states every time: evaluations of one run are compared with each other.
+        evaluation = run.evaluate(config.eval_episodes, seed=config.seed + 1_000_000)
+    finally:
+        run.evaluating = False
     run.next_evaluation += config.eval_every
-    # The same initial states every time: evaluations of one run are compared with each other.
-    evaluation = run.evaluate(config.eval_episodes, seed=config.seed + 1_000_000)
     row["eval/return"], row["eval/std"] = evaluation.mean, evaluation.std
     threshold = run.env.spec.reward_threshold if run.env.spec is not None else None
     run.solved = threshold is not None and evaluation.mean >= threshold
     if evaluation.mean > run.best:
         run.best = evaluation.mean
-        run.save_best()
+        try:
+            run.save_best()
+        except OSError as error:
+            warnings.warn(f"the best policy so far is not saved: {error}", stacklevel=2)

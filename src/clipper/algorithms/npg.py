@@ -14,7 +14,7 @@ from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, minibatches
+from clipper.optim import Learner, Metrics, estimate_advantages, finite_step, fit_critic, minibatches
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -92,12 +92,12 @@ class NPG:
         loss, metrics = self.loss(policy, batch, learner.progress)
         gradient = -flat_gradient(loss, parameters)
         kl_gradient = flat_gradient(mean_kl(), parameters, create_graph=True)
-        step = natural_step(
+        natural = natural_step(
             lambda v: fisher_vector_product(kl_gradient, parameters, v) + self.damping * v,
             gradient, at(self.delta, learner.progress), self.cg_iterations,
         )  # fmt: skip
         with torch.no_grad():
-            learner.actor.add_(step)
+            learner.actor.add_(finite_step(learner, loss, natural))
             metrics["policy/kl"] = mean_kl()
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 

@@ -14,7 +14,7 @@ from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, minibatches
+from clipper.optim import Learner, Metrics, estimate_advantages, finite_step, fit_critic, minibatches
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -98,20 +98,23 @@ class TRPO:
         loss, metrics = self.loss(policy, batch, learner.progress)
         gradient = -flat_gradient(loss, parameters)
         kl_gradient = flat_gradient(mean_kl(), parameters, create_graph=True)
-        step = natural_step(
+        natural = natural_step(
             lambda v: fisher_vector_product(kl_gradient, parameters, v) + self.damping * v,
             gradient, delta, self.cg_iterations,
         )  # fmt: skip
-        start = actor.detach().clone()
+        start, step = actor.detach().clone(), finite_step(learner, loss, natural)
 
         @torch.no_grad()
         def accept(scale: float) -> bool:
             actor.copy_(start + scale * step)
             return bool((self.loss(policy, batch, learner.progress)[0] < loss) & (mean_kl() <= delta))
 
-        scale = backtracking(accept, self.shrink, self.tries)
+        scale = 0.0
+        try:
+            scale = backtracking(accept, self.shrink, self.tries)
+        finally:  # no trial outlasts an error
+            actor.data.copy_(start + scale * step)
         with torch.no_grad():
-            actor.copy_(start + scale * step)
             metrics |= {"policy/kl": mean_kl(), "policy/step_scale": actor.new_tensor(scale)}
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 

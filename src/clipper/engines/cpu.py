@@ -4,6 +4,7 @@ Parameters, gradient and Adam's moments are the learner's own memory, so a check
 """
 
 import importlib
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from clipper.algorithms.ppo import WATCHED
 from clipper.data import Steps, Targets, Tree
 from clipper.engines.kernels import adam, categorical, gaussian, mlp, ppo
 from clipper.engines.network import Network, read_network
-from clipper.environments.checks import check_finite
+from clipper.environments.checks import LARGEST_REWARD, check_finite
 from clipper.errors import EnvironmentContractError
 from clipper.functional.statistics import explained_variance
 from clipper.heads.gaussian import LOG_STD_BOUNDS
@@ -124,7 +125,7 @@ class CPU:
                 raise EnvironmentContractError(
                     f"rewards of shape {np.shape(gain)} from {n} environments: each reward must be one number"
                 )
-            check_finite(env, gain, "reward", state.steps)
+            check_finite(env, gain, "reward", state.steps, largest=LARGEST_REWARD)
             check_finite(env, seen, "observation", state.steps)
             if "restarted" in info:
                 restarts.append((t, info["restarted"]))
@@ -179,27 +180,34 @@ class CPU:
             watched = rows.gradient(index, learner.progress)
             if algorithm.target_kl is not None and watched[3] > 1.5 * algorithm.target_kl:
                 break
-            history.append(np.append(watched, self.step(learning_rate)))
+            history.append(np.append(watched, self.step(learning_rate, float(watched[:3].sum()))))
         learner.policy.absorb(steps.obs[steps.mask], targets.value_target[steps.mask])
         explained = explained_variance(targets.value, targets.value_target, steps.mask)
         means = torch.from_numpy(np.mean(history, axis=0, dtype=np.float64)).float()
         names = (*WATCHED, "loss/gradient_norm")
         return dict(zip(names, means, strict=True)) | {"value/explained_variance": explained}
 
-    def step(self, learning_rate: float) -> float:
+    def step(self, learning_rate: float, loss: float) -> float:
         """``clipper.optim.gradient_step``; returns the gradient's norm."""
         optimizer, parameters = self.learner.optimizer, self.learner.parameters
         moments, group = optimizer.state[parameters], optimizer.param_groups[0]
         if not moments:  # as torch makes them in the first step
             moments["step"] = torch.zeros((), dtype=torch.float32)
             moments["exp_avg"], moments["exp_avg_sq"] = torch.zeros_like(parameters), torch.zeros_like(parameters)
-        moments["step"] += 1
         beta1, beta2 = group["betas"]
         group["lr"] = learning_rate
-        return adam.step(
+        norm = adam.step(
             self.theta, self.gradient, moments["exp_avg"].numpy(), moments["exp_avg_sq"].numpy(),
-            float(moments["step"]), learning_rate, beta1, beta2, group["eps"], self.algorithm.max_grad_norm,
+            float(moments["step"]) + 1, learning_rate, beta1, beta2, group["eps"], self.algorithm.max_grad_norm, loss,
         )  # fmt: skip
+        in_a_row = self.learner.skipped_in_a_row.numpy()
+        if math.isfinite(norm + loss):
+            moments["step"] += 1
+            in_a_row[()] = 0
+        else:
+            in_a_row += 1
+            self.learner.skipped += 1
+        return norm
 
 
 def minibatch_indices(keep: Tensor, algorithm: PPO, learner: Learner) -> Any:

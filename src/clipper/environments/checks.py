@@ -7,27 +7,37 @@ from gymnasium.vector import VectorEnv
 
 from clipper.errors import NonFiniteError
 
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
+
 
 def describe(env: VectorEnv) -> str:
     """The environment's id where it has one."""
     return env.spec.id if env.spec is not None else type(env).__name__
 
 
-def check_finite(env: VectorEnv, x: np.ndarray, what: str, steps: int, rows: Sequence[int] | None = None) -> None:
+def check_finite(
+    env: VectorEnv,
+    x: np.ndarray,
+    what: str,
+    steps: int,
+    rows: Sequence[int] | None = None,
+    largest: float = LARGEST_FLOAT32,
+) -> None:
     """Raise ``NonFiniteError`` naming environment, step and index if ``x`` ``[N, ...]`` holds NaN or infinity.
 
-    So it does for numbers that are infinite as float32, which they become. ``rows`` are the environments' indices
-    where ``x`` comes not from all of them.
+    So it does for numbers beyond ``largest``. ``rows`` are the environments' indices where ``x`` comes not from all of
+    them.
     """
-    # Σx² within float32's largest number squared says that every x is; only else is each one looked at.
-    if x.dtype.kind != "f" or float(np.vdot(x, x)) <= 1e77:
+    # Σx² within the largest number squared says that every x is; only else is each one looked at.
+    if x.dtype.kind != "f" or float(np.vdot(x, x)) <= largest * largest:
         return
-    with np.errstate(over="ignore"):
-        bad = np.argwhere(~np.isfinite(x.astype(np.float32)))
+    bad = np.argwhere(~(np.abs(x) <= largest))
     if len(bad):
         row, *index = (int(i) for i in bad[0])
         where = f" at index {index}" if index else ""
         raise NonFiniteError(
             f"{what} {x[row, *index]} from environment {row if rows is None else rows[row]} of {describe(env)}{where}, "
-            f"after {steps} decisions in all: mend the environment, or wrap it so that it returns finite numbers"
+            f"after {steps} decisions in all: mend the environment, or wrap it so that it returns numbers up to "
+            f"{largest:.2g}"
         )

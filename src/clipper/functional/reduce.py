@@ -31,12 +31,12 @@ def standardise(
     """(x − mean) / (std + ε) over the decisions.
 
     ``correction`` 1 divides the variance by n − 1 (torch's habit), 0 by n (numpy's). Where the spread is rounding
-    noise (one decision, or constant x) the result is 0, not noise scaled up to 1. "The 37 implementation details of
-    PPO" (2022), core detail 7.
+    noise (one decision, or constant x) the result is 0, not noise scaled up to 1; NaN stays NaN. "The 37 implementation
+    details of PPO" (2022), core detail 7.
     """
     mean = masked_mean(x, mask)
     centred = (x - mean).masked_fill(~mask, 0)
     variance = centred.square().sum() / (mask.sum() - correction).clamp(min=1)
     std = variance.sqrt()
     noise = 1e-6 * mean.abs() + eps
-    return torch.where(std > noise, centred / (std + eps), torch.zeros_like(centred))
+    return torch.where(std <= noise, torch.zeros_like(centred), centred / (std + eps))

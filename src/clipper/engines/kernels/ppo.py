@@ -21,7 +21,7 @@ def standard_units(x, index):
     for i in range(n):
         square += (x[index[i]] - mean) ** 2
     std = math.sqrt(square / max(n - 1, 1))
-    return mean, 1 / (std + 1e-8) if std > 1e-6 * abs(mean) + 1e-8 else 0.0
+    return mean, 0.0 if std <= 1e-6 * abs(mean) + 1e-8 else 1 / (std + 1e-8)
 
 
 @njit(**COMPILED)

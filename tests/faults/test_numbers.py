@@ -1,0 +1,217 @@
+"""Numbers that are not finite, or far too large: nothing that was learned is lost, and the culprit is named."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from batches import make_steps, small_policy
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import clipper
+from clipper.algorithms import Algorithm, Reinforce
+from clipper.data import Steps
+from clipper.environments.checks import LARGEST_REWARD
+from clipper.errors import NonFiniteError
+from clipper.functional.reduce import standardise
+from clipper.nets import PolicyOptions
+from clipper.normalise import RunningMoments
+from clipper.optim import Learner
+from clipper.run import Run
+from clipper.spaces import LOG_STD_BOUNDS
+
+torch.set_num_threads(1)
+JOINT: dict[str, Algorithm] = {
+    "ppo": clipper.PPO(epochs=2, minibatches=2),
+    "penalty": clipper.PPOPenalty(epochs=2, minibatches=2),
+    "reinforce": Reinforce(),
+    "a2c": clipper.A2C(),
+    "a2c adam": clipper.A2C(optimizer=clipper.Adam()),
+}
+APART: dict[str, Algorithm] = {
+    "vpg": clipper.VPG(value_epochs=2, value_minibatches=2),
+    "npg": clipper.NPG(value_epochs=2, value_minibatches=2),
+    "trpo": clipper.TRPO(value_epochs=2, value_minibatches=2),
+}
+
+
+def start(algorithm: Algorithm) -> tuple[Learner, Steps, Tensor]:
+    """A learner that has made one update, and the batch for the next ones."""
+    policy = small_policy("gaussian", PolicyOptions(hidden=(5,), normalise_obs=True, normalise_returns=True))
+    steps, last_obs = make_steps(policy, 16, 2, seed=1)
+    if isinstance(algorithm, Reinforce):
+        steps = steps._replace(reward=steps.reward.nan_to_num())
+    learner = algorithm.init(policy, seed=3)
+    algorithm.update(learner, steps, last_obs)
+    assert int(learner.skipped) == 0
+    return learner, steps, last_obs
+
+
+def bits(learner: Learner) -> dict[str, Tensor]:
+    """Weights and moments."""
+    kept = ("policy", "adam", "critic", "rmsprop")
+    return {k: v.clone() for k, v in learner.state_dict().items() if k.startswith(kept) and "normaliser" not in k}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(x, b[k]) for k, x in a.items())
+
+
+@pytest.mark.parametrize("name", [*JOINT, *APART])
+def test_a_step_without_a_finite_loss_changes_no_bit(name: str) -> None:
+    algorithm = (JOINT | APART)[name]
+    learner, steps, last_obs = start(algorithm)
+    before = bits(learner)
+    algorithm.update(learner, steps._replace(reward=steps.reward * torch.nan), last_obs)
+    assert int(learner.skipped) == int(learner.skipped_in_a_row) > 0
+    assert same(bits(learner), before)
+    skipped = int(learner.skipped)
+    algorithm.update(learner, steps, last_obs)
+    assert (int(learner.skipped), int(learner.skipped_in_a_row)) == (skipped, 0)
+    after = bits(learner)
+    assert not same(after, before)
+    assert all(x.isfinite().all() for x in after.values())
+
+
+@pytest.mark.parametrize("name", ["ppo", "penalty", "trpo"])
+def test_a_likelihood_that_is_no_number_moves_no_actor(name: str) -> None:
+    algorithm = (JOINT | APART)[name]
+    learner, steps, last_obs = start(algorithm)
+    before = [p.clone() for p in learner.policy.actor_parameters()]
+    algorithm.update(learner, steps._replace(log_prob=steps.log_prob * torch.nan), last_obs)
+    assert int(learner.skipped) > 0
+    assert all(torch.equal(p, q) for p, q in zip(learner.policy.actor_parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("name", JOINT)
+def test_a_skipped_update_leaves_no_trace(name: str) -> None:
+    """Sound, broken, sound = sound, sound, but for what no step decides: permutations, β, moments of observations."""
+    algorithm, ends = JOINT[name], []
+    for broken in (False, True):
+        learner, steps, last_obs = start(algorithm)
+        permutations, beta = learner.generator.get_state(), dict(learner.extra)
+        if broken:
+            encoder = {k: v.clone() for k, v in learner.policy.encoder.state_dict().items()}
+            algorithm.update(learner, steps._replace(reward=steps.reward * torch.inf), last_obs)
+            learner.policy.encoder.load_state_dict(encoder)
+            learner.extra = beta
+        learner.generator.set_state(permutations)
+        algorithm.update(learner, steps, last_obs)
+        ends.append(bits(learner))
+    assert same(*ends)
+
+
+class Huge(gymnasium.Env):
+    """Pays ``reward`` from its ``at``-th step on."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def __init__(self, reward: float, at: int = 0) -> None:
+        self.reward, self.at, self.count = reward, at, 0
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.count += 1
+        obs = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return obs, self.reward if self.count > self.at else 1.0, False, self.count % 7 == 0, {}
+
+
+ENGINES = ["torch", "cpu"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_run_ends_after_too_many_skipped_steps_with_the_last_good_checkpoint(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rewards whose squares overflow: every loss is infinite from then on."""
+    monkeypatch.delenv("CLIPPER_ENGINE")
+    algorithm = clipper.PPO(horizon=16, epochs=2, minibatches=2)  # 4 steps per iteration
+    seen: list[tuple[float, bool]] = []
+
+    def watch(run: Run) -> None:
+        seen.append((run.history[-1]["update/skipped_steps"] or 0, bool(run.learner.parameters.isfinite().all())))
+
+    with pytest.raises(NonFiniteError, match=r"12 steps in a row .* iteration 6: the last checkpoint is still good"):
+        clipper.train(
+            lambda: Huge(1e25, at=3 * 16), algorithm, num_envs=2, total_steps=10_000, engine=engine,
+            run_dir=tmp_path, checkpoint_every=32, max_skipped_steps=12, callback=watch,
+        )  # fmt: skip
+    assert seen == [(0.0, True)] * 3 + [(4.0, True), (8.0, True)]
+    assert all(x.isfinite().all() for x in clipper.load(tmp_path).state_dict().values())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_reward_is_refused_before_it_is_squared(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIPPER_ENGINE")
+    algorithm = clipper.PPO(horizon=16, epochs=1, minibatches=1)
+    plan: Any = {"num_envs": 2, "total_steps": 32, "engine": engine}
+    clipper.train(lambda: Huge(LARGEST_REWARD), algorithm, **plan)
+    with pytest.raises(NonFiniteError, match=r"reward -1\.01e\+30 from environment 0 of .* after 0 decisions"):
+        clipper.train(lambda: Huge(-1.01 * LARGEST_REWARD), algorithm, **plan)
+
+
+SAMPLES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5)
+
+
+@given(SAMPLES, SAMPLES, st.sampled_from([np.nan, np.inf, -np.inf, 1e300]), st.integers(0, 4))
+def test_running_statistics_take_in_no_batch_that_would_break_them(
+    first: list[float], second: list[float], value: float, at: int
+) -> None:
+    moments = RunningMoments(())
+    moments.absorb(torch.tensor(first, dtype=torch.float64))
+    before = {k: v.clone() for k, v in moments.state_dict().items()}
+    broken = [*second[:at], value, *second[at:]]
+    moments.absorb(torch.tensor(broken, dtype=torch.float64))
+    assert same(dict(moments.state_dict()), before)
+    moments.absorb(torch.tensor(second, dtype=torch.float64))
+    both = np.array([*first, *second])
+    np.testing.assert_allclose(float(moments.mean), both.mean(), rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(float(moments.variance), both.var(), rtol=1e-6, atol=1e-6)
+
+
+@given(
+    st.integers(1, 6), st.sampled_from([0.0, 1.0, -1e6, 1e6]), st.sampled_from([0.0, 1e-12, 1.0, 1e6]),
+    st.sampled_from(["all", "one", "none", "half"]), st.integers(0, 100),
+    st.sampled_from([torch.float32, torch.float64]),
+)  # fmt: skip
+def test_standardised_advantages_are_finite_whatever_the_batch(
+    size: int, offset: float, spread: float, masked: str, seed: int, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = offset + spread * torch.randn(size, generator=generator, dtype=dtype)
+    mask = {
+        "all": torch.ones(size, dtype=torch.bool), "none": torch.zeros(size, dtype=torch.bool),
+        "one": torch.arange(size) == seed % size, "half": torch.arange(size) % 2 == 0,
+    }[masked]  # fmt: skip
+    result = standardise(x.masked_fill(~mask, torch.nan), mask)
+    assert result.isfinite().all()
+    assert (result[~mask] == 0).all()
+    assert result.abs().max() <= size**0.5  # Samuelson's inequality: no sample is (n − 1)/√n deviations off the mean
+    if len(set(x[mask].tolist())) < 2:
+        assert (result == 0).all()
+
+
+@pytest.mark.parametrize("learning_rate", [10.0, 1e3])
+def test_the_standard_deviation_neither_collapses_nor_explodes(learning_rate: float) -> None:
+    env = clipper.make_env("Pendulum-v1", 1)
+    low, high = np.exp(LOG_STD_BOUNDS)
+    stds: list[Tensor] = []
+
+    def watch(run: Run) -> None:
+        dist, _ = run.policy.act(torch.zeros(4, 3))
+        stds.append(dist.log_std.exp().detach())
+        assert run.policy.predict(np.zeros(3, np.float32), deterministic=False) in env.single_action_space
+
+    algorithm = clipper.PPO(horizon=32, epochs=2, learning_rate=learning_rate, entropy_coef=0.1)
+    run = clipper.train("Pendulum-v1", algorithm, num_envs=2, total_steps=1000, callback=watch)
+    assert all(((x >= low * 0.999) & (x <= high * 1.001)).all() for x in stds)
+    raw = run.learner.policy.head.log_std
+    assert ((raw < LOG_STD_BOUNDS[0]) | (raw > LOG_STD_BOUNDS[1])).any()  # unbounded it would have left them
