@@ -18,11 +18,11 @@ from clipper.data import Steps
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.errors import NonFiniteError
 from clipper.functional.reduce import standardise
+from clipper.heads.gaussian import LOG_STD_BOUNDS
 from clipper.nets import PolicyOptions
 from clipper.normalise import RunningMoments
 from clipper.optim import Learner
 from clipper.run import Run
-from clipper.spaces import LOG_STD_BOUNDS
 
 torch.set_num_threads(1)
 JOINT: dict[str, Algorithm] = {
