@@ -13,6 +13,7 @@ from gymnasium.envs.registration import register, registry
 
 import clipper
 from clipper.cli import ALGORITHMS, run_command
+from clipper.objectives import Objective
 from clipper.option_text import from_text, to_text
 from clipper.run import read_config
 from clipper.schedules import Linear, Schedule
@@ -61,12 +62,14 @@ def test_the_run_folder_is_named_by_itself(capsys: pytest.CaptureFixture[str]) -
 
 def test_values_as_flags() -> None:
     assert run("train", "CartPole-v1", *QUICK, "--run-dir", "x", "--clip", "0.1,0.3", "--learning-rate", "linear(1e-3)",
-               "--value-loss", "huber(0.5)", "--shared", "--target-kl", "0.1", "--no-rescale-action") == 0  # fmt: skip
+               "--value-loss", "huber(0.5)", "--shared", "--target-kl", "0.1", "--no-rescale-action",
+               "--objective", "rollback(0.2)") == 0  # fmt: skip
     config = read_config(Path("x"))
     assert isinstance(config.algorithm, clipper.PPO)
     assert config.algorithm.clip == (0.1, 0.3)
     assert config.algorithm.learning_rate == Linear(1e-3, 0.0)
     assert config.algorithm.value_loss == Huber(0.5)
+    assert config.algorithm.objective == clipper.Rollback(0.2)
     assert config.algorithm.target_kl == 0.1
     assert config.policy.shared
     assert not config.policy.head.rescale_action
@@ -232,6 +235,10 @@ def test_signals_save_and_end_with_their_status(number: signal.Signals, status: 
         ("mse", ValueLoss, MSE()),
         ("huber", ValueLoss, Huber(1.0)),
         ("clipped_mse(0.1)", ValueLoss, ClippedMSE(0.1)),
+        ("clip", Objective, clipper.Clip()),
+        ("dual_clip(5)", Objective, clipper.DualClip(5.0)),
+        ("spo", Objective, clipper.SPO()),
+        ("trust_region_rollback(0.01, 20)", Objective, clipper.TrustRegionRollback(0.01, 20.0)),
     ],
 )
 def test_values_as_text(text: str, annotation: object, value: object) -> None:

@@ -15,6 +15,7 @@ from clipper.evaluate import Evaluation, evaluate
 from clipper.heads import HeadOptions
 from clipper.load import load
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.rollout import collect, start
 from clipper.run import Run
@@ -29,13 +30,16 @@ __all__ = [
     "MSE",
     "NPG",
     "PPO",
+    "SPO",
     "TRPO",
     "VPG",
     "ActorCritic",
     "Adam",
+    "Clip",
     "ClippedMSE",
     "ClipperError",
     "Config",
+    "DualClip",
     "Evaluation",
     "HeadOptions",
     "Huber",
@@ -45,9 +49,13 @@ __all__ = [
     "RMSProp",
     "RMSPropTF",
     "Reinforce",
+    "Rollback",
     "Run",
     "Steps",
     "Targets",
+    "TrustRegion",
+    "TrustRegionRollback",
+    "Unclipped",
     "collect",
     "evaluate",
     "functional",

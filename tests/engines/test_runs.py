@@ -47,12 +47,14 @@ def integers() -> gymnasium.Env:
     [
         ({"algorithm": clipper.Reinforce(episodes=2)}, "kernels are for PPO, not Reinforce"),
         ({"algorithm": clipper.PPO(correction=0)}, "correction=1 only"),
+        ({"algorithm": clipper.PPO(objective=clipper.SPO())}, "kernels know PPO with objective=Clip() only"),
+        ({"algorithm": clipper.PPO(exact_kl=True)}, "kernels know PPO with exact_kl=False only"),
         ({"policy": custom()}, "a Odd is no ActorCritic"),
         ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512"),
         ({"env": integers}, "observations are int64"),
         ({"engine": "auto"}, "the run is short"),
     ],
-    ids=["algorithm", "correction", "policy", "wide", "integers", "short"],
+    ids=["algorithm", "correction", "objective", "exact-kl", "policy", "wide", "integers", "short"],
 )
 def test_what_does_not_fit_is_run_by_torch_with_the_reason(arguments: dict, reason: str) -> None:
     run = quick(**arguments)

@@ -10,6 +10,16 @@ from torch import Tensor, nn
 from clipper.algorithms import PPO, Reinforce
 from clipper.data import Steps, Targets
 from clipper.nets import ActorCritic, PolicyOptions
+from clipper.objectives import (
+    SPO,
+    Clip,
+    DualClip,
+    Objective,
+    Rollback,
+    TrustRegion,
+    TrustRegionRollback,
+    Unclipped,
+)
 from clipper.value_losses import MSE, ClippedMSE, Huber, ValueLoss
 
 STEP = 1e-5
@@ -77,8 +87,46 @@ def test_gradient_of_the_whole_loss(
     policy = small_policy(kind, options).double()
     with torch.no_grad():
         policy.get_parameter("head.logits.weight" if kind == "categorical" else "head.mean.weight").mul_(100)
-    settings = algorithm(value_loss=value_loss, entropy_coef=0.03)
-    loss = Loss(settings, batch_in_all_cells(policy, kind))
+    check(algorithm(value_loss=value_loss, entropy_coef=0.03), policy, batch_in_all_cells(policy, kind))
+
+
+DELTA, C = 0.02, 1.3
+
+
+@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
+@pytest.mark.parametrize(
+    "objective",
+    [Clip(), DualClip(C), Unclipped(), Rollback(0.4), SPO(), TrustRegion(DELTA), TrustRegionRollback(DELTA, 7.0)],
+    ids=lambda o: type(o).__name__,
+)
+def test_gradient_with_each_objective(kind: Kind, objective: Objective) -> None:
+    policy = small_policy(kind, PolicyOptions(hidden=(4,))).double()
+    with torch.no_grad():
+        policy.get_parameter("head.logits.weight" if kind == "categorical" else "head.mean.weight").mul_(100)
+    batch = batch_in_all_cells(policy, kind)
+    if objective.needs_kl:
+        batch = old_around(policy, batch)
+    check(PPO(objective=objective, clip=(0.2, 0.3), entropy_coef=0.03), policy, batch)
+
+
+@torch.no_grad()
+def old_around(policy: ActorCritic, batch: Targets) -> Targets:
+    """π_old beside π in each state, at KLs on both sides of δ and far from it; the rows nearer by are masked."""
+    generator = torch.Generator().manual_seed(2)
+    now = policy.act(batch.steps.obs)[0]
+    params = [p.expand(len(batch.advantage), -1) for p in now.params]
+    size = torch.linspace(0.02, 0.5, len(batch.advantage), dtype=torch.float64)[:, None]
+    noise = [size * torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in params]
+    batch = batch._replace(old=tuple(p + shift for p, shift in zip(params, noise, strict=True)))
+    kl = type(now)(*batch.old).kl(now)
+    assert (kl > DELTA).sum() > 5
+    assert (kl < DELTA).sum() > 5
+    return batch._replace(steps=batch.steps._replace(mask=batch.steps.mask & ((kl - DELTA).abs() > 1e-3)))
+
+
+def check(settings: PPO | Reinforce, policy: ActorCritic, batch: Targets) -> None:
+    """Compare every parameter's gradient."""
+    loss = Loss(settings, batch)
     loss.tensor(policy).backward()
     for name, parameter in policy.named_parameters():
         expected = central_difference(policy, loss, parameter)
@@ -91,7 +139,7 @@ def test_gradient_of_the_whole_loss(
 def test_no_cell_stands_near_a_kink() -> None:
     """The finite differences above may not step over an edge."""
     for x in LOG_RATIOS:
-        assert min(abs(x - math.log(0.8)), abs(x - math.log(1.2))) > 0.05
+        assert min(abs(x - math.log(edge)) for edge in (0.8, 1.2, C, 1.0)) > 0.04
     for moved, error in VALUE_MOVES:
         clipped = error + moved - max(-0.5, min(0.5, moved))  # R − (V_old + clip(V − V_old))
         assert abs(abs(moved) - 0.5) > 0.05

@@ -15,6 +15,7 @@ from clipper.config import Config
 from clipper.errors import MissingPackageError
 from clipper.heads import HeadOptions
 from clipper.nets import PolicyOptions
+from clipper.objectives import TrustRegion
 from clipper.recipes import RECIPES
 from clipper.schedules import Linear
 from clipper.train import train
@@ -27,7 +28,7 @@ SHORT = {
         env="Pendulum-v1",
         algorithm=PPO(
             horizon=64, epochs=3, scale_rewards=True, learning_rate=Linear(3e-4, 0.0), clip=(0.2, 0.28), target_kl=0.05,
-            value_loss=Huber(delta=2.0),
+            value_loss=Huber(delta=2.0), objective=TrustRegion(delta=0.05),
         ),
         policy=PolicyOptions(hidden=(16,), shared=True, normalise_obs=True, head=HeadOptions(initial_log_std=-0.5)),
         total_steps=1500, num_envs=4, seed=7,
@@ -97,8 +98,18 @@ def test_every_definition_is_made_once_and_used(unrolled):
     [
         (
             "cartpole",
-            {"CategoricalHead", "Categorical", "BoxEncoder", "MSE"},
-            {"GaussianHead", "DiagonalGaussian", "Huber", "ClippedMSE", "Reinforce", "Distribution", "Config"},
+            {"CategoricalHead", "Categorical", "BoxEncoder", "MSE", "Clip", "clip"},
+            {
+                "GaussianHead",
+                "DiagonalGaussian",
+                "Huber",
+                "ClippedMSE",
+                "DualClip",
+                "dual_clip",
+                "Reinforce",
+                "Distribution",
+                "Config",
+            },
         ),
         ("pendulum", {"GaussianHead", "DiagonalGaussian", "Huber", "RewardScaler"}, {"CategoricalHead", "Categorical"}),
         ("reinforce", {"Reinforce", "trajectory_sum", "reward_to_go"}, {"PPO", "gae", "GaussianHead"}),

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data import Steps, Targets, Tree, each
-from clipper.functional.objectives import clip, kl_k3
+from clipper.functional.objectives import kl_k3
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.returns import gae
 from clipper.functional.statistics import explained_variance
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, gradient_step, minibatches
+from clipper.objectives import Clip, Objective
+from clipper.optim import Learner, Metrics, gradient_step, minibatches, with_old
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -30,6 +31,8 @@ class PPO:
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
     clip: Schedule | tuple[float, float] = 0.2
     """ε, how far the ratio π/μ may help the surrogate; two numbers bound it below and above separately."""
+    objective: Objective = Clip()
+    """The surrogate: clip, dual_clip(c), unclipped, rollback(α), spo, trust_region(δ) or trust_region_rollback(δ,α)."""
     horizon: int = 128
     """T, rows collected per environment and iteration."""
     epochs: int = 10
@@ -54,6 +57,8 @@ class PPO:
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     target_kl: float | None = None
     """End the update as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
+    exact_kl: bool = False
+    """Compare whole distributions where the KL is reported or decides, instead of the actions that were sampled."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
     clip_rewards: float = 10.0
@@ -78,7 +83,8 @@ class PPO:
         value_target = advantage + value[:-1]
         if self.standardise == "batch":
             advantage = standardise(advantage, steps.mask, self.correction)
-        return Targets(steps, advantage, value_target, value[:-1])
+        targets = Targets(steps, advantage, value_target, value[:-1])
+        return with_old(learner.policy, targets) if self.exact_kl or self.objective.needs_kl else targets
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^{CLIP+VF+S} (eq 9), and what to watch."""
@@ -89,14 +95,15 @@ class PPO:
         if self.standardise == "minibatch":
             advantage = standardise(advantage, mask, self.correction)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
-        surrogate = clip(log_ratio, advantage, low, high)
+        kl = type(dist)(*batch.old).kl(dist) if batch.old else kl_k3(log_ratio.detach())
+        surrogate = self.objective(log_ratio, advantage, low, high, *([kl] if self.objective.needs_kl else []))
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()
         total = surrogate + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
         with torch.no_grad():
             change = log_ratio.expm1()
             outside = ((change < -low) | (change > high)).to(change.dtype)
-            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl_k3(log_ratio), outside]), mask)
+            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl, outside]), mask)
         return masked_mean(total, mask), dict(zip(WATCHED, metrics, strict=True))
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:

@@ -12,7 +12,7 @@ from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.statistics import explained_variance
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches
+from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, with_old
 from clipper.schedules import Linear, Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -76,10 +76,7 @@ class PPOPenalty:
         targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
         if self.standardise == "batch":
             targets = targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
-        params = learner.policy.act(steps.obs)[0].params
-        shape = steps.mask.shape  # what is the same in all states is repeated, so that minibatches can index it
-        old = tuple(p if p.shape[:2] == shape else p.expand(*shape, *p.shape) for p in params)
-        return targets._replace(old=old)
+        return with_old(learner.policy, targets)
 
     def loss(
         self, policy: nn.Module, batch: Targets, progress: float = 0.0, beta: float | Tensor | None = None

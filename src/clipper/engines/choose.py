@@ -15,7 +15,7 @@ from clipper.errors import ConfigError
 from clipper.optim import Learner
 
 NEEDED = ("numba", "scipy", "threadpoolctl")
-UNKNOWN = ("correction",)  # fields of PPO that the kernels take at their defaults
+UNKNOWN = ("objective", "exact_kl", "correction")  # fields of PPO that the kernels take at their defaults
 LOADING_PAYS = 20_000  # decisions in which compiled kernels save the seconds that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 

@@ -29,6 +29,71 @@ def clip(
     return -torch.minimum(r * advantage, r.clamp(1 - low, 1 + high) * advantage)
 
 
+def dual_clip(
+    log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float, c: float
+) -> Float[Tensor, "*batch"]:
+    """−max(min(r Â, clip(r) Â), c Â) where Â < 0, else ``clip`` (Ye et al. 2020, arXiv:1912.09729, section 3).
+
+    A bad action that has become likely all the same pulls with at most c |Â|, c > 1: where behaviour and policy differ
+    much, r |Â| has no bound.
+    """
+    loss = clip(log_ratio, advantage, low, high)
+    return torch.where(advantage < 0, torch.minimum(loss, -c * advantage), loss)
+
+
+def rollback(
+    log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float, alpha: float
+) -> Float[Tensor, "*batch"]:
+    """−min(r Â, F(r) Â) with F(r) = b − α (r − b), b = clip(r) (PPO-RB, Wang et al. 2019, arXiv:1903.07940).
+
+    Within the bounds F(r) = r. Outside, where ``clip`` lets go, the slope is turned round: α pulls the ratio back.
+    """
+    r = log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
+    bound = r.clamp(1 - low, 1 + high)
+    return -torch.minimum(r * advantage, (bound - alpha * (r - bound)) * advantage)
+
+
+def trust_region(
+    log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], kl: Float[Tensor, "*batch"], delta: float
+) -> Float[Tensor, "*batch"]:
+    """−min(r Â, Â) where KL(π_old ‖ π)(s) ≥ δ, else −r Â (TR-PPO, Wang et al. 2019, arXiv:1903.07940).
+
+    The state's whole distribution, not the chosen action's ratio, decides when to let go. The ratio is clipped to 1,
+    so the value jumps at δ; its gradient is 0 beyond, in the direction that the advantage favours.
+    """
+    r = log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
+    return torch.where(kl >= delta, -torch.minimum(r * advantage, advantage), -r * advantage)
+
+
+def trust_region_rollback(
+    log_ratio: Float[Tensor, "*batch"],
+    advantage: Float[Tensor, "*batch"],
+    kl: Float[Tensor, "*batch"],
+    delta: float,
+    alpha: float,
+) -> Float[Tensor, "*batch"]:
+    """−r Â + α (KL − δ) where KL(π_old ‖ π)(s) ≥ δ and r Â ≥ Â, else −r Â (Truly PPO, arXiv:1903.07940).
+
+    The paper writes constants that differ and the same gradient. α has to outweigh the surrogate's slope.
+    """
+    r = log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
+    left = (kl >= delta) & (r * advantage >= advantage)
+    return torch.where(left, alpha * (kl - delta), torch.zeros_like(kl)) - r * advantage
+
+
+def spo(
+    log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float
+) -> Float[Tensor, "*batch"]:
+    """−(r Â − |Â| (r − 1)² / 2ε) (simple policy optimisation, Xie et al. 2025, arXiv:2401.16025).
+
+    A parabola whose best ratio is 1 + ε_high where Â > 0 and 1 − ε_low where Â < 0: what has gone farther comes back,
+    with no flat region. ε must not be 0.
+    """
+    r = log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
+    weight = torch.where(advantage > 0, advantage / (2 * high), -advantage / (2 * low))
+    return weight * (r - 1).square() - r * advantage
+
+
 def adapt_penalty(beta: Float[Tensor, ""], kl: Float[Tensor, ""], target: float) -> Float[Tensor, ""]:
     """β ← β/2 where d < d_targ/1.5, β ← 2·β where d > 1.5·d_targ, else β (arXiv:1707.06347, section 4)."""
     return torch.where(kl < target / 1.5, beta / 2, torch.where(kl > 1.5 * target, beta * 2, beta))
@@ -57,6 +122,14 @@ def clipped_squared_error(
 def kl_k1(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """KL(μ ‖ π) ≈ −log r with a ~ μ: unbiased, of either sign (Schulman 2020, "Approximating KL divergence", k1)."""
     return -log_ratio
+
+
+def kl_k2(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """KL(μ ‖ π) ≈ ½ (log r)² with a ~ μ: biased, ≥ 0 (Schulman 2020, "Approximating KL divergence", k2).
+
+    Its expectation is an f-divergence that agrees with the KL to second order where π ≈ μ.
+    """
+    return 0.5 * log_ratio.square()
 
 
 def kl_k3(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
