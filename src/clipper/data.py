@@ -1,14 +1,18 @@
 """The one batch type: trees of tensors that lead with ``[T, N]``. Control and language models both fill it."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 Tree = Any  # a tensor, or a dict, tuple or NamedTuple of trees; () is the empty tree
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 class Steps(NamedTuple):
@@ -30,6 +34,8 @@ class Steps(NamedTuple):
     """False: not a decision. The row after an episode's end holds its last observation; its action counts not."""
     memory: Tree = ()
     """Recurrent state before row 0; empty for policies without memory."""
+    log_probs: Tree = ()
+    """log μ of each part of aₜ, whose sum is ``log_prob``; empty where the action has one part."""
 
 
 class Targets(NamedTuple):
@@ -49,3 +55,33 @@ class Targets(NamedTuple):
 def each(f: Callable[..., Any], *trees: T) -> T:
     """Apply ``f`` to every tensor of the trees: ``each(lambda x: x[i], batch)``."""
     return pytree.tree_map(f, *trees)
+
+
+def across(f: Callable[..., Any], parts: Any, *others: Any) -> Any:
+    """Apply ``f`` to the children of a dict or tuple, and of others like it; to no deeper level."""
+    if isinstance(parts, dict):
+        return {key: f(part, *(other[key] for other in others)) for key, part in parts.items()}
+    return tuple(f(part, *rest) for part, *rest in zip(parts, *others, strict=True))
+
+
+def total(parts: Tree) -> Tensor:
+    """Σ over a tree's leaves: parts of a log-probability, an entropy or a divergence give the joint one."""
+    return functools.reduce(torch.add, pytree.tree_leaves(parts))
+
+
+def names(tree: Tree) -> list[str]:
+    """What its leaves are called, in the order of ``leaves``: ``kick.choice``, ``kick.0``; ``""`` for a lone tensor."""
+    paths, _ = pytree.tree_flatten_with_path(tree)
+    return [".".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path) for path, _ in paths]
+
+
+leaves = pytree.tree_leaves
+
+
+def tree_node(kind: type[K]) -> type[K]:
+    """Make instances of a dataclass trees of their fields: ``each`` reaches the tensors in them."""
+    fields = [f.name for f in dataclasses.fields(kind)]  # pyright: ignore[reportArgumentType]
+    pytree.register_pytree_node(
+        kind, lambda x: ([getattr(x, name) for name in fields], None), lambda children, _: kind(*children)
+    )
+    return kind

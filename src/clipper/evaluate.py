@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 from torch import Generator, Tensor
 
 from clipper.data import Tree
@@ -54,7 +55,7 @@ class Greedy:
         dist, memory = self.policy.act(obs, memory)
         return Mode(dist), memory
 
-    def to_env(self, action: Tree) -> np.ndarray:
+    def to_env(self, action: Tree) -> Any:
         return self.policy.to_env(action)
 
 
@@ -64,10 +65,10 @@ class Mode:
     def __init__(self, dist: Distribution) -> None:
         self.dist = dist
 
-    def sample(self, generator: Generator | None = None) -> Tensor:
+    def sample(self, generator: Generator | None = None) -> Tree:
         return self.dist.mode
 
-    def log_prob(self, action: Tensor) -> Tensor:
+    def log_prob(self, action: Tree) -> Tensor:
         return self.dist.log_prob(action)
 
 
@@ -89,7 +90,7 @@ def evaluate_policy(
     vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
     state = start(vector, seed, device)
     _, state = collect(vector, Greedy(policy) if deterministic else policy, state, episodes=episodes)
-    if vector is not env:
+    if not isinstance(env, VectorEnv):
         vector.close()
     finished = sorted(state.episodes, key=lambda e: e.env)
     return Evaluation(np.array([e.total for e in finished]), np.array([e.length for e in finished]))

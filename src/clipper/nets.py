@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import singledispatch
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -14,10 +14,10 @@ from torch import Generator, Tensor, nn
 from clipper.data import Tree
 from clipper.distributions import Distribution, Sampler
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.heads import HeadOptions
+from clipper.heads import Head, HeadOptions
 from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
-from clipper.spaces import Head, make_head
+from clipper.spaces import element, make_head
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 
@@ -71,8 +71,8 @@ class Actor(Protocol):
         """π(·|s) and the next memory; the critic does not run."""
         ...
 
-    def to_env(self, action: Tree) -> np.ndarray:
-        """Sampled actions → what ``env.step`` takes."""
+    def to_env(self, action: Tree) -> Any:
+        """Sampled actions → what ``env.step`` takes (``clipper.spaces``)."""
         ...
 
 
@@ -172,11 +172,11 @@ class ActorCritic(nn.Module):
 
     def __init__(
         self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
-        returns: ReturnNormaliser | None = None,
+        returns: ReturnNormaliser | None = None, action_space: gymnasium.Space | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
-        self.value_layer, self.returns = value_layer, returns
+        self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
 
     def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
@@ -211,13 +211,11 @@ class ActorCritic(nn.Module):
             self.returns.absorb(returns)
 
     @torch.no_grad()
-    def predict(
-        self, obs: np.ndarray, deterministic: bool = True, generator: Generator | None = None
-    ) -> np.ndarray | np.generic:
+    def predict(self, obs: np.ndarray, deterministic: bool = True, generator: Generator | None = None) -> Any:
         """Observation(s) as the environment gives them → action(s) as it takes them, numpy in and out.
 
-        One observation of ``space.shape`` gives one action; a batch ``[B, *space.shape]`` gives B. ``deterministic``
-        takes the mode instead of a sample.
+        One observation of ``space.shape`` gives one action; a batch ``[B, *space.shape]`` gives B, laid out as
+        ``clipper.spaces`` says. ``deterministic`` takes the mode instead of a sample.
         """
         obs = np.asarray(obs)
         single = obs.ndim == len(self.encoder.shape)
@@ -228,7 +226,9 @@ class ActorCritic(nn.Module):
         device = next(self.parameters()).device
         dist, _ = self.act(torch.as_tensor(obs[None] if single else obs, device=device))
         action = self.to_env(dist.mode if deterministic else dist.sample(generator))
-        return action[0] if single else action
+        if not single:
+            return action
+        return action[0] if self.action_space is None else element(self.action_space, action, 0)
 
 
 def make_policy(
@@ -242,5 +242,5 @@ def make_policy(
     head = make_head(action_space, (encoder.features, *options.hidden)[-1], options.head, generator)
     value_layer = OrthogonalLinear((encoder.features, *widths)[-1], 1, options.value_gain, generator)
     returns = ReturnNormaliser() if options.normalise_returns else None
-    policy = ActorCritic(encoder, actor, critic, head, value_layer, returns)
+    policy = ActorCritic(encoder, actor, critic, head, value_layer, returns, action_space)
     return policy if options.orthogonal else draw_uniform(policy, generator)

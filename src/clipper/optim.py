@@ -229,7 +229,7 @@ def with_old(policy: Any, targets: Targets) -> Targets:
     """The targets with what π_old is in each state, as its ``params``, for losses with an exact KL(π_old ‖ π)."""
     shape = targets.steps.mask.shape  # what is the same in all states is repeated, so that minibatches can index it
     params = policy.act(targets.steps.obs)[0].params
-    return targets._replace(old=tuple(p if p.shape[:2] == shape else p.expand(*shape, *p.shape) for p in params))
+    return targets._replace(old=each(lambda p: p if p.shape[:2] == shape else p.expand(*shape, *p.shape), params))
 
 
 def fit_critic(

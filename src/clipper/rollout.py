@@ -13,7 +13,8 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Generator, Tensor
 
-from clipper.data import Steps, Tree
+from clipper.data import Steps, Tree, each, total
+from clipper.distributions import Composite
 from clipper.environments.checks import LARGEST_REWARD, check_finite
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
@@ -142,7 +143,8 @@ def collect(
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
         dist, state.memory = policy.act(state.obs, state.memory)
         action = dist.sample(state.generator)
-        log_prob = dist.log_prob(action)
+        log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()
+        log_prob = total(log_probs) if log_probs else dist.log_prob(action)
         obs, reward, terminated, truncated, info = env.step(policy.to_env(action))
         if np.shape(reward) != (n,):
             raise EnvironmentContractError(
@@ -162,12 +164,13 @@ def collect(
             last += [e for e in ended if decided[e.env]]
         # Environments may reuse their arrays, so each row keeps copies.
         facts = (reward.astype(np.float32), terminated & decided, done & decided, decided)
-        rows.append((state.obs, action, log_prob, *facts))
+        rows.append((state.obs, action, log_prob, log_probs, *facts))
         state.obs, state.done = torch.tensor(obs, dtype=state.obs.dtype, device=state.obs.device), done
         state.steps += int(decided.sum())
     columns = list(zip(*rows, strict=True))
-    arrays = [torch.from_numpy(np.stack(column)).to(state.obs.device) for column in columns[3:]]
-    steps = Steps(*(torch.stack(column) for column in columns[:3]), *arrays)
+    arrays = [torch.from_numpy(np.stack(column)).to(state.obs.device) for column in columns[4:]]
+    obs, action, log_prob, log_probs = (each(lambda *rows: torch.stack(rows), *column) for column in columns[:4])
+    steps = Steps(obs, action, log_prob, *arrays, log_probs=log_probs)
     if restarts:
         cut_off(steps, restarts, state)
     count_episodes(steps, state)
@@ -236,10 +239,11 @@ def with_last_observations(steps: Steps, last: list[Last], next_obs: Tensor) -> 
         out[target, column] = x
         return out
 
+    def blanks(x: Tensor) -> Tensor:
+        return spread(x, torch.zeros_like(x[:1]))
+
     blank = steps._replace(obs=spread(steps.obs, next_obs))
     for row, env, obs in last:
         blank.obs[target[row, env] + 1, env] = torch.as_tensor(obs, dtype=next_obs.dtype, device=next_obs.device)
-    zeros = {
-        name: spread(x, torch.zeros_like(x[:1])) for name, x in steps._asdict().items() if name not in ("obs", "memory")
-    }
+    zeros = {name: each(blanks, x) for name, x in steps._asdict().items() if name not in ("obs", "memory")}
     return blank._replace(**zeros)

@@ -1,46 +1,163 @@
 """Gymnasium spaces to and from JSON, so that a saved policy can be rebuilt without making its environment."""
 
+from collections.abc import Callable
+from functools import singledispatch
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 
 from clipper.errors import CorruptCheckpointError, SpaceMismatchError, UnsupportedSpaceError
 
-FLOATS_AND_INTEGERS = ("float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
+INTEGERS = ("uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64")
+FLOATS_AND_INTEGERS = ("float16", "float32", "float64", *INTEGERS)
 LARGEST_SPACE = 10_000_000  # numbers; a saved space beyond this is not believed
+DEEPEST_SPACE = 50  # spaces within spaces
 
 
+@singledispatch
 def space_to_json(space: gymnasium.Space) -> dict[str, Any]:
-    """A space in JSON: bounds as one number where all components share it."""
-    if isinstance(space, Discrete):
-        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
-    if isinstance(space, Box):
-        bounds = {name: getattr(space, name).reshape(-1).tolist() for name in ("low", "high")}
-        bounds = {name: v[0] if len(set(v)) == 1 else v for name, v in bounds.items()}
-        return {"type": "Box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+    """A space in JSON: arrays as one number where all components share it."""
     raise UnsupportedSpaceError(f"{space} cannot be saved yet")
+
+
+def numbers(array: np.ndarray) -> Any:
+    """An array's numbers in a row, or the one that they all are."""
+    flat = array.reshape(-1).tolist()
+    return flat[0] if len(set(flat)) == 1 else flat
+
+
+@space_to_json.register
+def _(space: Box) -> dict[str, Any]:
+    bounds = {"low": numbers(space.low), "high": numbers(space.high)}
+    return {"type": "Box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+
+
+@space_to_json.register
+def _(space: Discrete) -> dict[str, Any]:
+    return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+
+
+@space_to_json.register
+def _(space: MultiDiscrete) -> dict[str, Any]:
+    counts = {"nvec": numbers(space.nvec), "start": numbers(np.broadcast_to(space.start, space.nvec.shape))}
+    return {"type": "MultiDiscrete", **counts, "shape": list(space.shape), "dtype": str(space.dtype)}
+
+
+@space_to_json.register
+def _(space: MultiBinary) -> dict[str, Any]:
+    return {"type": "MultiBinary", "shape": list(space.shape), "array": isinstance(space.n, tuple)}
+
+
+@space_to_json.register
+def _(space: Dict) -> dict[str, Any]:
+    return {"type": "Dict", "keys": list(space), "spaces": [space_to_json(part) for part in space.values()]}
+
+
+@space_to_json.register
+def _(space: Tuple) -> dict[str, Any]:
+    return {"type": "Tuple", "spaces": [space_to_json(part) for part in space]}
+
+
+@space_to_json.register
+def _(space: OneOf) -> dict[str, Any]:
+    return {"type": "OneOf", "spaces": [space_to_json(part) for part in space.spaces]}
 
 
 def space_from_json(data: Any) -> gymnasium.Space:
     """The inverse of ``space_to_json``; raises ``CorruptCheckpointError`` where the data describes no space."""
     try:
-        if data["type"] == "Discrete":
-            if int(data["n"]) > LARGEST_SPACE:
-                raise ValueError(f"{data['n']} choices")
-            return Discrete(int(data["n"]), start=int(data["start"]))
-        if data["type"] != "Box" or data["dtype"] not in FLOATS_AND_INTEGERS:
-            raise ValueError(f"no space of type {data['type']!r} and dtype {data.get('dtype')!r}")
-        shape = tuple(int(size) for size in data["shape"])
-        if min(shape, default=1) < 0 or np.prod(shape, dtype=float) > LARGEST_SPACE:
-            raise ValueError(f"shape {shape}")
-        dtype = np.dtype(data["dtype"])
-        size = int(np.prod(shape))
-        low, high = (np.broadcast_to(np.array(data[k], dtype=dtype), size).reshape(shape) for k in ("low", "high"))
-        return Box(low, high, shape, dtype.type)
+        return read(data, DEEPEST_SPACE)
     except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
         raise CorruptCheckpointError(f"the saved spaces cannot be read: {error}") from error
+
+
+def read(data: Any, depth: int) -> gymnasium.Space:
+    """One space and, at most ``depth`` levels below it, its parts."""
+    if depth == 0 or data["type"] not in READERS:
+        raise ValueError(f"no space of type {data['type']!r}" if depth else "spaces too deep within each other")
+    return READERS[data["type"]](data, depth - 1)
+
+
+def parts(data: Any, depth: int) -> list[gymnasium.Space]:
+    """The spaces that one consists of."""
+    if not isinstance(data["spaces"], list):
+        raise TypeError(f"spaces {data['spaces']!r}")
+    return [read(part, depth) for part in data["spaces"]]
+
+
+def shape_of(data: Any) -> tuple[int, ...]:
+    """A shape of believable size."""
+    shape = tuple(int(size) for size in data["shape"])
+    if min(shape, default=1) < 0 or np.prod(shape, dtype=float) > LARGEST_SPACE:
+        raise ValueError(f"shape {shape}")
+    return shape
+
+
+def arrays(data: Any, dtypes: tuple[str, ...], *names: str) -> tuple[np.ndarray, ...]:
+    """The named arrays, each of the one shape and dtype."""
+    if data["dtype"] not in dtypes:
+        raise ValueError(f"no {data['type']} of dtype {data['dtype']!r}")
+    shape, dtype = shape_of(data), np.dtype(data["dtype"])
+    size = int(np.prod(shape))
+    return tuple(np.broadcast_to(np.array(data[name], dtype=dtype), size).reshape(shape) for name in names)
+
+
+def read_box(data: Any, depth: int) -> gymnasium.Space:
+    """A Box."""
+    low, high = arrays(data, FLOATS_AND_INTEGERS, "low", "high")
+    return Box(low, high, low.shape, low.dtype.type)
+
+
+def read_discrete(data: Any, depth: int) -> gymnasium.Space:
+    """A Discrete."""
+    if int(data["n"]) > LARGEST_SPACE:
+        raise ValueError(f"{data['n']} choices")
+    return Discrete(int(data["n"]), start=int(data["start"]))
+
+
+def read_multi_discrete(data: Any, depth: int) -> gymnasium.Space:
+    """A MultiDiscrete."""
+    nvec, start = arrays(data, INTEGERS, "nvec", "start")
+    if nvec.sum(dtype=float) > LARGEST_SPACE:
+        raise ValueError("more choices than can be believed")
+    return MultiDiscrete(nvec, nvec.dtype.type, start=start)
+
+
+def read_multi_binary(data: Any, depth: int) -> gymnasium.Space:
+    """A MultiBinary."""
+    shape = shape_of(data)
+    return MultiBinary(shape if data["array"] else shape[0])
+
+
+def read_dict(data: Any, depth: int) -> gymnasium.Space:
+    """A Dict."""
+    keys, spaces = data["keys"], parts(data, depth)
+    if len(set(keys)) != len(spaces) or not all(isinstance(key, str) for key in keys):
+        raise ValueError(f"keys {keys!r}")
+    return Dict(dict(zip(keys, spaces, strict=True)), sort_keys=False)
+
+
+def read_tuple(data: Any, depth: int) -> gymnasium.Space:
+    """A Tuple."""
+    return Tuple(parts(data, depth))
+
+
+def read_one_of(data: Any, depth: int) -> gymnasium.Space:
+    """A OneOf."""
+    return OneOf(parts(data, depth))
+
+
+READERS: dict[str, Callable[[Any, int], gymnasium.Space]] = {
+    "Box": read_box,
+    "Discrete": read_discrete,
+    "MultiDiscrete": read_multi_discrete,
+    "MultiBinary": read_multi_binary,
+    "Dict": read_dict,
+    "Tuple": read_tuple,
+    "OneOf": read_one_of,
+}
 
 
 def check_same_spaces(saved: dict[str, Any], here: dict[str, gymnasium.Space]) -> None:
@@ -49,6 +166,21 @@ def check_same_spaces(saved: dict[str, Any], here: dict[str, gymnasium.Space]) -
     for kind, space in here.items():
         before = space_from_json(saved[kind])
         if before != space:
-            lines.append(f"  {kind}: saved {before}, here {space}")
+            lines += [f"  {kind}{line}" for line in differences(before, space)]
     if lines:
         raise SpaceMismatchError("the policy was made for other spaces than this environment has:\n" + "\n".join(lines))
+
+
+def differences(saved: gymnasium.Space, here: gymnasium.Space) -> list[str]:
+    """Where two trees of spaces differ: a path, what was saved and what is here, per line."""
+    below_saved, below_here = children(saved), children(here)
+    if type(saved) is not type(here) or not below_saved or below_saved.keys() != below_here.keys():
+        return [] if saved == here else [f": saved {saved}, here {here}"]
+    deeper = {key: differences(part, below_here[key]) for key, part in below_saved.items()}
+    return [f"[{key!r}]{line}" for key, lines in deeper.items() for line in lines]
+
+
+def children(space: gymnasium.Space) -> dict[Any, gymnasium.Space]:
+    """The parts of a Dict, Tuple or OneOf, by key or index; of other spaces none."""
+    inner = getattr(space, "spaces", {})
+    return inner if isinstance(inner, dict) else dict(enumerate(inner))

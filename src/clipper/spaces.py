@@ -1,71 +1,155 @@
-"""Gymnasium space → action head: from features to a distribution, and from a sample to ``env.step``'s action."""
+"""Gymnasium space → action head, which mirrors it; and the layout of a batch of such actions.
+
+A vector environment takes ``[N, …]`` arrays at the leaves: of a Dict a dict of them, of a Tuple a tuple, and of a
+``OneOf`` the pair ``(choice [N], (arguments of branch 0, of branch 1, …))``, each of which leads with N; arguments of
+branches that were not chosen mean nothing. ``element`` cuts one environment's action out of that, and ``listed`` gives
+what Gymnasium's own vector environments want.
+"""
 
 from functools import singledispatch
-from typing import Protocol, runtime_checkable
+from typing import Any
 
-import gymnasium.spaces
 import numpy as np
-from jaxtyping import Float, Int
-from torch import Generator, Tensor, nn
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
+from gymnasium.vector.utils import batch_space
+from torch import Generator
 
-from clipper.distributions import Categorical, Distribution
 from clipper.errors import UnsupportedSpaceError
-from clipper.heads import GaussianHead, HeadOptions
-from clipper.initialisation import OrthogonalLinear
-
-
-@runtime_checkable
-class Head(Protocol):
-    """What ``make_head`` returns (an ``nn.Module``)."""
-
-    def __call__(self, features: Tensor) -> Distribution:
-        """Features ``[*batch, F]`` → π(·|s)."""
-        ...
-
-    def to_env(self, action: Tensor) -> np.ndarray:
-        """A sample ``[*batch, *action]`` → what the environment takes, ``[*batch, *space.shape]``."""
-        ...
+from clipper.heads import (
+    CategoricalHead,
+    GaussianHead,
+    Head,
+    HeadOptions,
+    MultiCategoricalHead,
+    OneOfHead,
+    ProductHead,
+)
 
 
 @singledispatch
-def make_head(space: gymnasium.Space, features: int, options: HeadOptions, generator: Generator) -> Head:
+def make_head(space: Space, features: int, options: HeadOptions, generator: Generator) -> Head:
     """The head for an action space; extend with ``make_head.register``.
 
     Raises ``UnsupportedSpaceError`` for spaces that have none.
     """
     raise UnsupportedSpaceError(
-        f"no action head for {space}: Clipper has heads for Discrete and Box so far; "
-        f"register your own with clipper.spaces.make_head.register({type(space).__name__})"
+        f"no action head for {space}: Clipper has heads for Box, Discrete, MultiDiscrete, MultiBinary, Dict, Tuple and "
+        f"OneOf; register your own with clipper.spaces.make_head.register({type(space).__name__})"
     )
 
 
 @make_head.register
-def _(space: gymnasium.spaces.Discrete, features: int, options: HeadOptions, generator: Generator) -> Head:
+def _(space: Discrete, features: int, options: HeadOptions, generator: Generator) -> Head:
     return CategoricalHead(int(space.n), int(space.start), features, options, generator)
 
 
 @make_head.register
-def _(space: gymnasium.spaces.Box, features: int, options: HeadOptions, generator: Generator) -> Head:
+def _(space: MultiDiscrete, features: int, options: HeadOptions, generator: Generator) -> Head:
+    start = np.broadcast_to(space.start, space.nvec.shape)
+    return MultiCategoricalHead(space.nvec, start, space.dtype, features, options, generator)
+
+
+@make_head.register
+def _(space: MultiBinary, features: int, options: HeadOptions, generator: Generator) -> Head:
+    start = np.zeros(space.shape, dtype=np.int64)
+    return MultiCategoricalHead(start + 2, start, space.dtype, features, options, generator)
+
+
+@make_head.register
+def _(space: Box, features: int, options: HeadOptions, generator: Generator) -> Head:
     if not np.issubdtype(space.dtype, np.floating):
         raise UnsupportedSpaceError(
             f"no action head for {space}: its numbers are {space.dtype}; use MultiDiscrete, or a float Box that the "
             "environment rounds"
         )
-    if space.shape == () or 0 in space.shape:
-        raise UnsupportedSpaceError(f"no action head for {space}: it needs at least one dimension of size ≥ 1")
+    if 0 in space.shape:
+        raise UnsupportedSpaceError(f"no action head for {space}: it holds no number")
     return GaussianHead(space, features, options, generator)
 
 
-class CategoricalHead(nn.Module):
-    """Logits of K choices."""
+@make_head.register
+def _(space: Dict, features: int, options: HeadOptions, generator: Generator) -> Head:
+    return ProductHead({key: make_head(part, features, options, generator) for key, part in space.items()})
 
-    def __init__(self, n: int, start: int, features: int, options: HeadOptions, generator: Generator) -> None:
-        super().__init__()
-        self.start = start
-        self.logits = OrthogonalLinear(features, n, options.action_gain, generator)
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> Categorical:
-        return Categorical(self.logits(features))
+@make_head.register
+def _(space: Tuple, features: int, options: HeadOptions, generator: Generator) -> Head:
+    return ProductHead(tuple(make_head(part, features, options, generator) for part in space))
 
-    def to_env(self, action: Int[Tensor, "*batch"]) -> np.ndarray:
-        return action.cpu().numpy() + self.start
+
+@make_head.register
+def _(space: OneOf, features: int, options: HeadOptions, generator: Generator) -> Head:
+    choice = CategoricalHead(len(space.spaces), 0, features, options, generator)
+    return OneOfHead(choice, tuple(make_head(branch, features, options, generator) for branch in space.spaces))
+
+
+@singledispatch
+def element(space: Space, actions: Any, i: int) -> Any:
+    """The action of environment i, as its own ``step`` takes it, from a batch of them."""
+    return actions[i]
+
+
+@element.register(Box)
+@element.register(MultiDiscrete)
+def _(space: Box | MultiDiscrete, actions: np.ndarray, i: int) -> np.ndarray:
+    return actions[i, ...]  # an array, of no dimension too
+
+
+@element.register
+def _(space: Dict, actions: dict[str, Any], i: int) -> dict[str, Any]:
+    return {key: element(part, actions[key], i) for key, part in space.items()}
+
+
+@element.register
+def _(space: Tuple, actions: tuple[Any, ...], i: int) -> tuple[Any, ...]:
+    return tuple(element(part, action, i) for part, action in zip(space, actions, strict=True))
+
+
+@element.register
+def _(space: OneOf, actions: tuple[Any, tuple[Any, ...]], i: int) -> tuple[Any, Any]:
+    choice, arguments = actions
+    k = choice[i]
+    return k, element(space.spaces[k], arguments[k], i)
+
+
+@singledispatch
+def batch(space: Space, n: int) -> Space:
+    """The space of n actions side by side, in Clipper's layout; Gymnasium's ``batch_space`` but for ``OneOf``."""
+    return batch_space(space, n)
+
+
+@batch.register
+def _(space: Dict, n: int) -> Space:
+    return Dict({key: batch(part, n) for key, part in space.items()}, sort_keys=False)
+
+
+@batch.register
+def _(space: Tuple, n: int) -> Space:
+    return Tuple([batch(part, n) for part in space])
+
+
+@batch.register
+def _(space: OneOf, n: int) -> Space:
+    return Tuple([MultiDiscrete([len(space.spaces)] * n), Tuple([batch(branch, n) for branch in space.spaces])])
+
+
+@singledispatch
+def listed(space: Space, actions: Any, n: int) -> Any:
+    """The batch as Gymnasium's vector environments take it: a list of ``(k, arguments)`` where there is a ``OneOf``."""
+    return actions
+
+
+@listed.register
+def _(space: Dict, actions: dict[str, Any], n: int) -> dict[str, Any]:
+    return {key: listed(part, actions[key], n) for key, part in space.items()}
+
+
+@listed.register
+def _(space: Tuple, actions: tuple[Any, ...], n: int) -> tuple[Any, ...]:
+    return tuple(listed(part, action, n) for part, action in zip(space, actions, strict=True))
+
+
+@listed.register
+def _(space: OneOf, actions: tuple[Any, tuple[Any, ...]], n: int) -> tuple[Any, ...]:
+    return tuple(element(space, actions, i) for i in range(n))

@@ -84,7 +84,7 @@ class NPG:
         policy, mask = learner.policy, batch.steps.mask
         parameters = [p for p in policy.actor_parameters() if p.requires_grad]
         dist, _ = policy.act(batch.steps.obs)
-        old = type(dist)(*(p.detach() for p in dist.params))
+        old = type(dist)(*each(torch.detach, dist.params))
 
         def mean_kl() -> Float[Tensor, ""]:
             return masked_mean(old.kl(policy.act(batch.steps.obs)[0]), mask)

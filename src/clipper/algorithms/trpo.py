@@ -89,7 +89,7 @@ class TRPO:
         policy, actor, mask = learner.policy, learner.actor, batch.steps.mask
         parameters = [p for p in policy.actor_parameters() if p.requires_grad]
         dist, _ = policy.act(batch.steps.obs)
-        old = type(dist)(*(p.detach() for p in dist.params))
+        old = type(dist)(*each(torch.detach, dist.params))
         delta = at(self.delta, learner.progress)
 
         def mean_kl() -> Float[Tensor, ""]:

@@ -6,7 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from clipper.data import tree_node
 
+
+@tree_node
 @dataclass(frozen=True, slots=True, eq=False)
 class Categorical:
     """π(k|s) = exp(lₖ) / Σⱼ exp(lⱼ)."""

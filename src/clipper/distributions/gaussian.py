@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from clipper.data import tree_node
+
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
+@tree_node
 @dataclass(frozen=True, slots=True, eq=False)
 class DiagonalGaussian:
     """π(a|s) = Πᵢ N(aᵢ; μᵢ, σᵢ²)."""

@@ -4,16 +4,18 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
+from clipper.data import Tree
+
 
 @runtime_checkable
 class Sampler(Protocol):
     """What collecting asks of a distribution."""
 
-    def sample(self, generator: Generator | None = None) -> Tensor:
-        """A ~ π(·|s), ``[*batch, *action]``."""
+    def sample(self, generator: Generator | None = None) -> Tree:
+        """A ~ π(·|s), a tensor ``[*batch, *action]`` or a tree of such."""
         ...
 
-    def log_prob(self, action: Tensor) -> Tensor:
+    def log_prob(self, action: Tree) -> Tensor:
         """Log π(a|s), ``[*batch]``."""
         ...
 
@@ -27,8 +29,8 @@ class Distribution(Sampler, Protocol):
     """
 
     @property
-    def mode(self) -> Tensor:
-        """argmaxₐ π(a|s), ``[*batch, *action]``."""
+    def mode(self) -> Tree:
+        """argmaxₐ π(a|s), as ``sample`` gives it."""
         ...
 
     def entropy(self) -> Tensor:
@@ -40,6 +42,6 @@ class Distribution(Sampler, Protocol):
         ...
 
     @property
-    def params(self) -> tuple[Tensor, ...]:
-        """Tensors from which ``type(self)(*params)`` rebuilds it."""
+    def params(self) -> tuple[Tree, ...]:
+        """Trees of tensors from which ``type(self)(*params)`` rebuilds it."""
         ...

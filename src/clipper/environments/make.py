@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any
 
 import gymnasium
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import VectorActionWrapper, VectorEnv
+from gymnasium.vector.utils import batch_space
 
 from clipper.environments.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
+from clipper.spaces import batch, listed
 
 EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
 
@@ -55,9 +57,23 @@ def install_hint(source: str, error: Exception) -> str:
 
 
 def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
-    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is."""
+    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is, but for its actions."""
     if isinstance(source, VectorEnv):
-        return source
+        return Listed(source) if wants_lists(source) else source
     if num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
     return Serial([partial(make_single, source, **kwargs)] * num_envs)
+
+
+class Listed(VectorActionWrapper):
+    """Gives a vector environment its ``OneOf`` actions in Gymnasium's layout: a ``(k, arguments)`` per environment."""
+
+    def actions(self, actions: Any) -> Any:
+        return listed(self.single_action_space, actions, self.num_envs)
+
+
+def wants_lists(env: VectorEnv) -> bool:
+    """Is there a ``OneOf`` in its actions, batched as Gymnasium batches it?"""
+    space, n = env.single_action_space, env.num_envs
+    gymnasiums = batch_space(space, n)
+    return gymnasiums != batch(space, n) and env.action_space == gymnasiums

@@ -11,11 +11,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.environments.checks import describe
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, UnsupportedSpaceError
+from clipper.spaces import batch, element
 
 NOTHING: dict[str, Any] = {}
 
@@ -49,7 +51,9 @@ class Serial(VectorEnv):
                     f"and {first.observation_space}, {first.action_space}"
                 )
         self.observation_space = batch_space(first.observation_space, self.num_envs)
-        self.action_space = batch_space(first.action_space, self.num_envs)
+        self.action_space = batch(first.action_space, self.num_envs)
+        self.cut = not isinstance(first.action_space, Discrete) and not first.action_space.shape
+        """Is one action more than a row of an array?"""
         n, self.shape = self.num_envs, first.observation_space.shape
         obs = np.zeros((n, *self.shape), first.observation_space.dtype)
         self.write_to(obs, np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
@@ -86,8 +90,10 @@ class Serial(VectorEnv):
         self.rows[i][...] = obs
         self.resets[i] = False
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step those whose episode goes on, reset the others."""
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step those whose episode goes on, reset the others; ``actions`` as ``clipper.spaces`` lays them out."""
+        if self.cut:
+            actions = [element(self.single_action_space, actions, i) for i in range(self.num_envs)]
         self.rows_stepped += 1
         self.terminated.fill(False)
         self.truncated.fill(False)

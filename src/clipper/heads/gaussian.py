@@ -22,8 +22,9 @@ class GaussianHead(nn.Module):
         self.shape, self.dtype, self.low, self.high = space.shape, space.dtype, space.low, space.high
         bounded = np.isfinite(space.low) & np.isfinite(space.high)
         rescale = options.rescale_action & bounded
-        self.centre = np.where(rescale, (space.high.astype(np.float64) + space.low) / 2, 0.0)
-        self.half_width = np.where(rescale, (space.high.astype(np.float64) - space.low) / 2, 1.0)
+        low = np.where(rescale, space.low.astype(np.float64), -1.0)
+        high = np.where(rescale, space.high.astype(np.float64), 1.0)
+        self.centre, self.half_width = (high + low) / 2, (high - low) / 2
         self.mean = OrthogonalLinear(features, size, options.action_gain, generator)
         self.log_std = nn.Parameter(torch.full((size,), options.initial_log_std))
 

@@ -1,0 +1,53 @@
+"""Heads for choices."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from clipper.distributions import Categorical, MultiCategorical
+from clipper.heads.options import HeadOptions
+from clipper.initialisation import OrthogonalLinear
+
+IMPOSSIBLE = -1e9  # a logit whose probability is exactly 0, while 0 · log 0 stays 0
+
+
+class CategoricalHead(nn.Module):
+    """Logits of K choices."""
+
+    def __init__(self, n: int, start: int, features: int, options: HeadOptions, generator: Generator) -> None:
+        super().__init__()
+        self.start = start
+        self.logits = OrthogonalLinear(features, n, options.action_gain, generator)
+
+    def forward(self, features: Float[Tensor, "*batch F"]) -> Categorical:
+        return Categorical(self.logits(features))
+
+    def to_env(self, action: Int[Tensor, "*batch"]) -> np.ndarray:
+        return action.cpu().numpy() + self.start
+
+
+class MultiCategoricalHead(nn.Module):
+    """Logits of ``nvec[i]`` choices for each component i of an array of integers."""
+
+    exists: Tensor
+
+    def __init__(
+        self, nvec: np.ndarray, start: np.ndarray, dtype: np.dtype, features: int, options: HeadOptions,
+        generator: Generator,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.start, self.dtype = start, dtype
+        self.logits = OrthogonalLinear(features, int(nvec.sum()), options.action_gain, generator)
+        sizes = torch.as_tensor(nvec.reshape(-1).astype(np.int64))
+        self.register_buffer("exists", torch.arange(int(sizes.max())) < sizes[:, None], persistent=False)
+
+    def forward(self, features: Float[Tensor, "*batch F"]) -> MultiCategorical:
+        flat = self.logits(features)
+        padded = flat.new_full((*flat.shape[:-1], *self.exists.shape), IMPOSSIBLE)
+        padded[..., self.exists] = flat
+        return MultiCategorical(padded)
+
+    def to_env(self, action: Int[Tensor, "*batch D"]) -> np.ndarray:
+        values = action.cpu().numpy().reshape(*action.shape[:-1], *self.start.shape)
+        return (values + self.start).astype(self.dtype)

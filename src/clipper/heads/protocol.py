@@ -1,0 +1,21 @@
+"""What a policy's last layer is."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from clipper.data import Tree
+from clipper.distributions import Distribution
+
+
+@runtime_checkable
+class Head(Protocol):
+    """What ``make_head`` returns (an ``nn.Module``)."""
+
+    def __call__(self, features: Tensor) -> Distribution:
+        """Features ``[*batch, F]`` → π(·|s)."""
+        ...
+
+    def to_env(self, action: Tree) -> Any:
+        """A sample, each tensor ``[*batch, *action]`` → what a vector environment takes (see ``clipper.spaces``)."""
+        ...
