@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from comparisons import COMPARISONS
 from learning_figures import draw
 from learning_runs import (
     EPISODES,
@@ -239,9 +240,13 @@ def report(options: Options) -> None:
     points = [point for job in done for point in evaluations(job)]
     if points:
         write_csv(folder / f"{options.suite}-evaluations.csv", points)
-    text = page(options, done, missing, rows)
+    picture = folder / f"{options.suite}.png"
+    compare = COMPARISONS.get(options.suite)
+    comparison = [] if compare is None else [*compare(done, picture), ""]
+    if compare is None:
+        draw(done, picture)
+    text = page(options, done, missing, rows, comparison)
     (folder / f"{options.suite}.md").write_text(text)
-    draw(done, folder / f"{options.suite}.png")
     say(text)
     say(f"written: {options.suite}.csv, .md and .png in {folder}")
 
@@ -261,8 +266,10 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
-def page(options: Options, done: Sequence[Job], missing: Sequence[Job], rows: Sequence[Row]) -> str:
-    """The results as Markdown."""
+def page(
+    options: Options, done: Sequence[Job], missing: Sequence[Job], rows: Sequence[Row], comparison: Sequence[str] = ()
+) -> str:
+    """The results as Markdown, a comparison of variants first where the suite is one."""
     lines = []
     for name in options.chosen:
         planned = sum(job.entry == name for job in [*done, *missing])
@@ -281,9 +288,10 @@ def page(options: Options, done: Sequence[Job], missing: Sequence[Job], rows: Se
             "",
             f"Written by `benchmarks/learning.py --suite {options.suite}`. The numbers of every run are in {numbers}.",
             "",
-            *("| " + " | ".join(cells) + " |" for cells in table),
+            *comparison,
+            f"![The picture of these numbers]({options.suite}.png)",
             "",
-            f"![Learning curves]({options.suite}.png)",
+            *("| " + " | ".join(cells) + " |" for cells in table),
             "",
             *(f"- {name}: {words}." for name, words in PROTOCOLS.items() if name in used),
             "- 95 % interval: percentile bootstrap of the mean over seeds; with so few seeds it is rather too narrow.",

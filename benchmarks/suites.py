@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from clipper import Config, PolicyOptions, recipes
+from clipper import Config, PolicyOptions, Unclipped, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
 from clipper.heads import HeadOptions
 from clipper.schedules import Linear
@@ -91,7 +91,79 @@ TRUST_REGION = {
     }.items()
 }
 
-SUITES: Mapping[str, Mapping[str, Entry]] = {"recipes": RECIPES, "line": LINE, "trust_region": TRUST_REGION}
+PAPER = {
+    "no clipping": (PPO, {"objective": Unclipped()}, -0.39),
+    "clip 0.1": (PPO, {"clip": 0.1}, 0.76),
+    "clip 0.2": (PPO, {"clip": 0.2}, 0.82),
+    "clip 0.3": (PPO, {"clip": 0.3}, 0.70),
+    "adaptive 0.003": (PPOPenalty, {"kl_target": 0.003}, 0.68),
+    "adaptive 0.01": (PPOPenalty, {"kl_target": 0.01}, 0.74),
+    "adaptive 0.03": (PPOPenalty, {"kl_target": 0.03}, 0.71),
+    "fixed 0.3": (PPOPenalty, {"kl_target": None, "beta": 0.3}, 0.62),
+    "fixed 1": (PPOPenalty, {"kl_target": None, "beta": 1.0}, 0.71),
+    "fixed 3": (PPOPenalty, {"kl_target": None, "beta": 3.0}, 0.72),
+    "fixed 10": (PPOPenalty, {"kl_target": None, "beta": 10.0}, 0.69),
+}
+"""The surrogates that the PPO paper compares, and their scores there (arXiv:1707.06347, table 1: 7 tasks, 1M steps)."""
+
+SURROGATE_TASKS = ("InvertedDoublePendulum-v5", "Swimmer-v5", "Hopper-v5")
+SURROGATE_STEPS = 200_000
+
+
+def surrogate(variant: str, task: str) -> Entry:
+    """A surrogate with the paper's hyperparameters (its table 3), 8 × 256 rows for its 2048."""
+    algorithm, settings, _ = PAPER[variant]
+    config = Config(
+        env=task, algorithm=algorithm(horizon=256, minibatches=32, learning_rate=3e-4, **settings),
+        policy=PolicyOptions(normalise_obs=True), total_steps=SURROGATE_STEPS,
+    )  # fmt: skip
+    return entry(lambda: config, 3)
+
+
+SURROGATES = {
+    f"{variant}, {task.partition('-')[0]}": surrogate(variant, task) for task in SURROGATE_TASKS for variant in PAPER
+}
+
+TRICK_TASKS = ("Hopper-v5", "HalfCheetah-v5")
+TRICKS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {  # what changes of PPO, and of the policy
+    "all ten": ({}, {}),
+    "raw advantages": ({"standardise": "none"}, {}),
+    "raw observations": ({}, {"normalise_obs": False}),
+    "raw rewards": ({"scale_rewards": False}, {}),
+    "no entropy bonus": ({"entropy_coef": 0.0}, {}),
+    "constant learning rate": ({"learning_rate": 3e-4}, {}),
+    "no gradient clipping": ({"max_grad_norm": 1e9}, {}),
+    "weights as torch draws them": ({}, {"orthogonal": False}),
+    "Adam's ε of 1e-8": ({"adam_eps": 1e-8}, {}),
+    "ReLU": ({}, {"activation": "relu"}),
+}
+"""The ten tricks of the PPO-continuous notes, each taken away in turn; normalised and scaled rewards are one switch."""
+
+
+def trick(variant: str, task: str) -> Entry:
+    """PPO as the MuJoCo recipes have it, with an entropy bonus and without one trick."""
+    algorithm, policy = TRICKS[variant]
+    base = PPO(
+        horizon=256, minibatches=32, learning_rate=Linear(3e-4), scale_rewards=True, entropy_coef=0.01,
+    )  # fmt: skip
+    config = Config(
+        env=task, algorithm=dataclasses.replace(base, **algorithm),
+        policy=dataclasses.replace(PolicyOptions(normalise_obs=True), **policy), total_steps=300_000,
+    )  # fmt: skip
+    return entry(lambda: config, 3)
+
+
+TRICK_ENTRIES = {
+    f"{variant}, {task.partition('-')[0]}": trick(variant, task) for task in TRICK_TASKS for variant in TRICKS
+}
+
+SUITES: Mapping[str, Mapping[str, Entry]] = {
+    "recipes": RECIPES,
+    "line": LINE,
+    "trust_region": TRUST_REGION,
+    "surrogates": SURROGATES,
+    "tricks": TRICK_ENTRIES,
+}
 """By name, as ``--suite`` takes them."""
 
 

@@ -21,13 +21,20 @@ sys.modules[spec.name] = learning  # dataclasses look their module up
 spec.loader.exec_module(learning)
 runs = importlib.import_module("learning_runs")
 suites = importlib.import_module("suites")
+comparisons = importlib.import_module("comparisons")
 
 SESSION = {"commit": "abc", "machine": "a processor, 2 cores", "clipper": "1", "torch": "2", "gymnasium": "1"}
 SESSION |= {"numpy": "2", "mujoco": ""}
 
 
 def metrics_row(steps, count, recent):
-    return {"steps": steps, "episode/count": count, "episode/recent_return": recent, "time/seconds": steps / 1000}
+    return {
+        "iteration": steps // 1000 + 1,
+        "steps": steps,
+        "episode/count": count,
+        "episode/recent_return": recent,
+        "time/seconds": steps / 1000,
+    }
 
 
 def make_run(folder, entry="cartpole", seed=1, evaluation=None, config=None, sessions=(SESSION,), total_steps=None):
@@ -78,7 +85,7 @@ def finished(folder, entry, seed, evaluation, training, evaluations=()):
     """A finished run with these results, in a suite of its own."""
     job = runs.Job("trial", entry, seed, folder / entry / f"seed{seed}")
     job.folder.mkdir(parents=True)
-    (job.folder / "config.json").write_text(json.dumps(to_json(job.config)))
+    (job.folder / "config.json").write_text(json.dumps(to_json(suites.RECIPES["cartpole"].config())))
     rows = [metrics_row(1000 * i, 60, training) | {"eval/return": e} for i, e in enumerate(evaluations or [None], 1)]
     (job.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     noted = {"sessions": [SESSION], "evaluation": {"mean": evaluation, "std": 1.0}, "exact": True, "date": "2000-01-01"}
@@ -223,3 +230,26 @@ def test_a_second_study_in_the_same_cache_is_refused(tmp_path):
         pass
     with runs.alone(tmp_path):  # free again
         pass
+
+
+def test_scores_are_normalised_per_task_between_chance_and_the_best_run():
+    scores = {"A": {"x": [10.0, 20.0], "y": [0.0]}, "B": {"x": [-1.0, 1.0], "y": []}}
+    averages = comparisons.normalised(scores, floor={"A": 0.0, "B": -3.0}.__getitem__)
+    # x on A: 0.5 and 1, on B: (−1 + 3) / 4 = 0.5 and 1.
+    assert averages["x"].mean == pytest.approx(0.75)
+    assert (averages["x"].low, averages["x"].high) == (0.5, 1.0)
+    assert (averages["x"].runs, averages["y"].mean, averages["y"].runs) == (4, 0.0, 1)
+
+
+@pytest.mark.parametrize(("suite", "without"), [("surrogates", "no clipping"), ("tricks", "ReLU")])
+def test_a_comparison_shows_each_variant_and_leaves_out_what_was_not_run(suite, without, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparisons, "random_return", lambda task: 0.0)
+    monkeypatch.setattr(comparisons.normalised, "__defaults__", (lambda task: 0.0,))
+    jobs = []
+    for i, name in enumerate(suites.SUITES[suite]):
+        if not name.startswith(without):
+            job = finished(tmp_path, str(i), 1, 1.0, 100.0 + i)
+            jobs.append(dataclasses.replace(job, suite=suite, entry=name))
+    lines = comparisons.COMPARISONS[suite](jobs, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 0
+    assert not any(line.startswith(f"| {without} |") and "1" in line.partition(without)[2] for line in lines)

@@ -1,0 +1,138 @@
+"""Suites that compare variants over tasks: one picture and one table of the variants, the tasks side by side."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import gymnasium
+import numpy as np
+from learning_runs import Job, metrics
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+from suites import PAPER, SURROGATE_TASKS, TRICK_TASKS, TRICKS
+
+from clipper.plot import bootstrap_interval
+
+Scores = Mapping[str, Mapping[str, Sequence[float]]]  # task → variant → a number per seed
+RANDOM_EPISODES = 20
+
+
+class Average(NamedTuple):
+    """A variant's normalised score over tasks and seeds."""
+
+    mean: float
+    low: float
+    high: float
+    runs: int
+
+
+def last_hundred(jobs: Sequence[Job], tasks: Sequence[str], variants: Sequence[str]) -> Scores:
+    """Mean return of the last 100 training episodes of every finished run."""
+    found: dict[str, dict[str, list[float]]] = {task: {variant: [] for variant in variants} for task in tasks}
+    for job in jobs:
+        value = metrics(job)[-1]["episode/recent_return"]
+        if value is not None:
+            found[job.config.env][job.entry.rpartition(", ")[0]].append(value)
+    return found
+
+
+def random_return(task: str) -> float:
+    """Mean return of actions drawn evenly from the action space."""
+    env = gymnasium.make(task)
+    env.action_space.seed(0)
+    total = 0.0
+    for episode in range(RANDOM_EPISODES):
+        env.reset(seed=episode)
+        done = False
+        while not done:
+            _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+            total += float(reward)
+            done = terminated or truncated
+    env.close()
+    return total / RANDOM_EPISODES
+
+
+def normalised(scores: Scores, floor: Callable[[str], float] = random_return) -> dict[str, Average]:
+    """Scores on the scale of the PPO paper's table 1: 0 a random policy, 1 the best run of that task; mean of all runs.
+
+    The interval draws seeds with replacement within each task.
+    """
+    scaled: dict[str, list[np.ndarray]] = {}
+    for task, variants in scores.items():
+        best = max((value for values in variants.values() for value in values), default=1.0)
+        low = floor(task)
+        for variant, values in variants.items():
+            if values:
+                scaled.setdefault(variant, []).append((np.array(values) - low) / (best - low))
+    averages = {}
+    for variant, tasks in scaled.items():
+        generator = np.random.default_rng(0)
+        draws = [np.mean([v[generator.integers(len(v), size=len(v))].mean() for v in tasks]) for _ in range(2000)]
+        low, high = np.quantile(draws, (0.025, 0.975))
+        averages[variant] = Average(float(np.mean([v.mean() for v in tasks])), low, high, sum(map(len, tasks)))
+    return averages
+
+
+def surrogates(jobs: Sequence[Job], output: Path) -> list[str]:
+    """The picture of the surrogates, and lines of Markdown that hold them against the paper's table 1."""
+    averages = normalised(last_hundred(jobs, SURROGATE_TASKS, tuple(PAPER)))
+    names = list(averages)
+    paper = [PAPER[name][2] for name in names]
+    figure = Figure(figsize=(7.2, 4.4), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    y = np.arange(len(names))[::-1]
+    for row, average in zip(y, averages.values(), strict=True):
+        axes.plot([average.low, average.high], [row, row], color="#0072B2", linewidth=2, solid_capstyle="butt")
+    axes.plot([a.mean for a in averages.values()], y, "o", color="#0072B2", label="Clipper, 95 % interval over seeds")
+    axes.plot(paper, y, "x", color="#D55E00", label="paper: seven tasks, 1M steps")
+    axes.set_yticks(y, names)
+    axes.set_xlabel("normalised score (0: random policy, 1: best run of a task)")
+    axes.set_title("Surrogates of PPO", loc="left", fontweight="bold")
+    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+    figure.savefig(output)
+    lines = ["| surrogate | score | 95 % interval | runs | paper |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {name} | {a.mean:.2f} | {a.low:.2f} to {a.high:.2f} | {a.runs} | {p:.2f} |"
+        for (name, a), p in zip(averages.items(), paper, strict=True)
+    ]
+    if len(names) > 2:
+        rho, _ = spearmanr([a.mean for a in averages.values()], paper)
+        lines += ["", f"Rank correlation (Spearman) of the two columns of scores: {rho:.2f}."]
+    return lines
+
+
+def tricks(jobs: Sequence[Job], output: Path) -> list[str]:
+    """The picture of the tricks, and lines of Markdown with each task's numbers."""
+    scores = last_hundred(jobs, TRICK_TASKS, tuple(TRICKS))
+    figure = Figure(figsize=(9.6, 3.8), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(TRICK_TASKS), sharey=True)
+    names = list(TRICKS)
+    lines = ["| without | " + " | ".join(TRICK_TASKS) + " |", "| --- |" + " --- |" * len(TRICK_TASKS)]
+    cells = {name: [] for name in names}
+    for task, axes in zip(TRICK_TASKS, np.ravel(panels), strict=True):
+        for row, name in enumerate(reversed(names)):
+            values = np.array(scores[task][name])
+            if not len(values):
+                cells[name].append("")
+                continue
+            (low,), (high,) = bootstrap_interval(values[:, None])
+            cells[name].append(f"{values.mean():.0f} ({low:.0f} to {high:.0f})")
+            colour = "#D55E00" if name == names[0] else "#0072B2"
+            axes.plot([low, high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
+            axes.plot(values.mean(), row, "o", color=colour)
+            axes.plot(values, [row] * len(values), "|", color=colour, alpha=0.6)
+        if scores[task][names[0]]:
+            axes.axvline(float(np.mean(scores[task][names[0]])), color="0.6", linestyle="--", linewidth=1)
+        axes.set_yticks(range(len(names)), list(reversed(names)))
+        axes.set_title(task, loc="left", fontweight="bold")
+        axes.set_xlabel("return of the last 100 training episodes")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.2)
+    figure.savefig(output)
+    return [*lines, *(f"| {name} | " + " | ".join(cells[name]) + " |" for name in names)]
+
+
+COMPARISONS: Mapping[str, Callable[[Sequence[Job], Path], list[str]]] = {"surrogates": surrogates, "tricks": tricks}
+"""By suite: draws the picture, and returns what to say beside it."""
