@@ -93,6 +93,22 @@ def discounted_sum_so_far(
     return result, left
 
 
+def episode_of(t: int, done: list[bool], mask: list[bool]) -> list[int]:
+    """The rows of the episode to which row t belongs, as far as recorded; none for a row that is no decision."""
+    start = t
+    while start > 0 and mask[start - 1] and not done[start - 1]:
+        start -= 1
+    return list(range(start, start + steps_left(start, done, mask))) if mask[t] else []
+
+
+def log_products(log_ratio: list[float], done: list[bool], mask: list[bool]) -> list[tuple[float, float]]:
+    """Σ log rₖ over the episode's decisions up to t, and over all of them (arXiv:2005.01643, section 3.1)."""
+    episodes = [episode_of(t, done, mask) for t in range(len(mask))]
+    return [
+        (sum(log_ratio[k] for k in rows if k <= t), sum(log_ratio[k] for k in rows)) for t, rows in enumerate(episodes)
+    ]
+
+
 def per_column(estimator: Callable[..., T], *fields: Tensor, **numbers: float) -> list[T]:
     """The estimator over each column of ``[T, N]`` fields, which it takes as lists of Python numbers."""
     return [estimator(*column, **numbers) for column in zip(*(x.t().tolist() for x in fields), strict=True)]

@@ -126,7 +126,7 @@ def test_optimizers_are_values_on_the_command_line() -> None:
     assert read_config(folder).algorithm == clipper.A2C(optimizer=clipper.RMSProp(0.9, 1e-3))
 
 
-@pytest.mark.parametrize("algorithm", ["vpg", "npg", "trpo"])
+@pytest.mark.parametrize("algorithm", ["importance-sampling", "vpg", "npg", "trpo"])
 def test_each_algorithm_trains_by_its_name(algorithm: str) -> None:
     assert run("train", "CartPole-v1", algorithm, "--total-steps", "1100") == 0
     (folder,) = Path("runs").iterdir()

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOPenalty, Reinforce
 from clipper.data import Steps, Targets
 from clipper.errors import ConfigError
+from clipper.importance_weights import CausalProduct
 from clipper.nets import ActorCritic, PolicyOptions
 from clipper.optim import flatten, gradient_step, minibatches
 from clipper.optimizers import RMSPropTF
@@ -125,8 +126,9 @@ RESUMED = [
     VPG(value_epochs=2),
     A2C(),
     PPOPenalty(epochs=2, learning_rate=0.02),
+    ImportanceSampling(weights=CausalProduct(), max_steps=3),
 ]
-NAMES = ["ppo scaled", "ppo batch", "reinforce", "trpo", "npg", "vpg", "a2c", "penalty"]
+NAMES = ["ppo scaled", "ppo batch", "reinforce", "trpo", "npg", "vpg", "a2c", "penalty", "importance sampling"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -192,7 +194,9 @@ def test_what_stands_in_rows_that_are_no_decision_changes_no_bit(kind: Kind, alg
         results.append(learner.parameters.detach().clone())
     plain, masked, truncated = results
     assert torch.equal(plain, masked)
-    assert torch.equal(plain, truncated) == isinstance(algorithm, Reinforce), "only whole episodes never bootstrap"
+    assert torch.equal(plain, truncated) == isinstance(algorithm, Reinforce | ImportanceSampling), (
+        "only whole episodes never bootstrap"
+    )
 
 
 def test_tensorflows_rmsprop_is_its_recurrence_and_resumes() -> None:

@@ -6,13 +6,14 @@
 """
 
 from clipper import functional, recipes
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
 from clipper.heads import HeadOptions
+from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 from clipper.load import load
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
@@ -35,14 +36,17 @@ __all__ = [
     "VPG",
     "ActorCritic",
     "Adam",
+    "CausalProduct",
     "Clip",
     "ClippedMSE",
     "ClipperError",
     "Config",
     "DualClip",
     "Evaluation",
+    "FirstOrder",
     "HeadOptions",
     "Huber",
+    "ImportanceSampling",
     "Linear",
     "PPOPenalty",
     "PolicyOptions",
@@ -56,6 +60,7 @@ __all__ = [
     "TrustRegion",
     "TrustRegionRollback",
     "Unclipped",
+    "WholeTrajectory",
     "collect",
     "evaluate",
     "functional",

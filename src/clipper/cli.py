@@ -13,14 +13,15 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.errors import ClipperError, ConfigError
 from clipper.option_text import register_option_types
 from clipper.recipes import RECIPES
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
-    "ppo": PPO, "ppo-penalty": PPOPenalty, "reinforce": Reinforce, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
+    "ppo": PPO, "ppo-penalty": PPOPenalty, "reinforce": Reinforce, "importance-sampling": ImportanceSampling,
+    "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
 }  # fmt: skip
 T = TypeVar("T")
 

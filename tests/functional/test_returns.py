@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
+from clipper.functional.importance import log_product_so_far, log_whole_product
 from clipper.functional.returns import (
     discounted_sum_so_far,
     gae,
@@ -99,6 +100,16 @@ def test_discounted_sum_so_far_is_the_sum_over_the_episode_so_far(s: Segment, ca
     )
     assert_columns(total.masked_fill(~s.mask, 0), [column for column, _ in expected], s)
     assert_columns(left[None], [[c] for _, c in expected], s)
+
+
+@given(segments())
+def test_products_of_ratios_are_the_sums_over_the_episode(s: Segment) -> None:
+    log_ratio, done = s.value[:-1].masked_fill(~s.mask, 0), s.done.clone()
+    done[:-1] |= ~s.mask[1:]  # as recorded, an episode's rows stand together
+    expected = reference.per_column(reference.log_products, log_ratio, done, s.mask)
+    for i, product in enumerate((log_product_so_far, log_whole_product)):
+        actual = product(log_ratio, done, s.mask).masked_fill(~s.mask, 0)
+        assert_columns(actual, [[row[i] for row in column] for column in expected], s)
 
 
 @given(segments(), st.data())

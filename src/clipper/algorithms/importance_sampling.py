@@ -1,0 +1,115 @@
+"""Off-policy policy gradient by importance sampling (Levine et al. 2020, arXiv:2005.01643, section 3.2).
+
+The step between REINFORCE and PPO: reuse what μ did for several gradient steps of π′, as long as the two are near.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.importance import effective_sample_size, importance_weight
+from clipper.functional.objectives import policy_gradient
+from clipper.functional.reduce import masked_mean, trajectory_sum
+from clipper.functional.returns import reward_to_go
+from clipper.functional.statistics import explained_variance
+from clipper.importance_weights import FirstOrder, ImportanceWeights
+from clipper.optim import Learner, Metrics, gradient_step, with_old
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportanceSampling:
+    """∇J(θ′) ≈ (1/M) Σᵢ Σₜ cₜ ∇log π′(aₜ|sₜ) over M episodes of μ, again and again until KL(μ ‖ π′) exceeds σ."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    episodes: int = 16
+    """M, episodes per iteration, shared evenly among the environments."""
+    weights: ImportanceWeights = FirstOrder()
+    """How returns are weighed: first_order, causal_product or whole_trajectory."""
+    sigma: float = 0.01
+    """σ, mean KL(μ ‖ π′) up to which the episodes are used again; beyond it they are discarded."""
+    max_steps: int = 10
+    """Gradient steps that one batch of episodes is used for at most."""
+    learning_rate: Schedule = 3e-3
+    """α, Adam's step size."""
+    adam_eps: float = 1e-5
+    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
+    max_grad_norm: float = 0.5
+    """Bound on the gradient's Euclidean norm."""
+    baseline: bool = True
+    """Subtract b(s) = V(s), a learned value, from each return."""
+    value_coef: float = 0.5
+    """Weight of the baseline's loss."""
+    value_loss: ValueLoss = MSE()
+    """Error of the baseline: mse, huber(δ), or clipped_mse(ε)."""
+    entropy_coef: Schedule = 0.0
+    """Weight of the entropy bonus."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"episodes": self.episodes}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        return Learner(policy, adam_eps=self.adam_eps, seed=seed)
+
+    @torch.no_grad()
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+        """Gₜ − b(sₜ), Gₜ for the baseline, and π_old. Episodes are whole, so nothing is bootstrapped."""
+        value = learner.policy.value(steps.obs).mean
+        returns = reward_to_go(steps.reward, steps.done, steps.mask, self.gamma)
+        return with_old(learner.policy, Targets(steps, returns - value, value_target=returns, value=value))
+
+    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−(1/M) Σᵢ Σₜ cₜ log π′(aₜ|sₜ), plus the baseline's error and the entropy bonus. ``batch`` is ``[T, N]``."""
+        steps, mask = batch.steps, batch.steps.mask
+        rows = each(lambda x: x[mask], batch._replace(steps=steps._replace(memory=())))
+        dist, value = policy(rows.steps.obs)
+        log_prob, every = dist.log_prob(rows.steps.action), torch.ones_like(rows.steps.mask)
+        change = (log_prob - rows.steps.log_prob).detach()
+        log_ratio = torch.zeros_like(batch.value).masked_scatter(mask, change)
+        log_weight = self.weights.log_weight(log_ratio, steps.done, mask)
+        baseline = batch.value if self.baseline else torch.zeros_like(batch.value)
+        credit = self.weights.credit(log_weight, steps.reward, baseline, steps.done, mask, self.gamma)[mask]
+        trajectories = steps.done.sum().clamp(min=1)
+        actor = trajectory_sum(policy_gradient(log_prob, credit), every, trajectories)
+        value_error = masked_mean(self.value_loss(value, rows.value_target, rows.value), every)
+        entropy = masked_mean(dist.entropy(), every)
+        loss = actor + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        with torch.no_grad():
+            used = log_weight[mask]
+            metrics = {
+                "loss/policy": actor.detach(),
+                "loss/value": value_error.detach(),
+                "policy/entropy": entropy.detach(),
+                "policy/kl": masked_mean(type(dist)(*rows.old).kl(dist), every),
+                "importance/effective_fraction": effective_sample_size(used) / used.numel(),
+                "importance/underflow": (importance_weight(used) == 0).float().mean(),
+            }
+        return loss, metrics
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        learning_rate = at(self.learning_rate, learner.progress)
+        history: list[Metrics] = []
+        discarded = False
+        for _ in range(self.max_steps):
+            loss, metrics = self.loss(learner.policy, targets, learner.progress)
+            discarded = bool(metrics["policy/kl"] > self.sigma)  # the gate: one host read per step decides it
+            if discarded:
+                break
+            metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+            history.append(metrics)
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        explained = explained_variance(targets.value, targets.value_target, steps.mask)
+        means = {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
+        return means | {
+            "importance/reuses": explained.new_tensor(len(history) - 1),
+            "importance/discarded": explained.new_tensor(discarded),
+            "value/explained_variance": explained,
+        }
