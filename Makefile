@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PEERS  := stable-baselines3==2.9.2 sb3-contrib==2.9.2
+PEERS  := stable-baselines3==2.9.2 sb3-contrib==2.9.2 PyYAML
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help install train test test-long parity check constraints clean
@@ -44,6 +44,7 @@ $(VENV)-parity/installed: pyproject.toml constraints.txt
 	@echo "Installing Clipper and the libraries that it is compared with into $(VENV)-parity …"
 	@$(VENV)-parity/bin/pip --quiet install $(shell grep '^torch==' constraints.txt)
 	@$(VENV)-parity/bin/pip --quiet install --constraint constraints.txt --editable . $(PEERS) beartype hypothesis pytest
+	@$(VENV)-parity/bin/pip --quiet install --no-deps rl_zoo3==2.9.2 # for its hyperparams/ppo.yml
 	@touch $@
 
 parity: $(VENV)-parity/installed ## Compare single updates with Stable-Baselines3, sb3-contrib, CleanRL and Spinning Up

@@ -5,7 +5,7 @@
 >>> run.policy.predict(obs)
 """
 
-from clipper import functional, recipes
+from clipper import functional, presets, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.data import Steps, Targets
@@ -67,6 +67,7 @@ __all__ = [
     "load",
     "make_env",
     "make_policy",
+    "presets",
     "recipes",
     "start",
     "train",

@@ -17,6 +17,7 @@ from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSa
 from clipper.config import Config
 from clipper.errors import ClipperError, ConfigError
 from clipper.option_text import register_option_types
+from clipper.presets import PRESETS
 from clipper.recipes import RECIPES
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
@@ -31,6 +32,9 @@ class Train:
     """Train a policy: clipper train ENVIRONMENT-OR-RECIPE [ALGORITHM] [options]."""
 
     config: Config
+    preset: str | None = None
+    """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, sb3, sb3-a2c, sb3-trpo, baselines,
+    rl-zoo (the row for this environment)."""
     run_dir: Path | None = None
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
     seeds: int = 1
@@ -122,13 +126,36 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     name, algorithm = [*words, None, None][:2]
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ConfigError(f"there is no algorithm {algorithm!r}.{nearest(algorithm, ALGORITHMS)}")
-    config = RECIPES[name]() if name in RECIPES else Config(env=name or "CartPole-v1")
-    if algorithm is not None and not isinstance(config.algorithm, ALGORITHMS[algorithm]):
-        config = dataclasses.replace(config, algorithm=ALGORITHMS[algorithm]())
     rest = list(args[len(words) :])
+    config = RECIPES[name]() if name in RECIPES else Config(env=name or said("--env", rest) or "CartPole-v1")
+    preset = said("--preset", rest)
+    if preset is not None:
+        config = with_preset(config, preset, keep_budget=name in RECIPES)
+    if algorithm is not None and not isinstance(config.algorithm, ALGORITHMS[algorithm]):
+        if preset is not None:
+            raise ConfigError(f"--preset {preset} sets {type(config.algorithm).__name__}, not {algorithm}")
+        config = dataclasses.replace(config, algorithm=ALGORITHMS[algorithm]())
     if name is None and "--env" not in rest and not {"-h", "--help"} & set(rest):
         raise ConfigError("name an environment or a recipe: clipper train CartPole-v1")
     return config, rest
+
+
+def said(flag: str, args: Sequence[str]) -> str | None:
+    """What follows a flag among the arguments, as in ``--flag x`` or ``--flag=x``."""
+    for argument, following in zip(args, [*args[1:], ""], strict=True):
+        if argument == flag or argument.startswith(f"{flag}="):
+            return following if argument == flag else argument.partition("=")[2]
+    return None
+
+
+def with_preset(config: Config, name: str, keep_budget: bool) -> Config:
+    """A preset's settings for ``config.env``; a recipe keeps its budget and its evaluations."""
+    if name not in PRESETS:
+        raise ConfigError(f"there is no preset {name!r}.{nearest(name, PRESETS)}")
+    made = PRESETS[name](config.env)
+    if not keep_budget:
+        return made
+    return dataclasses.replace(config, algorithm=made.algorithm, policy=made.policy, num_envs=made.num_envs)
 
 
 def nearest(word: str, known: Any) -> str:
@@ -262,6 +289,7 @@ def overview() -> str:
             *lines,
             "",
             f"recipes: {', '.join(RECIPES)}",
+            f"presets: {', '.join(PRESETS)}",
             "clipper COMMAND --help explains every option.",
         ]
     )

@@ -8,6 +8,7 @@ import ast
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from recorded import Recorded, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor, nn
 
-from clipper import PPO, ClippedMSE, Linear
+from clipper import PPO, presets
 from clipper.nets import ActorCritic
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
@@ -142,14 +143,15 @@ def of_the_script(
 @pytest.mark.parametrize("update", [written_again, of_the_script])
 def test_ppo(kind: Kind, update: Update) -> None:
     """The scripts' defaults but for one epoch and one minibatch; they take a time limit for an end."""
+    config = presets.cleanrl() if kind == "categorical" else presets.cleanrl_continuous()
+    algorithm = config.algorithm
+    assert isinstance(algorithm, PPO)
+    # With rewards as they are: CleanRL scales them in the environment, a step at a time.
+    algorithm = replace(algorithm, epochs=1, minibatches=1, scale_rewards=False)
     args = SimpleNamespace(
-        learning_rate=2.5e-4, gamma=0.99, gae_lambda=0.95, clip_coef=0.2, ent_coef=0.01, vf_coef=0.5, norm_adv=True,
-        clip_vloss=True, max_grad_norm=0.5, target_kl=None, update_epochs=1, num_steps=32, num_envs=4, batch_size=128,
-        minibatch_size=128,
-    )  # fmt: skip
-    algorithm = PPO(
-        epochs=1, minibatches=1, learning_rate=Linear(2.5e-4), entropy_coef=0.01, value_coef=0.25,
-        value_loss=ClippedMSE(0.2),
+        learning_rate=2.5e-4 if kind == "categorical" else 3e-4, ent_coef=0.01 if kind == "categorical" else 0.0,
+        gamma=0.99, gae_lambda=0.95, clip_coef=0.2, vf_coef=0.5, norm_adv=True, clip_vloss=True, max_grad_norm=0.5,
+        target_kl=None, update_epochs=1, num_steps=32, num_envs=4, batch_size=128, minibatch_size=128,
     )  # fmt: skip
     policy = new_policy(kind)
     recorded = record(policy, truncations=False)

@@ -16,7 +16,7 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from recorded import Recorded, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import A2C, PPO, TRPO, Adam, RMSProp, RMSPropTF
+from clipper import PPO, Adam, RMSProp, RMSPropTF, presets
 from clipper.algorithms import Algorithm
 from clipper.nets import ActorCritic
 from clipper.optim import Learner, Metrics
@@ -106,7 +106,8 @@ def both(
     ids=["defaults", "entropy", "not standardised", "ten epochs"],
 )
 def test_ppo(kind: Kind, changes: dict[str, Any], settings: dict[str, Any]) -> None:
-    ours = replace(PPO(epochs=1, minibatches=1, learning_rate=3e-4), **changes)
+    ours = replace(presets.sb3().algorithm, **{"epochs": 1, "minibatches": 1, **changes})
+    assert isinstance(ours, PPO)
     learner, metrics, model, logged = both(
         kind, ours, sb3.PPO, **{"batch_size": ROWS * ENVS, "n_epochs": 1, **settings}
     )
@@ -123,7 +124,7 @@ def test_ppo(kind: Kind, changes: dict[str, Any], settings: dict[str, Any]) -> N
 @pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("optimizer", [RMSProp(), RMSPropTF(), Adam(1e-8)])
 def test_a2c(kind: Kind, standardise: bool, optimizer: Optimizer) -> None:
-    ours = A2C(standardise=standardise, optimizer=optimizer)
+    ours = replace(presets.sb3_a2c().algorithm, standardise=standardise, optimizer=optimizer)
     tf = sb3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike
     choice = {
         RMSProp: {},
@@ -140,10 +141,10 @@ def test_a2c(kind: Kind, standardise: bool, optimizer: Optimizer) -> None:
 def test_trpo(kind: Kind) -> None:
     """SB3 takes the mean of a Gaussian's KL over its A components too, so that its δ and its damping count A times."""
     components = 2 if kind == "gaussian" else 1
-    ours = TRPO(
-        cg_iterations=15, delta=components * 0.01, damping=components * 0.1, value_minibatches=1,
-        max_grad_norm=float("inf"),
-    )  # fmt: skip
+    algorithm: Any = presets.sb3_trpo().algorithm
+    ours = replace(
+        algorithm, delta=components * algorithm.delta, damping=components * algorithm.damping, value_minibatches=1
+    )
     before, obs = new_policy(kind), record(new_policy(kind), ROWS, ENVS).obs[:-1]
     learner, metrics, model, logged = both(kind, ours, contrib.TRPO, batch_size=ROWS * ENVS)
     assert_same_parameters(learner.policy, theirs_by_our_name(model.policy), gradients=False)

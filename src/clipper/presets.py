@@ -1,0 +1,234 @@
+"""Other libraries' settings of PPO and its relatives, each a function that returns a full ``Config``.
+
+>>> clipper.train(clipper.presets.sb3("CartPole-v1"), total_steps=50_000)
+
+``make parity`` compares them with the libraries' own defaults, and single updates under them with the libraries'. What
+stays Clipper's own under every preset: an episode that a time limit cut off bootstraps from its last observation
+(CleanRL's and baselines' take it for an end), statistics of observations and rewards rest while a segment is collected
+and learnt from (theirs move with every step), and log σ stays within [−10, 2].
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from clipper.algorithms import A2C, PPO, TRPO
+from clipper.config import Config
+from clipper.errors import ConfigError
+from clipper.heads import HeadOptions
+from clipper.nets import PolicyOptions
+from clipper.optimizers import RMSProp
+from clipper.schedules import Linear, Schedule
+from clipper.value_losses import ClippedMSE
+
+OFF = float("inf")  # a gradient's bound that bounds nothing
+RAW = HeadOptions(rescale_action=False)
+
+
+def cleanrl(env: str = "CartPole-v1") -> Config:
+    """CleanRL's ``ppo.py`` (cleanrl @fe8d8a0), for discrete actions.
+
+    Its value loss has a factor ½ before ``vf_coef=0.5``, hence 0.25 here. The value clip shares ε with the surrogate.
+    """
+    return Config(
+        env=env,
+        algorithm=PPO(
+            horizon=128, epochs=4, minibatches=4, learning_rate=Linear(2.5e-4), entropy_coef=0.01, value_coef=0.25,
+            value_loss=ClippedMSE(0.2),
+        ),
+        total_steps=500_000,
+        num_envs=4,
+    )  # fmt: skip
+
+
+def cleanrl_continuous(env: str = "HalfCheetah-v5") -> Config:
+    """CleanRL's ``ppo_continuous_action.py`` (cleanrl @fe8d8a0): the 37 details' settings for continuous actions."""
+    return Config(
+        env=env,
+        algorithm=PPO(
+            horizon=2048, epochs=10, minibatches=32, learning_rate=Linear(3e-4), value_coef=0.25,
+            value_loss=ClippedMSE(0.2), scale_rewards=True, clip_rewards=10.0,
+        ),
+        policy=PolicyOptions(normalise_obs=True, clip_obs=10.0, head=RAW),
+        total_steps=1_000_000,
+        num_envs=1,
+    )  # fmt: skip
+
+
+def sb3(env: str = "CartPole-v1") -> Config:
+    """Stable-Baselines3's ``PPO("MlpPolicy", env)`` (2.9.2, ``ppo/ppo.py``), whose ``batch_size=64`` is a 32nd of 2048.
+
+    With other ``num_envs``, raise ``minibatches`` alike to keep minibatches of 64.
+    """
+    return Config(
+        env=env,
+        algorithm=PPO(horizon=2048, epochs=10, minibatches=32, learning_rate=3e-4, clip=0.2, value_coef=0.5),
+        policy=PolicyOptions(head=RAW),
+        num_envs=1,
+    )
+
+
+def sb3_a2c(env: str = "CartPole-v1") -> Config:
+    """Stable-Baselines3's ``A2C("MlpPolicy", env)`` (2.9.2, ``a2c/a2c.py``): RMSProp as torch has it."""
+    return Config(
+        env=env,
+        algorithm=A2C(horizon=5, lam=1.0, learning_rate=7e-4, optimizer=RMSProp(0.99, 1e-5), value_coef=0.5),
+        policy=PolicyOptions(head=RAW),
+        num_envs=1,
+    )
+
+
+def sb3_trpo(env: str = "CartPole-v1") -> Config:
+    """sb3-contrib's ``TRPO("MlpPolicy", env)`` (2.9.2, ``trpo/trpo.py``).
+
+    The line search there measures KL(π ‖ π_old), here KL(π_old ‖ π). For continuous actions of A components the KL
+    there is a mean over components too: ``delta`` and ``damping`` times A are the same step.
+    """
+    return Config(
+        env=env,
+        algorithm=TRPO(
+            horizon=2048, delta=0.01, cg_iterations=15, damping=0.1, shrink=0.8, tries=10, value_epochs=10,
+            value_minibatches=16, learning_rate=1e-3, max_grad_norm=OFF,
+        ),
+        policy=PolicyOptions(head=RAW),
+        num_envs=1,
+    )  # fmt: skip
+
+
+def baselines(env: str = "HalfCheetah-v5") -> Config:
+    """OpenAI baselines' ``ppo2`` with its MuJoCo defaults (@ea25b9e, ``ppo2/defaults.py`` and ``ppo2/model.py``).
+
+    As ``cleanrl_continuous``, but advantages are divided by numpy's deviation (over n). Its Adam is TensorFlow's,
+    which adds ε before the moments' bias is corrected: the first steps differ a little.
+    """
+    return Config(
+        env=env,
+        algorithm=PPO(
+            horizon=2048, epochs=10, minibatches=32, learning_rate=Linear(3e-4), value_coef=0.25, correction=0,
+            value_loss=ClippedMSE(0.2), scale_rewards=True, clip_rewards=10.0,
+        ),
+        policy=PolicyOptions(normalise_obs=True, clip_obs=10.0, head=RAW),
+        total_steps=1_000_000,
+        num_envs=1,
+    )  # fmt: skip
+
+
+def zoo(
+    env: str,
+    total_steps: int,
+    num_envs: int = 1,
+    *,
+    steps: int = 2048,
+    batch: int = 64,
+    epochs: int = 10,
+    gamma: float = 0.99,
+    lam: float = 0.95,
+    learning_rate: Schedule = 3e-4,
+    clip: Schedule = 0.2,
+    entropy: float = 0.0,
+    value: float = 0.5,
+    max_grad_norm: float = 0.5,
+    normalise: bool = False,
+    wide: bool = False,
+) -> Config:
+    """One row of the zoo: what it leaves out is Stable-Baselines3's default.
+
+    ``wide`` stands for what its tuned rows share: ReLU 256-256, weights as torch draws them, σ = e⁻² at the start.
+    """
+    return Config(
+        env=env,
+        algorithm=PPO(
+            horizon=steps, minibatches=max(num_envs * steps // batch, 1), epochs=epochs, gamma=gamma, lam=lam,
+            learning_rate=learning_rate, clip=clip, entropy_coef=entropy, value_coef=value,
+            max_grad_norm=max_grad_norm, scale_rewards=normalise,
+        ),
+        policy=PolicyOptions(
+            normalise_obs=normalise, hidden=(256, 256) if wide else (64, 64), activation="relu" if wide else "tanh",
+            orthogonal=not wide, head=HeadOptions(rescale_action=False, initial_log_std=-2.0 if wide else 0.0),
+        ),
+        total_steps=total_steps,
+        num_envs=num_envs,
+    )  # fmt: skip
+
+
+MILLION = 1_000_000
+ZOO: dict[str, dict[str, Any]] = {
+    "CartPole": {
+        "total_steps": 100_000, "num_envs": 8, "steps": 32, "batch": 256, "lam": 0.8, "gamma": 0.98, "epochs": 20,
+        "learning_rate": Linear(1e-3), "clip": Linear(0.2),
+    },
+    "MountainCar": {
+        "total_steps": MILLION, "num_envs": 16, "steps": 16, "lam": 0.98, "epochs": 4, "normalise": True,
+    },
+    "Acrobot": {"total_steps": MILLION, "num_envs": 16, "steps": 256, "lam": 0.94, "epochs": 4, "normalise": True},
+    "LunarLander": {
+        "total_steps": MILLION, "num_envs": 16, "steps": 1024, "lam": 0.98, "gamma": 0.999, "epochs": 4,
+        "entropy": 0.01,
+    },
+    "BipedalWalker": {
+        "total_steps": 5 * MILLION, "num_envs": 32, "gamma": 0.999, "clip": 0.18, "normalise": True,
+    },
+    "BipedalWalkerHardcore": {
+        "total_steps": 100 * MILLION, "num_envs": 16, "entropy": 0.001, "learning_rate": Linear(2.5e-4),
+        "clip": Linear(0.2), "normalise": True,
+    },
+    "Ant": {"total_steps": MILLION, "normalise": True},
+    "Swimmer": {
+        "total_steps": MILLION, "num_envs": 4, "steps": 1024, "batch": 256, "gamma": 0.9999, "lam": 0.98,
+        "learning_rate": 6e-4, "normalise": True,
+    },
+    "HalfCheetah": {
+        "total_steps": MILLION, "steps": 512, "gamma": 0.98, "learning_rate": 2.0633e-05, "entropy": 0.000401762,
+        "clip": 0.1, "epochs": 20, "lam": 0.92, "max_grad_norm": 0.8, "value": 0.58096, "normalise": True,
+        "wide": True,
+    },
+    "Hopper": {
+        "total_steps": MILLION, "steps": 512, "batch": 32, "gamma": 0.999, "learning_rate": 9.80828e-05,
+        "entropy": 0.00229519, "epochs": 5, "lam": 0.99, "max_grad_norm": 0.7, "value": 0.835671, "normalise": True,
+        "wide": True,
+    },
+    "HumanoidStandup": {
+        "total_steps": 10 * MILLION, "steps": 512, "batch": 32, "learning_rate": 2.55673e-05, "entropy": 3.62109e-06,
+        "clip": 0.3, "epochs": 20, "lam": 0.9, "max_grad_norm": 0.7, "value": 0.430793, "normalise": True,
+        "wide": True,
+    },
+    "Humanoid": {
+        "total_steps": 10 * MILLION, "steps": 512, "batch": 256, "gamma": 0.95, "learning_rate": 3.56987e-05,
+        "entropy": 0.00238306, "clip": 0.3, "epochs": 5, "lam": 0.9, "max_grad_norm": 2.0, "value": 0.431892,
+        "normalise": True, "wide": True,
+    },
+    "InvertedDoublePendulum": {
+        "total_steps": MILLION, "steps": 128, "batch": 512, "gamma": 0.98, "learning_rate": 0.000155454,
+        "entropy": 1.05057e-06, "clip": 0.4, "lam": 0.8, "value": 0.695929, "normalise": True,
+    },
+    "InvertedPendulum": {
+        "total_steps": MILLION, "steps": 32, "gamma": 0.999, "learning_rate": 0.000222425, "entropy": 1.37976e-07,
+        "clip": 0.4, "epochs": 5, "lam": 0.9, "max_grad_norm": 0.3, "value": 0.19816, "normalise": True,
+    },
+    "Reacher": {
+        "total_steps": MILLION, "steps": 512, "batch": 32, "gamma": 0.9, "learning_rate": 0.000104019,
+        "entropy": 7.52585e-08, "clip": 0.3, "epochs": 5, "lam": 1.0, "max_grad_norm": 0.9, "value": 0.950368,
+        "normalise": True,
+    },
+    "Walker2d": {
+        "total_steps": MILLION, "steps": 512, "batch": 32, "learning_rate": 5.05041e-05, "entropy": 0.000585045,
+        "clip": 0.1, "epochs": 20, "max_grad_norm": 1.0, "value": 0.871923, "normalise": True,
+    },
+}  # fmt: skip
+ZOO["LunarLanderContinuous"] = ZOO["LunarLander"]
+
+
+def rl_zoo(env: str = "CartPole-v1") -> Config:
+    """The row for ``env`` in RL Baselines3 Zoo's ``hyperparams/ppo.yml`` (2.9.2, @22e3ff2), whatever its version.
+
+    Raises ``ConfigError`` for an environment that has no row here.
+    """
+    row = ZOO.get(env.rpartition(":")[2].rpartition("-v")[0])
+    if row is None:
+        raise ConfigError(f"the zoo has no row for {env}; there are: {', '.join(sorted(ZOO))}")
+    return zoo(env, **row)
+
+
+PRESETS: dict[str, Callable[[str], Config]] = {
+    f.__name__.replace("_", "-"): f for f in (cleanrl, cleanrl_continuous, sb3, sb3_a2c, sb3_trpo, baselines, rl_zoo)
+}
+"""By name, as ``clipper train ENVIRONMENT --preset NAME`` takes them."""

@@ -1,0 +1,185 @@
+"""Presets are the settings that the libraries document, line by line. ``make parity`` asks the libraries themselves."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from batches import ACTIONS, OBSERVATIONS
+
+import clipper
+from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions, presets
+from clipper.cli import Train, run_command, train_defaults
+from clipper.config import from_json, to_json
+from clipper.errors import ConfigError
+
+OPENAI = {
+    "algorithm.horizon": 2048, "algorithm.minibatches": 32, "algorithm.lam": 0.95, "algorithm.gamma": 0.99,
+    "algorithm.epochs": 10, "algorithm.entropy_coef": 0.0, "algorithm.learning_rate": Linear(3e-4),
+    "algorithm.clip": 0.2, "algorithm.value_coef": 0.5 * 0.5, "algorithm.value_loss": ClippedMSE(0.2),
+    "algorithm.max_grad_norm": 0.5, "algorithm.adam_eps": 1e-5, "algorithm.standardise": "minibatch",
+    "algorithm.scale_rewards": True, "algorithm.clip_rewards": 10.0, "policy.normalise_obs": True,
+    "policy.clip_obs": 10.0, "policy.hidden": (64, 64), "policy.activation": "tanh", "policy.shared": False,
+    "policy.orthogonal": True, "policy.hidden_gain": 2**0.5, "policy.value_gain": 1.0, "policy.head.action_gain": 0.01,
+    "policy.head.initial_log_std": 0.0, "policy.head.rescale_action": False, "num_envs": 1, "total_steps": 1_000_000,
+}  # fmt: skip
+WRITTEN: dict[str, dict[str, Any]] = {
+    "cleanrl": {
+        "num_envs": 4, "algorithm.horizon": 128, "algorithm.minibatches": 4, "algorithm.epochs": 4,
+        "algorithm.learning_rate": Linear(2.5e-4), "algorithm.entropy_coef": 0.01, "algorithm.value_coef": 0.5 * 0.5,
+        "algorithm.value_loss": ClippedMSE(0.2), "algorithm.clip": 0.2, "algorithm.correction": 1,
+        "algorithm.scale_rewards": False, "policy.normalise_obs": False, "total_steps": 500_000,
+    },
+    "cleanrl-continuous": OPENAI | {"algorithm.correction": 1},
+    "baselines": OPENAI | {"algorithm.correction": 0},
+    "sb3": {
+        "num_envs": 1, "algorithm.horizon": 2048, "algorithm.minibatches": 2048 // 64, "algorithm.epochs": 10,
+        "algorithm.learning_rate": 3e-4, "algorithm.gamma": 0.99, "algorithm.lam": 0.95, "algorithm.clip": 0.2,
+        "algorithm.value_loss": clipper.MSE(), "algorithm.value_coef": 0.5, "algorithm.max_grad_norm": 0.5,
+        "algorithm.adam_eps": 1e-5, "algorithm.target_kl": None, "policy.normalise_obs": False,
+        "policy.head.rescale_action": False,
+    },
+    "sb3-a2c": {
+        "num_envs": 1, "algorithm.horizon": 5, "algorithm.lam": 1.0, "algorithm.learning_rate": 7e-4,
+        "algorithm.optimizer": clipper.RMSProp(0.99, 1e-5), "algorithm.value_coef": 0.5,
+        "algorithm.max_grad_norm": 0.5, "algorithm.standardise": False,
+    },
+    "sb3-trpo": {
+        "num_envs": 1, "algorithm.horizon": 2048, "algorithm.value_minibatches": 2048 // 128,
+        "algorithm.value_epochs": 10, "algorithm.cg_iterations": 15, "algorithm.damping": 0.1,
+        "algorithm.shrink": 0.8, "algorithm.tries": 10, "algorithm.delta": 0.01, "algorithm.learning_rate": 1e-3,
+        "algorithm.max_grad_norm": float("inf"), "algorithm.standardise": True,
+    },
+}  # fmt: skip
+
+# Rows of hyperparams/ppo.yml in its own words; what a row leaves out is Stable-Baselines3's default.
+ZOO_DEFAULTS: dict[str, Any] = {
+    "n_envs": 1, "n_steps": 2048, "batch_size": 64, "n_epochs": 10, "gamma": 0.99, "gae_lambda": 0.95,
+    "learning_rate": 3e-4, "clip_range": 0.2, "ent_coef": 0.0, "vf_coef": 0.5, "max_grad_norm": 0.5,
+    "normalize": False,
+}  # fmt: skip
+ZOO: dict[str, dict[str, Any]] = {
+    "CartPole-v1": {
+        "n_envs": 8, "n_timesteps": 1e5, "n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98,
+        "n_epochs": 20, "learning_rate": "lin_0.001", "clip_range": "lin_0.2",
+    },
+    "BipedalWalker-v3": {
+        "normalize": True, "n_envs": 32, "n_timesteps": 5e6, "gamma": 0.999, "clip_range": 0.18,
+    },
+    "LunarLanderContinuous-v3": {
+        "n_envs": 16, "n_timesteps": 1e6, "n_steps": 1024, "gae_lambda": 0.98, "gamma": 0.999, "n_epochs": 4,
+        "ent_coef": 0.01,
+    },
+    "InvertedDoublePendulum-v5": {
+        "normalize": True, "n_timesteps": 1e6, "batch_size": 512, "n_steps": 128, "gamma": 0.98,
+        "learning_rate": 0.000155454, "ent_coef": 1.05057e-06, "clip_range": 0.4, "gae_lambda": 0.8,
+        "vf_coef": 0.695929,
+    },
+    "Walker2d-v5": {
+        "normalize": True, "n_timesteps": 1e6, "batch_size": 32, "n_steps": 512, "learning_rate": 5.05041e-05,
+        "ent_coef": 0.000585045, "clip_range": 0.1, "n_epochs": 20, "max_grad_norm": 1, "vf_coef": 0.871923,
+    },
+    "Hopper-v5": {
+        "normalize": True, "n_timesteps": 1e6, "batch_size": 32, "n_steps": 512, "gamma": 0.999,
+        "learning_rate": 9.80828e-05, "ent_coef": 0.00229519, "clip_range": 0.2, "n_epochs": 5, "gae_lambda": 0.99,
+        "max_grad_norm": 0.7, "vf_coef": 0.835671, "wide": True,
+    },
+}  # fmt: skip
+
+
+def look(config: Config, path: str) -> Any:
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def scheduled(text: Any) -> Any:
+    """``lin_x`` falls from x to 0."""
+    return Linear(float(text.removeprefix("lin_"))) if isinstance(text, str) else float(text)
+
+
+def test_every_preset_has_its_table() -> None:
+    assert set(presets.PRESETS) == {*WRITTEN, "rl-zoo"}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_presets_are_what_is_written(name: str) -> None:
+    config = presets.PRESETS[name]("Some-v0")
+    assert config.env == "Some-v0"
+    for path, value in WRITTEN[name].items():
+        assert look(config, path) == value, path
+
+
+def check_zoo_row(config: Config, row: dict[str, Any]) -> None:
+    """``config`` says what a row says."""
+    row = ZOO_DEFAULTS | row
+    ppo = config.algorithm
+    assert isinstance(ppo, PPO)
+    assert (config.num_envs, config.total_steps, ppo.horizon) == (row["n_envs"], row["n_timesteps"], row["n_steps"])
+    assert ppo.minibatches == max(row["n_envs"] * row["n_steps"] // row["batch_size"], 1)
+    assert (ppo.epochs, ppo.gamma, ppo.lam) == (row["n_epochs"], row["gamma"], row["gae_lambda"])
+    assert (ppo.learning_rate, ppo.clip) == (scheduled(row["learning_rate"]), scheduled(row["clip_range"]))
+    assert (ppo.entropy_coef, ppo.value_coef) == (row["ent_coef"], row["vf_coef"])
+    assert ppo.max_grad_norm == row["max_grad_norm"]
+    assert config.policy.normalise_obs == ppo.scale_rewards == row["normalize"]
+    expected = PolicyOptions(normalise_obs=row["normalize"], head=clipper.HeadOptions(rescale_action=False))
+    if "wide" in row:
+        head = dataclasses.replace(expected.head, initial_log_std=-2)
+        expected = dataclasses.replace(expected, hidden=(256, 256), activation="relu", orthogonal=False, head=head)
+    assert config.policy == expected
+
+
+@pytest.mark.parametrize("env", ZOO)
+def test_the_zoos_rows(env: str) -> None:
+    check_zoo_row(presets.rl_zoo(env), ZOO[env])
+
+
+def test_the_zoo_has_no_row_for_everything() -> None:
+    with pytest.raises(ConfigError, match=r"CarRacing-v3; there are: .*CartPole"):
+        presets.rl_zoo("CarRacing-v3")
+
+
+@pytest.mark.parametrize("config", [*(f("CartPole-v1") for f in presets.PRESETS.values()), *map(presets.rl_zoo, ZOO)])
+def test_presets_survive_json_and_make_policies(config: Config) -> None:
+    assert from_json(to_json(config), Config) == config
+    for space in ACTIONS.values():
+        policy = clipper.make_policy(OBSERVATIONS, space, config.policy, torch.Generator().manual_seed(0))
+        config.algorithm.init(policy)
+
+
+def test_on_the_command_line() -> None:
+    config, rest = train_defaults(["CartPole-v1", "--preset", "cleanrl", "--gamma", "0.9"])
+    assert config == presets.cleanrl("CartPole-v1")
+    assert rest == ["--preset", "cleanrl", "--gamma", "0.9"]
+    assert train_defaults(["--env", "Hopper-v5", "--preset=rl-zoo"])[0] == presets.rl_zoo("Hopper-v5")
+    recipe = clipper.recipes.cartpole()
+    assert train_defaults(["cartpole", "ppo", "--preset", "sb3"])[0] == dataclasses.replace(
+        recipe, algorithm=presets.sb3().algorithm, policy=presets.sb3().policy, num_envs=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["CartPole-v1", "--preset", "sb4"], "no preset 'sb4'. Did you mean sb3"),
+        (["CartPole-v1", "a2c", "--preset", "sb3"], "--preset sb3 sets PPO, not a2c"),
+        (["CartPole-v1", "--preset"], "no preset ''"),
+    ],
+)
+def test_mistakes_on_the_command_line(args: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train_defaults(args)
+
+
+def test_the_help_names_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["help"]) == 0
+    overview = capsys.readouterr().out
+    field = next(f for f in dataclasses.fields(Train) if f.name == "preset")
+    assert field.default is None
+    with pytest.raises(SystemExit):
+        run_command(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name in presets.PRESETS:
+        assert name in overview
+        assert name in text
