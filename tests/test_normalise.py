@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clipper.algorithms import PPO
+from clipper.errors import ConfigError
 from clipper.nets import PolicyOptions
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser, RewardScaler, RunningMoments
 from clipper.optim import Learner
@@ -73,6 +74,24 @@ def test_reward_scaling_across_segments_equals_a_slow_loop() -> None:
         assert scaled[steps.mask].numpy() == pytest.approx(expected, rel=1e-5)
         assert (np.abs(expected) == bound).any()
         assert (np.abs(expected) < bound).any()
+
+
+def test_reward_normalisation_equals_numpys_over_all_rewards_so_far() -> None:
+    policy, seen = small_policy("categorical"), []
+    learner = PPO(normalise_rewards=True, clip_rewards=1.5).init(policy)
+    for segment in range(3):
+        steps, _ = make_steps(policy, rows=9, envs=4, seed=segment)
+        reward = steps.reward[steps.mask].double().numpy()
+        seen.extend(reward)
+        expected = np.clip((reward - np.mean(seen)) / np.sqrt(np.var(seen) + 1e-8), -1.5, 1.5)
+        scaled = learner.scale_rewards(steps, 0.9)
+        assert scaled[steps.mask].numpy() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert (np.abs(expected) == 1.5).any()
+
+
+def test_rewards_are_either_scaled_or_normalised() -> None:
+    with pytest.raises(ConfigError, match="exclude"):
+        PPO(scale_rewards=True, normalise_rewards=True).init(small_policy("categorical"))
 
 
 def test_normalised_returns_are_mapped_back() -> None:

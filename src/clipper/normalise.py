@@ -68,8 +68,27 @@ class RewardScaler(nn.Module):
         std = (self.moments.variance + 1e-8).sqrt().to(reward.dtype)
         return (reward / std).clamp(-self.bound, self.bound)
 
-    def absorb(self, discounted_return: Float[Tensor, " batch"]) -> None:
+    def absorb(self, reward: Float[Tensor, " batch"], discounted_return: Float[Tensor, " batch"]) -> None:
         self.moments.absorb(discounted_return)
+
+
+class RewardNormaliser(nn.Module):
+    """r → clip((r − mean) / std, ±bound) over the rewards so far: what some call reward normalisation.
+
+    It moves the rewards' zero: where a policy decides how long episodes last, another policy may become the best.
+    """
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+        self.moments = RunningMoments(())
+
+    def forward(self, reward: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        std = (self.moments.variance + 1e-8).sqrt().to(reward.dtype)
+        return ((reward - self.moments.mean.to(reward.dtype)) / std).clamp(-self.bound, self.bound)
+
+    def absorb(self, reward: Float[Tensor, " batch"], discounted_return: Float[Tensor, " batch"]) -> None:
+        self.moments.absorb(reward)
 
 
 class ReturnNormaliser(nn.Module):

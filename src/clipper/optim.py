@@ -11,7 +11,7 @@ from clipper.data import Steps, Targets, Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.reduce import masked_mean
 from clipper.functional.returns import discounted_sum_so_far, gae
-from clipper.normalise import RewardScaler
+from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.optimizers import Adam, Optimizer
 
 Metrics = dict[str, Tensor]
@@ -32,7 +32,7 @@ class Learner:
         seed: int,
         adam_eps: float = 1e-5,
         optimizer: Optimizer | None = None,
-        reward_scaler: RewardScaler | None = None,
+        reward_scaler: RewardScaler | RewardNormaliser | None = None,
         apart: bool = False,
     ) -> None:
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
@@ -60,11 +60,11 @@ class Learner:
         """Those since the last step that was taken."""
 
     def scale_rewards(self, steps: Steps, gamma: float) -> Float[Tensor, "T N"]:
-        """Rewards over the standard deviation of their discounted sum, whose statistics include this batch."""
+        """Rewards as the scaler has them, whose statistics include this batch."""
         assert self.reward_scaler is not None
         carry = torch.zeros_like(steps.reward[0]) if self.running_return is None else self.running_return
         returns, self.running_return = discounted_sum_so_far(steps.reward, steps.done, steps.mask, gamma, carry)
-        self.reward_scaler.absorb(returns[steps.mask])
+        self.reward_scaler.absorb(steps.reward[steps.mask], returns[steps.mask])
         return self.reward_scaler(steps.reward)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

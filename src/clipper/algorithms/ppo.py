@@ -8,11 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data import Steps, Targets, Tree, each
+from clipper.errors import ConfigError
 from clipper.functional.objectives import kl_k3
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.returns import gae
 from clipper.functional.statistics import explained_variance
-from clipper.normalise import RewardScaler
+from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.objectives import Clip, Objective
 from clipper.optim import Learner, Metrics, gradient_step, minibatches, with_old
 from clipper.schedules import Schedule, at
@@ -63,6 +64,8 @@ class PPO:
     """Divide rewards by the running standard deviation of their discounted sum."""
     clip_rewards: float = 10.0
     """Bound on scaled rewards."""
+    normalise_rewards: bool = False
+    """Instead of scaling, bring rewards themselves to mean 0 and standard deviation 1 ("10 tricks", 3)."""
 
     @property
     def quota(self) -> dict[str, int]:
@@ -70,7 +73,10 @@ class PPO:
         return {"horizon": self.horizon}
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        if self.scale_rewards and self.normalise_rewards:
+            raise ConfigError("scale_rewards and normalise_rewards exclude each other")
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        scaler = RewardNormaliser(self.clip_rewards) if self.normalise_rewards else scaler
         return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler)
 
     @torch.no_grad()
@@ -78,7 +84,7 @@ class PPO:
         """Â by GAE, and Â + V(sₜ) for the critic (eqs 11 and 12)."""
         obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
         value = learner.policy.value(obs).mean
-        reward = learner.scale_rewards(steps, self.gamma) if self.scale_rewards else steps.reward
+        reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, self.gamma)
         advantage = gae(reward, value, steps.terminated, steps.done, steps.mask, self.gamma, self.lam)
         value_target = advantage + value[:-1]
         if self.standardise == "batch":
