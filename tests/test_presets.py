@@ -51,6 +51,28 @@ WRITTEN: dict[str, dict[str, Any]] = {
         "algorithm.max_grad_norm": float("inf"), "algorithm.standardise": True,
     },
 }  # fmt: skip
+SPINNING_UP = {
+    "num_envs": 1, "total_steps": 50 * 4000, "algorithm.horizon": 4000, "algorithm.gamma": 0.99, "algorithm.lam": 0.97,
+    "algorithm.learning_rate": 3e-4, "algorithm.adam_eps": 1e-8, "algorithm.max_grad_norm": float("inf"),
+    "algorithm.correction": 0, "algorithm.entropy_coef": 0.0, "policy.hidden": (64, 64), "policy.activation": "tanh",
+    "policy.shared": False, "policy.orthogonal": False, "policy.head.initial_log_std": -0.5,
+    "policy.head.rescale_action": False, "policy.normalise_obs": False, "algorithm.scale_rewards": False,
+}  # fmt: skip
+WRITTEN["spinning-up"] = SPINNING_UP | {
+    "algorithm.epochs": 80, "algorithm.minibatches": 1, "algorithm.clip": 0.2, "algorithm.target_kl": 0.01,
+    "algorithm.standardise": "batch", "algorithm.value_loss": clipper.MSE(),
+}  # fmt: skip
+WRITTEN["spinning-up-vpg"] = SPINNING_UP | {
+    "algorithm.value_learning_rate": 1e-3, "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
+    "algorithm.standardise": True,
+}  # fmt: skip
+WRITTEN["andrychowicz"] = {
+    "algorithm.clip": 0.25, "algorithm.lam": 0.9, "algorithm.gamma": 0.99, "algorithm.epochs": 10,
+    "algorithm.learning_rate": Linear(3e-4), "algorithm.entropy_coef": 0.0, "algorithm.value_loss": clipper.MSE(),
+    "policy.hidden": (64, 64), "policy.critic_hidden": (256, 256), "policy.activation": "tanh",
+    "policy.shared": False, "policy.hidden_gain": 2**0.5, "policy.head.action_gain": 0.01, "policy.value_gain": 1.0,
+    "policy.normalise_obs": True, "policy.clip_obs": 10.0, "policy.normalise_returns": True,
+}  # fmt: skip
 
 # Rows of hyperparams/ppo.yml in its own words; what a row leaves out is Stable-Baselines3's default.
 ZOO_DEFAULTS: dict[str, Any] = {
@@ -146,6 +168,12 @@ def test_presets_survive_json_and_make_policies(config: Config) -> None:
     for space in ACTIONS.values():
         policy = clipper.make_policy(OBSERVATIONS, space, config.policy, torch.Generator().manual_seed(0))
         config.algorithm.init(policy)
+
+
+def test_the_studys_iterations_are_of_2048_decisions_and_minibatches_of_64() -> None:
+    config = presets.andrychowicz()
+    assert isinstance(config.algorithm, PPO)
+    assert config.num_envs * config.algorithm.horizon == 2048 == 64 * config.algorithm.minibatches
 
 
 def test_on_the_command_line() -> None:

@@ -33,8 +33,8 @@ class Train:
 
     config: Config
     preset: str | None = None
-    """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, sb3, sb3-a2c, sb3-trpo, baselines,
-    rl-zoo (the row for this environment)."""
+    """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, sb3, sb3-a2c, sb3-trpo,
+    spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment)."""
     run_dir: Path | None = None
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
     seeds: int = 1
@@ -142,9 +142,11 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
 
 def said(flag: str, args: Sequence[str]) -> str | None:
     """What follows a flag among the arguments, as in ``--flag x`` or ``--flag=x``."""
-    for argument, following in zip(args, [*args[1:], ""], strict=True):
-        if argument == flag or argument.startswith(f"{flag}="):
-            return following if argument == flag else argument.partition("=")[2]
+    for i, argument in enumerate(args):
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+        if argument == flag:
+            return "".join(args[i + 1 : i + 2])
     return None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from batches import Kind
 from recorded import OPTIONS, Recorded, assert_close, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import VPG
+from clipper import PPO, VPG, presets
 from clipper.nets import ActorCritic
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
@@ -83,12 +84,61 @@ def test_vpg(kind: Kind) -> None:
     optimizer.step()
     losses = critic_steps(theirs, obs, target, 10, 1e-3)
 
-    algorithm = VPG(
-        lam=1.0, learning_rate=3e-4, value_learning_rate=1e-3, value_epochs=10, value_minibatches=1, adam_eps=1e-8,
-        max_grad_norm=float("inf"), correction=0,
-    )  # fmt: skip
+    algorithm = presets.spinning_up_vpg().algorithm
+    assert isinstance(algorithm, VPG)
+    algorithm = replace(algorithm, lam=1.0, value_epochs=10)
     learner = algorithm.init(policy)
     metrics = algorithm.update(learner, *steps_of(recorded))
     assert_same_parameters(policy, parts(theirs), gradients=False)
     assert_close(metrics["loss/policy"], loss, "the policy's loss")
     assert float(metrics["loss/value"]) == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ppo(kind: Kind) -> None:
+    """Ten steps on the whole batch, of actor and critic alike, with one learning rate and without the early stop.
+
+    Its two optimizers and our one take the same steps: Adam goes by the component, and the networks are separate.
+    """
+    config = presets.spinning_up()
+    algorithm = config.algorithm
+    assert isinstance(algorithm, PPO)
+    algorithm = replace(algorithm, epochs=10, lam=1.0, target_kl=None)
+    policy = new_policy(kind)
+    theirs, recorded = deepcopy(policy), record(policy)
+    obs, e = recorded.obs[:-1], 0.2
+    advantage, target = buffer(theirs, recorded, 0.99, 1.0)
+    optimizer = torch.optim.Adam(theirs.actor_parameters(), lr=3e-4)
+    losses = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        log_prob = density(theirs, obs).log_prob(recorded.action)
+        ratio = (log_prob - recorded.log_prob).exp()
+        loss = -torch.minimum(ratio * advantage, ratio.clamp(1 - e, 1 + e) * advantage).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    value_losses = critic_steps(theirs, obs, target, 10, 3e-4)
+
+    learner = algorithm.init(policy)
+    metrics = algorithm.update(learner, *steps_of(recorded))
+    assert_same_parameters(policy, parts(theirs), gradients=False)
+    assert float(metrics["loss/policy"]) == pytest.approx(sum(losses) / 10, abs=1e-5)
+    assert float(metrics["loss/value"]) == pytest.approx(sum(value_losses) / 10, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ppos_first_gradients(kind: Kind) -> None:
+    """With its own λ, where the critic's target is another: the actor's gradient and step."""
+    algorithm = presets.spinning_up().algorithm
+    assert isinstance(algorithm, PPO)
+    policy = new_policy(kind)
+    theirs, recorded = deepcopy(policy), record(policy)
+    advantage, _ = buffer(theirs, recorded, 0.99, 0.97)
+    optimizer = torch.optim.Adam(theirs.actor_parameters(), lr=3e-4)
+    ratio = (density(theirs, recorded.obs[:-1]).log_prob(recorded.action) - recorded.log_prob).exp()
+    (-torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()).backward()
+    optimizer.step()
+    replace(algorithm, epochs=1, target_kl=None).update(algorithm.init(policy), *steps_of(recorded))
+    actor = {id(p) for p in theirs.actor_parameters()}
+    assert_same_parameters(policy, [(name, p) for name, p in theirs.named_parameters() if id(p) in actor])
