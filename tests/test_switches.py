@@ -11,7 +11,7 @@ from torch import Tensor
 
 import clipper
 from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions
-from clipper.distributions import DiagonalGaussian
+from clipper.distributions import DiagonalGaussian, MultiCategorical
 from clipper.option_text import to_text
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -161,10 +161,13 @@ def test_debug_variables_are_recorded() -> None:
     assert set(in_backticks(row[2])) <= set(run.history[-1])
 
 
-def test_components_of_continuous_actions_are_independent() -> None:
-    [row] = [row for row in ROWS if "DiagonalGaussian" in row[2]]
-    assert in_backticks(row[2]) == ["clipper.distributions.DiagonalGaussian"]
+def test_components_are_independent() -> None:
+    rows = [row for row in ROWS if row[1] == "Independent components"]
+    expected = [["clipper.distributions.DiagonalGaussian"], ["clipper.distributions.MultiCategorical"]]
+    assert [in_backticks(row[2]) for row in rows] == expected
     mean, log_std, action = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
-    joint = DiagonalGaussian(mean, log_std).log_prob(action)
     alone = torch.distributions.Normal(mean, log_std.exp()).log_prob(action)
-    torch.testing.assert_close(joint, alone.sum(-1))
+    torch.testing.assert_close(DiagonalGaussian(mean, log_std).log_prob(action), alone.sum(-1))
+    logits, choice = mean.unsqueeze(-1) * torch.tensor([0.0, 1.0, -2.0]), (action > 0).long()
+    alone = torch.distributions.Categorical(logits=logits).log_prob(choice)
+    torch.testing.assert_close(MultiCategorical(logits).log_prob(choice), alone.sum(-1))
