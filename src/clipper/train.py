@@ -109,8 +109,13 @@ def describe_source(source: EnvSource) -> str:
     return f"<{getattr(source, '__module__', '')}.{name}>"
 
 
-def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: str | Path | None) -> Run:
-    """Make the environment, the policy and the learner; every error in the settings shows here."""
+def build(
+    config: Config, source: EnvSource, policy: nn.Module | None, run_dir: str | Path | None, insist: bool = True
+) -> Run:
+    """Make the environment, the policy and the learner; every error in the settings shows here.
+
+    ``insist`` on the engine that the settings name; a resumed run may lack what it began with.
+    """
     check(config, source)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
     env = make(source, config.num_envs)
@@ -122,7 +127,7 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, run_dir: 
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
     state = start(env, config.seed, config.device)
     folder = None if run_dir is None else Path(run_dir)
-    engine = choose(learner, config, env)
+    engine = choose(learner, config, env, insist)
     config = dataclasses.replace(config, engine=engine.name)  # a run keeps its engine, also where it is resumed
     run = Run(config, source, env, learner, state, engine, folder, custom_policy=policy is not None)
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
@@ -169,8 +174,9 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
             "that nothing is imported because a file says so"
         )
     source = config.env if env is None or isinstance(env, Config) else env
+    module = policy if isinstance(policy, nn.Module) else None
     if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
-        run = build(config, source, policy if isinstance(policy, nn.Module) else None, None)
+        run = build(config, source, module, None, insist="engine" in settings)
         run.path = folder  # the run was ended before it began
         write_config(run)
         return run
@@ -178,7 +184,7 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
     check_size(config, tensors, values)
     if values.get("custom_policy") and not isinstance(policy, nn.Module):
         raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
-    run = build(config, source, policy if isinstance(policy, nn.Module) else None, None)
+    run = build(config, source, module, None, insist="engine" in settings)
     run.path = folder
     restored = run.load_state_dict(tensors, values)
     config = run.config

@@ -2,15 +2,17 @@
 
 import copy
 import itertools
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from batches import Kind, decisions, make_steps, small_policy
 
 import clipper
+from clipper.algorithms import Algorithm
 from clipper.data import Targets, each
-from clipper.engines.cpu import CPU, Rows
+from clipper.engines.cpu import CPU
 from clipper.nets import ActorCritic
 
 LOSSES = (clipper.MSE(), clipper.Huber(0.5), clipper.ClippedMSE(0.2))
@@ -28,7 +30,7 @@ def shaken(policy: ActorCritic, by: float, generator: torch.Generator) -> ActorC
     return policy
 
 
-def make_targets(behaviour: ActorCritic, policy: ActorCritic, algorithm: clipper.PPO, rows: int) -> Targets:
+def make_targets(behaviour: ActorCritic, policy: ActorCritic, algorithm: Algorithm, rows: int) -> Targets:
     """Rows that ``behaviour`` decided, with noise as targets; none where ``policy`` is at a kink of the loss."""
     steps, _ = make_steps(behaviour, rows, 4, seed=1)
     generator = torch.Generator().manual_seed(2)
@@ -40,7 +42,8 @@ def make_targets(behaviour: ActorCritic, policy: ActorCritic, algorithm: clipper
         dist, value = policy(steps.obs)
         ratio = (dist.log_prob(steps.action) - steps.log_prob).exp()
         v, target, old = value.mean, target + value.mean, old * 0.3 + value.mean
-    low, high = algorithm.clip if isinstance(algorithm.clip, tuple) else (0.2, 0.2)
+    clip = algorithm.clip if isinstance(algorithm, clipper.PPO) else 0.2
+    low, high = clip if isinstance(clip, tuple) else (0.2, 0.2)
     bound = 0.2 * float(value.scale)
     near = old + (v - old).clamp(-bound, bound)
     kinks = [ratio - (1 - low), ratio - (1 + high), (v - target).abs() / value.scale - 0.5, (v - old).abs() - bound]
@@ -77,7 +80,33 @@ def test_depths_and_widths(kind: Kind, standardise: Literal["batch", "minibatch"
     check(policy, behaviour, clipper.PPO(standardise=standardise), rows=300)
 
 
-def check(policy: ActorCritic, behaviour: ActorCritic, algorithm: clipper.PPO, rows: int) -> None:
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        clipper.A2C(value_loss=clipper.Huber(0.5), entropy_coef=clipper.Linear(0.02)),
+        clipper.Reinforce(value_loss=clipper.ClippedMSE(0.2), entropy_coef=0.01),
+    ],
+    ids=["a2c", "reinforce"],
+)
+@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
+def test_policy_gradients(kind: Kind, algorithm: Algorithm) -> None:
+    generator = torch.Generator().manual_seed(5)
+    policy = shaken(small_policy(kind, clipper.PolicyOptions(hidden=(24, 16))), 0.2, generator)
+    check(policy, policy, algorithm, rows=150)
+
+
+def run_kernels(engine: CPU, targets: Targets) -> np.ndarray:
+    """The gradient of all decisions as one minibatch, left in the learner's; the means of what is watched."""
+    keep = np.flatnonzero(targets.steps.mask.numpy())
+    rows = engine.rows(targets.steps, *(x.numpy() for x in (targets.advantage, targets.value_target, targets.value)))
+    loss = engine.loss(rows, keep, int(targets.steps.done[targets.steps.mask].sum()))
+    # Advantages in a batch's standard units are the targets' business, and these are targets already.
+    watched = engine.share(rows, loss._replace(mean=0.0, factor=1.0), keep)
+    watched[0] *= loss.actor_weight * len(keep) if loss.actor_weight else 1
+    return watched
+
+
+def check(policy: ActorCritic, behaviour: ActorCritic, algorithm: Any, rows: int) -> None:
     double = copy.deepcopy(policy).double()
     targets = make_targets(behaviour, policy, algorithm, rows)
     batch = each(lambda x: x.double() if x.is_floating_point() else x, decisions(targets))
@@ -85,9 +114,9 @@ def check(policy: ActorCritic, behaviour: ActorCritic, algorithm: clipper.PPO, r
     loss.backward()
 
     engine = CPU(algorithm.init(policy), algorithm)
-    keep = targets.steps.mask.flatten().nonzero().squeeze(-1).numpy()
-    watched = Rows(engine, targets).gradient(keep, PROGRESS)
-    assert watched.tolist() == pytest.approx([float(m) for m in metrics.values()], rel=1e-5, abs=1e-6)
+    engine.learner.progress = PROGRESS
+    watched = run_kernels(engine, targets)
+    assert watched.tolist()[: len(metrics)] == pytest.approx([float(m) for m in metrics.values()], rel=1e-5, abs=1e-6)
     for (name, p), q in zip(policy.named_parameters(), double.parameters(), strict=True):
         assert p.grad is not None
         assert q.grad is not None

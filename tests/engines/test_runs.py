@@ -1,6 +1,7 @@
 """Which engine a run gets, and whole runs with the compiled one."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from torch import nn
 
 import clipper
-from clipper.engines import cpu
+from clipper.algorithms import Algorithm
+from clipper.engines import cpu, team
 from clipper.errors import ConfigError
 from clipper.run import Run
 from clipper.train import Settings
@@ -45,28 +47,33 @@ def integers() -> gymnasium.Env:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"algorithm": clipper.Reinforce(episodes=2)}, "kernels are for PPO, not Reinforce"),
-        ({"algorithm": clipper.PPO(correction=0)}, "correction=1 only"),
-        ({"algorithm": clipper.PPO(objective=clipper.SPO())}, "kernels know PPO with objective=Clip() only"),
-        ({"algorithm": clipper.PPO(exact_kl=True)}, "kernels know PPO with exact_kl=False only"),
+        ({"algorithm": clipper.TRPO(horizon=16)}, "kernels are for PPO, A2C, Reinforce, not TRPO"),
+        ({"algorithm": clipper.PPO(objective=clipper.SPO())}, "no objective=SPO"),
+        ({"algorithm": clipper.PPO(exact_kl=True)}, "no exact_kl=True"),
+        ({"algorithm": clipper.A2C(optimizer=clipper.RMSPropTF())}, "no optimizer RMSPropTF"),
         ({"policy": custom()}, "a Odd is no ActorCritic"),
         ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512"),
         ({"env": integers}, "observations are int64"),
-        ({"engine": "auto"}, "the run is short"),
     ],
-    ids=["algorithm", "correction", "objective", "exact-kl", "policy", "wide", "integers", "short"],
+    ids=["algorithm", "objective", "exact-kl", "optimizer", "policy", "wide", "integers"],
 )
 def test_what_does_not_fit_is_run_by_torch_with_the_reason(arguments: dict, reason: str) -> None:
-    run = quick(**arguments)
+    run = quick(**arguments, engine="auto")
     assert run.engine.name == "torch"
     assert run.config.engine == "torch"
-    assert reason in run.engine.description
+    assert re.search(reason, run.engine.description)
+    with pytest.raises(ConfigError, match=f"engine 'cpu' cannot run this: .*{reason}"):
+        quick(**arguments)
+
+
+def test_short_runs_are_run_by_torch() -> None:
+    assert quick(engine="auto").engine.description == "torch (the run is short)"
 
 
 @pytest.mark.parametrize("package", ["numba", "scipy", "threadpoolctl"])
 def test_without_its_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    run = quick()
+    run = quick(engine="auto")
     assert run.engine.description == f"torch ({package} is not installed)"
 
 
@@ -92,17 +99,22 @@ def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("env", "algorithm"),
+    ("env", "algorithm", "threads"),
     [
-        ("CartPole-v1", clipper.PPO(horizon=8, epochs=2, learning_rate=clipper.Linear(1e-2), clip=clipper.Linear(0.3))),
-        ("Pendulum-v1", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
+        ("CartPole-v1", clipper.PPO(horizon=8, learning_rate=clipper.Linear(1e-2), clip=clipper.Linear(0.3)), 1),
+        ("CartPole-v1", clipper.Reinforce(episodes=4), 1),
+        ("Pendulum-v1", clipper.PPO(horizon=8, scale_rewards=True), 2),
+        ("Pendulum-v1", clipper.A2C(), 1),
     ],
-    ids=["cartpole", "pendulum"],
+    ids=["cartpole", "reinforce", "pendulum", "a2c"],
 )
-def test_interrupted_equals_uninterrupted(env: str, algorithm: clipper.PPO, tmp_path: Path) -> None:
+def test_interrupted_equals_uninterrupted(
+    env: str, algorithm: Algorithm, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Which says too that two runs of the engine are equal bit for bit."""
+    monkeypatch.setattr(team, "PAYS", 1.0)
     policy = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
-    plan: Settings = {"total_steps": 24 * 16, "num_envs": 2, "seed": 3, "engine": "cpu"}
+    plan: Settings = {"total_steps": 24 * 16, "num_envs": 2, "seed": 3, "engine": "cpu", "threads": threads}
     whole = clipper.train(env, algorithm, policy=policy, run_dir=tmp_path / "whole", **plan)
     halved, halfway = tmp_path / "halved", stop_after(whole.iteration // 2)
     clipper.train(env, algorithm, policy=policy, run_dir=halved, callback=halfway, **plan)

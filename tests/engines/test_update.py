@@ -10,7 +10,8 @@ from batches import Kind, make_steps, small_policy
 from torch import Generator
 
 import clipper
-from clipper.algorithms import PPO
+from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
+from clipper.engines import team
 from clipper.engines.cpu import CPU
 from clipper.engines.kernels import mlp
 from clipper.engines.network import TANH
@@ -26,18 +27,25 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
     "algorithm",
     [
         PPO(epochs=3, learning_rate=clipper.Linear(3e-3), scale_rewards=True, standardise="batch"),
-        PPO(epochs=3, clip=(0.1, 0.3), value_loss=clipper.Huber(1.0), entropy_coef=0.01),
+        PPO(epochs=3, correction=0, clip=(0.1, 0.3), value_loss=clipper.Huber(1.0), entropy_coef=0.01),
         PPO(epochs=20, target_kl=0.01, max_grad_norm=0.1, value_loss=clipper.ClippedMSE(0.2)),
+        A2C(scale_rewards=True, entropy_coef=0.01),
+        A2C(lam=0.9, standardise=True, optimizer=clipper.Adam()),
+        Reinforce(entropy_coef=0.01),
+        Reinforce(baseline=False, standardise=False, max_grad_norm=100.0),
     ],
-    ids=["scaled", "huber", "target-kl"],
+    ids=["scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-bare"],
 )
-@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
-def test_update_is_the_definition_s(kind: Kind, algorithm: PPO) -> None:
+@pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("gaussian", 1), ("gaussian", 3)])
+def test_update_is_the_definition_s(
+    kind: Kind, threads: int, algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not to float32's last bits: sums run in another order, and Adam's first steps turn the sign of tiny gradients
     into steps of full size.
     """
+    monkeypatch.setattr(team, "PAYS", 1.0)
     learners = [algorithm.init(small_policy(kind, NORMALISED), seed=5) for _ in range(2)]
-    engines = CPU(learners[0], algorithm), Torch(learners[1], algorithm)
+    engines = CPU(learners[0], algorithm, threads), Torch(learners[1], algorithm)
     for iteration in range(3):
         steps, last = make_steps(learners[1].policy, 65, 4, seed=iteration)
         ours, theirs = (engine.update(steps, last) for engine in engines)
@@ -83,6 +91,23 @@ def test_segments_are_the_definition_s() -> None:
         assert state.episodes == expected_state.episodes
 
 
+def test_whole_episodes_are_the_definition_s() -> None:
+    engine, env = engine_for("CartPole-v1", 3)
+    other = clipper.make_env("CartPole-v1", 3)
+    state, expected_state = clipper.start(env, 0), clipper.start(other, 0)
+    for _ in range(2):
+        steps, state = engine.collect(env, state, episodes=90)
+        expected, expected_state = clipper.collect(other, engine.learner.policy, expected_state, episodes=90)
+        assert len(steps.mask) > 256  # so that the storage had to grow
+        for name in ("obs", "action", "terminated", "done", "mask"):
+            assert torch.equal(getattr(steps, name), getattr(expected, name)), name
+        assert torch.equal(steps.reward[steps.mask], expected.reward[steps.mask])
+        torch.testing.assert_close(steps.log_prob, expected.log_prob, rtol=0, atol=1e-5)
+        assert state.episodes == expected_state.episodes
+        assert state.steps == expected_state.steps
+        assert torch.equal(state.generator.get_state(), expected_state.generator.get_state())
+
+
 def test_gaussian_likelihood_is_the_definition_s() -> None:
     engine, env = engine_for("Pendulum-v1", 4)
     steps, _ = engine.collect(env, clipper.start(env, 0), horizon=200)
@@ -105,8 +130,9 @@ def draw(kind: Kind) -> tuple[torch.distributions.Distribution, np.ndarray]:
     engine = CPU(algorithm.init(policy), algorithm)
     obs = torch.tensor([0.3, -1.0, 2.0]).expand(N, 3).contiguous()
     state = CollectState(obs, np.zeros(N, bool), Generator().manual_seed(5), gymnasium.vector.AutoresetMode.NEXT_STEP)
-    act, actions, _ = engine.actor(1, N, state)
-    act(obs.numpy(), 0)
+    player = engine.player(N, 1, state.generator, row_by_row=False)
+    player.act(obs.numpy(), 0)
+    actions, _ = player.tensors(1)
     with torch.no_grad():
         params = policy.act(obs[0])[0].params
     if kind == "categorical":
@@ -131,7 +157,7 @@ def test_gaussian_actions_have_mean_and_spread() -> None:
 def test_tanh() -> None:
     x = np.linspace(-12, 12, 1_000_001, dtype=np.float32)
     y = x.copy()
-    mlp.activate(y, y, TANH)
+    mlp.activate(y[None], np.zeros_like(y), y[None], TANH)
     assert np.abs(y - np.tanh(x.astype(np.float64))).max() < 3e-7
     assert np.abs(y).max() <= 1
     assert np.isnan(mlp.tanh(np.float32(np.nan)))

@@ -6,22 +6,24 @@ from importlib.util import find_spec
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from clipper.algorithms import PPO
 from clipper.config import Config
 from clipper.engines.network import UnsuitableError, read_network
+from clipper.engines.plan import read_algorithm
 from clipper.engines.protocol import Engine
 from clipper.engines.torch_engine import Torch
 from clipper.errors import ConfigError
 from clipper.optim import Learner
 
 NEEDED = ("numba", "scipy", "threadpoolctl")
-UNKNOWN = ("objective", "exact_kl", "correction")  # fields of PPO that the kernels take at their defaults
 LOADING_PAYS = 20_000  # decisions in which compiled kernels save the seconds that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 
 
-def choose(learner: Learner, config: Config, env: VectorEnv) -> Engine:
+def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = False) -> Engine:
     """The engine for a run; ``CLIPPER_ENGINE`` in the process's environment outweighs ``config.engine``.
+
+    Where kernels do not fit, the definition runs and says why. ``insist`` makes that a ``ConfigError`` where
+    ``config.engine`` asks for them by name.
 
     ``auto`` takes the compiled kernels where they fit and the run is long enough to repay loading them (and compiling
     them, where no earlier run has). So the choice may depend on the machine; the run's config.json keeps it.
@@ -34,11 +36,7 @@ def choose(learner: Learner, config: Config, env: VectorEnv) -> Engine:
     algorithm = config.algorithm
     try:
         check_fit(learner, env)
-        if not isinstance(algorithm, PPO):
-            raise UnsuitableError(f"kernels are for PPO, not {type(algorithm).__name__}")
-        for name in UNKNOWN:
-            if getattr(algorithm, name) != getattr(PPO(), name):
-                raise UnsuitableError(f"kernels know PPO with {name}={getattr(PPO(), name)} only")
+        read_algorithm(algorithm)
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:
             raise UnsuitableError(f"{missing[0]} is not installed")
@@ -48,8 +46,10 @@ def choose(learner: Learner, config: Config, env: VectorEnv) -> Engine:
 
         if asked == "auto" and config.total_steps < COMPILING_PAYS and not cpu.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")
-        return cpu.CPU(learner, algorithm)
+        return cpu.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:
+        if insist and config.engine == "cpu":
+            raise ConfigError(f"engine 'cpu' cannot run this: {error}. Use engine 'auto' or 'torch'") from None
         return Torch(learner, algorithm, str(error))
 
 

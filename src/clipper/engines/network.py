@@ -34,6 +34,8 @@ class Network:
     """All layers."""
     actor: np.ndarray
     """Those that acting needs."""
+    critic: np.ndarray
+    """Those that values need."""
     features: int
     """Numbers per observation."""
     width: int
@@ -48,6 +50,10 @@ class Network:
     """Offset of log σ among the parameters; −1 where there is none."""
     largest: int
     """The most parameters of a layer's weights."""
+
+    def operations(self, layers: np.ndarray) -> int:
+        """Multiplications and additions of a forward pass of one row through ``layers``."""
+        return int(2 * (layers[:, INPUTS] * layers[:, OUTPUTS]).sum())
 
     @property
     def widest(self) -> int:
@@ -72,15 +78,17 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError(f"its head is a {type(head).__name__}")
     table = Table(flat, encoder.features)
     actor, width = table.trunk(policy.actor, 0, encoder.features)
+    trunk = len(table.rows)
     head_slot = table.add(last, actor, width)
-    acting = list(table.rows)
+    acting = len(table.rows)
     shared = policy.critic is policy.actor
     critic, width = (actor, width) if shared else table.trunk(policy.critic, 0, encoder.features)
     value = table.add(policy.value_layer, critic, width)
     layers = table.array()
     return Network(
         layers=layers,
-        actor=layers[: len(acting)].copy(),
+        actor=layers[:acting].copy(),
+        critic=np.concatenate([layers[: trunk if shared else 0], layers[acting:]]),
         features=encoder.features,
         width=table.width,
         head=head_slot,

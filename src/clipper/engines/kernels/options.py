@@ -1,4 +1,4 @@
-"""How all kernels are compiled. After a change here, remove Numba's cache (``__pycache__/*.nb?``)."""
+"""How all kernels are compiled."""
 
 from typing import Any
 

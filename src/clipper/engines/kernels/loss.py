@@ -1,0 +1,75 @@
+"""Losses of actor and critic: their derivatives by log-likelihood and value, row by row."""
+
+import math
+
+from numba import njit
+
+from clipper.engines.kernels.options import COMPILED
+from clipper.functional.objectives import LARGEST_LOG_RATIO
+
+POLICY_GRADIENT, CLIP = range(2)
+"""Objectives (``clipper.functional.objectives``)."""
+MSE, HUBER, CLIPPED_MSE = range(3)
+"""Value losses."""
+SUMS = 5
+"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range."""
+
+
+@njit(**COMPILED)
+def standard_units(x, index, correction):
+    """(mean, 1 / (std + ε)) of ``x[index]``, as ``clipper.functional.reduce.standardise`` has them; 0 for no spread."""
+    n, total = index.size, 0.0
+    for i in range(n):
+        total += x[index[i]]
+    mean, square = total / n, 0.0
+    for i in range(n):
+        square += (x[index[i]] - mean) ** 2
+    std = math.sqrt(square / max(n - correction, 1))
+    return mean, 0.0 if std <= 1e-6 * abs(mean) + 1e-8 else 1 / (std + 1e-8)
+
+
+@njit(**COMPILED)
+def value_loss(v, target, old, kind, bound):
+    """The critic's error and its derivative by V (``clipper.value_losses``)."""
+    e = v - target
+    if kind == HUBER and abs(e) > bound:
+        return bound * (2 * abs(e) - bound), 2 * bound if e > 0 else -2 * bound
+    if kind == CLIPPED_MSE and abs(v - old) > bound:
+        clipped = old + (bound if v > old else -bound) - target
+        if clipped * clipped > e * e:
+            return clipped * clipped, 0.0
+    return e * e, 2 * e
+
+
+@njit(**COMPILED)
+def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, value, d_log_prob, d_value, sums):
+    """∂L/∂log π(a|s) and ∂L/∂(the value layer's output) of each row; adds up what is watched."""
+    low, high, shift, scale = loss.low, loss.high, loss.value_shift, loss.value_scale
+    for b in range(index.size):
+        i = index[b]
+        a = (rows.advantage[i] - mean) * factor
+        if loss.objective == CLIP:
+            log_ratio = float(log_prob[b]) - rows.log_prob[i]
+            within = LARGEST_LOG_RATIO if log_ratio > LARGEST_LOG_RATIO else log_ratio
+            change = math.expm1(within)
+            r = change + 1
+            clipped = 1 - low if r < 1 - low else r
+            clipped = 1 + high if r > 1 + high else clipped
+            follows = log_ratio <= LARGEST_LOG_RATIO and (r * a < clipped * a or r == clipped)
+            d_log_prob[b] = -r * a * actor_weight if follows else 0.0
+            sums[0] -= clipped * a if clipped * a < r * a else r * a
+            sums[3] += change - log_ratio
+            if change < -low or change > high:
+                sums[4] += 1
+        else:
+            d_log_prob[b] = -a * actor_weight
+            sums[0] -= log_prob[b] * a
+        error, slope = value_loss(
+            float(value[b]),
+            (rows.value_target[i] - shift) / scale,
+            (rows.value[i] - shift) / scale,
+            loss.value_loss,
+            loss.value_bound,
+        )
+        d_value[b] = loss.value_coef * slope * weight
+        sums[1] += error

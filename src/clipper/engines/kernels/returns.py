@@ -1,0 +1,55 @@
+"""Values of a segment, and what is estimated from them (``clipper.functional.returns``, ``.statistics``)."""
+
+import numpy as np
+from numba import njit
+
+from clipper.engines.kernels import mlp
+from clipper.engines.kernels.options import COMPILED
+
+
+@njit(**COMPILED)
+def values(net, layers, slot, obs, shift, scale, work, out):
+    """V of every observation, ``capacity`` rows at a time."""
+    for start in range(0, len(obs), work.capacity):
+        index = np.arange(start, min(start + work.capacity, len(obs)))
+        mlp.forward(net, layers, obs, index, work)
+        for b in range(index.size):
+            out[start + b] = shift + scale * work.out[slot * work.capacity + b]
+
+
+@njit(**COMPILED)
+def gae(reward, value, terminated, done, mask, gamma, lam, advantage, value_target):
+    """δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ);  Âₜ = δₜ + γλ (1 − doneₜ) Âₜ₊₁;  the critic's target is Â + V.
+
+    Returns to go, where the next value is never wanted, are λ = 1 with ``value`` 0.
+    """
+    rows, n = reward.shape
+    carried = np.zeros(n)
+    for t in range(rows - 1, -1, -1):
+        for i in range(n):
+            a = 0.0
+            if mask[t, i]:
+                following = 0.0 if terminated[t, i] else gamma * value[t + 1, i]
+                a = reward[t, i] + following - value[t, i]
+                if not done[t, i]:
+                    a += gamma * lam * carried[i]
+            carried[i] = a
+            advantage[t, i] = a
+            value_target[t, i] = a + value[t, i]
+
+
+@njit(**COMPILED)
+def explained_variance(value, target, index):
+    """1 − Var(target − value) / Var(target) over the rows ``index``; NaN where the target is constant."""
+    total, error = 0.0, 0.0
+    for b in range(index.size):
+        i = index[b]
+        total += target[i]
+        error += target[i] - value[i]
+    mean, mean_error = total / index.size, error / index.size
+    variance, left = 0.0, 0.0
+    for b in range(index.size):
+        i = index[b]
+        variance += (target[i] - mean) ** 2
+        left += (target[i] - value[i] - mean_error) ** 2
+    return 1 - left / variance if variance > 0 else np.nan

@@ -1,0 +1,76 @@
+"""An update: minibatches forward, loss, backward, step."""
+
+import numpy as np
+from numba import njit
+
+from clipper.engines.kernels import categorical, gaussian, mlp
+from clipper.engines.kernels.loss import SUMS, slopes, standard_units
+from clipper.engines.kernels.optimizer import step
+from clipper.engines.kernels.options import COMPILED
+from clipper.engines.kernels.tables import CATEGORICAL
+
+
+@njit(**COMPILED)
+def accumulate(net, head, loss, rows, index, weight, mean, factor, work, gradient, sums):
+    """Add what the rows ``index`` contribute to the gradient and to what is watched, ``capacity`` rows at a time."""
+    n, capacity, o = index.size, work.capacity, head.outputs
+    actor_weight = loss.actor_weight if loss.actor_weight > 0 else weight
+    d_entropy = -loss.entropy_coef * weight
+    d_log_std = gradient[head.log_std_at : head.log_std_at + o] if head.log_std_at >= 0 else gradient[:0]
+    for start in range(0, n, capacity):
+        part = index[start : min(start + capacity, n)]
+        size = part.size
+        mlp.forward(net, net.layers, rows.obs, part, work)
+        at, at_value = head.slot * capacity, head.value * capacity
+        out, d_out = work.out[at : at + size * o].reshape(size, o), work.slopes[at : at + size * o].reshape(size, o)
+        value, d_value = work.out[at_value : at_value + size], work.slopes[at_value : at_value + size]
+        log_prob, entropy, d_log_prob = work.log_prob[:size], work.entropy[:size], work.d_log_prob[:size]
+        if head.kind == CATEGORICAL:
+            categorical.evaluate(out, head.sizes, rows.choice, part, log_prob, entropy)
+        else:
+            gaussian.evaluate(out, head.log_std, head.low, head.high, rows.action, part, log_prob, entropy)
+        slopes(rows, part, loss, mean, factor, actor_weight, weight, log_prob, value, d_log_prob, d_value, sums)
+        sums[2] += entropy.sum()
+        if head.kind == CATEGORICAL:
+            categorical.backward(out, head.sizes, rows.choice, part, d_log_prob, d_entropy, d_out)
+        else:
+            gaussian.backward(
+                out, head.log_std, head.low, head.high, rows.action, part, d_log_prob, d_entropy, d_out, d_log_std
+            )
+        mlp.backward(net, gradient, size, work)
+
+
+@njit(**COMPILED)
+def units(loss, rows, index):
+    """Mean and factor that bring these rows' advantages to the units that the loss has them in."""
+    return standard_units(rows.advantage, index, loss.correction) if loss.standardise else (loss.mean, loss.factor)
+
+
+@njit(**COMPILED)
+def minibatch(net, head, loss, rows, index, work, gradient, sums):
+    """The gradient of one minibatch's loss, and the sums of what is watched."""
+    gradient[:] = 0
+    sums[:] = 0
+    mean, factor = units(loss, rows, index)
+    accumulate(net, head, loss, rows, index, 1 / index.size, mean, factor, work, gradient, sums)
+
+
+@njit(**COMPILED)
+def epoch(net, head, loss, rows, order, parts, work, gradient, optimizer, counts, largest_kl, history):
+    """One pass over ``order`` in ``parts`` minibatches, whose sizes differ by at most one; returns how many were taken.
+
+    A minibatch whose KL exceeds ``largest_kl`` ends the pass before its step. ``history`` ``[parts, sums + 1]`` takes
+    the means of what is watched and the gradient's norm.
+    """
+    size, extra = order.size // parts, order.size % parts
+    sums = np.zeros(SUMS)
+    for i in range(parts):
+        start = i * size + min(i, extra)
+        index = order[start : start + size + (i < extra)]
+        minibatch(net, head, loss, rows, index, work, gradient, sums)
+        for k in range(SUMS):
+            history[i, k] = sums[k] / index.size
+        if history[i, 3] > largest_kl:
+            return i
+        history[i, SUMS] = step(net.theta, gradient, optimizer, history[i, :3].sum(), counts)
+    return parts

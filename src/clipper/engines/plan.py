@@ -1,0 +1,111 @@
+"""What an algorithm asks for, in the words of the kernels, or why they do not know it. Needs no Numba."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
+from clipper.algorithms import a2c as a2c_paper
+from clipper.algorithms import ppo as ppo_paper
+from clipper.engines.network import UnsuitableError
+from clipper.optimizers import Adam, Optimizer, RMSProp
+from clipper.schedules import Linear, Schedule
+from clipper.value_losses import MSE, ClippedMSE, Huber
+
+COMMON = {
+    "gamma", "learning_rate", "max_grad_norm", "value_coef", "value_loss", "entropy_coef", "standardise",
+}  # fmt: skip
+KNOWN: dict[type, set[str]] = {
+    PPO: COMMON
+    | {
+        "lam",
+        "clip",
+        "correction",
+        "horizon",
+        "epochs",
+        "minibatches",
+        "adam_eps",
+        "target_kl",
+        "scale_rewards",
+        "clip_rewards",
+    },
+    A2C: COMMON | {"lam", "correction", "horizon", "optimizer", "scale_rewards", "clip_rewards"},
+    Reinforce: COMMON | {"episodes", "adam_eps", "baseline"},
+}
+"""The fields that the kernels compute with; any other has to stand at its default."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What the kernels do in one update."""
+
+    algorithm: Any
+    optimizer: Optimizer
+    watched: tuple[str, ...]
+    """Names of the first of the sums that are watched."""
+    epochs: int = 1
+    minibatches: int = 1
+    clip: Schedule | tuple[float, float] | None = None
+    """Of PPO's surrogate; None where the objective is −log π(a|s) Â."""
+    per_minibatch: bool = False
+    per_batch: bool = False
+    """Over which decisions advantages are brought to standard units."""
+    correction: int = 1
+    """1 divides their variance by n − 1, 0 by n."""
+    whole_returns: bool = False
+    """Returns to go instead of GAE; ``baseline`` says whether V is subtracted."""
+    baseline: bool = True
+    trajectories: bool = False
+    """The actor's loss is a sum within trajectories and a mean over them."""
+    target_kl: float | None = None
+
+
+def read_algorithm(algorithm: Algorithm) -> Plan:
+    """The plan; raises ``UnsuitableError`` with the first thing that the kernels do not know."""
+    known = KNOWN.get(type(algorithm))
+    if known is None:
+        names = ", ".join(t.__name__ for t in KNOWN)
+        raise UnsuitableError(f"kernels are for {names}, not {type(algorithm).__name__}")
+    for field in dataclasses.fields(algorithm):
+        value = getattr(algorithm, field.name)
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if field.name not in known and value != default:
+            raise UnsuitableError(f"kernels know no {field.name}={value!r} of {type(algorithm).__name__}")
+    if type(algorithm.value_loss) not in (MSE, Huber, ClippedMSE):  # pyright: ignore[reportAttributeAccessIssue]
+        raise UnsuitableError(f"kernels know no value loss {algorithm.value_loss!r}")  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(algorithm, PPO):
+        if not isinstance(algorithm.clip, int | float | tuple | Linear):
+            raise UnsuitableError(f"kernels know no clip={algorithm.clip!r}")
+        return Plan(
+            algorithm=algorithm,
+            optimizer=Adam(algorithm.adam_eps),
+            watched=ppo_paper.WATCHED,
+            epochs=algorithm.epochs,
+            minibatches=algorithm.minibatches,
+            clip=algorithm.clip,
+            per_minibatch=algorithm.standardise == "minibatch",
+            per_batch=algorithm.standardise == "batch",
+            correction=algorithm.correction,
+            target_kl=algorithm.target_kl,
+        )
+    if isinstance(algorithm, A2C):
+        if type(algorithm.optimizer) not in (Adam, RMSProp):
+            raise UnsuitableError(f"kernels know no optimizer {algorithm.optimizer!r}")
+        return Plan(
+            algorithm=algorithm,
+            optimizer=algorithm.optimizer,
+            watched=a2c_paper.WATCHED,
+            per_batch=algorithm.standardise,
+            correction=algorithm.correction,
+        )
+    assert isinstance(algorithm, Reinforce)
+    return Plan(
+        algorithm=algorithm,
+        optimizer=Adam(algorithm.adam_eps),
+        watched=a2c_paper.WATCHED,
+        per_batch=algorithm.standardise,
+        correction=0,
+        whole_returns=True,
+        baseline=algorithm.baseline,
+        trajectories=True,
+    )
