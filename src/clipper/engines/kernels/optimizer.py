@@ -9,6 +9,7 @@ from clipper.engines.kernels.options import COMPILED
 
 ADAM, RMSPROP = range(2)
 """Optimizers."""
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @njit(**COMPILED)
@@ -25,7 +26,7 @@ def step(theta, gradient, optimizer, loss, counts):
     for i in range(gradient.size):
         square += gradient[i] * gradient[i]
     norm = math.sqrt(square)
-    if not math.isfinite(norm + loss):
+    if not norm + abs(loss) <= LARGEST:  # math.isfinite subtracts, which these sums' freedom of order makes 0
         counts[1] += 1
         counts[2] += 1
         return norm
