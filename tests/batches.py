@@ -10,11 +10,12 @@ from torch import Tensor
 from clipper.data import Steps, Targets, each
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 
-Kind = Literal["categorical", "gaussian"]
+Kind = Literal["categorical", "gaussian", "several"]
 OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
 ACTIONS: dict[Kind, gymnasium.Space] = {
     "categorical": gymnasium.spaces.Discrete(3),
     "gaussian": gymnasium.spaces.Box(-1, 1, (2,)),
+    "several": gymnasium.spaces.MultiDiscrete(np.array([[2, 3], [4, 2]])),
 }
 
 

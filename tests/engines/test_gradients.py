@@ -14,6 +14,7 @@ from clipper.algorithms import Algorithm
 from clipper.data import Targets, each
 from clipper.engines.cpu import CPU
 from clipper.nets import ActorCritic
+from clipper.objectives import Objective
 
 LOSSES = (clipper.MSE(), clipper.Huber(0.5), clipper.ClippedMSE(0.2))
 CLIPS = (0.2, (0.1, 0.3), clipper.Linear(0.4, 0.0))
@@ -48,6 +49,7 @@ def make_targets(behaviour: ActorCritic, policy: ActorCritic, algorithm: Algorit
     near = old + (v - old).clamp(-bound, bound)
     kinks = [ratio - (1 - low), ratio - (1 + high), (v - target).abs() / value.scale - 0.5, (v - old).abs() - bound]
     kinks += [((near - target).abs() - (v - target).abs()).where((v - old).abs() > bound, torch.ones_like(v))]
+    kinks += [ratio - 1.5]  # of DualClip(1.5)
     mask = steps.mask & torch.stack([k.abs() > EDGE for k in kinks]).all(0)
     return Targets(steps._replace(mask=mask), advantage, target, old)
 
@@ -72,12 +74,25 @@ def test_gradient_is_the_definition_s(
 
 @pytest.mark.parametrize("hidden", [(), (512,)])
 @pytest.mark.parametrize("standardise", ["batch", "minibatch", "none"])
-@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
+@pytest.mark.parametrize("kind", ["categorical", "gaussian", "several"])
 def test_depths_and_widths(kind: Kind, standardise: Literal["batch", "minibatch", "none"], hidden: tuple) -> None:
     generator = torch.Generator().manual_seed(4)
     behaviour = shaken(small_policy(kind, clipper.PolicyOptions(hidden=hidden)), 0.1, generator)
     policy = shaken(behaviour, 0.01, generator)
     check(policy, behaviour, clipper.PPO(standardise=standardise), rows=300)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [clipper.DualClip(1.5), clipper.Unclipped(), clipper.Rollback(0.3), clipper.SPO()],
+    ids=lambda objective: type(objective).__name__,
+)
+@pytest.mark.parametrize("kind", ["gaussian", "several"])
+def test_objectives(kind: Kind, objective: Objective) -> None:
+    generator = torch.Generator().manual_seed(6)
+    behaviour = shaken(small_policy(kind, clipper.PolicyOptions(hidden=(24, 16))), 0.2, generator)
+    algorithm = clipper.PPO(objective=objective, clip=(0.1, 0.3), entropy_coef=0.01)
+    check(shaken(behaviour, 0.1, generator), behaviour, algorithm, rows=150)
 
 
 @pytest.mark.parametrize(

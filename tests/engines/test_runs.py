@@ -48,7 +48,7 @@ def integers() -> gymnasium.Env:
     ("arguments", "reason"),
     [
         ({"algorithm": clipper.TRPO(horizon=16)}, "kernels are for PPO, A2C, Reinforce, not TRPO"),
-        ({"algorithm": clipper.PPO(objective=clipper.SPO())}, "no objective=SPO"),
+        ({"algorithm": clipper.PPO(objective=clipper.TrustRegion())}, "no objective=TrustRegion"),
         ({"algorithm": clipper.PPO(exact_kl=True)}, "no exact_kl=True"),
         ({"algorithm": clipper.A2C(optimizer=clipper.RMSPropTF())}, "no optimizer RMSPropTF"),
         ({"policy": custom()}, "a Odd is no ActorCritic"),

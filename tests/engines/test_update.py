@@ -36,7 +36,7 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
     ],
     ids=["scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-bare"],
 )
-@pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("gaussian", 1), ("gaussian", 3)])
+@pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("several", 1), ("gaussian", 1), ("gaussian", 3)])
 def test_update_is_the_definition_s(
     kind: Kind, threads: int, algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +89,37 @@ def test_segments_are_the_definition_s() -> None:
         assert torch.equal(state.obs, expected_state.obs)
         assert state.steps == expected_state.steps
         assert state.episodes == expected_state.episodes
+
+
+class Combination(gymnasium.Env):
+    """A lock with three wheels, the first of which starts at 1; an episode is at most 20 tries."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,))
+    action_space = gymnasium.spaces.MultiDiscrete([3, 2, 4], start=[1, 0, 0])
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.tries = 0
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        assert self.action_space.contains(action)
+        self.tries += 1
+        obs = self.np_random.uniform(-1, 1, 3).astype(np.float32)
+        return obs, float(action.sum()), bool((action == [2, 1, 3]).all()), self.tries == 20, {}
+
+
+def test_several_choices_are_the_definition_s() -> None:
+    env, other = (clipper.make_env(Combination, 3) for _ in range(2))
+    policy = clipper.make_policy(
+        env.single_observation_space, env.single_action_space, NORMALISED, Generator().manual_seed(1)
+    )
+    engine = CPU(PPO().init(policy), PPO())
+    steps, _ = engine.collect(env, clipper.start(env, 0), horizon=60)
+    expected, _ = clipper.collect(other, policy, clipper.start(other, 0), horizon=60)
+    for name in ("obs", "action", "reward", "terminated", "done", "mask"):
+        assert torch.equal(getattr(steps, name), getattr(expected, name)), name
+    torch.testing.assert_close(steps.log_prob, expected.log_prob, rtol=0, atol=1e-5)
 
 
 def test_whole_episodes_are_the_definition_s() -> None:

@@ -15,6 +15,7 @@ from clipper.engines.network import Network
 from clipper.engines.team import Team
 from clipper.environments.checks import LARGEST_REWARD, check_finite
 from clipper.errors import EnvironmentContractError
+from clipper.heads import CategoricalHead
 from clipper.rollout import CollectState, count_episodes, cut_off, restart
 
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles
@@ -34,7 +35,7 @@ class Player:
     ) -> None:  # fmt: skip
         self.policy, self.net, self.head, self.works, self.team = policy, net, head, works, team
         self.layers, self.n, self.generator, self.row_by_row = network.actor, n, generator, row_by_row
-        self.discrete = head.kind == CATEGORICAL
+        self.discrete, self.single = head.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
         self.width = head.sizes.size if self.discrete else head.outputs
         self.pieces = team.pieces(n, network.operations(network.actor))
         self.log_prob = np.empty((rows, n), np.float32)
@@ -70,8 +71,10 @@ class Player:
             self.team.run(lambda k, p: play(k, p, obs[p], noise[p], action[p], log_prob[p], t), self.pieces)
         if not self.discrete:
             return self.sent[t].reshape(self.n, *self.policy.head.shape)
-        start = self.policy.head.start
-        return action[:, 0] + start if start else action[:, 0]
+        head = self.policy.head
+        if self.single:
+            return action[:, 0] + head.start if head.start else action[:, 0]
+        return (action.reshape(self.n, *head.start.shape) + head.start).astype(head.dtype)
 
     def choose(
         self, k: int, piece: slice, obs: np.ndarray, noise: np.ndarray, action: np.ndarray, log_prob: np.ndarray, t: int
@@ -98,7 +101,7 @@ class Player:
     def tensors(self, rows: int) -> tuple[Tensor, Tensor]:
         """Actions and log μ(a|s), as the definition has them."""
         action = torch.from_numpy(self.action[:rows])
-        return action.squeeze(-1) if self.discrete else action, torch.from_numpy(self.log_prob[:rows])
+        return action.squeeze(-1) if self.single else action, torch.from_numpy(self.log_prob[:rows])
 
 
 def collect_segment(

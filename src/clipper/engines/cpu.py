@@ -26,6 +26,7 @@ from clipper.engines.team import Team
 from clipper.environments import make
 from clipper.heads.gaussian import LOG_STD_BOUNDS
 from clipper.nets import PolicyOptions, make_policy
+from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optim import Learner, Metrics
 from clipper.optimizers import Adam
 from clipper.rollout import CollectState, collect, start
@@ -72,11 +73,11 @@ def make_head(network: Network, theta: np.ndarray) -> Head:
     """The head as the kernels have it."""
     learned = network.log_std >= 0
     return Head(
-        kind=GAUSSIAN if learned else CATEGORICAL,
+        kind=CATEGORICAL if network.sizes else GAUSSIAN,
         slot=network.head,
         outputs=network.outputs,
         value=network.value,
-        sizes=np.array([] if learned else [network.outputs], np.int64),
+        sizes=np.array(network.sizes, np.int64),
         log_std=theta[network.log_std : network.log_std + network.outputs] if learned else theta[:0],
         log_std_at=network.log_std,
         low=LOG_STD_BOUNDS[0],
@@ -195,12 +196,14 @@ class CPU:
     def loss(self, rows: Rows, keep: np.ndarray, trajectories: int) -> Loss:
         """The loss's numbers at this moment."""
         algorithm, plan, progress = self.algorithm, self.plan, self.learner.progress
-        low, high = plan.clip if isinstance(plan.clip, tuple) else (at(plan.clip or 0.0, progress),) * 2
+        low, high = plan.clip if isinstance(plan.clip, tuple) else (at(plan.clip, progress),) * 2
+        objective, number = objective_numbers(plan.objective)
         kind, bound = value_loss_numbers(algorithm.value_loss)  # pyright: ignore[reportAttributeAccessIssue]
         shift, scale = self.return_units()
         mean, factor = losses.standard_units(rows.advantage, keep, plan.correction) if plan.per_batch else (0.0, 1.0)
         return Loss(
-            objective=losses.POLICY_GRADIENT if plan.clip is None else losses.CLIP,
+            objective=objective,
+            number=number,
             low=float(low),
             high=float(high),
             value_loss=kind,
@@ -312,3 +315,13 @@ def value_loss_numbers(loss: ValueLoss) -> tuple[int, float]:
     if isinstance(loss, Huber):
         return losses.HUBER, loss.delta
     return (losses.CLIPPED_MSE, loss.bound) if isinstance(loss, ClippedMSE) else (losses.MSE, 0.0)
+
+
+def objective_numbers(objective: Objective | None) -> tuple[int, float]:
+    """Which objective it is for the kernels, and its own number."""
+    if isinstance(objective, DualClip):
+        return losses.DUAL_CLIP, float(objective.c)
+    if isinstance(objective, Rollback):
+        return losses.ROLLBACK, float(objective.alpha)
+    kinds = {Clip: losses.CLIP, Unclipped: losses.UNCLIPPED, SPO: losses.SPO}
+    return (losses.POLICY_GRADIENT if objective is None else kinds[type(objective)]), 0.0

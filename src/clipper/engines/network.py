@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipper.heads import GaussianHead
+from clipper.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
 from clipper.nets import ACTIVATIONS, ActorCritic, BoxEncoder
-from clipper.spaces import CategoricalHead
 
 WIDEST = 512
 WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
@@ -44,6 +43,8 @@ class Network:
     """Slot of the head's output."""
     outputs: int
     """Its size: choices, or components of the action."""
+    sizes: tuple[int, ...]
+    """Choices of each part; none where actions are continuous."""
     value: int
     """Slot of the value layer's output."""
     log_std: int
@@ -70,8 +71,11 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
     encoder, head = policy.encoder, policy.head
     if type(encoder) is not BoxEncoder:
         raise UnsuitableError(f"its encoder is a {type(encoder).__name__}")
+    sizes: tuple[int, ...] = ()
     if type(head) is CategoricalHead:
-        last, log_std = head.logits, -1
+        last, log_std, sizes = head.logits, -1, (head.logits.out_features,)
+    elif type(head) is MultiCategoricalHead:
+        last, log_std, sizes = head.logits, -1, tuple(head.exists.sum(1).tolist())
     elif type(head) is GaussianHead:
         last, log_std = head.mean, offset(head.log_std, flat)
     else:
@@ -93,6 +97,7 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         width=table.width,
         head=head_slot,
         outputs=last.out_features,
+        sizes=sizes,
         value=value,
         log_std=log_std,
         largest=int((layers[:, INPUTS] * layers[:, OUTPUTS]).max()),

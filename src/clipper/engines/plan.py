@@ -8,6 +8,7 @@ from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
 from clipper.algorithms import a2c as a2c_paper
 from clipper.algorithms import ppo as ppo_paper
 from clipper.engines.network import UnsuitableError
+from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optimizers import Adam, Optimizer, RMSProp
 from clipper.schedules import Linear, Schedule
 from clipper.value_losses import MSE, ClippedMSE, Huber
@@ -26,6 +27,7 @@ KNOWN: dict[type, set[str]] = {
         "minibatches",
         "adam_eps",
         "target_kl",
+        "objective",
         "scale_rewards",
         "clip_rewards",
     },
@@ -45,8 +47,10 @@ class Plan:
     """Names of the first of the sums that are watched."""
     epochs: int = 1
     minibatches: int = 1
-    clip: Schedule | tuple[float, float] | None = None
-    """Of PPO's surrogate; None where the objective is −log π(a|s) Â."""
+    objective: Objective | None = None
+    """PPO's surrogate; None where the objective is −log π(a|s) Â."""
+    clip: Schedule | tuple[float, float] = 0.0
+    """Of that surrogate."""
     per_minibatch: bool = False
     per_batch: bool = False
     """Over which decisions advantages are brought to standard units."""
@@ -76,6 +80,8 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
     if isinstance(algorithm, PPO):
         if not isinstance(algorithm.clip, int | float | tuple | Linear):
             raise UnsuitableError(f"kernels know no clip={algorithm.clip!r}")
+        if type(algorithm.objective) not in (Clip, DualClip, Unclipped, Rollback, SPO):
+            raise UnsuitableError(f"kernels know no objective={algorithm.objective!r}")
         return Plan(
             algorithm=algorithm,
             optimizer=Adam(algorithm.adam_eps),
@@ -83,6 +89,7 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
             epochs=algorithm.epochs,
             minibatches=algorithm.minibatches,
             clip=algorithm.clip,
+            objective=algorithm.objective,
             per_minibatch=algorithm.standardise == "minibatch",
             per_batch=algorithm.standardise == "batch",
             correction=algorithm.correction,

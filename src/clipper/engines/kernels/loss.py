@@ -7,7 +7,7 @@ from numba import njit
 from clipper.engines.kernels.options import COMPILED
 from clipper.functional.objectives import LARGEST_LOG_RATIO
 
-POLICY_GRADIENT, CLIP = range(2)
+POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
 """Objectives (``clipper.functional.objectives``)."""
 MSE, HUBER, CLIPPED_MSE = range(3)
 """Value losses."""
@@ -42,22 +42,42 @@ def value_loss(v, target, old, kind, bound):
 
 
 @njit(**COMPILED)
+def surrogate(r, a, kind, low, high, number):
+    """An objective of the ratio, to be minimised, and its derivative by r (``clipper.functional.objectives``).
+
+    ``number`` is α of ``rollback``, which is ``clip`` where α is 0, and c of ``dual_clip``.
+    """
+    if kind == UNCLIPPED:
+        return -r * a, -a
+    if kind == SPO:
+        weight = a / (2 * high) if a > 0 else -a / (2 * low)
+        return weight * (r - 1) ** 2 - r * a, 2 * weight * (r - 1) - a
+    alpha = number if kind == ROLLBACK else 0.0
+    bound = 1 - low if r < 1 - low else r
+    bound = 1 + high if r > 1 + high else bound
+    turned = (bound - alpha * (r - bound)) * a
+    value, slope = -turned, alpha * a
+    if r == bound or r * a < turned:
+        value, slope = -r * a, -a
+    if kind == DUAL_CLIP and a < 0 and -number * a < value:
+        return -number * a, 0.0
+    return value, slope
+
+
+@njit(**COMPILED)
 def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, value, d_log_prob, d_value, sums):
     """∂L/∂log π(a|s) and ∂L/∂(the value layer's output) of each row; adds up what is watched."""
     low, high, shift, scale = loss.low, loss.high, loss.value_shift, loss.value_scale
     for b in range(index.size):
         i = index[b]
         a = (rows.advantage[i] - mean) * factor
-        if loss.objective == CLIP:
+        if loss.objective != POLICY_GRADIENT:
             log_ratio = float(log_prob[b]) - rows.log_prob[i]
             within = LARGEST_LOG_RATIO if log_ratio > LARGEST_LOG_RATIO else log_ratio
             change = math.expm1(within)
-            r = change + 1
-            clipped = 1 - low if r < 1 - low else r
-            clipped = 1 + high if r > 1 + high else clipped
-            follows = log_ratio <= LARGEST_LOG_RATIO and (r * a < clipped * a or r == clipped)
-            d_log_prob[b] = -r * a * actor_weight if follows else 0.0
-            sums[0] -= clipped * a if clipped * a < r * a else r * a
+            value_of, slope_of = surrogate(change + 1, a, loss.objective, low, high, loss.number)
+            d_log_prob[b] = slope_of * (change + 1) * actor_weight if log_ratio <= LARGEST_LOG_RATIO else 0.0
+            sums[0] += value_of
             sums[3] += change - log_ratio
             if change < -low or change > high:
                 sums[4] += 1

@@ -74,6 +74,8 @@ class Loss(NamedTuple):
     """The numbers in a loss, at one moment of a run."""
 
     objective: int
+    number: float
+    """The objective's own."""
     low: float
     high: float
     """How far the ratio may fall below 1, and rise above it."""
