@@ -3,6 +3,7 @@
 Slow and without a recurrence on purpose. A column is a list of rows; ``mask`` False marks a row that is no decision.
 """
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -107,6 +108,53 @@ def log_products(log_ratio: list[float], done: list[bool], mask: list[bool]) -> 
     return [
         (sum(log_ratio[k] for k in rows if k <= t), sum(log_ratio[k] for k in rows)) for t, rows in enumerate(episodes)
     ]
+
+
+def total_return(reward: list[float], done: list[bool], mask: list[bool], gamma: float) -> list[float]:
+    """Σₖ γᵏ rₖ over all decisions of the episode, at each of them (Williams 1992)."""
+    episodes = [episode_of(t, done, mask) for t in range(len(mask))]
+    return [sum(gamma ** (k - rows[0]) * reward[k] for k in rows) if rows else 0.0 for rows in episodes]
+
+
+def n_step(
+    reward: list[float],
+    value: list[float],
+    terminated: list[bool],
+    done: list[bool],
+    mask: list[bool],
+    gamma: float,
+    n: int,
+) -> list[float]:
+    """V(sₜ) + Â⁽ᵏ⁾ with k = n, or as many steps as are left (Sutton & Barto 2018, eq 7.1)."""
+    result = [0.0] * len(mask)
+    for t in range(len(mask)):
+        k = min(n, steps_left(t, done, mask))
+        if k:
+            result[t] = value[t] + k_step_advantage(t, k, reward, value, terminated, gamma)
+    return result
+
+
+def vtrace(
+    reward: list[float],
+    value: list[float],
+    log_ratio: list[float],
+    terminated: list[bool],
+    done: list[bool],
+    mask: list[bool],
+    gamma: float,
+    lam: float,
+    rho_bar: float,
+    c_bar: float,
+) -> list[float]:
+    """Σₖ γᵏ (Πⱼ cⱼ) ρₜ₊ₖ δₜ₊ₖ, each product over the steps before (arXiv:1802.01561, eq 1)."""
+    result = [0.0] * len(mask)
+    for t in range(len(mask)):
+        product = 1.0
+        for k in range(t, t + steps_left(t, done, mask)):
+            ratio = math.exp(log_ratio[k])
+            result[t] += product * min(rho_bar, ratio) * k_step_advantage(k, 1, reward, value, terminated, gamma)
+            product *= gamma * lam * min(c_bar, ratio)
+    return result
 
 
 def per_column(estimator: Callable[..., T], *fields: Tensor, **numbers: float) -> list[T]:

@@ -16,7 +16,10 @@ from clipper.functional.returns import (
     discounted_sum_so_far,
     gae,
     linear_recurrence,
+    n_step,
     reward_to_go,
+    total_return,
+    vtrace,
 )
 
 GAP, STEP, TERMINATION, TRUNCATION = range(4)
@@ -102,10 +105,51 @@ def test_discounted_sum_so_far_is_the_sum_over_the_episode_so_far(s: Segment, ca
     assert_columns(left[None], [[c] for _, c in expected], s)
 
 
+def recorded_together(s: Segment) -> Segment:
+    """As episodes are recorded: what comes before a gap is an end."""
+    done = s.done.clone()
+    done[:-1] |= ~s.mask[1:]
+    return s._replace(done=done)
+
+
+@given(segments())
+def test_total_return_is_the_sum_over_the_whole_episode(s: Segment) -> None:
+    s = recorded_together(s)
+    expected = reference.per_column(reference.total_return, s.reward, s.done, s.mask, gamma=s.gamma)
+    assert_columns(total_return(s.reward, s.done, s.mask, s.gamma).masked_fill(~s.mask, 0), expected, s)
+
+
+@given(segments(), st.integers(1, 25))
+def test_n_step_is_the_sum_of_n_rewards_and_a_value(s: Segment, n: int) -> None:
+    s = recorded_together(s)
+    fields = (s.reward, s.value, s.terminated, s.done, s.mask)
+    expected = reference.per_column(reference.n_step, *fields, gamma=s.gamma, n=n)
+    assert_columns(n_step(*fields, s.gamma, n).masked_fill(~s.mask, 0), expected, s)
+
+
+@given(segments(), st.data())
+def test_vtrace_is_the_papers_sum(s: Segment, data: st.DataObject) -> None:
+    log_ratio = torch.from_numpy(
+        data.draw(arrays(np.float64, tuple(s.mask.shape), elements=st.floats(-1, 1, width=32)))
+    ).to(s.reward.dtype)
+    log_ratio[~s.mask] = torch.nan
+    bounds = {"lam": s.lam, "rho_bar": data.draw(st.sampled_from([0.5, 1.0, 2.0])), "c_bar": 1.0}
+    fields = (s.reward, s.value, log_ratio, s.terminated, s.done, s.mask)
+    expected = reference.per_column(reference.vtrace, *fields, gamma=s.gamma, **bounds)
+    assert_columns(vtrace(*fields, s.gamma, **bounds), expected, s._replace(reward=3 * s.reward))
+
+
+@given(segments())
+def test_vtrace_on_policy_is_gae(s: Segment) -> None:
+    """π = μ: every ratio is 1, and eq 2 of the paper is the n-step Bellman target, GAE's with the same λ."""
+    same = torch.zeros_like(s.reward)
+    actual = vtrace(s.reward, s.value, same, s.terminated, s.done, s.mask, s.gamma, s.lam)
+    torch.testing.assert_close(actual, gae(*s), rtol=0, atol=s.atol)
+
+
 @given(segments())
 def test_products_of_ratios_are_the_sums_over_the_episode(s: Segment) -> None:
-    log_ratio, done = s.value[:-1].masked_fill(~s.mask, 0), s.done.clone()
-    done[:-1] |= ~s.mask[1:]  # as recorded, an episode's rows stand together
+    log_ratio, done = s.value[:-1].masked_fill(~s.mask, 0), recorded_together(s).done
     expected = reference.per_column(reference.log_products, log_ratio, done, s.mask)
     for i, product in enumerate((log_product_so_far, log_whole_product)):
         actual = product(log_ratio, done, s.mask).masked_fill(~s.mask, 0)

@@ -1,5 +1,6 @@
 """The gradients that the algorithms climb, in expectation over every trajectory, are those of what they promise."""
 
+import dataclasses
 from collections.abc import Callable
 from itertools import product
 
@@ -88,6 +89,38 @@ def test_reinforce_is_unbiased(mdp: TinyMDP, baseline: bool, seed: int) -> None:
     exact = true_gradient(mdp, policy, torch.zeros_like(policy.values))
     actual = expectation(mdp, policy, reinforce_estimate(policy, plain_reinforce(baseline)))
     torch.testing.assert_close(actual, exact, rtol=1e-12, atol=1e-14)
+
+
+@MDPS
+def test_the_total_return_is_unbiased_too(mdp: TinyMDP) -> None:
+    policy = TabularPolicy(mdp, seed=0)
+    exact = true_gradient(mdp, policy, torch.zeros_like(policy.values))
+    algorithm = dataclasses.replace(plain_reinforce(baseline=False), causal=False)
+    torch.testing.assert_close(
+        expectation(mdp, policy, reinforce_estimate(policy, algorithm)), exact, rtol=1e-12, atol=1e-14
+    )
+
+
+def variance(mdp: TinyMDP, policy: TabularPolicy, estimate: Estimate) -> float:
+    """E|g − E g|² of one trajectory's estimate g, exactly."""
+    mean = expectation(mdp, policy, estimate)
+    spread = expectation(mdp, policy, lambda batch: (estimate(batch) - mean).square().sum().expand_as(mean))
+    return spread[0, 0].item()
+
+
+@MDPS
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_causality_and_then_a_baseline_lower_the_variance(mdp: TinyMDP, seed: int) -> None:
+    """The same expectation, less noise: total return, reward-to-go, reward-to-go minus V. Exact, by enumeration."""
+    policy = TabularPolicy(mdp, seed)
+    with torch.no_grad():
+        policy.values.copy_(mdp.exact_values(policy))
+    plain = plain_reinforce(baseline=False)
+    total, to_go, baseline = (
+        variance(mdp, policy, reinforce_estimate(policy, algorithm))
+        for algorithm in (dataclasses.replace(plain, causal=False), plain, plain_reinforce(baseline=True))
+    )
+    assert total > to_go > 1.2 * baseline
 
 
 def test_reinforce_is_unbiased_for_batches() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, standardise, trajectory_sum
-from clipper.functional.returns import reward_to_go
+from clipper.functional.returns import reward_to_go, total_return
 from clipper.functional.statistics import explained_variance
 from clipper.optim import Learner, Metrics, gradient_step, minibatches
 from clipper.schedules import Schedule, at
@@ -30,6 +30,8 @@ class Reinforce:
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
     max_grad_norm: float = 0.5
     """Bound on the gradient's Euclidean norm."""
+    causal: bool = True
+    """Credit an action with the rewards that follow it (reward-to-go); else with those of its whole episode."""
     baseline: bool = True
     """Subtract b(s) = V(s), a learned value, from each return."""
     standardise: bool = True
@@ -54,7 +56,8 @@ class Reinforce:
         """Gₜ − b(sₜ), and Gₜ for the baseline. Episodes are whole, so nothing is bootstrapped."""
         value = learner.policy.value(steps.obs).mean
         returns = reward_to_go(steps.reward, steps.done, steps.mask, self.gamma)
-        advantage = returns - value if self.baseline else returns
+        credit = returns if self.causal else total_return(steps.reward, steps.done, steps.mask, self.gamma)
+        advantage = credit - value if self.baseline else credit
         if self.standardise:
             advantage = standardise(advantage, steps.mask, correction=0)
         return Targets(steps, advantage, value_target=returns, value=value)

@@ -57,6 +57,65 @@ def reward_to_go(
     return linear_recurrence(reward.masked_fill(~mask, 0), gamma * (mask & ~done).to(reward.dtype))
 
 
+def total_return(
+    reward: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float
+) -> Float[Tensor, "T N"]:
+    """G(τ) = Σₖ γᵏ rₖ over the whole episode, the same in each of its rows: what REINFORCE's derivation first has
+    (Williams 1992, doi:10.1007/BF00992696). Rewards of the past come with it: no bias, and the more variance.
+    """
+    start = mask.clone()
+    start[1:] &= done[:-1] | ~mask[:-1]
+    first = reward_to_go(reward, done, mask, gamma).where(start, 0)
+    return discounted_sum_so_far(first, done, mask, 1.0, torch.zeros_like(first[0]))[0]
+
+
+def n_step(
+    reward: Float[Tensor, "T N"],
+    value: Float[Tensor, "T+1 N"],
+    terminated: Bool[Tensor, "T N"],
+    done: Bool[Tensor, "T N"],
+    mask: Bool[Tensor, "T N"],
+    gamma: float,
+    n: int,
+) -> Float[Tensor, "T N"]:
+    """rₜ + γ rₜ₊₁ + … + γⁿ V(sₜ₊ₙ), fewer rewards where the episode or the segment ends before (Sutton & Barto 2018,
+    eq 7.1; arXiv:1602.01783). n = 1 is TD(0)'s target; bootstrapped and cut as in ``gae``.
+    """
+    cut = done | ~mask
+    cut[-1] = True  # where nothing further was recorded
+    reward = reward.masked_fill(~mask, 0)
+    successor = value[1:].masked_fill(terminated | ~mask, 0)
+    target = reward + gamma * successor
+    for _ in range(n - 1):  # the target of k + 1 steps is one reward and the successor's target of k
+        target = reward + gamma * torch.where(cut, successor, target.roll(-1, 0))
+    return target
+
+
+def vtrace(
+    reward: Float[Tensor, "T N"],
+    value: Float[Tensor, "T+1 N"],
+    log_ratio: Float[Tensor, "T N"],
+    terminated: Bool[Tensor, "T N"],
+    done: Bool[Tensor, "T N"],
+    mask: Bool[Tensor, "T N"],
+    gamma: float,
+    lam: float = 1.0,
+    rho_bar: float = 1.0,
+    c_bar: float = 1.0,
+) -> Float[Tensor, "T N"]:
+    """vₜ − V(sₜ) of off-policy data (V-trace, Espeholt et al. 2018, arXiv:1802.01561, eq 1, and its remark 1).
+
+    xₜ = ρₜ δₜ + γ cₜ (1 − doneₜ) xₜ₊₁ with ρ = min(ρ̄, π/μ), c = λ min(c̄, π/μ)
+
+    ρ̄ decides whose values are learned (π's where it binds nowhere), c̄ ≤ ρ̄ how far errors are carried. Where π = μ this
+    is ``gae``. What stands in ``log_ratio`` where the mask is False is not read.
+    """
+    ratio = log_ratio.masked_fill(~mask, 0).exp()
+    delta = reward + gamma * value[1:].masked_fill(terminated, 0) - value[:-1]
+    b = (ratio.clamp(max=rho_bar) * delta).masked_fill(~mask, 0)
+    return linear_recurrence(b, (gamma * lam * ratio.clamp(max=c_bar)).masked_fill(~mask | done, 0))
+
+
 def discounted_sum_so_far(
     reward: Float[Tensor, "T N"],
     done: Bool[Tensor, "T N"],
