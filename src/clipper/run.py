@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -57,8 +57,8 @@ class Run:
     """Decisions after which the policy is evaluated next."""
     next_checkpoint: float = math.inf
     """Decisions after which the run is saved next."""
-    evaluating: bool = False
-    """An evaluation is under way, which may be broken off at any moment."""
+    phase: Literal["", "collecting", "evaluating"] = ""
+    """What is under way that leaves the learner alone, so that it may be broken off at any moment."""
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Returns of the latest training episodes."""
     history: list[Row] = field(default_factory=list)
@@ -105,7 +105,8 @@ class Run:
     def state_dict(self, environments: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Everything that the next iteration depends on, as named tensors and JSON.
 
-        Without ``environments`` they are left out, and start afresh where the run is resumed.
+        Without ``environments`` they are left out, and start afresh where the run is resumed; so are the decisions
+        since the last iteration, from which nothing was learned.
         """
         state = self.state
         tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
@@ -122,6 +123,8 @@ class Run:
             tensors |= {f"env.{i}.{k}": torch.from_numpy(np.array(v)) for k, v in saved.arrays.items()}
         counters = {name: getattr(self, name) for name in COUNTERS}
         values = self.identity() | counters | {"fresh": state.fresh}
+        if not environments:
+            values["steps"] = self.history[-1]["steps"] if self.history else 0
         values["environments"] = None if states is None else [saved.values for saved in states]
         return tensors, values
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from clipper import checkpoint
 from clipper.config import Config
 from clipper.plot import thousands
 from clipper.progress import ProgressDisplay
@@ -27,7 +28,7 @@ class Stopped(BaseException):
 class StopOnSignal:
     """Ends a run after the iteration at hand on Ctrl-C or SIGTERM, so that it is saved whole; a second one at once.
 
-    An evaluation is broken off. An iteration that does not end in time is given up: the one before it is saved.
+    An evaluation is broken off. An iteration that does not end in time is given up, and what was learned before saved.
     """
 
     def __init__(self) -> None:
@@ -52,13 +53,21 @@ class StopOnSignal:
         self.received = number
         self.timer.daemon = True
         self.timer.start()
-        if self.run is not None and self.run.evaluating:
+        if self.run is not None and self.run.phase == "evaluating":
             raise Stopped
 
     def leave(self) -> None:
         """End the process from another thread: the main one may hang in the environment."""
-        os.write(2, b"the iteration at hand takes too long and is given up; the run is as it was before it\n")
-        os._exit(128 + (self.received or 0))
+        run = self.run
+        try:
+            if run is not None and run.path is not None and run.phase == "collecting":
+                iteration, (tensors, values) = run.iteration, run.state_dict(environments=False)
+                tensors = {name: x.clone() for name, x in tensors.items()}
+                if (run.iteration, run.phase) == (iteration, "collecting"):  # then the learner was still all the while
+                    checkpoint.save(run.path / "checkpoint.safetensors", tensors, values, run.config.keep_checkpoints)
+        finally:
+            os.write(2, b"the iteration at hand takes too long and is given up\n")
+            os._exit(128 + (self.received or 0))
 
     def __call__(self, run: Run) -> bool:
         """The callback: go on?"""

@@ -228,13 +228,13 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
 
 def iterate(run: Run) -> Metrics:
     """Collect and update; where either fails, what was learned before is saved, to be resumed with fresh episodes."""
-    steps = run.state.steps
+    run.phase = "collecting"
     try:
         batch, run.state = run.engine.collect(run.env, run.state, **run.config.algorithm.quota)
     except BaseException:
-        run.state.steps = steps  # nothing was learned from the decisions since
         save_or_warn(run, environments=False)
         raise
+    run.phase = ""
     try:
         return run.engine.update(batch, run.state.obs)
     except torch.OutOfMemoryError as error:
@@ -319,12 +319,12 @@ def evaluate_when_due(run: Run, row: Row) -> None:
     config = run.config
     if run.state.steps < run.next_evaluation and not (config.eval_every and run.state.steps >= config.total_steps):
         return
-    run.evaluating = True
+    run.phase = "evaluating"
     try:
         # The same initial states every time: evaluations of one run are compared with each other.
         evaluation = run.evaluate(config.eval_episodes, seed=config.seed + 1_000_000)
     finally:
-        run.evaluating = False
+        run.phase = ""
     run.next_evaluation += config.eval_every
     row["eval/return"], row["eval/std"] = evaluation.mean, evaluation.std
     threshold = run.env.spec.reward_threshold if run.env.spec is not None else None
