@@ -98,7 +98,11 @@ def refuses_or_reads(read: Callable[[], object]) -> None:
 
 def check_examples(count: int) -> None:
     """A third each: damaged settings, damaged spaces, and text."""
-    options = settings(max_examples=-(-count // 3), suppress_health_check=list(HealthCheck), database=None)
+    options = settings(
+        max_examples=-(-count // 3),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+        database=None,
+    )
 
     @options
     @given(JSON | damaged(KNOWN))

@@ -229,7 +229,7 @@ MISMATCHES: dict[str, tuple[gymnasium.Space, gymnasium.Space, str]] = {
     "shape": (spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1, (3,)), r"\(2,\).*\(3,\)"),
     "rank": (spaces.Box(-1, 1, (4,)), spaces.Box(-1, 1, (2, 2)), r"\(4,\).*\(2, 2\)"),
     "bounds": (spaces.Box(-1, 1, (2,)), spaces.Box(-2, 1, (2,)), r"-1.*-2"),
-    "one bound": (spaces.Box(-1, np.float32([1, 1])), spaces.Box(-1, np.float32([1, np.inf])), "inf"),
+    "one bound": (spaces.Box(-1, np.ones(2, np.float32)), spaces.Box(-1, np.array([1, np.inf], np.float32)), "inf"),
     "dtype": (spaces.Box(-1, 1, (2,), np.float32), spaces.Box(-1, 1, (2,), np.float64), "float32.*float64"),
     "kind": (spaces.Discrete(2), spaces.Box(-1, 1, (1,)), "Discrete.*Box"),
 }
@@ -239,7 +239,7 @@ MISMATCHES: dict[str, tuple[gymnasium.Space, gymnasium.Space, str]] = {
 @pytest.mark.parametrize("name", MISMATCHES)
 def test_other_spaces_are_refused_with_the_difference(name: str, kind: str) -> None:
     saved, here, words = MISMATCHES[name]
-    both = {"observation": spaces.Box(0, 1, (5,)), "action": spaces.Box(0, 1, (6,))}
+    both: dict[str, gymnasium.Space] = {"observation": spaces.Box(0, 1, (5,)), "action": spaces.Box(0, 1, (6,))}
     with pytest.raises(SpaceMismatchError, match=f"{kind}: saved .*{words}") as error:
         check_same_spaces({k: space_to_json(v) for k, v in (both | {kind: saved}).items()}, both | {kind: here})
     assert str(error.value).count("saved") == 1  # the one that differs

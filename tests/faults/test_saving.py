@@ -169,8 +169,8 @@ def test_a_disk_that_stays_full_ends_in_an_error(tmp_path: Path) -> None:
 
 
 def test_the_latest_few_checkpoints_stay(tmp_path: Path) -> None:
-    plan: Settings = {"num_envs": 2, "total_steps": 6 * 32, "checkpoint_every": 32}
-    clipper.train("Pendulum-v1", SMALL, policy=TINY, run_dir=tmp_path, keep_checkpoints=3, **plan)
+    plan: Settings = {"num_envs": 2, "total_steps": 6 * 32, "checkpoint_every": 32, "keep_checkpoints": 3}
+    clipper.train("Pendulum-v1", SMALL, policy=TINY, run_dir=tmp_path, **plan)
     names = ["checkpoint.safetensors", "checkpoint.previous.safetensors", "checkpoint.previous-2.safetensors"]
     assert {path.name for path in tmp_path.glob("checkpoint*")} == set(names)
     assert [checkpoint.load(tmp_path / name)[1]["iteration"] for name in names] == [6, 6, 5]
