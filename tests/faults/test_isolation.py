@@ -224,7 +224,7 @@ def test_a_full_accelerator_ends_in_advice_with_whole_weights_saved(
 
 
 MISMATCHES: dict[str, tuple[gymnasium.Space, gymnasium.Space, str]] = {
-    "choices": (spaces.Discrete(2), spaces.Discrete(3), r"saved Discrete\(2\), here Discrete\(3\)"),
+    "choices": (spaces.Discrete(2), spaces.Discrete(3), r"Discrete\(2\), here Discrete\(3\)"),
     "first choice": (spaces.Discrete(2), spaces.Discrete(2, start=1), r"start=1"),
     "shape": (spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1, (3,)), r"\(2,\).*\(3,\)"),
     "rank": (spaces.Box(-1, 1, (4,)), spaces.Box(-1, 1, (2, 2)), r"\(4,\).*\(2, 2\)"),

@@ -16,12 +16,14 @@ import clipper
 from clipper.algorithms import Algorithm, Reinforce
 from clipper.data import Steps
 from clipper.environments.checks import LARGEST_REWARD
+from clipper.environments.serial import Serial
 from clipper.errors import NonFiniteError
 from clipper.functional.reduce import standardise
 from clipper.heads.gaussian import LOG_STD_BOUNDS
 from clipper.nets import PolicyOptions
 from clipper.normalise import RunningMoments
 from clipper.optim import Learner
+from clipper.rollout import collect
 from clipper.run import Run
 
 torch.set_num_threads(1)
@@ -156,6 +158,49 @@ def test_the_reward_is_refused_before_it_is_squared(engine: Any, monkeypatch: py
     clipper.train(lambda: Huge(LARGEST_REWARD), algorithm, **plan)
     with pytest.raises(NonFiniteError, match=r"reward -1\.01e\+30 from environment 0 of .* after 0 decisions"):
         clipper.train(lambda: Huge(-1.01 * LARGEST_REWARD), algorithm, **plan)
+
+
+class Noisy(Huge):
+    """Gives NaN in its first life's 12th step: in the observation, in the last one of an episode, or in the reward."""
+
+    lives = 0
+
+    def __init__(self, what: str) -> None:
+        super().__init__(1.0, at=10**9)
+        Noisy.lives += 1
+        self.what, self.breaks = what, Noisy.lives == 1
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, reward, terminated, truncated, info = super().step(action)
+        if self.breaks and self.count == (14 if self.what == "last observation" else 12):
+            obs, reward = (obs, np.inf) if self.what == "reward" else (obs * np.nan, reward)
+        return obs, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("what", ["observation", "last observation", "reward"])
+def test_numbers_that_are_not_finite_are_cut_off_where_restarts_are_allowed(what: str) -> None:
+    """The decision that led there is none, the one before ends its episode, and learning goes on."""
+    Noisy.lives = 0
+    env = Serial([lambda: Noisy(what)], max_restarts=1)
+    options = PolicyOptions(hidden=(5,), normalise_obs=True)
+    spaces = env.single_observation_space, env.single_action_space
+    policy = clipper.make_policy(*spaces, options, torch.Generator().manual_seed(0))
+    steps, state = collect(env, policy, clipper.start(env, 0), horizon=20)
+    assert Noisy.lives == 2
+    row = 14 if what == "last observation" else 12  # of 20, one of which lies between two episodes
+    assert steps.done.flatten().nonzero().flatten().tolist()[:2] == [6, row - 1]
+    assert not steps.terminated.any()
+    assert not steps.mask[row]
+    assert steps.obs.isfinite().all()
+    learner = clipper.PPO(epochs=1, minibatches=1).init(policy)
+    clipper.PPO(epochs=1, minibatches=1).update(learner, steps, state.obs)
+    assert int(learner.skipped) == 0
+    assert all(x.isfinite().all() for x in policy.state_dict().values())
+    Noisy.lives = 0
+    env = Serial([lambda: Noisy(what)])
+    state = clipper.start(env, 0)
+    with pytest.raises(NonFiniteError):
+        collect(env, policy, state, horizon=20)
 
 
 SAMPLES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5)

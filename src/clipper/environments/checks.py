@@ -1,6 +1,7 @@
 """Is what an environment returns what it promised? One cheap test on the good path, a precise error otherwise."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -41,3 +42,11 @@ def check_finite(
             f"after {steps} decisions in all: mend the environment, or wrap it so that it returns numbers up to "
             f"{largest:.2g}"
         )
+
+
+def check_numbers(obs: Any, reward: Any) -> None:
+    """Raise ``FloatingPointError``, a failure of the environment like any other, where a step's numbers are no good."""
+    for x, what, largest in ((obs, "observation", LARGEST_FLOAT32), (reward, "reward", LARGEST_REWARD)):
+        numbers = np.asarray(x)
+        if numbers.dtype.kind == "f" and not (np.abs(numbers) <= largest).all():
+            raise FloatingPointError(f"{what} {x}")

@@ -15,7 +15,7 @@ from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from clipper.environments.checks import describe
+from clipper.environments.checks import check_numbers, describe
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, UnsupportedSpaceError
 from clipper.spaces import batch, element
 
@@ -26,7 +26,8 @@ class Serial(VectorEnv):
     """N environments made by ``factories``. The arrays that ``step`` returns are reused by the next one.
 
     Where an environment's step raises, ``EnvWorkerError`` names it. Up to ``max_restarts`` times it is made anew
-    instead: the row holds the first observation of its next episode, and ``info["restarted"]`` (``[N]``) says where.
+    instead, also where it gives NaN: the row holds the first observation of its next episode, and
+    ``info["restarted"]`` (``[N]``) says where.
     """
 
     def __init__(
@@ -106,6 +107,8 @@ class Serial(VectorEnv):
                     reward, resets[i] = 0.0, False
                 else:
                     obs, reward, terminated, truncated, _ = env.step(actions[i])
+                    if self.max_restarts:
+                        check_numbers(obs, reward)
                     if terminated or truncated:
                         self.terminated[i], self.truncated[i], resets[i] = terminated, truncated, True
                 if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
