@@ -9,6 +9,7 @@ import gymnasium
 from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from clipper.environments import hybrid
 from clipper.environments.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
 from clipper.spaces import batch, listed
@@ -57,11 +58,16 @@ def install_hint(source: str, error: Exception) -> str:
 
 
 def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
-    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is, but for its actions."""
+    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is, but for its actions.
+
+    Of Clipper's own environments, the natively vectorised form.
+    """
     if isinstance(source, VectorEnv):
         return Listed(source) if wants_lists(source) else source
     if num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
+    if isinstance(source, str) and source in hybrid.TASKS:
+        return gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point", **kwargs)
     return Serial([partial(make_single, source, **kwargs)] * num_envs)
 
 

@@ -73,9 +73,13 @@ def set_state(env: gymnasium.Env, state: EnvironmentState) -> None:
 
 
 def get_states(env: VectorEnv) -> list[EnvironmentState] | None:
-    """The states of all environments of a ``Serial``; None for other vector environments, or if one is opaque."""
+    """The states of all environments of a ``Serial``, or of a vector environment with ``get_state()`` as one.
+
+    None for other vector environments, or if one is opaque.
+    """
     if type(env) is not Serial:
-        return None
+        whole = get_state(env) if keeps_own_state(env) else None  # pyright: ignore[reportArgumentType]
+        return None if whole is None else [whole]
     states = []
     for single, resets in zip(env.envs, env.resets, strict=True):
         state = get_state(single)
@@ -86,9 +90,12 @@ def get_states(env: VectorEnv) -> list[EnvironmentState] | None:
 
 
 def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
-    """Bring a ``Serial`` into the state that ``get_states`` gave; its buffers need none, every step fills them."""
+    """Bring a vector environment into the state that ``get_states`` gave; a ``Serial``'s buffers need none of it."""
     if type(env) is not Serial:
-        raise corrupt("environments", f"states of a Serial, which {env} is not")
+        if len(states) != 1 or not keeps_own_state(env):
+            raise corrupt("environments", f"{len(states)} states that are none of {env}")
+        set_state(env, states[0])  # pyright: ignore[reportArgumentType]
+        return
     if len(states) != env.num_envs:
         raise corrupt("environments", f"states of {len(states)} environments, but there are {env.num_envs}")
     for i, (single, state) in enumerate(zip(env.envs, states, strict=True)):

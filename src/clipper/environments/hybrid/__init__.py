@@ -1,0 +1,42 @@
+"""Clipper's own environments: tasks with choices that have arguments, and one whose actions are mostly invalid.
+
+Each is registered with Gymnasium under ``clipper/``, as one environment and as a natively vectorised one:
+
+>>> import clipper, gymnasium
+>>> env = gymnasium.make("clipper/Moving-v0")
+>>> envs = gymnasium.make_vec("clipper/Moving-v0", num_envs=128)
+"""
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import gymnasium
+
+from clipper.environments.hybrid.single import Single
+from clipper.environments.hybrid.task import Task
+from clipper.environments.hybrid.vector import Native
+
+TASKS: dict[str, tuple[str, float | None]] = {
+    "clipper/Moving-v0": ("moving:Moving", 1.85),
+    "clipper/Sliding-v0": ("moving:Sliding", 1.85),
+    "clipper/Platform-v0": ("platform:Platform", 0.99),
+}
+"""By id: module and name of what makes N copies, and the mean return from which the task counts as solved."""
+
+
+def load_task(num_envs: int, *, task: str, **settings: Any) -> Task:
+    """N copies of a task, whose module (and Numba with it, for some) is imported only now."""
+    module, name = task.split(":")
+    return getattr(import_module(f"{__name__}.{module}"), name)(num_envs, **settings)
+
+
+for _id, (_task, _threshold) in TASKS.items():
+    gymnasium.register(
+        _id,
+        entry_point=partial(Single, partial(load_task, task=_task)),
+        vector_entry_point=partial(Native, partial(load_task, task=_task)),
+        reward_threshold=_threshold,
+        order_enforce=False,
+        disable_env_checker=True,
+    )

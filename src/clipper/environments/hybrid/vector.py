@@ -1,0 +1,68 @@
+"""A task as a vector environment: all copies step in a handful of array operations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from clipper.environments.hybrid.actions import batch_actions
+from clipper.environments.hybrid.task import Task
+
+
+class Native(VectorEnv):
+    """``num_envs`` copies of ``task(num_envs, **settings)``, in next-step autoreset mode.
+
+    One generator serves all copies, so that ``reset(seed=…)`` takes one integer.
+    """
+
+    def __init__(
+        self, task: Callable[..., Task], num_envs: int, *, render_mode: str | None = None, **settings: Any
+    ) -> None:
+        self.task = task(num_envs, **settings)
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": self.task.fps,
+            "autoreset_mode": AutoresetMode.NEXT_STEP,
+        }
+        self.single_observation_space = self.task.single_observation_space
+        self.single_action_space = self.task.single_action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.resets = np.ones(num_envs, dtype=bool)
+        """Which copies the next step resets."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode in each copy; ``seed`` starts their common generator anew."""
+        super().reset(seed=seed, options=options)
+        self.task.state[:] = self.task.begin(self.num_envs, self.np_random)
+        self.resets = np.zeros(self.num_envs, dtype=bool)
+        return self.task.observe(), self.task.info()
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step those whose episode goes on, reset the others. Actions are as ``batch_actions`` takes them."""
+        action = batch_actions(self.single_action_space, actions, self.num_envs)
+        reward, terminated, truncated = self.task.step(action, self.np_random, self.resets)
+        over = np.flatnonzero(self.resets)
+        if len(over):
+            self.task.state[:, over] = self.task.begin(len(over), self.np_random)
+            reward[over], terminated[over], truncated[over] = 0, False, False
+        self.resets = terminated | truncated
+        return self.task.observe(), reward, terminated, truncated, self.task.info()
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        """A picture of each copy."""
+        return tuple(self.task.draw(i) for i in range(self.num_envs))
+
+    def get_state(self) -> dict[str, Any]:
+        """What the next step depends on, the generator ``np_random`` aside."""
+        return {"state": self.task.state.copy(), "resets": self.resets.copy()}
+
+    def set_state(self, tree: dict[str, Any]) -> None:
+        """The inverse of ``get_state``."""
+        self.task.state[:] = tree["state"]
+        self.resets = tree["resets"].copy()
