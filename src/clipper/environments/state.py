@@ -41,7 +41,7 @@ class EnvironmentState(NamedTuple):
     """The rest; its integers may have 128 bits."""
 
 
-def get_state(env: gymnasium.Env) -> EnvironmentState | None:
+def get_state(env: gymnasium.Env | VectorEnv) -> EnvironmentState | None:
     """The state of one environment and its wrappers, copied; None where a part of it is opaque."""
     arrays: dict[str, np.ndarray] = {}
     try:
@@ -54,7 +54,7 @@ def get_state(env: gymnasium.Env) -> EnvironmentState | None:
         return None
 
 
-def set_state(env: gymnasium.Env, state: EnvironmentState) -> None:
+def set_state(env: gymnasium.Env | VectorEnv, state: EnvironmentState) -> None:
     """Bring an environment, made like the one that gave ``state``, into that state.
 
     Raises ``CorruptCheckpointError`` naming the entry that does not fit; the environment is then of no more use.
@@ -78,7 +78,7 @@ def get_states(env: VectorEnv) -> list[EnvironmentState] | None:
     None for other vector environments, or if one is opaque.
     """
     if type(env) is not Serial:
-        whole = get_state(env) if keeps_own_state(env) else None  # pyright: ignore[reportArgumentType]
+        whole = get_state(env) if keeps_own_state(env) else None
         return None if whole is None else [whole]
     states = []
     for single, resets in zip(env.envs, env.resets, strict=True):
@@ -93,8 +93,8 @@ def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
     """Bring a vector environment into the state that ``get_states`` gave; a ``Serial``'s buffers need none of it."""
     if type(env) is not Serial:
         if len(states) != 1 or not keeps_own_state(env):
-            raise corrupt("environments", f"{len(states)} states that are none of {env}")
-        set_state(env, states[0])  # pyright: ignore[reportArgumentType]
+            raise corrupt("environments", f"{len(states)} states of a Serial, which {env} is not")
+        set_state(env, states[0])
         return
     if len(states) != env.num_envs:
         raise corrupt("environments", f"states of {len(states)} environments, but there are {env.num_envs}")
@@ -169,9 +169,9 @@ MUJOCO_GOALS = ("goal", "goal_pos", "cylinder_pos")
 """Where a reset of Reacher or Pusher has put things; pairs of numbers."""
 
 
-def layers(env: gymnasium.Env) -> list[gymnasium.Env]:
+def layers(env: gymnasium.Env | VectorEnv) -> list[Any]:
     """The outermost wrapper first, the environment itself last."""
-    found = [env]
+    found: list[Any] = [env]
     while isinstance(found[-1], gymnasium.Wrapper):
         found.append(found[-1].env)
     return found
@@ -182,7 +182,7 @@ def class_name(x: object) -> str:
     return f"{type(x).__module__}.{type(x).__qualname__}"
 
 
-def is_mujoco(layer: gymnasium.Env) -> bool:
+def is_mujoco(layer: object) -> bool:
     """Is it one of Gymnasium's own MuJoCo v5 environments? Subclasses may keep more state."""
     module = type(layer).__module__
     return module.startswith("gymnasium.envs.mujoco.") and module.endswith("_v5")
@@ -198,18 +198,18 @@ def keeps_own_state(layer: Any) -> bool:
     return True
 
 
-def capture(layer: gymnasium.Env) -> Tree:
+def capture(layer: Any) -> Tree:
     """The state of one wrapper, or of the environment itself."""
     if type(layer) in ATTRIBUTES:
         return {name: getattr(layer, name) for name in ATTRIBUTES[type(layer)]}
     if is_mujoco(layer):
         return capture_mujoco(layer)
     if keeps_own_state(layer):
-        return layer.get_state()  # pyright: ignore[reportAttributeAccessIssue]
+        return layer.get_state()
     raise OpaqueError
 
 
-def restore(layer: gymnasium.Env, tree: Tree, name: str) -> None:
+def restore(layer: Any, tree: Tree, name: str) -> None:
     """The inverse of ``capture``."""
     if type(layer) in ATTRIBUTES:
         for attribute, fits in ATTRIBUTES[type(layer)].items():
@@ -223,9 +223,9 @@ def restore(layer: gymnasium.Env, tree: Tree, name: str) -> None:
         restore_mujoco(layer, tree, name)
     elif keeps_own_state(layer):
         layer.reset(seed=0)  # before a first reset there may be nothing to compare with
-        check_like(tree, layer.get_state(), name)  # pyright: ignore[reportAttributeAccessIssue]
+        check_like(tree, layer.get_state(), name)
         try:
-            layer.set_state(tree)  # pyright: ignore[reportAttributeAccessIssue]
+            layer.set_state(tree)
         except Exception as error:
             raise corrupt(name, f"a state that set_state refuses with {error!r}") from error
     else:
@@ -261,7 +261,7 @@ def restore_mujoco(layer: Any, tree: Tree, name: str) -> None:
         getattr(layer.data, key)[...] = tree[key]
 
 
-def capture_generator(env: gymnasium.Env) -> Tree:
+def capture_generator(env: gymnasium.Env | VectorEnv) -> Tree:
     """The state of ``env.np_random``; None if it was not used yet."""
     if env._np_random is None:
         return None
@@ -270,7 +270,7 @@ def capture_generator(env: gymnasium.Env) -> Tree:
     return env._np_random.bit_generator.state
 
 
-def restore_generator(env: gymnasium.Env, tree: Tree) -> None:
+def restore_generator(env: gymnasium.Env | VectorEnv, tree: Tree) -> None:
     """The inverse of ``capture_generator``."""
     if tree is None:
         env._np_random = None

@@ -60,19 +60,22 @@ def stand_in_for_gym(generator: np.random.Generator) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(generator, {"random_sample": "random"}.get(name, name))
 
-    gym: Any = types.ModuleType("gym")
-    gym.Env, gym.error, gym.make = object, types.ModuleType("gym.error"), anything
-    gym.logger = types.SimpleNamespace(set_level=anything)
-    gym.spaces = types.ModuleType("gym.spaces")
-    gym.spaces.Tuple = gym.spaces.Box = gym.spaces.Discrete = anything
-    gym.utils = types.ModuleType("gym.utils")
-    gym.utils.seeding = types.ModuleType("gym.utils.seeding")
-    gym.utils.seeding.np_random = lambda seed=None: (Legacy(), seed)
-    gym.envs = types.ModuleType("gym.envs")
-    gym.envs.registration = types.ModuleType("gym.envs.registration")
-    gym.envs.registration.register = anything
-    for module in (gym, gym.error, gym.spaces, gym.utils, gym.utils.seeding, gym.envs, gym.envs.registration):
-        sys.modules[module.__name__] = module
+    def module(name: str, **names: Any) -> Any:
+        sys.modules[name] = types.ModuleType(name)
+        vars(sys.modules[name]).update(names)
+        return sys.modules[name]
+
+    seeding_module = module("gym.utils.seeding", np_random=lambda seed=None: (Legacy(), seed))
+    module(
+        "gym",
+        Env=object,
+        error=module("gym.error"),
+        logger=types.SimpleNamespace(set_level=anything),
+        spaces=module("gym.spaces", Tuple=anything, Box=anything, Discrete=anything),
+        utils=module("gym.utils", seeding=seeding_module),
+    )
+    module("gym.envs")
+    module("gym.envs.registration", register=anything)
     sys.modules["pygame"] = types.ModuleType("pygame")
 
 
@@ -91,7 +94,7 @@ def make_original(task: str, generator: np.random.Generator) -> Original:
         if task == "platform"
         else importlib.import_module("gym_goal.envs.goal_env").GoalEnv()
     )
-    env.np_random = sys.modules["gym"].utils.seeding.np_random()[0]  # type: ignore[attr-defined]
+    env.np_random = sys.modules["gym.utils.seeding"].np_random()[0]
 
     def step_tuple(choice: int, argument: np.ndarray) -> tuple[Any, float, bool]:
         (obs, _), reward, done, _ = env.step((choice, {choice: argument.astype(np.float64)}))

@@ -82,7 +82,8 @@ def test_a_copy_that_is_over_draws_nothing_and_does_not_change_the_others() -> N
     """The middle one of three, the others over, is the only copy of another one with the same generator."""
     three: Any = gymnasium.make_vec("clipper/Platform-v0", 3)
     one: Any = gymnasium.make_vec("clipper/Platform-v0", 1)
-    three.reset(seed=0), one.reset(seed=0)
+    three.reset(seed=0)
+    one.reset(seed=0)
     for k in (0, 0, 2, 0, 1):
         argument = tuple(np.full((3, 1), x, np.float32) for x in (25, 300, 300))
         over = np.array([True, False, True])
