@@ -3,9 +3,10 @@
     python tests/environments/hybrid/make_golden.py TASK CHECKOUT [--steps 500]
 
 CHECKOUT is the folder of github.com/thomashirtz/gym-hybrid (moving, sliding), github.com/cycraig/gym-platform
-(platform), github.com/cycraig/gym-goal (goal). Old Gym is replaced by a stand-in of a few lines; its random numbers
-come from Gymnasium's generator, which ours draws from too. ``--compare`` plays that many decisions in both instead of
-recording, and prints the largest differences.
+(platform), github.com/cycraig/gym-goal (goal), or RL_with_Action_Representation/HyAR in
+github.com/TJU-DRL-LAB/self-supervised-rl (catchingpoint, hardmove). Old Gym is replaced by a stand-in of a few lines;
+its random numbers come from Gymnasium's generator, which ours draws from too. ``--compare`` plays that many decisions
+in both instead of recording, and prints the largest differences.
 """
 
 import argparse
@@ -23,6 +24,22 @@ from gymnasium.utils import seeding
 import clipper  # noqa: F401 (registers the environments)
 
 FOLDER = Path(__file__).parent / "golden"
+NAMES = {
+    "moving": "clipper/Moving-v0",
+    "sliding": "clipper/Sliding-v0",
+    "platform": "clipper/Platform-v0",
+    "goal": "clipper/Goal-v0",
+    "catchingpoint": "clipper/CatchingPoint-v0",
+    "hardmove": "clipper/HardMove-v0",
+}
+
+
+def our_action(task: str, size: int, choice: int, argument: np.ndarray) -> Any:
+    """The recorded action as our environment takes it; ``size`` is how many arguments that choice has."""
+    values = argument[:size].astype(np.float32)
+    if task == "hardmove":
+        return np.array([choice >> i & 1 for i in (3, 2, 1, 0)], np.int8), values
+    return choice, values if size else 0
 
 
 class Row(NamedTuple):
@@ -69,17 +86,44 @@ def stand_in_for_gym(generator: np.random.Generator) -> None:
     module(
         "gym",
         Env=object,
+        Space=object,
         error=module("gym.error"),
         logger=types.SimpleNamespace(set_level=anything),
-        spaces=module("gym.spaces", Tuple=anything, Box=anything, Discrete=anything),
+        spaces=module("gym.spaces", Tuple=anything, Box=anything, Discrete=anything, prng=None),
         utils=module("gym.utils", seeding=seeding_module),
     )
     module("gym.envs")
-    module("gym.envs.registration", register=anything)
+    module("gym.envs.registration", register=anything, EnvSpec=None)
     sys.modules["pygame"] = types.ModuleType("pygame")
 
 
+def make_hyar(task: str, generator: np.random.Generator) -> Original:
+    """HyAR's scenarios, with the ends of episodes that its training scripts set."""
+    np.random.uniform = generator.uniform  # pyright: ignore[reportAttributeAccessIssue] (what its resets draw from)
+    name = {"catchingpoint": "simple_catch", "hardmove": "simple_move_4_direction_v1"}[task]
+    scenario = importlib.import_module(f"multiagent.scenarios.{name}").Scenario()
+    make = importlib.import_module("multiagent.environment").MultiAgentEnv
+    env = make(scenario.make_world(), scenario.reset_world, scenario.reward, scenario.observation)
+
+    def step(choice: int, argument: np.ndarray) -> tuple[Any, float, bool]:
+        if task == "catchingpoint":
+            action = [1, float(argument[0]) * np.pi, 1, 0] if choice == 0 else [1, 0.0, 0, 1]
+        else:
+            action = [8, choice, 4, [float(argument[0])] * 16]
+        (obs,), (reward,), _, _ = env.step([np.array(action, dtype=object)])
+        return obs, reward, reward > 4 or (task == "catchingpoint" and reward == 0)
+
+    def reset() -> Any:
+        return env.reset()[0]
+
+    if task == "catchingpoint":
+        return Original(reset, step, (1, 0), ((-1,), ()), ((1,), ()), 25)
+    return Original(reset, step, (1,) * 16, ((-1,),) * 16, ((1,),) * 16, 30)
+
+
 def make_original(task: str, generator: np.random.Generator) -> Original:
+    if task in ("catchingpoint", "hardmove"):
+        return make_hyar(task, generator)
     if task in ("moving", "sliding"):
         module = importlib.import_module("gym_hybrid.environments")
         env = {"moving": module.MovingEnv, "sliding": module.SlidingEnv}[task]()
@@ -132,9 +176,9 @@ def play(original: Original, actions: np.random.Generator, steps: int) -> Iterat
             obs, count = original.reset(), 0
 
 
-def differences(name: str, seed: int, rows: Iterator[Row], sizes: tuple[int, ...]) -> tuple[float, float, int]:
+def differences(task: str, seed: int, rows: Iterator[Row], sizes: tuple[int, ...]) -> tuple[float, float, int]:
     """The largest differences of observations (beyond float32's) and rewards from ours, and how many ends differ."""
-    env = gymnasium.make(name)
+    env = gymnasium.make(NAMES[task])
     started = False
     worst_obs, worst_reward, ends = 0.0, 0.0, 0
     for row in rows:
@@ -142,10 +186,10 @@ def differences(name: str, seed: int, rows: Iterator[Row], sizes: tuple[int, ...
             obs, _ = env.reset() if started else env.reset(seed=seed)
             reward, terminated, started = 0.0, False, True
         else:
-            argument: Any = row.argument[: sizes[row.choice]].astype(np.float32) if sizes[row.choice] else 0
-            obs, reward, terminated, _, _ = env.step((row.choice, argument))
+            action = our_action(task, sizes[row.choice], row.choice, row.argument)
+            obs, reward, terminated, _, _ = env.step(action)
         rounding = np.spacing(np.abs(row.obs.astype(np.float32)))
-        worst_obs = max(worst_obs, float((np.abs(obs - row.obs) - rounding).max()))
+        worst_obs = max(worst_obs, float((np.abs(obs[: len(row.obs)] - row.obs) - rounding).max()))
         worst_reward = max(worst_reward, abs(float(reward) - row.reward))
         ends += terminated != row.terminated
     return worst_obs, worst_reward, ends
@@ -153,7 +197,7 @@ def differences(name: str, seed: int, rows: Iterator[Row], sizes: tuple[int, ...
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=["moving", "sliding", "platform", "goal"])
+    parser.add_argument("task", choices=sorted(NAMES))
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
@@ -166,9 +210,8 @@ def main() -> None:
     generator.bit_generator.state = seeding.np_random(options.seed)[0].bit_generator.state  # as if nothing was drawn
     rows = play(original, np.random.default_rng(options.seed + 1), options.steps)
     if options.compare:
-        name = f"clipper/{options.task.title()}-v0"
-        obs, reward, ends = differences(name, options.seed, rows, original.sizes)
-        print(f"{name}: obs {obs:.1e} beyond float32's rounding, reward {reward:.1e}, ends that differ {ends}")
+        obs, reward, ends = differences(options.task, options.seed, rows, original.sizes)
+        print(f"{options.task}: obs {obs:.1e} beyond float32's rounding, reward {reward:.1e}, {ends} ends differ")
         return
     FOLDER.mkdir(exist_ok=True)
     columns = [np.array(column) for column in zip(*rows, strict=True)]

@@ -1,12 +1,15 @@
 """Single facts of the dynamics that a replay of random decisions may not meet, and the batched forms of actions."""
 
+from itertools import combinations
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 
 from clipper.environments.hybrid.actions import batch_actions
+from clipper.environments.hybrid.point import directions
 from clipper.errors import EnvironmentContractError
 
 
@@ -100,3 +103,105 @@ def test_platform_is_truncated_after_200_decisions() -> None:
     _, _, terminated, truncated, _ = envs.step((np.zeros(2, np.int64), (np.zeros((2, 1), np.float32),) * 3))
     assert truncated.tolist() == [False, True]
     assert not terminated.any()
+
+
+def test_hard_goals_choices_are_goals_shot_within_a_range() -> None:
+    """From the same state with the same generator; choice 3's range is one height."""
+    for k, height, of_goal in ((1, -5.0, -5.0), (5, 6.5, 6.5), (10, 0.0, 4.206), (3, 0.0, 1.402), (8, 0.0, 1.402)):
+        ends = []
+        for name, choice, h in (("clipper/HardGoal-v0", k, height), ("clipper/Goal-v0", 1 + k // 6, of_goal)):
+            env: Any = gymnasium.make(name)
+            env.reset(seed=3)
+            argument = np.array([h], np.float32)
+            obs, reward, *_ = env.step((choice, 0 if isinstance(env.action_space[choice], Discrete) else argument))
+            ends.append([*obs, reward])
+        np.testing.assert_allclose(ends[0], ends[1], rtol=1e-4)
+
+
+def test_goals_last_features_are_the_keepers_shadow_on_the_goals_line() -> None:
+    envs: Any = gymnasium.make_vec("clipper/Goal-v0", 64)
+    obs, _ = envs.reset(seed=1)
+    keeper, ball, direction, meets = obs[:, 5:7], obs[:, 10:12], obs[:, 14:16], obs[:, 16]
+    np.testing.assert_allclose(np.linalg.norm(direction, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(ball - keeper, direction * np.linalg.norm(ball - keeper, axis=1)[:, None], rtol=1e-4)
+    inside = np.abs(meets) < 7  # not clipped: ball, keeper and that point of the line are collinear
+    area = (keeper[:, 0] - ball[:, 0]) * (meets - ball[:, 1]) - (keeper[:, 1] - ball[:, 1]) * (20 - ball[:, 0])
+    np.testing.assert_allclose(area[inside], 0, atol=1e-3)
+    assert inside.sum() > 10
+
+
+def test_the_twelfth_decision_after_eleven_misses_is_lost() -> None:
+    envs: Any = gymnasium.make_vec("clipper/CatchingPoint-v0", 1)
+    envs.reset(seed=0)
+    envs.task.state[:6, 0] = [0, 0, 0, 0, 0.5, 0]
+    catch = np.ones(1, np.int64), (np.zeros((1, 1), np.float32), np.zeros(1, np.int64))
+    for _ in range(11):
+        _, reward, terminated, _, _ = envs.step(catch)
+        assert reward[0] == pytest.approx(-0.25)
+        assert not terminated[0]
+    envs.task.state[4, 0] = 0.1  # within reach, too late
+    _, reward, terminated, _, info = envs.step(catch)
+    assert reward[0] == 0
+    assert terminated[0]
+    assert not info["is_success"][0]
+
+
+@pytest.mark.parametrize("n", [4, 6, 10])
+def test_no_set_of_actuators_pushes_further_than_one(n: int) -> None:
+    scaled = directions(n)
+    lengths = [np.hypot(*scaled[list(chosen)].sum(0)) for r in range(1, n + 1) for chosen in combinations(range(n), r)]
+    assert max(lengths) == pytest.approx(1)
+    angles = np.arctan2(scaled[:, 1], scaled[:, 0]) % (2 * np.pi)
+    np.testing.assert_allclose(angles, 2 * np.pi * np.arange(n) / n, atol=2e-3)
+
+
+def grid(**settings: Any) -> Any:
+    envs: Any = gymnasium.make_vec("clipper/MaskedGrid-v0", 16, **settings)
+    return envs
+
+
+def test_an_action_has_an_effect_exactly_if_the_mask_allows_it() -> None:
+    """Every action tried from every state of a random walk of valid ones."""
+    envs = grid(size=3, kinds=5)
+    _, info = envs.reset(seed=0)
+    generator = np.random.default_rng(0)
+    for _ in range(25):
+        before, mask = envs.task.state.copy(), info["action_mask"].copy()
+        for action in range(14):
+            envs.task.state[:] = before
+            envs.task.step(np.full(16, action), generator, np.zeros(16, bool))
+            changed = (envs.task.state[:-2] != before[:-2]).any(0)  # but for the count of decisions
+            np.testing.assert_array_equal(changed, mask[:, action])
+        envs.task.state[:] = before
+        valid = [generator.choice(np.flatnonzero(row)) for row in mask]
+        *_, info = envs.step(np.array(valid))
+
+
+def test_fetching_all_things_pays_one_for_each_and_ends() -> None:
+    env: Any = gymnasium.make("clipper/MaskedGrid-v0", size=4, kinds=6)
+    env.reset(seed=1)
+    task, total, decisions = env.unwrapped.task, 0.0, 0
+    done, info = False, {}
+    while not done:
+        agent, depot, place, kind, fate, _ = (part[..., 0] for part in task.parts())
+        carried = np.flatnonzero(fate == 1)
+        goal = depot if len(carried) else place[:, np.flatnonzero(fate == 0)[0]]
+        number = int(kind[carried[0] if len(carried) else np.flatnonzero(fate == 0)[0]])
+        apart = goal - agent
+        if apart.any():
+            axis = int(np.flatnonzero(apart)[0])
+            action = 2 * axis + int(apart[axis] < 0)
+        else:
+            action = 4 + number + 6 * bool(len(carried))
+        _, reward, done, truncated, info = env.step(action)
+        total, decisions = total + reward, decisions + 1
+        assert not truncated
+    assert info["is_success"]
+    assert total == pytest.approx(3 - 0.01 * decisions)
+
+
+def test_almost_every_action_of_the_grid_is_invalid() -> None:
+    _, info = grid().reset(seed=0)
+    assert info["action_mask"].shape == (16, 100)
+    assert info["action_mask"].sum(1).max() <= 5
+    assert info["action_mask"].sum(1).min() >= 2

@@ -21,6 +21,11 @@ TASKS: dict[str, tuple[str, float | None]] = {
     "clipper/Moving-v0": ("moving:Moving", 1.85),
     "clipper/Sliding-v0": ("moving:Sliding", 1.85),
     "clipper/Platform-v0": ("platform:Platform", 0.99),
+    "clipper/Goal-v0": ("goal:Plain", None),
+    "clipper/HardGoal-v0": ("goal:Hard", None),
+    "clipper/CatchingPoint-v0": ("point:CatchingPoint", None),
+    "clipper/HardMove-v0": ("point:hard_move", None),
+    "clipper/MaskedGrid-v0": ("grid:MaskedGrid", None),
 }
 """By id: module and name of what makes N copies, and the mean return from which the task counts as solved."""
 

@@ -3,12 +3,13 @@
 ``Native`` makes a vector environment of it, ``Single`` an environment with one copy.
 """
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 
 
+@runtime_checkable
 class Task(Protocol):
     """N copies of an environment side by side."""
 

@@ -9,12 +9,14 @@ from gymnasium.vector.utils import batch_space
 
 from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
+from clipper.spaces import batch
 
 
 class Native(VectorEnv):
     """``num_envs`` copies of ``task(num_envs, **settings)``, in next-step autoreset mode.
 
-    One generator serves all copies, so that ``reset(seed=…)`` takes one integer.
+    One generator serves all copies, so that ``reset(seed=…)`` takes one integer. Actions are batched in Clipper's
+    layout (``clipper.spaces``), or in Gymnasium's.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class Native(VectorEnv):
         self.single_observation_space = self.task.single_observation_space
         self.single_action_space = self.task.single_action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.action_space = batch(self.single_action_space, num_envs)
         self.resets = np.ones(num_envs, dtype=bool)
         """Which copies the next step resets."""
 
