@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from clipper.data import Tree
 from clipper.distributions import Distribution, Sampler
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.heads import Head, HeadOptions
+from clipper.heads import GaussianHead, Head, HeadOptions
 from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
 from clipper.spaces import element, make_head
@@ -231,6 +231,19 @@ class ActorCritic(nn.Module):
         return action[0] if self.action_space is None else element(self.action_space, action, 0)
 
 
+@torch.no_grad()
+def start_means(head: Head, means: tuple[float, ...]) -> None:
+    """Let the Gaussian parts of a head begin at ``means``, one number for each of their components; () leaves all."""
+    parts = [part for part in head.modules() if isinstance(part, GaussianHead)] if means else []  # pyright: ignore
+    biases = [layer.bias for part in parts for layer in [part.mean]]
+    if means and len(means) != sum(len(bias) for bias in biases):
+        raise ConfigError(f"initial_mean has {len(means)} numbers for {sum(map(len, biases))} Gaussian components")
+    start = 0
+    for bias in biases:
+        bias.copy_(torch.tensor(means[start : start + len(bias)]))
+        start += len(bias)
+
+
 def make_policy(
     observation_space: gymnasium.Space, action_space: gymnasium.Space, options: PolicyOptions, generator: Generator
 ) -> ActorCritic:
@@ -240,6 +253,7 @@ def make_policy(
     actor = mlp(encoder.features, options.hidden, options, generator)
     critic = actor if options.shared else mlp(encoder.features, widths, options, generator)
     head = make_head(action_space, (encoder.features, *options.hidden)[-1], options.head, generator)
+    start_means(head, options.head.initial_mean)
     value_layer = OrthogonalLinear((encoder.features, *widths)[-1], 1, options.value_gain, generator)
     returns = ReturnNormaliser() if options.normalise_returns else None
     policy = ActorCritic(encoder, actor, critic, head, value_layer, returns, action_space)

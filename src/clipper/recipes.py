@@ -71,7 +71,37 @@ def halfcheetah() -> Config:
     return mujoco("HalfCheetah-v5")
 
 
+def hybrid(env: str, total_steps: int, algorithm: PPO | None = None, head: HeadOptions | None = None) -> Config:
+    """What the tasks with choices and arguments have in common: many short segments, observations normalised."""
+    common = PPO(
+        horizon=64, epochs=8, minibatches=8, learning_rate=Linear(1e-3), entropy_coef=0.01, standardise="batch"
+    )
+    head = HeadOptions(initial_log_std=-0.5) if head is None else head
+    return Config(
+        env=env,
+        algorithm=common if algorithm is None else algorithm,
+        policy=PolicyOptions(hidden=(128, 128), normalise_obs=True, head=head),
+        total_steps=total_steps,
+        num_envs=128,
+    )
+
+
+def moving() -> Config:
+    """clipper/Moving-v0: stop a vehicle on a target."""
+    return hybrid("clipper/Moving-v0", 1_000_000)
+
+
+def sliding() -> Config:
+    """clipper/Sliding-v0: the same on ice."""
+    return hybrid("clipper/Sliding-v0", 1_000_000)
+
+
+def platform() -> Config:
+    """clipper/Platform-v0: run, hop and leap past enemies."""
+    return hybrid("clipper/Platform-v0", 600_000)
+
+
 RECIPES: dict[str, Callable[[], Config]] = {
-    f.__name__: f for f in (cartpole, acrobot, lunarlander, pendulum, hopper, halfcheetah)
+    f.__name__: f for f in (cartpole, acrobot, lunarlander, pendulum, hopper, halfcheetah, moving, sliding, platform)
 }
 """By name, as ``clipper train NAME`` and ``clipper unroll NAME`` take them."""

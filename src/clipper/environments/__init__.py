@@ -2,5 +2,6 @@
 
 from clipper.environments import hybrid
 from clipper.environments.make import make, make_single
+from clipper.environments.one_of import OneOfActions
 
-__all__ = ["hybrid", "make", "make_single"]
+__all__ = ["OneOfActions", "hybrid", "make", "make_single"]

@@ -17,6 +17,7 @@ from gymnasium import wrappers
 from gymnasium.envs import classic_control
 from gymnasium.vector import VectorEnv
 
+from clipper.environments.one_of import OneOfActions
 from clipper.environments.serial import Serial
 from clipper.environments.trees import (
     JSON,
@@ -156,6 +157,7 @@ ATTRIBUTES: dict[type, dict[str, Callable[[Any], bool]]] = {
     wrappers.RescaleObservation: {},
     wrappers.ReshapeObservation: {},
     wrappers.ResizeObservation: {},
+    OneOfActions: {},
 }
 
 MUJOCO_DERIVED = (

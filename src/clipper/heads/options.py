@@ -13,3 +13,6 @@ class HeadOptions:
     """log σ at the start, state-independent (Gaussian heads)."""
     rescale_action: bool = True
     """Act on a finite Box in [−1, 1] and map affinely onto its bounds."""
+    initial_mean: tuple[float, ...] = ()
+    """Where the means of all continuous arguments start, in the order of the space's parts, on a finite Box in [−1, 1];
+    none for 0. It is knowledge about the task: say so where it is used."""

@@ -17,17 +17,22 @@ from clipper.environments.hybrid.single import Single
 from clipper.environments.hybrid.task import Task
 from clipper.environments.hybrid.vector import Native
 
-TASKS: dict[str, tuple[str, float | None]] = {
-    "clipper/Moving-v0": ("moving:Moving", 1.85),
-    "clipper/Sliding-v0": ("moving:Sliding", 1.85),
-    "clipper/Platform-v0": ("platform:Platform", 0.99),
-    "clipper/Goal-v0": ("goal:Plain", None),
-    "clipper/HardGoal-v0": ("goal:Hard", None),
-    "clipper/CatchingPoint-v0": ("point:CatchingPoint", None),
-    "clipper/HardMove-v0": ("point:hard_move", None),
-    "clipper/MaskedGrid-v0": ("grid:MaskedGrid", None),
+SOLVED = 1.85  # Moving and Sliding: shaping, prize and few lost steps
+
+TASKS: dict[str, tuple[str, float | None, dict[str, Any]]] = {
+    "clipper/Moving-v0": ("moving:Moving", SOLVED, {}),
+    "clipper/Sliding-v0": ("moving:Sliding", SOLVED, {}),
+    "clipper/Platform-v0": ("platform:Platform", 0.99, {}),
+    "clipper/Goal-v0": ("goal:Plain", None, {}),
+    "clipper/HardGoal-v0": ("goal:Hard", None, {}),
+    "clipper/CatchingPoint-v0": ("point:CatchingPoint", None, {}),
+    "clipper/HardMove-v0": ("point:hard_move", None, {}),
+    "clipper/HardMove6-v0": ("point:hard_move", None, {"actuators": 6}),
+    "clipper/HardMove8-v0": ("point:hard_move", None, {"actuators": 8}),
+    "clipper/HardMove10-v0": ("point:hard_move", None, {"actuators": 10}),
+    "clipper/MaskedGrid-v0": ("grid:MaskedGrid", None, {}),
 }
-"""By id: module and name of what makes N copies, and the mean return from which the task counts as solved."""
+"""By id: module and name of what makes N copies; the mean return from which the task counts as solved; settings."""
 
 
 def load_task(num_envs: int, *, task: str, **settings: Any) -> Task:
@@ -36,7 +41,7 @@ def load_task(num_envs: int, *, task: str, **settings: Any) -> Task:
     return getattr(import_module(f"{__name__}.{module}"), name)(num_envs, **settings)
 
 
-for _id, (_task, _threshold) in TASKS.items():
+for _id, (_task, _threshold, _settings) in TASKS.items():
     gymnasium.register(
         _id,
         entry_point=partial(Single, partial(load_task, task=_task)),
@@ -44,4 +49,5 @@ for _id, (_task, _threshold) in TASKS.items():
         reward_threshold=_threshold,
         order_enforce=False,
         disable_env_checker=True,
+        kwargs=_settings,
     )
