@@ -178,9 +178,12 @@ class ActorCritic(nn.Module):
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
         self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
+        self.renew = getattr(head, "renew", None)
+        """(memory, which environments begin an episode, generator) → memory for the next step; None without memory."""
 
     def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
-        return self.head(self.actor(self.encoder(obs))), memory
+        features = self.actor(self.encoder(obs))
+        return self.head(features, *memory), memory
 
     def value(self, obs: Tree, memory: Tree = ()) -> Value:
         return self._value(self.critic(self.encoder(obs)))

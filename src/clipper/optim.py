@@ -51,13 +51,23 @@ class Learner:
             self.optimizer = make(self.parameters)
         self.generator = Generator().manual_seed(seed)
         self.progress = 0.0
-        """Fraction of the run that is done, for schedules; the training loop sets it."""
+        """Fraction of the run that is done, for schedules."""
         self.running_return: Tensor | None = None
         """γ times the discounted return so far, ``[N]``, where the next segment begins; for reward scaling."""
         self.skipped = torch.zeros((), dtype=torch.int64, device=self.parameters.device)
         """Steps that were not taken since their loss or gradient was not finite."""
         self.skipped_in_a_row = self.skipped.clone()
         """Those since the last step that was taken."""
+
+    def advance(self, progress: float) -> None:
+        """Set ``progress``, here and in every buffer of the policy that bears this name.
+
+        The training loop calls it before it collects, so that π keeps its schedules until the update's last epoch.
+        """
+        self.progress = progress
+        for name, buffer in self.policy.named_buffers():
+            if name.rpartition(".")[2] == "progress":
+                buffer.fill_(progress)
 
     def scale_rewards(self, steps: Steps, gamma: float) -> Float[Tensor, "T N"]:
         """Rewards as the scaler has them, whose statistics include this batch."""

@@ -61,9 +61,15 @@ def from_text(text: str, annotation: Any) -> Any:
             and snake(member.__name__) == match[1]
         ):
             arguments = literal_numbers(match[2] or "")
-            if arguments is not None and len(arguments) <= len(dataclasses.fields(member)):
-                return member(*arguments)
+            kinds = typing.get_type_hints(member).values()
+            if arguments is not None and len(arguments) <= len(kinds) and all(map(is_a, arguments, kinds)):
+                return member(*(kind(x) for kind, x in zip(kinds, arguments, strict=False)))
     raise ValueError(f"{text!r} is none of {describe(annotation)}")
+
+
+def is_a(number: float, kind: type) -> bool:
+    """May it stand where an int or a float is expected?"""
+    return kind is float or number.is_integer()
 
 
 def literal_numbers(text: str) -> list[float] | None:

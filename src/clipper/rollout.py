@@ -48,7 +48,8 @@ class CollectState:
     """Draws the actions."""
     mode: AutoresetMode
     """When the environment resets what has ended."""
-    memory: Tree = ()
+    memory: tuple[Tensor, ...] = ()
+    """What the policy carries from step to step, each ``[N, ...]``; empty at first, and where it carries nothing."""
     steps: int = 0
     """Decisions collected since the start."""
     running_total: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -140,7 +141,10 @@ def collect(
     last: list[Last] = []
     restarts: list[tuple[int, np.ndarray]] = []
     state.fresh, state.stale = False, episodes is not None
+    renew = getattr(policy, "renew", None)
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
+        if renew is not None:
+            state.memory = renew(state.memory, state.done, state.generator)
         dist, state.memory = policy.act(state.obs, state.memory)
         action = dist.sample(state.generator)
         log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
+from torch import Generator
 
 from clipper import checkpoint, json_text
 from clipper.config import Config, fits, from_json, to_json
@@ -118,6 +119,7 @@ class Run:
             "collect.running_length": torch.from_numpy(state.running_length),
             "recent": torch.tensor(list(self.recent), dtype=torch.float64),
         }
+        tensors |= {f"collect.memory.{i}": x for i, x in enumerate(state.memory)}
         states = get_states(self.env) if environments else None
         for i, saved in enumerate(states or []):
             tensors |= {f"env.{i}.{k}": torch.from_numpy(np.array(v)) for k, v in saved.arrays.items()}
@@ -150,6 +152,10 @@ class Run:
                     for i, own in enumerate(values["environments"])
                 ],
             )
+            if renew := getattr(self.policy, "renew", None):
+                fresh = renew((), state.done, Generator(state.obs.device))
+                memory = (like(f"collect.memory.{i}", x.cpu(), tensors) for i, x in enumerate(fresh))
+                state.memory = tuple(x.to(state.obs.device) for x in memory)
             state.obs = like("collect.obs", state.obs, tensors).to(state.obs.device)
             for name in ("done", "running_total", "running_length"):
                 fresh = torch.from_numpy(getattr(state, name))

@@ -18,7 +18,6 @@ from torch import Generator
 from clipper.errors import UnsupportedSpaceError
 from clipper.heads import (
     CategoricalHead,
-    GaussianHead,
     Head,
     HeadOptions,
     MultiCategoricalHead,
@@ -65,7 +64,7 @@ def _(space: Box, features: int, options: HeadOptions, generator: Generator) -> 
         )
     if 0 in space.shape:
         raise UnsupportedSpaceError(f"no action head for {space}: it holds no number")
-    return GaussianHead(space, features, options, generator)
+    return options.distribution.box_head(space, features, options, generator)
 
 
 @make_head.register

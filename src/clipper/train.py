@@ -207,7 +207,7 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
         going = True
         while going and run.state.steps < config.total_steps and not (config.until_solved and run.solved):
             began = time.perf_counter()
-            run.learner.progress = run.state.steps / config.total_steps
+            run.learner.advance(run.state.steps / config.total_steps)
             metrics = iterate(run)
             run.iteration += 1
             run.history.append(record(run, metrics, time.perf_counter() - began))

@@ -19,7 +19,7 @@ from clipper.environments.checks import LARGEST_REWARD
 from clipper.environments.serial import Serial
 from clipper.errors import NonFiniteError
 from clipper.functional.reduce import standardise
-from clipper.heads.gaussian import LOG_STD_BOUNDS
+from clipper.heads.scales import LOG_STD_BOUNDS
 from clipper.nets import PolicyOptions
 from clipper.normalise import RunningMoments
 from clipper.optim import Learner
@@ -258,5 +258,5 @@ def test_the_standard_deviation_neither_collapses_nor_explodes(learning_rate: fl
     algorithm = clipper.PPO(horizon=32, epochs=2, learning_rate=learning_rate, entropy_coef=0.1)
     run = clipper.train("Pendulum-v1", algorithm, num_envs=2, total_steps=1000, callback=watch)
     assert all(((x >= low * 0.999) & (x <= high * 1.001)).all() for x in stds)
-    raw = run.learner.policy.head.log_std
+    raw = run.learner.policy.head.log_std.value
     assert ((raw < LOG_STD_BOUNDS[0]) | (raw > LOG_STD_BOUNDS[1])).any()  # unbounded it would have left them

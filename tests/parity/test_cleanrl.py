@@ -52,7 +52,7 @@ def by_our_name(agent: nn.Module, kind: Kind) -> Iterator[tuple[str, Tensor]]:
     for name, parameter in agent.named_parameters():
         part, _, layer = name.replace("actor_mean", "actor").partition(".")
         if "log" in part:
-            yield "head.log_std", parameter
+            yield "head.log_std.value", parameter
         else:
             yield layer.replace("4.", f"{last[part]}.") if layer.startswith("4.") else f"{part}.{layer}", parameter
 

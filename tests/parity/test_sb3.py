@@ -56,7 +56,7 @@ def theirs_by_our_name(policy: Any) -> Iterator[tuple[str, Tensor]]:
         "value_net": "value_layer",
     } | head
     for name, parameter in policy.named_parameters():
-        ours = "head.log_std" if name == "log_std" else name
+        ours = "head.log_std.value" if name == "log_std" else name
         for theirs, own in names.items():
             if name.startswith(theirs):
                 ours = own + name.removeprefix(theirs)

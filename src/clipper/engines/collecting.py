@@ -41,7 +41,7 @@ class Player:
         self.log_prob = np.empty((rows, n), np.float32)
         self.action = np.empty((rows, n, self.width), np.int64 if self.discrete else np.float32)
         if not self.discrete:
-            own = policy.head
+            own = policy.head.box
             self.bounds = [np.broadcast_to(x, own.shape).astype(np.float64).reshape(-1) for x in
                            (own.centre, own.half_width, own.low, own.high)]  # fmt: skip
             self.sent = np.empty((rows, n, self.width), own.dtype)
@@ -70,7 +70,7 @@ class Player:
         else:
             self.team.run(lambda k, p: play(k, p, obs[p], noise[p], action[p], log_prob[p], t), self.pieces)
         if not self.discrete:
-            return self.sent[t].reshape(self.n, *self.policy.head.shape)
+            return self.sent[t].reshape(self.n, *self.policy.head.box.shape)
         head = self.policy.head
         if self.single:
             return action[:, 0] + head.start if head.start else action[:, 0]

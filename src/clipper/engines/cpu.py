@@ -24,7 +24,7 @@ from clipper.engines.network import Network, read_network
 from clipper.engines.plan import read_algorithm
 from clipper.engines.team import Team
 from clipper.environments import make
-from clipper.heads.gaussian import LOG_STD_BOUNDS
+from clipper.heads.scales import LOG_STD_BOUNDS
 from clipper.nets import PolicyOptions, make_policy
 from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optim import Learner, Metrics

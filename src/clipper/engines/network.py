@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clipper.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
+from clipper.heads.scales import LearnedLogStd
 from clipper.nets import ACTIVATIONS, ActorCritic, BoxEncoder
 
 WIDEST = 512
@@ -77,7 +78,9 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
     elif type(head) is MultiCategoricalHead:
         last, log_std, sizes = head.logits, -1, tuple(head.exists.sum(1).tolist())
     elif type(head) is GaussianHead:
-        last, log_std = head.mean, offset(head.log_std, flat)
+        if type(head.log_std) is not LearnedLogStd:
+            raise UnsuitableError(f"its head's σ is a {type(head.log_std).__name__}")
+        last, log_std = head.mean, offset(head.log_std.value, flat)
     else:
         raise UnsuitableError(f"its head is a {type(head).__name__}")
     table = Table(flat, encoder.features)

@@ -1,36 +1,72 @@
-"""Heads for a Box: what the environment takes is continuous."""
+"""Gaussian policies on a Box: plain, and squashed into the bounds by tanh."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import gymnasium.spaces
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.distributions import DiagonalGaussian
-from clipper.heads.options import HeadOptions
+from clipper.distributions import DiagonalGaussian, SquashedGaussian
+from clipper.heads.box import BoxMap, finite_box
 from clipper.initialisation import OrthogonalLinear
 
-LOG_STD_BOUNDS = (-10.0, 2.0)  # σ between 5e-5 and 7.4: neither collapses to 0 nor overflows
+if TYPE_CHECKING:
+    from clipper.heads.options import HeadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """Independent normal components; what lies outside the bounds is clipped on its way into the environment."""
+
+    def box_head(
+        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
+    ) -> "GaussianHead":
+        return GaussianHead(space, features, options, generator)
+
+
+@dataclass(frozen=True, slots=True)
+class TanhGaussian:
+    """Tanh of a normal, mapped onto a finite Box: every draw lies within the bounds."""
+
+    def box_head(
+        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
+    ) -> "SquashedHead":
+        return SquashedHead(space, features, options, generator)
 
 
 class GaussianHead(nn.Module):
-    """Mean from the features; one log σ per component, the same in every state."""
+    """Mean from the features; log σ as ``options.std`` says."""
 
-    def __init__(self, space: gymnasium.spaces.Box, features: int, options: HeadOptions, generator: Generator) -> None:
+    def __init__(
+        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
+    ) -> None:
         super().__init__()
-        size = int(np.prod(space.shape))
-        self.shape, self.dtype, self.low, self.high = space.shape, space.dtype, space.low, space.high
-        bounded = np.isfinite(space.low) & np.isfinite(space.high)
-        rescale = options.rescale_action & bounded
-        low = np.where(rescale, space.low.astype(np.float64), -1.0)
-        high = np.where(rescale, space.high.astype(np.float64), 1.0)
-        self.centre, self.half_width = (high + low) / 2, (high - low) / 2
+        self.box = BoxMap(space, options.rescale_action)
+        size = self.box.size
         self.mean = OrthogonalLinear(features, size, options.action_gain, generator)
-        self.log_std = nn.Parameter(torch.full((size,), options.initial_log_std))
+        self.log_std = options.std.log_std_layer(features, size, options.initial_log_std, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"]) -> DiagonalGaussian:
-        return DiagonalGaussian(self.mean(features), self.log_std.clamp(*LOG_STD_BOUNDS))
+        return DiagonalGaussian(self.mean(features), self.log_std(features))
 
     def to_env(self, action: Float[Tensor, "*batch A"]) -> np.ndarray:
-        raw = action.cpu().numpy().reshape(*action.shape[:-1], *self.shape)
-        return np.clip(self.centre + self.half_width * raw, self.low, self.high).astype(self.dtype)
+        return self.box(action)
+
+
+class SquashedHead(nn.Module):
+    """As ``GaussianHead``, before tanh. A sample is kept as it was before tanh, which in floats cannot be undone."""
+
+    def __init__(
+        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
+    ) -> None:
+        super().__init__()
+        self.box = finite_box(space, "tanh_gaussian")
+        self.raw = GaussianHead(space, features, options, generator)
+
+    def forward(self, features: Float[Tensor, "*batch F"]) -> SquashedGaussian:
+        return SquashedGaussian(*self.raw(features).params)
+
+    def to_env(self, action: Float[Tensor, "*batch A"]) -> np.ndarray:
+        return self.box(action.tanh())

@@ -1,6 +1,14 @@
 """How a head is built."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from clipper.heads.beta import Beta
+from clipper.heads.gaussian import Gaussian, TanhGaussian
+from clipper.heads.scales import Learned, Scale
+from clipper.heads.state_dependent import GSDE
+
+BoxDistribution: TypeAlias = Gaussian | TanhGaussian | Beta | GSDE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -9,10 +17,15 @@ class HeadOptions:
 
     action_gain: float = 0.01
     """Gain of the last policy layer's orthogonal weights: near 0 starts all actions alike."""
+    distribution: BoxDistribution = field(default_factory=Gaussian)
+    """Of continuous actions: gaussian, tanh_gaussian, beta (both on finite bounds only), or gsde(n), whose noise lasts
+    n steps."""
+    std: Scale = field(default_factory=Learned)
+    """Where σ comes from: learned, fixed, linear_log_std(end), linear_std(end), exp_of_state, softplus_of_state."""
     initial_log_std: float = 0.0
-    """log σ at the start, state-independent (Gaussian heads)."""
+    """log σ at the start, before tanh where there is one; beta has none."""
     rescale_action: bool = True
-    """Act on a finite Box in [−1, 1] and map affinely onto its bounds."""
+    """Act on a finite Box in [−1, 1] and map affinely onto its bounds; tanh_gaussian and beta always do."""
     initial_mean: tuple[float, ...] = ()
     """Where the means of all continuous arguments start, in the order of the space's parts, on a finite Box in [−1, 1];
     none for 0. It is knowledge about the task: say so where it is used."""

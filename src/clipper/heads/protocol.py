@@ -12,8 +12,8 @@ from clipper.distributions import Distribution
 class Head(Protocol):
     """What ``make_head`` returns (an ``nn.Module``)."""
 
-    def __call__(self, features: Tensor) -> Distribution:
-        """Features ``[*batch, F]`` → π(·|s)."""
+    def __call__(self, features: Tensor, *memory: Tensor) -> Distribution:
+        """Features ``[*batch, F]`` → π(·|s); memory is that of heads which have ``renew`` (see gSDE), when acting."""
         ...
 
     def to_env(self, action: Tree) -> Any:

@@ -1,5 +1,6 @@
 """Heads that join others, as a tree of spaces joins its parts."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -7,8 +8,15 @@ from torch import Tensor, nn
 
 from clipper.data import Tree, across
 from clipper.distributions import OneOf, Product
+from clipper.errors import ConfigError
 from clipper.heads.discrete import CategoricalHead
 from clipper.heads.protocol import Head
+
+
+def without_memory(heads: Iterable[Any]) -> None:
+    """Raise ``ConfigError`` where a part has a memory, which a tree of heads does not carry."""
+    if any(hasattr(head, "renew") for head in heads):
+        raise ConfigError("gsde keeps its noise from step to step, which parts of a Dict, Tuple or OneOf cannot")
 
 
 class ProductHead(nn.Module):
@@ -16,6 +24,7 @@ class ProductHead(nn.Module):
 
     def __init__(self, parts: dict[str, Any] | tuple[Any, ...]) -> None:
         super().__init__()
+        without_memory(parts.values() if isinstance(parts, dict) else parts)
         self.parts = parts
         self.heads = nn.ModuleList(parts.values() if isinstance(parts, dict) else parts)  # holds their parameters
 
@@ -31,6 +40,7 @@ class OneOfHead(nn.Module):
 
     def __init__(self, choice: CategoricalHead, branches: tuple[Head, ...]) -> None:
         super().__init__()
+        without_memory(branches)
         self.choice, self.branches = choice, nn.ModuleList(branches)  # pyright: ignore[reportArgumentType]
 
     def forward(self, features: Float[Tensor, "*batch F"]) -> OneOf:

@@ -44,7 +44,7 @@ def main() -> None:
     learner = algorithm.init(policy, seed=seed)
     state = start(env, seed{start_device})
     while state.steps < total_steps:
-        learner.progress = state.steps / total_steps
+        learner.advance(state.steps / total_steps)
         steps, state = collect(env, policy, state, **algorithm.quota)
         algorithm.update(learner, steps, state.obs)
         if state.episodes:

@@ -1,0 +1,51 @@
+"""The Beta policy on a finite Box (Chou et al. 2017, PMLR 70:834)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gymnasium.spaces
+import numpy as np
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+from torch.nn.functional import softplus
+
+from clipper.distributions import IndependentBeta
+from clipper.errors import ConfigError
+from clipper.heads.box import finite_box
+from clipper.heads.scales import Learned
+from clipper.initialisation import OrthogonalLinear
+
+if TYPE_CHECKING:
+    from clipper.heads.options import HeadOptions
+
+SHARPEST = 1e4  # bound on α and β: σ of 0.007 on [−1, 1]; beyond it float32 no longer tells ratios near 1
+
+
+@dataclass(frozen=True, slots=True)
+class Beta:
+    """Independent Beta components, mapped onto a finite Box: no mass beyond the bounds, hence no bias by clipping."""
+
+    def box_head(
+        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
+    ) -> "BetaHead":
+        if not isinstance(options.std, Learned):
+            raise ConfigError("a beta policy has no σ: leave std at learned, or use gaussian or tanh_gaussian")
+        return BetaHead(space, features, options, generator)
+
+
+class BetaHead(nn.Module):
+    """α = 1 + softplus(x), β = 1 + softplus(y) from the features: above 1, so that the density has one peak."""
+
+    def __init__(
+        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
+    ) -> None:
+        super().__init__()
+        self.box = finite_box(space, "beta")
+        self.raw = OrthogonalLinear(features, 2 * self.box.size, options.action_gain, generator)
+
+    def forward(self, features: Float[Tensor, "*batch F"]) -> IndependentBeta:
+        alpha, beta = (1 + softplus(self.raw(features))).clamp(max=SHARPEST).chunk(2, -1)
+        return IndependentBeta(alpha, beta)
+
+    def to_env(self, action: Float[Tensor, "*batch A"]) -> np.ndarray:
+        return self.box((action / 2).tanh())  # 2x − 1 of the x whose logit was drawn
