@@ -13,7 +13,7 @@ from clipper.nets import PolicyOptions
 AT_LEAST_ONE = (
     "total_steps", "num_envs", "threads", "eval_episodes", "checkpoint_every", "keep_checkpoints", "max_skipped_steps",
 )  # fmt: skip
-LARGEST = {"seed": 2**62, "threads": 1024, "keep_checkpoints": 1000}
+LARGEST = {"seed": 2**62, "threads": 1024, "env_timeout": 10**9, "keep_checkpoints": 1000}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +38,15 @@ class Config:
     """Threads of torch on the CPU; one is fastest for small networks."""
     engine: Literal["auto", "torch", "cpu"] = "auto"
     """What computes: torch, the definition; cpu, compiled kernels where they fit; auto, the faster for this run."""
+    vector: Literal["auto", "serial", "workers", "native"] = "auto"
+    """How environments are stepped: serial, in this process; workers, in others; auto, the faster of these two, as
+    measured at the start; native, by the vector environment that the environment's package brings."""
+    env_timeout: float = 0.0
+    """Seconds that a step of the environments may take, kept by worker processes; 0 waits for ever."""
+    on_env_error: Literal["raise", "restart"] = "raise"
+    """Where an environment raises, dies or hangs: end the run, or make it anew and cut its episode off."""
+    max_restarts: int = 10
+    """Failures that on_env_error=restart forgives."""
     eval_every: int = 0
     """Evaluate each time this many steps have passed, and keep the best policy; 0 never does."""
     eval_episodes: int = 20
@@ -55,8 +64,9 @@ class Config:
         for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.eval_every < 0 or self.seed < 0:
-            raise ConfigError("eval_every and seed must not be negative")
+        for name in ("eval_every", "seed", "env_timeout", "max_restarts"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must not be negative")
         for name, largest in LARGEST.items():
             if getattr(self, name) > largest:
                 raise ConfigError(f"{name} must be at most {largest}, not {getattr(self, name)}")

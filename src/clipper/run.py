@@ -43,6 +43,8 @@ class Run:
     """What collects and updates."""
     path: Path | None = None
     """The run's folder; None where nothing is written."""
+    stepping: str = ""
+    """For people: how the environments are stepped, and why."""
     custom_policy: bool = False
     """The policy was given as a module, so that the settings alone cannot rebuild it."""
     iteration: int = 0

@@ -20,6 +20,8 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
     """Run ``clipper train`` with the same arguments for ``count`` seeds; draw one picture of all."""
     console = Console()
     flags = without(without(args, "--seeds"), "--run-dir")
+    if not any(word.startswith("--vector") for word in flags) and not config.env_timeout:
+        flags += ["--vector", "serial"]  # the other cores have seeds of their own to train
     waiting = [config.seed + i for i in range(count)]
     running: dict[int, subprocess.Popen] = {}
     failed: list[int] = []

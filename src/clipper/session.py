@@ -114,7 +114,7 @@ class Header:
         resumed = "" if run.exact else ", resumed (exact: false)"
         self.console.print(
             f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} environments "
-            f"({type(run.env).__name__}), {size:,} parameters, engine {run.engine.description}, {config.device}, "
+            f"{run.stepping}, {size:,} parameters, engine {run.engine.description}, {config.device}, "
             f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}",
             highlight=False,
             soft_wrap=True,

@@ -17,8 +17,10 @@ from clipper import checkpoint, files
 from clipper.algorithms import PPO, Algorithm, PPOPenalty
 from clipper.config import Config, to_json
 from clipper.engines import choose
-from clipper.environments import make
 from clipper.environments.make import EnvSource
+from clipper.environments.serial import Serial
+from clipper.environments.vector import vectorise
+from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
 from clipper.load import check_size
 from clipper.logs import Log
@@ -42,6 +44,10 @@ class Settings(TypedDict, total=False):
     device: str
     threads: int
     engine: Literal["auto", "torch", "cpu"]
+    vector: Literal["auto", "serial", "workers", "native"]
+    env_timeout: float
+    on_env_error: Literal["raise", "restart"]
+    max_restarts: int
     eval_every: int
     eval_episodes: int
     until_solved: bool
@@ -118,7 +124,14 @@ def build(
     """
     check(config, source)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
-    env = make(source, config.num_envs)
+    env, vector, stepping = vectorise(
+        source,
+        config.num_envs,
+        config.vector,
+        total_steps=config.total_steps,
+        env_timeout=config.env_timeout,
+        max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
+    )
     generator = Generator().manual_seed(config.seed)
     if policy is None:
         module = make_policy(env.single_observation_space, env.single_action_space, config.policy, generator)
@@ -128,8 +141,8 @@ def build(
     state = start(env, config.seed, config.device)
     folder = None if run_dir is None else Path(run_dir)
     engine = choose(learner, config, env, insist)
-    config = dataclasses.replace(config, engine=engine.name)  # a run keeps its engine, also where it is resumed
-    run = Run(config, source, env, learner, state, engine, folder, custom_policy=policy is not None)
+    config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them
+    run = Run(config, source, env, learner, state, engine, folder, stepping, custom_policy=policy is not None)
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
     if folder is not None:
         if (folder / "config.json").exists():
@@ -223,6 +236,8 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
         if log is not None:
             log.close()
             plot_or_warn(run)
+        if isinstance(run.env, Workers):
+            run.env.close()
     return run
 
 
@@ -309,6 +324,9 @@ def record(run: Run, metrics: Metrics, seconds: float) -> Row:
         "episode/length": mean_length,
         "episode/recent_return": sum(run.recent) / len(run.recent) if run.recent else None,
         **row,
+        **(
+            {"env/restarts": run.env.restarts} if isinstance(run.env, Serial | Workers) and run.env.max_restarts else {}
+        ),
         "time/seconds": run.seconds,
         "time/steps_per_second": (run.state.steps - (before or 0)) / seconds,
     }

@@ -16,6 +16,8 @@ from clipper.functional.returns import gae
 from clipper.nets import PolicyOptions, make_policy
 from clipper.rollout import CollectState, collect, start
 
+pytestmark = pytest.mark.filterwarnings("ignore:environment 1 of Serial failed in step")
+
 
 class Counting(gymnasium.Env):
     """Observes (own number, life, step in the episode); pays 1 per step; episodes last 5 steps."""
@@ -75,7 +77,8 @@ def column(steps: Steps, env: int = 1) -> list[tuple]:
 
 def test_the_row_before_ends_the_episode_and_the_failing_one_is_no_decision() -> None:
     env = environments({0: 3}, max_restarts=1)
-    (steps,), state = run(env, 6)
+    with pytest.warns(UserWarning, match=r"environment 1 of Serial failed in step 3 .* 1 of 1: RuntimeError"):
+        (steps,), state = run(env, 6)
     # The third step of the first life raises: s₂ is its true last observation, and the next row begins a new life.
     assert column(steps) == [
         (0, 0, True, False), (0, 1, True, True), (0, 2, False, False), (1, 0, True, False), (1, 1, True, False),

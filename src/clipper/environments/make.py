@@ -1,7 +1,8 @@
 """From what a user names to a vector environment."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -25,11 +26,18 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
     """
     if not isinstance(source, str):
         return source(**kwargs)
+    with named_errors(source):
+        return gymnasium.make(source, disable_env_checker=True, **kwargs)
+
+
+@contextmanager
+def named_errors(source: str) -> Iterator[None]:
+    """Gymnasium's errors about an id, as ``make_single`` tells them."""
     module, *rest = source.split(":")
     if len(rest) > 1:
         raise UnknownEnvironmentError(f"{source!r} is no environment: write ID, or MODULE:ID")
     try:
-        return gymnasium.make(source, disable_env_checker=True, **kwargs)
+        yield
     except gymnasium.error.DependencyNotInstalled as error:
         raise MissingPackageError(
             f"{source} needs a package that is not installed: {install_hint(source, error)}"

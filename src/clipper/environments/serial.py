@@ -5,6 +5,7 @@ environment's own step; and an environment that misbehaves is named.
 """
 
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -89,7 +90,7 @@ class Serial(VectorEnv):
             raise self.failure(i, error) from error
         self.check(i, obs)
         self.rows[i][...] = obs
-        self.resets[i] = False
+        self.reward[i], self.resets[i] = 0.0, False
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step those whose episode goes on, reset the others; ``actions`` as ``clipper.spaces`` lays them out."""
@@ -136,7 +137,11 @@ class Serial(VectorEnv):
         except Exception as second:
             raise self.failure(i, second) from second
         self.begin(i, anew(self.seeds[i], self.rows_stepped))
-        self.reward[i] = 0.0
+        warnings.warn(
+            f"{self.name(i)} failed in step {self.rows_stepped} and was made anew, restart {self.restarts} of "
+            f"{self.max_restarts}: {error!r}",
+            stacklevel=3,
+        )
         info = info or {"restarted": np.zeros(self.num_envs, dtype=bool)}
         info["restarted"][i] = True
         return info

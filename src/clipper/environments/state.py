@@ -30,6 +30,7 @@ from clipper.environments.trees import (
     entry,
     identical,
 )
+from clipper.environments.workers import Workers
 from clipper.errors import CorruptCheckpointError
 
 
@@ -74,10 +75,14 @@ def set_state(env: gymnasium.Env | VectorEnv, state: EnvironmentState) -> None:
 
 
 def get_states(env: VectorEnv) -> list[EnvironmentState] | None:
-    """The states of all environments of a ``Serial``, or of a vector environment with ``get_state()`` as one.
+    """The states of all environments of a ``Serial`` or ``Workers``; a vector environment with ``get_state()`` has one.
 
-    None for other vector environments, or if one is opaque.
+    None for other vector environments, if one is opaque, or where they are closed.
     """
+    if env.closed:
+        return None
+    if isinstance(env, Workers):
+        return env.get_states()
     if type(env) is not Serial:
         whole = get_state(env) if keeps_own_state(env) else None
         return None if whole is None else [whole]
@@ -91,14 +96,17 @@ def get_states(env: VectorEnv) -> list[EnvironmentState] | None:
 
 
 def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
-    """Bring a vector environment into the state that ``get_states`` gave; a ``Serial``'s buffers need none of it."""
-    if type(env) is not Serial:
+    """Bring a vector environment into the state that ``get_states`` gave; its buffers need none of it."""
+    if not isinstance(env, Serial | Workers):
         if len(states) != 1 or not keeps_own_state(env):
-            raise corrupt("environments", f"{len(states)} states of a Serial, which {env} is not")
+            raise corrupt("environments", f"{len(states)} states of single environments, which {env} has not")
         set_state(env, states[0])
         return
     if len(states) != env.num_envs:
         raise corrupt("environments", f"states of {len(states)} environments, but there are {env.num_envs}")
+    if isinstance(env, Workers):
+        env.set_states(states)
+        return
     for i, (single, state) in enumerate(zip(env.envs, states, strict=True)):
         try:
             env.resets[i] = entry(state.values, "resets", bool)

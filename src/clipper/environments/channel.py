@@ -1,0 +1,106 @@
+"""What a ``Workers`` and its processes share: a channel for words and objects, and memory for arrays."""
+
+import mmap
+import os
+import tempfile
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector.utils import CloudpickleWrapper
+
+STEP, DONE, OBJECT, GONE = b"s", b".", b"o", b""
+"""Words: step your environments, all is done, an object follows, the other process is no more."""
+
+
+class Task(NamedTuple):
+    """What a process has to do."""
+
+    factories: CloudpickleWrapper
+    """Around a function that gives what makes its environments: so functions without a name can be sent."""
+    first_index: int
+    """The number of its first environment among all."""
+    max_restarts: int
+    """As ``Serial`` has it."""
+    spec: EnvSpec | None
+    """What the environment's id means where it was registered by the user's own program."""
+
+
+class Layout(NamedTuple):
+    """Of the memory that all processes share."""
+
+    num_envs: int
+    shape: tuple[int, ...]
+    """Of one observation."""
+    dtype: np.dtype
+    """Of observations."""
+    action_bytes: int
+    """Room for one environment's action."""
+
+    def arrays(self, memory: mmap.mmap) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Observations, rewards, terminated, truncated, and the actions' bytes ``[N, action_bytes]``."""
+        n, start, found = self.num_envs, 0, []
+        for shape, dtype in self.parts():
+            array = np.ndarray((n, *shape), dtype, buffer=memory, offset=start)
+            found.append(array)
+            start += aligned(array.nbytes)
+        obs, reward, terminated, truncated, actions = found
+        return obs, reward, terminated, truncated, actions
+
+    def parts(self) -> list[tuple[tuple[int, ...], np.dtype]]:
+        """Shape and dtype for one environment."""
+        number, flag, action = ((), np.dtype(np.float64)), ((), np.dtype(bool)), ((self.action_bytes,), np.dtype("u1"))
+        return [(self.shape, self.dtype), number, flag, flag, action]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(aligned(self.num_envs * int(np.prod(shape)) * dtype.itemsize) for shape, dtype in self.parts())
+
+
+def view(room: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """``[N, bytes]`` as ``[N, *shape]``."""
+    used = int(np.prod(shape)) * dtype.itemsize
+    return room[:, :used].view(dtype).reshape(len(room), *shape)
+
+
+def aligned(size: int) -> int:
+    """Rounded up to what a cache line holds, so that no two processes write to the same one between arrays."""
+    return -(-size // 64) * 64
+
+
+def memory_file() -> int:
+    """A file of no name and no size: it is gone with the last process that holds it, however that ends."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("clipper")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+class Channel:
+    """One end of a socket pair. A word is one byte and costs a microsecond; an object is pickled by multiprocessing."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.objects = descriptor, Connection(descriptor)
+
+    def say(self, word: bytes) -> None:
+        """Send one word."""
+        os.write(self.descriptor, word)
+
+    def send(self, value: Any) -> None:
+        """Send an object."""
+        self.say(OBJECT)
+        self.objects.send(value)
+
+    def receive(self) -> Any:
+        """A word, or an object; ``GONE`` where the other process ended."""
+        try:
+            word = os.read(self.descriptor, 1)
+            return self.objects.recv() if word == OBJECT else word
+        except (EOFError, OSError):
+            return GONE
+
+    def close(self) -> None:
+        """Close this end."""
+        self.objects.close()

@@ -1,0 +1,132 @@
+"""How the environments of a run are stepped: in this process, in others, or by a vector environment of their own.
+
+The first two give the same trajectories, so a measurement may choose between them; the third is for the user to ask.
+"""
+
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from clipper.environments.make import EnvSource, make_single, named_errors
+from clipper.environments.serial import Serial
+from clipper.environments.workers import Workers
+from clipper.errors import ConfigError
+
+Vector = Literal["auto", "serial", "workers", "native"]
+STARTING = 3.0  # seconds in which several interpreters start and make their environments
+WAKING = 60e-6  # seconds per row that waking other processes and being woken by them takes
+MEASURED = 5e-3  # seconds spent on measuring
+WORTH = 0.75  # of the time that one process needs: where others promise more, they are not worth it
+
+
+class Stepping(NamedTuple):
+    """A vector environment, and how it came to be chosen."""
+
+    env: VectorEnv
+    vector: Vector
+    """What a resumed run has to ask for."""
+    description: str
+    """For people."""
+
+
+def vectorise(
+    source: EnvSource,
+    num_envs: int,
+    vector: Vector = "auto",
+    *,
+    total_steps: int = 0,
+    env_timeout: float = 0.0,
+    max_restarts: int = 0,
+) -> Stepping:
+    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is.
+
+    ``auto`` measures what a step takes, on a copy, and takes several processes where they save more of ``total_steps``
+    than it costs to start them. A time-out can be kept by other processes only.
+    """
+    if isinstance(source, VectorEnv):
+        if vector != "auto" or env_timeout or max_restarts:
+            raise ConfigError(
+                "vector, env_timeout and on_env_error need an id or a factory, not a VectorEnv made ready"
+            )
+        return Stepping(source, "auto", type(source).__name__)
+    if vector == "native":
+        if env_timeout or max_restarts:
+            raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
+        env = native(source, num_envs)
+        return Stepping(env, vector, type(env).__name__)
+    factories = [partial(make_single, source)] * num_envs
+    processes, told = min(num_envs, cores()), ""
+    if env_timeout and vector == "serial":
+        raise ConfigError("env_timeout needs worker processes: a step that hangs in this one cannot be ended")
+    if env_timeout:
+        vector, told = "workers", f", since a step may take {env_timeout:g} s at most"
+    elif vector == "auto" and processes > 1 and sys.platform != "win32":
+        seconds = step_time(factories[0])
+        told = f", since a step takes {1e6 * seconds:.0f} µs"
+        vector = "workers" if pays(seconds, num_envs, processes, total_steps) else "serial"
+    if vector != "workers":
+        return Stepping(Serial(factories, max_restarts=max_restarts), "serial", f"in this process{told}")
+    if sys.platform == "win32":
+        raise ConfigError("worker processes need Linux or macOS: use --vector serial")
+    spec = gymnasium.registry.get(source) if isinstance(source, str) else None
+    env = Workers(factories, processes, env_timeout=env_timeout, max_restarts=max_restarts, spec=spec)
+    several = "processes" if processes > 1 else "process"
+    return Stepping(env, "workers", f"in {processes} worker {several}{told}")
+
+
+def pays(seconds: float, num_envs: int, processes: int, total_steps: int) -> bool:
+    """Do several processes save more than they cost, where one step takes so many ``seconds``?"""
+    alone, together = num_envs * seconds, math.ceil(num_envs / processes) * seconds + WAKING
+    return together < WORTH * alone and (alone - together) * total_steps / num_envs > STARTING
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def step_time(factory: Callable[[], gymnasium.Env]) -> float:
+    """Seconds that a step with a random action takes, on a copy; no global generator is moved."""
+    states = random.getstate(), np.random.get_state()
+    env = factory()
+    try:
+        env.action_space.seed(0)
+        env.reset(seed=0)
+        env.step(env.action_space.sample())  # the first one may build things
+        taken: list[float] = []
+        while sum(taken) < MEASURED:
+            action, began = env.action_space.sample(), time.perf_counter()
+            _, _, terminated, truncated, _ = env.step(action)
+            taken.append(time.perf_counter() - began)
+            if terminated or truncated:
+                env.reset()
+        return float(np.median(taken))  # others may have interrupted some of them
+    except Exception:  # it will be told of where it happens in training
+        return 0.0
+    finally:
+        env.close()
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEnv:
+    """The vector environment that an id's package brings: Gymnasium's registered one, else EnvPool's."""
+    if not isinstance(source, str):
+        raise ConfigError("vector=native needs an environment's id; hand over a VectorEnv of your own as it is")
+    with named_errors(source):
+        spec = gymnasium.spec(source)
+        if spec.vector_entry_point is None:
+            raise ConfigError(
+                f"{source} has no vector environment of its own: use --vector workers (or serial), which step any"
+            )
+        env: Any = gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point")
+        return env

@@ -1,0 +1,102 @@
+"""The process in which some of a ``Workers``' environments run: a ``Serial`` that writes to shared memory."""
+
+import fcntl
+import importlib.util
+import mmap
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from clipper.environments.channel import DONE, GONE, STEP, Channel, Layout, Task, view
+from clipper.environments.serial import Serial
+from clipper.environments.state import EnvironmentState, get_states, set_states
+
+
+def main() -> None:
+    """Called by ``workers.BOOT``; the arguments are descriptors: of the channel, the memory, and the lifeline."""
+    sys.modules["clipper"].__getattr__ = whole_package  # pyright: ignore[reportAttributeAccessIssue]
+    channel, memory, lifeline = (int(x) for x in sys.argv[1:4])
+    end_with(lifeline)
+    serve(Channel(channel), memory)
+
+
+def whole_package(name: str) -> Any:
+    """A name of ``clipper`` itself, where an environment asks for one: the rest, torch too, is imported only then."""
+    package: ModuleType = sys.modules["clipper"]
+    del package.__dict__["__getattr__"]
+    path = Path(package.__path__[0])
+    spec = importlib.util.spec_from_file_location(
+        "clipper", path / "__init__.py", submodule_search_locations=[str(path)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    package.__spec__, package.__file__ = spec, spec.origin
+    spec.loader.exec_module(package)
+    return getattr(package, name)
+
+
+def end_with(lifeline: int) -> None:
+    """Have the kernel end this process, and those that it started, when the pipe's other end is closed.
+
+    It is closed when the trainer ends, however that happens. Elsewhere than on Linux a process notices when it has
+    finished its step, since its channel is closed then, too.
+    """
+    if sys.platform == "linux":
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def serve(channel: Channel, memory: int) -> None:
+    """Make the environments, then do what the channel says until it is closed."""
+    task: Task = channel.receive()
+    made: Any = task.factories
+    if task.spec is not None:
+        gymnasium.registry.setdefault(task.spec.id, task.spec)
+    try:
+        env = Serial(made(), max_restarts=task.max_restarts, first_index=task.first_index)
+    except Exception as error:
+        channel.send(error)
+        return
+    channel.send((env.single_observation_space, env.single_action_space, env.spec, env.metadata))
+    layout: Layout | bytes = channel.receive()
+    if not isinstance(layout, Layout):
+        return  # other environments could not be made
+    first, last = task.first_index, task.first_index + env.num_envs
+    *results, actions = (array[first:last] for array in layout.arrays(mmap.mmap(memory, layout.size)))
+    env.write_to(*results)
+    desk = Desk(env, actions)
+    while (message := channel.receive()) != GONE:
+        try:
+            answer = desk.step() if message == STEP else getattr(desk, message[0])(*message[1:])
+        except Exception as error:
+            answer = error
+        channel.send(answer) if answer else channel.say(DONE)
+
+
+class Desk:
+    """What may be asked of the environments, a method each; an answer that is empty is sent as ``DONE``."""
+
+    def __init__(self, env: Serial, room: np.ndarray) -> None:
+        self.env, self.room, self.actions = env, room, room
+
+    def reset(self, seeds: list[int | None], options: dict[str, Any] | None) -> None:
+        self.env.reset(seed=seeds, options=options)
+
+    def expect(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        """Actions will lie in the memory as arrays of this kind, one per environment."""
+        self.actions = view(self.room, dtype, shape)
+
+    def step(self, actions: Any = None) -> dict[str, Any]:
+        """Step with the actions in the memory, or with those that are sent since they are no arrays."""
+        return self.env.step(self.actions.copy() if actions is None else actions)[-1]  # one may be kept by its env
+
+    def get_states(self) -> list[EnvironmentState] | None:
+        return get_states(self.env)
+
+    def set_states(self, states: list[EnvironmentState]) -> None:
+        set_states(self.env, states)

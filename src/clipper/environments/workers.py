@@ -1,0 +1,314 @@
+"""Environments spread over processes: what dies or hangs is named, or made anew, and nothing is left behind.
+
+Each process is a fresh interpreter that runs a ``Serial`` over its share, in memory that all of them see, so what comes
+out is what one ``Serial`` over all environments gives. It is neither forked, since a fork copies torch's and BLAS's
+locks but not the threads that would release them, nor spawned by ``multiprocessing``, which runs the user's script once
+more in each process and wants it written for that.
+"""
+
+import mmap
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import CloudpickleWrapper, batch_space
+
+from clipper.environments.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
+from clipper.environments.checks import describe
+from clipper.environments.serial import NOTHING, anew
+from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
+
+if TYPE_CHECKING:
+    from clipper.environments.state import EnvironmentState
+
+BOOT = """
+import sys, types
+package = types.ModuleType("clipper")
+package.__path__ = [sys.argv[4]]
+sys.modules["clipper"] = package
+sys.path[:] = sys.argv[5:]
+from clipper.environments.worker import main
+main()
+"""
+"""What a worker's interpreter runs: ``clipper`` as a package of which only the modules that are needed are loaded."""
+PATIENCE = 60.0  # seconds to make environments, where there is a time-out at all
+GRACE = 2.0  # seconds in which processes may end by themselves
+LOOK = 0.5  # seconds between two looks whether a silent process still lives
+
+
+NONE = np.zeros(0, dtype=bool)
+
+
+class DeadError(Exception):
+    """A process did not answer; says why."""
+
+
+class Worker:
+    """One process, seen from the trainer."""
+
+    def __init__(self, task: Task, memory: int, lifeline: int) -> None:
+        ours, theirs = (end.detach() for end in socket.socketpair())
+        arguments = [str(theirs), str(memory), str(lifeline), str(Path(__file__).parents[1]), *sys.path]
+        # In a session of its own, Ctrl-C does not reach it: the trainer decides what becomes of the run.
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", BOOT, *arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs, memory, lifeline),
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.channel, self.poll = Channel(ours), select.poll()
+        self.poll.register(ours, select.POLLIN)
+        self.task = task
+        try:
+            self.channel.send(task)
+        except Exception as error:
+            self.end(0.0)
+            raise ConfigError(
+                f"the environment cannot be sent to another process: {error!r}. Run it in this one (--vector serial)"
+            ) from error
+
+    def answer(self, limit: float) -> Any:
+        """What it says, at the latest after ``limit`` seconds (0: however long it takes); raises what it raised."""
+        began = time.monotonic()
+        while not self.poll.poll(1000 * (min(LOOK, limit) if limit else LOOK)):
+            # A process that its environment started may hold the channel open after the worker has died.
+            if self.process.poll() is not None:
+                raise DeadError(self.cause())
+            if limit and time.monotonic() - began >= limit:
+                raise DeadError(f"did not answer within env_timeout = {limit:g} s")
+        answer = self.channel.receive()
+        if answer == GONE:
+            raise DeadError(self.cause())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def cause(self) -> str:
+        """How the process ended."""
+        try:
+            status = self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            return "closed its channel"
+        if status < 0:
+            name = signal.Signals(-status).name
+            return f"was ended by {name}" + (" (was there too little memory?)" if name == "SIGKILL" else "")
+        return f"exited with status {status}"
+
+    def say(self, message: Any) -> None:
+        """Send a word or an object; that it may be gone shows when an answer is awaited."""
+        with suppress(OSError):
+            self.channel.say(message) if isinstance(message, bytes) else self.channel.send(message)
+
+    def end(self, grace: float) -> None:
+        """End it and what it started, by force after ``grace`` seconds."""
+        with suppress(OSError):
+            self.channel.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(max(grace, 0.0))
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Workers(VectorEnv):
+    """N environments in ``processes`` processes. The arrays that ``step`` returns are reused by the next one.
+
+    ``env_timeout`` is how many seconds a row may take; 0 is no limit. A process that dies or hangs raises
+    ``EnvWorkerError``; up to ``max_restarts`` times it and its environments are made anew instead, as in ``Serial``.
+    ``spec`` is what the environment's id stands for, where it was registered by this program.
+    """
+
+    def __init__(
+        self,
+        factories: Sequence[Callable[[], gymnasium.Env]],
+        processes: int,
+        *,
+        env_timeout: float = 0.0,
+        max_restarts: int = 0,
+        spec: Any = None,
+    ) -> None:
+        self.closed, self.workers, self.num_envs = False, [], len(factories)
+        self.env_timeout, self.max_restarts, self.restarts, self.rows_stepped = env_timeout, max_restarts, 0, 0
+        self.memory, (self.lifeline, self.held) = memory_file(), os.pipe()
+        edges = np.linspace(0, self.num_envs, min(processes, self.num_envs) + 1).astype(int).tolist()
+        self.parts = [slice(a, b) for a, b in pairwise(edges)]
+        try:
+            for part in self.parts:
+                make: Any = CloudpickleWrapper(cast(Any, lambda own=factories[part]: own))
+                self.workers.append(Worker(Task(make, part.start, max_restarts, spec), self.memory, self.lifeline))
+            self.prepare([worker.answer(env_timeout and PATIENCE) for worker in self.workers])
+        except DeadError as error:
+            self.close()
+            raise EnvWorkerError(f"the process of an environment {error} while it was made") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def prepare(self, told: list[tuple]) -> None:
+        """From what the workers tell of their environments: spaces and memory."""
+        space, action_space, self.spec, metadata = told[0]
+        for part, (other, other_action, _, _) in zip(self.parts, told, strict=True):
+            if (other, other_action) != (space, action_space):
+                raise EnvironmentContractError(
+                    f"environment {part.start} has other spaces than environment 0: {other}, {other_action} and "
+                    f"{space}, {action_space}"
+                )
+        self.metadata = {**metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
+        self.single_observation_space, self.single_action_space = space, action_space
+        self.observation_space = batch_space(space, self.num_envs)
+        self.action_space = batch_space(action_space, self.num_envs)
+        shape = action_space.shape
+        room = 8 * max(1, int(np.prod(shape))) if shape is not None else 8
+        self.layout = Layout(self.num_envs, space.shape, space.dtype, room)
+        os.ftruncate(self.memory, self.layout.size)
+        arrays = self.layout.arrays(mmap.mmap(self.memory, self.layout.size))
+        self.obs, self.reward, self.terminated, self.truncated, self.room = arrays
+        self.actions: np.ndarray | None = None
+        self.seeds: list[int | None] = [None] * self.num_envs
+        for worker in self.workers:
+            worker.say(self.layout)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Reset all; an integer seeds environment i with ``seed + i``."""
+        if seed is None or isinstance(seed, int):
+            seed = [None if seed is None else seed + i for i in range(self.num_envs)]
+        self.seeds = list(seed)
+        self.reward.fill(np.nan)
+        self.ask("reset", [(self.seeds[part], options) for part in self.parts])
+        return self.obs, NOTHING
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step those whose episode goes on, reset the others."""
+        self.rows_stepped += 1
+        self.reward.fill(np.nan)  # an environment that has returned has written its own
+        info = NOTHING
+        try:
+            self.hand_out(actions)
+            for i, worker in enumerate(self.workers):
+                answer = self.answer(i, worker)
+                if answer != DONE:
+                    info = merged(info, answer, self.parts[i], self.num_envs)
+        except BaseException:
+            self.close()  # some answers were not heard: nothing more can be asked
+            raise
+        return self.obs, self.reward, self.terminated, self.truncated, info
+
+    def answer(self, i: int, worker: Worker) -> Any:
+        """What a worker says of its step; where it died, of the one that takes its place."""
+        try:
+            answer = worker.answer(self.env_timeout)
+            if answer != DONE:
+                self.count(int(answer.get("restarted", NONE).sum()), "its environments failed too often")
+        except DeadError as error:
+            self.replace(i, self.blame(i, str(error)))
+            part = self.parts[i]
+            return {"restarted": np.ones(part.stop - part.start, dtype=bool)}
+        return answer
+
+    def blame(self, i: int, cause: str) -> str:
+        """Which environment a process had been stepping."""
+        part = self.parts[i]
+        open_rewards = np.flatnonzero(np.isnan(self.reward[part]))
+        name = part.start + int(open_rewards[0]) if len(open_rewards) else part.start
+        return f"environment {name} of {describe(self)}: its process {cause} in step {self.rows_stepped}"
+
+    def count(self, restarts: int, failure: str) -> None:
+        """Count restarts; raise where there were too many."""
+        self.restarts += restarts
+        if self.restarts > self.max_restarts:
+            used = f"; {self.max_restarts} restarts were tried" if self.max_restarts else ""
+            raise EnvWorkerError(failure + used)
+
+    def replace(self, i: int, failure: str) -> None:
+        """A new process for the environments of one that died."""
+        dead, part = self.workers[i], self.parts[i]
+        dead.end(0.0)
+        self.count(1, failure)
+        warnings.warn(f"{failure}; it is made anew, restart {self.restarts} of {self.max_restarts}", stacklevel=2)
+        worker = self.workers[i] = Worker(dead.task, self.memory, self.lifeline)
+        try:
+            worker.answer(self.env_timeout and PATIENCE)
+            worker.say(self.layout)
+            if self.actions is not None:
+                worker.say(("expect", self.actions.dtype, self.actions.shape[1:]))
+                worker.answer(PATIENCE)
+            worker.say(("reset", [anew(seed, self.rows_stepped) for seed in self.seeds[part]], None))
+            worker.answer(self.env_timeout)
+        except DeadError as error:
+            raise EnvWorkerError(f"{failure}; the process made anew {error}") from error
+        self.reward[part], self.terminated[part], self.truncated[part] = 0.0, False, False
+
+    def hand_out(self, actions: Any) -> None:
+        """Let every worker begin its step, with arrays through the memory and all else as objects."""
+        if not isinstance(actions, np.ndarray) or actions[0].nbytes > self.room.shape[1]:
+            for part, worker in zip(self.parts, self.workers, strict=True):
+                worker.say(("step", list(actions[part])))
+            return
+        if self.actions is None or (self.actions.dtype, self.actions.shape) != (actions.dtype, actions.shape):
+            self.actions = view(self.room, actions.dtype, actions.shape[1:])
+            self.ask("expect", [(actions.dtype, actions.shape[1:])] * len(self.workers))
+        self.actions[...] = actions
+        for worker in self.workers:
+            worker.say(STEP)
+
+    def ask(self, what: str, arguments: Sequence[tuple]) -> list[Any]:
+        """Have every worker do something apart from stepping; their answers."""
+        for worker, own in zip(self.workers, arguments, strict=True):
+            worker.say((what, *own))
+        answers = []
+        try:
+            for worker in self.workers:
+                answers.append(worker.answer(self.env_timeout))  # noqa: PERF401 (how many there are tells who failed)
+        except BaseException as error:
+            blamed = self.blame(len(answers), str(error))
+            self.close()
+            if isinstance(error, DeadError):
+                raise EnvWorkerError(f"{blamed}, asked to {what}") from error
+            raise
+        return answers
+
+    def get_states(self) -> "list[EnvironmentState] | None":
+        """The states of all environments, as ``Serial``'s; None if one is opaque."""
+        answers = self.ask("get_states", [()] * len(self.workers))
+        return None if DONE in answers else [state for part in answers for state in part]
+
+    def set_states(self, states: "list[EnvironmentState]") -> None:
+        """The inverse of ``get_states``."""
+        self.ask("set_states", [(states[part],) for part in self.parts])
+
+    def close_extras(self, **kwargs: Any) -> None:
+        deadline = time.monotonic() + GRACE
+        for worker in self.workers:
+            with suppress(OSError):
+                worker.channel.close()  # which ends what it does, unless that hangs
+        for worker in self.workers:
+            worker.end(deadline - time.monotonic())
+        self.workers = []
+        for descriptor in (self.memory, self.lifeline, self.held):
+            os.close(descriptor)
+
+
+def merged(info: dict[str, Any], own: dict[str, np.ndarray], part: slice, n: int) -> dict[str, Any]:
+    """``info`` with one worker's arrays, of which others may have none."""
+    info = info or {}
+    for key, array in own.items():
+        if key not in info:
+            info[key] = np.zeros((n, *array.shape[1:]), array.dtype)
+        info[key][part] = array
+    return info
