@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from clipper.action_layout import element
 from clipper.data import Tree
 from clipper.distributions import Distribution, Sampler
 from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.heads import GaussianHead, Head, HeadOptions
 from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
-from clipper.spaces import element, make_head
+from clipper.spaces import make_head
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 

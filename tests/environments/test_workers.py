@@ -72,24 +72,28 @@ def test_the_same_trajectories_as_in_one_process_and_states_that_either_takes(na
         workers.close()
 
 
-def test_actions_that_are_no_arrays_are_sent_as_they_are() -> None:
+def test_trees_of_actions_are_cut_as_in_one_process() -> None:
     class Odd(gymnasium.Env):
         observation_space = spaces.Box(0, 9, (1,))
-        action_space = spaces.Tuple([spaces.Discrete(3), spaces.Box(0, 1, (1,))])
+        action_space = spaces.Tuple(
+            [spaces.Discrete(9), spaces.OneOf([spaces.Discrete(3), spaces.Dict(x=spaces.Box(0, 1, ()))])]
+        )
 
         def reset(self, *, seed: int | None = None, options: Any = None):
             return np.zeros(1, np.float32), {}
 
         def step(self, action):
-            choice, (amount,) = action
-            return np.array([choice], np.float32), amount, False, False, {}
+            number, (k, argument) = action
+            return np.array([number], np.float32), float(argument["x"] if k else -argument), False, False, {}
 
+    actions = (np.arange(3), (np.array([0, 1, 1]), (np.array([2, 0, 0]), {"x": np.array([0.0, 0.25, 0.5])})))
     workers = Workers([Odd] * 3, 2)
     try:
-        workers.reset(seed=0)
-        obs, reward, *_ = workers.step([(i, np.array([i / 4])) for i in range(3)])
-        assert obs[:, 0].tolist() == [0, 1, 2]
-        assert reward.tolist() == [0, 0.25, 0.5]
+        for env in (workers, Serial([Odd] * 3)):
+            env.reset(seed=0)
+            obs, reward, *_ = env.step(actions)
+            assert obs[:, 0].tolist() == [0, 1, 2]
+            assert reward.tolist() == [-2, 0.25, 0.5]
     finally:
         workers.close()
 

@@ -9,6 +9,7 @@ from gymnasium.vector import SyncVectorEnv
 from spaces.matrix import SPACES, AnySpace, observations, policy_for
 from torch import Generator
 
+from clipper.action_layout import batch, element
 from clipper.algorithms import PPO
 from clipper.data import each
 from clipper.environments import make
@@ -16,7 +17,7 @@ from clipper.errors import UnsupportedSpaceError
 from clipper.heads import HeadOptions
 from clipper.rollout import collect, start
 from clipper.space_json import space_from_json, space_to_json
-from clipper.spaces import batch, element, make_head
+from clipper.spaces import make_head
 
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 

@@ -10,10 +10,10 @@ import gymnasium
 from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from clipper.action_layout import batch, listed
 from clipper.environments import hybrid
 from clipper.environments.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
-from clipper.spaces import batch, listed
 
 EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
 

@@ -16,9 +16,9 @@ from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from clipper.action_layout import batch, element
 from clipper.environments.checks import check_numbers, describe
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, UnsupportedSpaceError
-from clipper.spaces import batch, element
 
 NOTHING: dict[str, Any] = {}
 

@@ -5,6 +5,7 @@ import importlib.util
 import mmap
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,8 @@ def main() -> None:
     sys.modules["clipper"].__getattr__ = whole_package  # pyright: ignore[reportAttributeAccessIssue]
     channel, memory, lifeline = (int(x) for x in sys.argv[1:4])
     end_with(lifeline)
-    serve(Channel(channel), memory)
+    with suppress(BrokenPipeError):  # the trainer went away while we were at work
+        serve(Channel(channel), memory)
 
 
 def whole_package(name: str) -> Any:

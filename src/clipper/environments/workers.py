@@ -26,6 +26,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
+from clipper.action_layout import batch
 from clipper.environments.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
 from clipper.environments.checks import describe
 from clipper.environments.serial import NOTHING, anew
@@ -170,7 +171,7 @@ class Workers(VectorEnv):
         self.metadata = {**metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space, self.single_action_space = space, action_space
         self.observation_space = batch_space(space, self.num_envs)
-        self.action_space = batch_space(action_space, self.num_envs)
+        self.action_space = batch(action_space, self.num_envs)
         shape = action_space.shape
         room = 8 * max(1, int(np.prod(shape))) if shape is not None else 8
         self.layout = Layout(self.num_envs, space.shape, space.dtype, room)
@@ -256,9 +257,9 @@ class Workers(VectorEnv):
 
     def hand_out(self, actions: Any) -> None:
         """Let every worker begin its step, with arrays through the memory and all else as objects."""
-        if not isinstance(actions, np.ndarray) or actions[0].nbytes > self.room.shape[1]:
+        if not isinstance(actions, np.ndarray) or actions[:1].nbytes > self.room.shape[1]:
             for part, worker in zip(self.parts, self.workers, strict=True):
-                worker.say(("step", list(actions[part])))
+                worker.say(("step", rows_of(actions, part)))
             return
         if self.actions is None or (self.actions.dtype, self.actions.shape) != (actions.dtype, actions.shape):
             self.actions = view(self.room, actions.dtype, actions.shape[1:])
@@ -302,6 +303,13 @@ class Workers(VectorEnv):
         self.workers = []
         for descriptor in (self.memory, self.lifeline, self.held):
             os.close(descriptor)
+
+
+def rows_of(actions: Any, part: slice) -> Any:
+    """Some environments' part of a tree of ``[N, …]`` arrays."""
+    if isinstance(actions, dict):
+        return {key: rows_of(branch, part) for key, branch in actions.items()}
+    return tuple(rows_of(branch, part) for branch in actions) if isinstance(actions, tuple) else actions[part]
 
 
 def merged(info: dict[str, Any], own: dict[str, np.ndarray], part: slice, n: int) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The layout of a batch of actions, whose space may be a tree.
+
+A vector environment takes ``[N, …]`` arrays at the leaves: of a Dict a dict of them, of a Tuple a tuple, and of a
+``OneOf`` the pair ``(choice [N], (arguments of branch 0, of branch 1, …))``, each of which leads with N; arguments of
+branches that were not chosen mean nothing. Apart from ``clipper.spaces``, since worker processes need not load torch.
+"""
+
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, MultiDiscrete, OneOf, Tuple
+from gymnasium.vector.utils import batch_space
+
+
+@singledispatch
+def element(space: Space, actions: Any, i: int) -> Any:
+    """The action of environment i, as its own ``step`` takes it, from a batch of them."""
+    return actions[i]
+
+
+@element.register(Box)
+@element.register(MultiDiscrete)
+def _(space: Box | MultiDiscrete, actions: np.ndarray, i: int) -> np.ndarray:
+    return actions[i, ...]  # an array, of no dimension too
+
+
+@element.register
+def _(space: Dict, actions: dict[str, Any], i: int) -> dict[str, Any]:
+    return {key: element(part, actions[key], i) for key, part in space.items()}
+
+
+@element.register
+def _(space: Tuple, actions: tuple[Any, ...], i: int) -> tuple[Any, ...]:
+    return tuple(element(part, action, i) for part, action in zip(space, actions, strict=True))
+
+
+@element.register
+def _(space: OneOf, actions: tuple[Any, tuple[Any, ...]], i: int) -> tuple[Any, Any]:
+    choice, arguments = actions
+    k = choice[i]
+    return k, element(space.spaces[k], arguments[k], i)
+
+
+@singledispatch
+def batch(space: Space, n: int) -> Space:
+    """The space of n actions side by side, in Clipper's layout; Gymnasium's ``batch_space`` but for ``OneOf``."""
+    return batch_space(space, n)
+
+
+@batch.register
+def _(space: Dict, n: int) -> Space:
+    return Dict({key: batch(part, n) for key, part in space.items()}, sort_keys=False)
+
+
+@batch.register
+def _(space: Tuple, n: int) -> Space:
+    return Tuple([batch(part, n) for part in space])
+
+
+@batch.register
+def _(space: OneOf, n: int) -> Space:
+    return Tuple([MultiDiscrete([len(space.spaces)] * n), Tuple([batch(branch, n) for branch in space.spaces])])
+
+
+@singledispatch
+def listed(space: Space, actions: Any, n: int) -> Any:
+    """The batch as Gymnasium's vector environments take it: a list of ``(k, arguments)`` where there is a ``OneOf``."""
+    return actions
+
+
+@listed.register
+def _(space: Dict, actions: dict[str, Any], n: int) -> dict[str, Any]:
+    return {key: listed(part, actions[key], n) for key, part in space.items()}
+
+
+@listed.register
+def _(space: Tuple, actions: tuple[Any, ...], n: int) -> tuple[Any, ...]:
+    return tuple(listed(part, action, n) for part, action in zip(space, actions, strict=True))
+
+
+@listed.register
+def _(space: OneOf, actions: tuple[Any, tuple[Any, ...]], n: int) -> tuple[Any, ...]:
+    return tuple(element(space, actions, i) for i in range(n))
