@@ -39,6 +39,8 @@ class Train:
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
     seeds: int = 1
     """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
+    profile: bool = False
+    """Print at the end where the time went, part by part; it is in the metrics, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class Resume:
     """The environment once more, where it is code of your own (my_package:MyEnv-v0)."""
     total_steps: int | None = None
     """Train longer than was planned; schedules are planned anew, and the run no longer counts as exact."""
+    profile: bool = False
+    """Print at the end where the time went, part by part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +181,7 @@ def train_command(args: Sequence[str]) -> int:
         return train_seeds(args, options.config, options.seeds, folder)
     from clipper.session import train_and_show  # noqa: PLC0415
 
-    return train_and_show(options.config, run_dir=folder)
+    return train_and_show(options.config, folder, options.profile)
 
 
 def new_run_dir(config: Config) -> Path:
@@ -198,7 +202,7 @@ def resume_command(args: Sequence[str]) -> int:
 
     options = parse(Resume, args, "clipper resume")
     changes = {} if options.total_steps is None else {"total_steps": options.total_steps}
-    return resume_and_show(options.run, options.env, changes)
+    return resume_and_show(options.run, options.env, changes, options.profile)
 
 
 def evaluate_command(args: Sequence[str]) -> int:

@@ -22,6 +22,7 @@ from clipper.environments.state import EnvironmentState, get_states, set_states
 from clipper.errors import ClipperError, CorruptCheckpointError
 from clipper.evaluate import Evaluation, evaluate_policy
 from clipper.optim import Learner, part
+from clipper.profile import Profile
 from clipper.rollout import CollectState
 from clipper.space_json import check_same_spaces, space_to_json
 
@@ -43,6 +44,8 @@ class Run:
     """What collects and updates."""
     path: Path | None = None
     """The run's folder; None where nothing is written."""
+    profile: Profile | None = None
+    """Where the time goes, if that was asked for."""
     stepping: str = ""
     """For people: how the environments are stepped, and why."""
     custom_policy: bool = False

@@ -4,16 +4,19 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from threading import Timer
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from clipper import checkpoint
 from clipper.config import Config
 from clipper.plot import thousands
+from clipper.profile import PARTS, Profile
 from clipper.progress import ProgressDisplay
 from clipper.run import Run
 from clipper.train import train
@@ -75,14 +78,14 @@ class StopOnSignal:
         return self.received is None
 
 
-def train_and_show(config: Config, run_dir: Path) -> int:
+def train_and_show(config: Config, run_dir: Path, profile: bool = False) -> int:
     """Train, and tell what happened; returns the exit status."""
-    return show({"env": config, "run_dir": run_dir})
+    return show({"env": config, "run_dir": run_dir, "profile": profile})
 
 
-def resume_and_show(folder: Path, env: str | None, changes: dict[str, Any]) -> int:
+def resume_and_show(folder: Path, env: str | None, changes: dict[str, Any], profile: bool = False) -> int:
     """Resume, and tell what happened; returns the exit status."""
-    return show({"env": env, "resume": folder, **changes})
+    return show({"env": env, "resume": folder, "profile": profile, **changes})
 
 
 def show(arguments: dict[str, Any]) -> int:
@@ -121,8 +124,24 @@ class Header:
         )
 
 
+def profile_table(profile: Profile, iterations: int) -> Table:
+    """Where the time went: seconds, their share of all, and milliseconds per iteration."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("part", "seconds", "share", "ms/iteration", ""):
+        table.add_column(name, justify="left" if name in ("part", "") else "right")
+    whole = time.perf_counter() - profile.began
+    known = sorted(profile.seconds, key=lambda name: list(PARTS).index(name) if name in PARTS else len(PARTS))
+    rows = [(name, profile.seconds[name], PARTS.get(name, "")) for name in known]
+    for name, seconds, told in [*rows, ("other", whole - sum(s for _, s, _ in rows), "starting, and what is between")]:
+        milliseconds = f"{1e3 * seconds / max(iterations, 1):.2f}"
+        table.add_row(name, f"{seconds:.2f}", f"{seconds / whole:.1%}", milliseconds, told)
+    return table
+
+
 def report(run: Run, console: Console, received: int | None) -> None:
     """What came of the run, and the commands that go on from it."""
+    if run.profile is not None:
+        console.print(profile_table(run.profile, run.iteration))
     env = f" --env {run.source}" if isinstance(run.source, str) and ":" in run.source else ""
     program = program_name()
     steps, seconds = thousands(run.state.steps), f"{run.seconds:.0f} s"

@@ -27,6 +27,7 @@ from clipper.logs import Log
 from clipper.nets import PolicyOptions, make_policy
 from clipper.optim import Metrics
 from clipper.plot import plot_run
+from clipper.profile import Profile, part
 from clipper.rollout import start
 from clipper.run import Row, Run, read_config, read_rows
 
@@ -64,6 +65,7 @@ def train(
     run_dir: str | Path | None = None,
     resume: str | Path | None = None,
     callback: Callback | Sequence[Callback] = (),
+    profile: bool = False,
     **settings: Unpack[Settings],
 ) -> Run:
     """Train a policy and return the run.
@@ -72,9 +74,10 @@ def train(
     ``Config`` (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
     ``clipper.nets.Policy``. ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your
-    own, must be given again. The other keywords are the fields of ``Config``.
+    own, must be given again. ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The other
+    keywords are the fields of ``Config``.
     """
-    threads = torch.get_num_threads()
+    threads, watched = torch.get_num_threads(), Profile()
     try:
         if resume is not None:
             run = restore(Path(resume), env, policy, settings)
@@ -83,9 +86,23 @@ def train(
         else:
             config, source = configure(env, algorithm, policy, settings)
             run = build(config, source, policy if isinstance(policy, nn.Module) else None, run_dir)
+        if profile:
+            run.profile = watched
+            watch(run, watched)
         return go_on(run, [callback] if callable(callback) else list(callback))
     finally:
+        watched.close()
         torch.set_num_threads(threads)
+
+
+def watch(run: Run, profile: Profile) -> None:
+    """Time the methods between which an iteration's time divides."""
+    profile.watch(run.env, "step", "environment")
+    profile.watch(run.engine, "collect", "acting")
+    profile.watch(run.engine, "update", "update")
+    for owner in (run.engine, type(run.config.algorithm)):  # an engine may have its own way to make them
+        if hasattr(owner, "targets"):
+            profile.watch(owner, "targets", "targets")
 
 
 def configure(
@@ -142,7 +159,7 @@ def build(
     folder = None if run_dir is None else Path(run_dir)
     engine = choose(learner, config, env, insist)
     config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them
-    run = Run(config, source, env, learner, state, engine, folder, stepping, custom_policy=policy is not None)
+    run = Run(config, source, env, learner, state, engine, folder, stepping=stepping, custom_policy=policy is not None)
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
     if folder is not None:
         if (folder / "config.json").exists():
@@ -229,7 +246,8 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
                 run.next_checkpoint += config.checkpoint_every * (run.state.steps >= run.next_checkpoint)
                 save_or_warn(run)
         try:
-            run.save()
+            with part(run.profile, "checkpoints"):
+                run.save()
         except OSError as error:
             raise SaveError(f"the end of the run, {run.state.steps} steps, cannot be saved: {error}") from error
     finally:
@@ -265,11 +283,14 @@ def conclude(run: Run, log: Log | None, callbacks: list[Callback]) -> bool:
     """Evaluate, log and call back; says whether to go on. Where one of these fails, the iteration is saved first."""
     try:
         try:
-            evaluate_when_due(run, run.history[-1])
+            with part(run.profile, "evaluation"):
+                evaluate_when_due(run, run.history[-1])
         finally:
             if log is not None:
-                log.write(run.history[-1])
-        return not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
+                with part(run.profile, "logging"):
+                    log.write(run.history[-1])
+        with part(run.profile, "callbacks"):
+            return not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
     except BaseException:
         save_or_warn(run)
         raise
@@ -283,7 +304,8 @@ def save_or_warn(run: Run, environments: bool = True) -> None:
     if not run.learner.parameters.detach().isfinite().all():
         return
     try:
-        run.save(environments)
+        with part(run.profile, "checkpoints"):
+            run.save(environments)
     except OSError as error:
         warnings.warn(f"no checkpoint after {run.state.steps} steps, the one before stays: {error}", stacklevel=2)
 
@@ -327,6 +349,7 @@ def record(run: Run, metrics: Metrics, seconds: float) -> Row:
         **(
             {"env/restarts": run.env.restarts} if isinstance(run.env, Serial | Workers) and run.env.max_restarts else {}
         ),
+        **({} if run.profile is None else run.profile.row()),
         "time/seconds": run.seconds,
         "time/steps_per_second": (run.state.steps - (before or 0)) / seconds,
     }

@@ -16,7 +16,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from clipper.environments.make import EnvSource, make_single, named_errors
+from clipper.environments import hybrid
+from clipper.environments.make import EnvSource, make, make_single, named_errors
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError
@@ -47,17 +48,20 @@ def vectorise(
     env_timeout: float = 0.0,
     max_restarts: int = 0,
 ) -> Stepping:
-    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is.
+    """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as ``make`` takes it.
 
     ``auto`` measures what a step takes, on a copy, and takes several processes where they save more of ``total_steps``
-    than it costs to start them. A time-out can be kept by other processes only.
+    than it costs to start them; of Clipper's own environments it takes the natively vectorised form. A time-out can be
+    kept by other processes only.
     """
     if isinstance(source, VectorEnv):
         if vector != "auto" or env_timeout or max_restarts:
             raise ConfigError(
                 "vector, env_timeout and on_env_error need an id or a factory, not a VectorEnv made ready"
             )
-        return Stepping(source, "auto", type(source).__name__)
+        return Stepping(make(source, num_envs), "auto", type(source).__name__)
+    if vector == "auto" and source in hybrid.TASKS and not env_timeout and not max_restarts:
+        vector = "native"
     if vector == "native":
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
@@ -128,5 +132,4 @@ def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
             raise ConfigError(
                 f"{source} has no vector environment of its own: use --vector workers (or serial), which step any"
             )
-        env: Any = gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point")
-        return env
+        return make(gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point"), num_envs)
