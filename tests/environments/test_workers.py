@@ -22,7 +22,7 @@ from clipper.data import Steps
 from clipper.environments.make import make_single
 from clipper.environments.serial import Serial
 from clipper.environments.state import get_states, set_states
-from clipper.environments.workers import Workers
+from clipper.environments.workers import Workers, merged
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.nets import PolicyOptions, make_policy
 from clipper.rollout import CollectState, collect, start
@@ -96,6 +96,13 @@ def test_trees_of_actions_are_cut_as_in_one_process() -> None:
             assert reward.tolist() == [-2, 0.25, 0.5]
     finally:
         workers.close()
+
+
+def test_what_workers_tell_is_put_together_by_environment() -> None:
+    info = merged({}, {"restarted": np.array([False, True])}, slice(0, 2), 5)
+    info = merged(info, {"restarted": np.array([True]), "mask": [{"a": 1}]}, slice(3, 4), 5)
+    assert info["restarted"].tolist() == [False, True, False, True, False]
+    assert info["mask"] == [None, None, None, {"a": 1}, None]
 
 
 def failing(folder: Path, how: str, plan: dict[int, int], **options: Any) -> Workers:
@@ -212,7 +219,7 @@ from pathlib import Path
 import numpy as np
 sys.path[:0] = [{tests!r}]
 from environments.failing import Choosing, Failing
-from clipper.environments.workers import Workers
+from clipper.environments.workers import Workers, merged
 env = Workers([partial(Failing, i, Path({folder!r}), {{0: 3}} if i == 1 else None, "hang") for i in range(2)], 2)
 env.reset(seed=0)
 print(*(worker.process.pid for worker in env.workers), flush=True)

@@ -86,8 +86,8 @@ class Desk:
     def __init__(self, env: Serial, room: np.ndarray) -> None:
         self.env, self.room, self.actions = env, room, room
 
-    def reset(self, seeds: list[int | None], options: dict[str, Any] | None) -> None:
-        self.env.reset(seed=seeds, options=options)
+    def reset(self, seeds: list[int | None], options: dict[str, Any] | None) -> dict[str, Any]:
+        return self.env.reset(seed=seeds, options=options)[1]
 
     def expect(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
         """Actions will lie in the memory as arrays of this kind, one per environment."""

@@ -191,8 +191,12 @@ class Workers(VectorEnv):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
         self.seeds = list(seed)
         self.reward.fill(np.nan)
-        self.ask("reset", [(self.seeds[part], options) for part in self.parts])
-        return self.obs, NOTHING
+        info = NOTHING
+        answers = self.ask("reset", [(self.seeds[part], options) for part in self.parts])
+        for part, answer in zip(self.parts, answers, strict=True):
+            if answer != DONE:
+                info = merged(info, answer, part, self.num_envs)
+        return self.obs, info
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step those whose episode goes on, reset the others."""
@@ -217,9 +221,9 @@ class Workers(VectorEnv):
             if answer != DONE:
                 self.count(int(answer.get("restarted", NONE).sum()), "its environments failed too often")
         except DeadError as error:
-            self.replace(i, self.blame(i, str(error)))
+            first = self.replace(i, self.blame(i, str(error)))
             part = self.parts[i]
-            return {"restarted": np.ones(part.stop - part.start, dtype=bool)}
+            return {**({} if first == DONE else first), "restarted": np.ones(part.stop - part.start, dtype=bool)}
         return answer
 
     def blame(self, i: int, cause: str) -> str:
@@ -236,8 +240,8 @@ class Workers(VectorEnv):
             used = f"; {self.max_restarts} restarts were tried" if self.max_restarts else ""
             raise EnvWorkerError(failure + used)
 
-    def replace(self, i: int, failure: str) -> None:
-        """A new process for the environments of one that died."""
+    def replace(self, i: int, failure: str) -> Any:
+        """A new process for the environments of one that died; what it answers to their reset."""
         dead, part = self.workers[i], self.parts[i]
         dead.end(0.0)
         self.count(1, failure)
@@ -250,10 +254,11 @@ class Workers(VectorEnv):
                 worker.say(("expect", self.actions.dtype, self.actions.shape[1:]))
                 worker.answer(PATIENCE)
             worker.say(("reset", [anew(seed, self.rows_stepped) for seed in self.seeds[part]], None))
-            worker.answer(self.env_timeout)
+            answer = worker.answer(self.env_timeout)
         except DeadError as error:
             raise EnvWorkerError(f"{failure}; the process made anew {error}") from error
         self.reward[part], self.terminated[part], self.truncated[part] = 0.0, False, False
+        return answer
 
     def hand_out(self, actions: Any) -> None:
         """Let every worker begin its step, with arrays through the memory and all else as objects."""
@@ -312,11 +317,12 @@ def rows_of(actions: Any, part: slice) -> Any:
     return tuple(rows_of(branch, part) for branch in actions) if isinstance(actions, tuple) else actions[part]
 
 
-def merged(info: dict[str, Any], own: dict[str, np.ndarray], part: slice, n: int) -> dict[str, Any]:
-    """``info`` with one worker's arrays, of which others may have none."""
-    info = info or {}
-    for key, array in own.items():
+def merged(info: dict[str, Any], own: dict[str, Any], part: slice, n: int) -> dict[str, Any]:
+    """``info`` with one worker's arrays and lists, of which others may have none."""
+    info = {**info}
+    for key, values in own.items():
         if key not in info:
-            info[key] = np.zeros((n, *array.shape[1:]), array.dtype)
-        info[key][part] = array
+            array = isinstance(values, np.ndarray)
+            info[key] = np.zeros((n, *values.shape[1:]), values.dtype) if array else [None] * n
+        info[key][part] = values
     return info
