@@ -99,7 +99,7 @@ def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
     """Bring a vector environment into the state that ``get_states`` gave; its buffers need none of it."""
     if not isinstance(env, Serial | Workers):
         if len(states) != 1 or not keeps_own_state(env):
-            raise corrupt("environments", f"{len(states)} states of single environments, which {env} has not")
+            raise corrupt("environments", f"{len(states)} states of a Serial or Workers, which {env} is not")
         set_state(env, states[0])
         return
     if len(states) != env.num_envs:
