@@ -69,16 +69,16 @@ class Swapped(nn.Module):
             torch.Generator().manual_seed(0),
         )
 
-    def act(self, obs, memory=()):
+    def act(self, obs, memory=(), action_mask=()):
         return self.inner.act(obs.flip(-1), memory)
 
     def value(self, obs, memory=()):
         return self.inner.value(obs.flip(-1), memory)
 
-    def forward(self, obs, memory=()):
+    def forward(self, obs, memory=(), action_mask=()):
         return self.inner(obs.flip(-1), memory)
 
-    def to_env(self, action):
+    def to_env(self, action, action_mask=()):
         return self.inner.to_env(action)
 
     def absorb(self, obs, returns) -> None:

@@ -125,16 +125,16 @@ class TabularPolicy(nn.Module):
         # The terminal state has a value too, which nothing may use.
         self.values = nn.Parameter(torch.randn(size, generator=generator, dtype=torch.float64))
 
-    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Categorical, Tree]:
+    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Categorical, Tree]:
         return Categorical(self.logits[obs]), memory
 
     def value(self, obs: Tree, memory: Tree = ()) -> Value:
         return Value(self.values[obs])
 
-    def forward(self, obs: Tree, memory: Tree = ()) -> tuple[Categorical, Value]:
+    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Categorical, Value]:
         return self.act(obs)[0], self.value(obs)
 
-    def to_env(self, action: Tree) -> np.ndarray:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> np.ndarray:
         return action.numpy()
 
     def actor_parameters(self) -> list[nn.Parameter]:

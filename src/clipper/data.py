@@ -34,6 +34,8 @@ class Steps(NamedTuple):
     """False: not a decision. The row after an episode's end holds its last observation; its action counts not."""
     memory: Tree = ()
     """Recurrent state before row 0; empty for policies without memory."""
+    action_mask: Tree = ()
+    """What was legal (``clipper.masks``); empty where everything always is."""
     log_probs: Tree = ()
     """log μ of each part of aₜ, whose sum is ``log_prob``; empty where the action has one part."""
 

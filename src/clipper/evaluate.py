@@ -51,12 +51,12 @@ class Greedy:
     def __init__(self, policy: Any) -> None:
         self.policy = policy
 
-    def act(self, obs: Tree, memory: Tree = ()) -> tuple["Mode", Tree]:
-        dist, memory = self.policy.act(obs, memory)
+    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple["Mode", Tree]:
+        dist, memory = self.policy.act(obs, memory, action_mask)
         return Mode(dist), memory
 
-    def to_env(self, action: Tree) -> Any:
-        return self.policy.to_env(action)
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+        return self.policy.to_env(action, action_mask)
 
 
 class Mode:

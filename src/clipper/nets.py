@@ -17,6 +17,7 @@ from clipper.distributions import Distribution, Sampler
 from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.heads import GaussianHead, Head, HeadOptions
 from clipper.initialisation import OrthogonalLinear, draw_uniform
+from clipper.masks import action_masks
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
 from clipper.spaces import make_head
 
@@ -68,11 +69,11 @@ class Value(NamedTuple):
 class Actor(Protocol):
     """What ``collect`` asks of a policy; ``*batch`` is any leading shape."""
 
-    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Sampler, Tree]:
-        """π(·|s) and the next memory; the critic does not run."""
+    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
+        """π(·|s) and the next memory; the critic does not run. Masks are given only where the environment has some."""
         ...
 
-    def to_env(self, action: Tree) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
         """Sampled actions → what ``env.step`` takes (``clipper.spaces``)."""
         ...
 
@@ -81,7 +82,7 @@ class Actor(Protocol):
 class Policy(Actor, Protocol):
     """What the algorithms ask of a policy (an ``nn.Module``)."""
 
-    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
+    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Tree]:
         """π(·|s) and the next memory; the critic does not run."""
         ...
 
@@ -89,7 +90,7 @@ class Policy(Actor, Protocol):
         """V(s)."""
         ...
 
-    def __call__(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Value]:
+    def __call__(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Value]:
         """π(·|s) and V(s), for a loss."""
         ...
 
@@ -182,18 +183,18 @@ class ActorCritic(nn.Module):
         self.renew = getattr(head, "renew", None)
         """(memory, which environments begin an episode, generator) → memory for the next step; None without memory."""
 
-    def act(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Tree]:
+    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Tree]:
         features = self.actor(self.encoder(obs))
-        return self.head(features, *memory), memory
+        return self.head(features, *memory, action_mask=action_mask), memory
 
     def value(self, obs: Tree, memory: Tree = ()) -> Value:
         return self._value(self.critic(self.encoder(obs)))
 
-    def forward(self, obs: Tree, memory: Tree = ()) -> tuple[Distribution, Value]:
+    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Value]:
         encoded = self.encoder(obs)
         features = self.actor(encoded)
         critic_features = features if self.critic is self.actor else self.critic(encoded)
-        return self.head(features), self._value(critic_features)
+        return self.head(features, action_mask=action_mask), self._value(critic_features)
 
     def _value(self, features: Float[Tensor, "*batch F"]) -> Value:
         raw = self.value_layer(features).squeeze(-1)
@@ -215,11 +216,14 @@ class ActorCritic(nn.Module):
             self.returns.absorb(returns)
 
     @torch.no_grad()
-    def predict(self, obs: np.ndarray, deterministic: bool = True, generator: Generator | None = None) -> Any:
+    def predict(
+        self, obs: Any, deterministic: bool = True, generator: Generator | None = None, *, action_mask: Any = None
+    ) -> Any:
         """Observation(s) as the environment gives them → action(s) as it takes them, numpy in and out.
 
         One observation of ``space.shape`` gives one action; a batch ``[B, *space.shape]`` gives B, laid out as
-        ``clipper.spaces`` says. ``deterministic`` takes the mode instead of a sample.
+        ``clipper.spaces`` says. ``deterministic`` takes the mode instead of a sample. ``action_mask`` is one
+        environment's, or for a batch a list of B of them (``clipper.masks``).
         """
         obs = np.asarray(obs)
         single = obs.ndim == len(self.encoder.shape)
@@ -228,8 +232,13 @@ class ActorCritic(nn.Module):
                 f"observation of shape {obs.shape}, but the policy reads {self.encoder.shape} or a batch of it"
             )
         device = next(self.parameters()).device
-        dist, _ = self.act(torch.as_tensor(obs[None] if single else obs, device=device))
-        action = self.to_env(dist.mode if deterministic else dist.sample(generator))
+        obs = torch.as_tensor(obs[None] if single else obs, device=device)
+        mask: Tree = ()
+        if action_mask is not None and self.action_space is not None:
+            given = [action_mask] if single else action_mask
+            mask = action_masks(self.action_space, given, len(obs), np.ones(len(obs), dtype=bool), device)
+        dist, _ = self.act(obs, action_mask=mask)
+        action = self.to_env(dist.mode if deterministic else dist.sample(generator), mask)
         if not single:
             return action
         return action[0] if self.action_space is None else element(self.action_space, action, 0)

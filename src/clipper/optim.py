@@ -238,7 +238,7 @@ def estimate_advantages(learner: Learner, steps: Steps, last_obs: Tree, gamma: f
 def with_old(policy: Any, targets: Targets) -> Targets:
     """The targets with what π_old is in each state, as its ``params``, for losses with an exact KL(π_old ‖ π)."""
     shape = targets.steps.mask.shape  # what is the same in all states is repeated, so that minibatches can index it
-    params = policy.act(targets.steps.obs)[0].params
+    params = policy.act(targets.steps.obs, action_mask=targets.steps.action_mask)[0].params
     return targets._replace(old=each(lambda p: p if p.shape[:2] == shape else p.expand(*shape, *p.shape), params))
 
 

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from clipper.data import Steps, Tree, each, total
 from clipper.distributions import Composite
 from clipper.environments.checks import LARGEST_REWARD, check_finite
+from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
 
@@ -50,6 +51,10 @@ class CollectState:
     """When the environment resets what has ended."""
     memory: tuple[Tensor, ...] = ()
     """What the policy carries from step to step, each ``[N, ...]``; empty at first, and where it carries nothing."""
+    action_mask: Tree = ()
+    """What is legal for the next actions; empty where everything always is."""
+    mask_source: Source | None = None
+    """Where the masks come from."""
     steps: int = 0
     """Decisions collected since the start."""
     running_total: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -67,14 +72,17 @@ class CollectState:
 def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> CollectState:
     """Reset all environments, environment i with ``seed + i`` (Gymnasium's custom), and seed the actions' generator."""
     mode = autoreset_mode(env)
-    obs, _ = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
+    obs, info = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
     check_finite(env, obs, "observation", 0)
     n = env.num_envs
+    source, every = mask_source(env, obs, info), np.ones(env.num_envs, dtype=bool)
     return CollectState(
         obs=observation_tensor(obs, device),
         done=np.zeros(n, dtype=bool),
         generator=Generator(device).manual_seed(seed),
         mode=mode,
+        mask_source=source,
+        action_mask=() if source is None else read_masks(source, env, obs, info, every, 0, device),
         running_total=np.zeros(n),
         running_length=np.zeros(n, dtype=np.int64),
     )
@@ -101,12 +109,16 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
 
 def reset_ended(
     env: VectorEnv, obs: np.ndarray, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
-) -> tuple[np.ndarray, list[Last]]:
-    """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended."""
+) -> tuple[np.ndarray, dict[str, Any], list[Last]]:
+    """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended.
+
+    With the observations comes the info that belongs to them.
+    """
     ended = np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
         final = obs[ended]  # a copy
-        obs, _ = env.reset(options={"reset_mask": done})
+        obs, fresh = env.reset(options={"reset_mask": done})
+        info = {key: where_done(done, fresh[key], info[key]) for key in fresh if key in info}
         check_finite(env, obs, "observation", state.steps)
     elif "final_obs" in info:
         final = np.stack([info["final_obs"][i] for i in ended])
@@ -115,7 +127,7 @@ def reset_ended(
         raise EnvironmentContractError(
             f"{env} resets in the same step but gives no info['final_obs'] to bootstrap from"
         )
-    return obs, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
+    return obs, info, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
 
 
 @torch.no_grad()
@@ -145,11 +157,12 @@ def collect(
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
         if renew is not None:
             state.memory = renew(state.memory, state.done, state.generator)
-        dist, state.memory = policy.act(state.obs, state.memory)
+        given = (state.action_mask,) if state.mask_source else ()
+        dist, state.memory = policy.act(state.obs, state.memory, *given)
         action = dist.sample(state.generator)
         log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()
         log_prob = total(log_probs) if log_probs else dist.log_prob(action)
-        obs, reward, terminated, truncated, info = env.step(policy.to_env(action))
+        obs, reward, terminated, truncated, info = env.step(policy.to_env(action, *given))
         if np.shape(reward) != (n,):
             raise EnvironmentContractError(
                 f"rewards of shape {np.shape(reward)} from {n} environments: each reward must be one number"
@@ -164,31 +177,43 @@ def collect(
             decided &= quota > 0
             quota -= done & decided
         if not next_step and done.any():
-            obs, ended = reset_ended(env, obs, done, info, state, len(rows))
+            obs, info, ended = reset_ended(env, obs, done, info, state, len(rows))
             last += [e for e in ended if decided[e.env]]
         # Environments may reuse their arrays, so each row keeps copies.
         facts = (reward.astype(np.float32), terminated & decided, done & decided, decided)
-        rows.append((state.obs, action, log_prob, log_probs, *facts))
+        rows.append((state.obs, action, log_prob, log_probs, state.action_mask, *facts))
         state.obs, state.done = torch.tensor(obs, dtype=state.obs.dtype, device=state.obs.device), done
+        if state.mask_source:
+            keep_masks(env, state, obs, info)
         state.steps += int(decided.sum())
     columns = list(zip(*rows, strict=True))
-    arrays = [torch.from_numpy(np.stack(column)).to(state.obs.device) for column in columns[4:]]
-    obs, action, log_prob, log_probs = (each(lambda *rows: torch.stack(rows), *column) for column in columns[:4])
-    steps = Steps(obs, action, log_prob, *arrays, log_probs=log_probs)
+    arrays = [torch.from_numpy(np.stack(column)).to(state.obs.device) for column in columns[5:]]
+    obs, action, log_prob, log_probs, masks = (each(lambda *rows: torch.stack(rows), *column) for column in columns[:5])
+    steps = Steps(obs, action, log_prob, *arrays, log_probs=log_probs, action_mask=masks)
     if restarts:
         cut_off(steps, restarts, state)
     count_episodes(steps, state)
     return (with_last_observations(steps, last, state.obs) if last else steps), state
 
 
+def keep_masks(env: VectorEnv, state: CollectState, obs: np.ndarray, info: dict[str, Any]) -> None:
+    """Note what is legal next; in next-step mode an environment that is done decides nothing."""
+    assert state.mask_source is not None
+    needed = ~state.done if state.mode is AutoresetMode.NEXT_STEP else np.ones(env.num_envs, dtype=bool)
+    device = state.obs.device
+    state.action_mask = read_masks(state.mask_source, env, obs, info, needed, state.steps, device)
+
+
 def restart(env: VectorEnv, state: CollectState) -> None:
     """Reset all environments without reseeding them, and forget their unfinished episodes."""
-    obs, _ = env.reset()
+    obs, info = env.reset()
     check_finite(env, obs, "observation", state.steps)
     state.obs = observation_tensor(obs, state.obs.device)
     state.memory = ()
     for array in (state.done, state.running_total, state.running_length):
         array[:] = 0
+    if state.mask_source:
+        keep_masks(env, state, obs, info)
 
 
 def count_episodes(steps: Steps, state: CollectState) -> None:

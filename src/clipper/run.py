@@ -5,6 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from torch import Generator
 
 from clipper import checkpoint, json_text
 from clipper.config import Config, fits, from_json, to_json
+from clipper.data import each, leaves
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
 from clipper.environments.state import EnvironmentState, get_states, set_states
@@ -122,6 +124,7 @@ class Run:
             "collect.generator": state.generator.get_state(),
             "collect.running_total": torch.from_numpy(state.running_total),
             "collect.running_length": torch.from_numpy(state.running_length),
+            **{f"collect.action_mask.{i}": mask for i, mask in enumerate(leaves(state.action_mask))},
             "recent": torch.tensor(list(self.recent), dtype=torch.float64),
         }
         tensors |= {f"collect.memory.{i}": x for i, x in enumerate(state.memory)}
@@ -162,6 +165,11 @@ class Run:
                 memory = (like(f"collect.memory.{i}", x.cpu(), tensors) for i, x in enumerate(fresh))
                 state.memory = tuple(x.to(state.obs.device) for x in memory)
             state.obs = like("collect.obs", state.obs, tensors).to(state.obs.device)
+            number = count()
+            state.action_mask = each(
+                lambda mask: like(f"collect.action_mask.{next(number)}", mask, tensors).to(mask.device),
+                state.action_mask,
+            )
             for name in ("done", "running_total", "running_length"):
                 fresh = torch.from_numpy(getattr(state, name))
                 setattr(state, name, like(f"collect.{name}", fresh, tensors).numpy())

@@ -157,7 +157,7 @@ def build(
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
     state = start(env, config.seed, config.device)
     folder = None if run_dir is None else Path(run_dir)
-    engine = choose(learner, config, env, insist)
+    engine = choose(learner, config, env, insist, masked=state.mask_source is not None)
     config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them
     run = Run(config, source, env, learner, state, engine, folder, stepping=stepping, custom_policy=policy is not None)
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every

@@ -64,13 +64,13 @@ class Rescaled(nn.Module):
         for i, p in enumerate(self.inner.actor_parameters()):
             nn.utils.parametrize.register_parametrization(*owner(self.inner, p), Times(c if i % 2 else 1 / c))
 
-    def act(self, obs, memory=()):
+    def act(self, obs, memory=(), action_mask=()):
         return self.inner.act(obs)
 
     def value(self, obs, memory=()):
         return self.inner.value(obs)
 
-    def forward(self, obs, memory=()):
+    def forward(self, obs, memory=(), action_mask=()):
         return self.inner(obs)
 
     def actor_parameters(self):
@@ -79,7 +79,7 @@ class Rescaled(nn.Module):
     def critic_parameters(self):
         return self.inner.critic_parameters()
 
-    def to_env(self, action):
+    def to_env(self, action, action_mask=()):
         return self.inner.to_env(action)
 
     def absorb(self, obs, returns) -> None:

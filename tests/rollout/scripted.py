@@ -73,16 +73,16 @@ class ScriptedPolicy(nn.Module):
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(1))
 
-    def act(self, obs: Any, memory: Any = ()) -> tuple[ScriptedDistribution, Any]:
+    def act(self, obs: Any, memory: Any = (), action_mask: Any = ()) -> tuple[ScriptedDistribution, Any]:
         return ScriptedDistribution(obs), memory
 
     def value(self, obs: Any, memory: Any = ()) -> Value:
         return Value(torch.cos(3 * obs.double() @ WEIGHTS))
 
-    def forward(self, obs: Any, memory: Any = ()) -> tuple[ScriptedDistribution, Value]:
+    def forward(self, obs: Any, memory: Any = (), action_mask: Any = ()) -> tuple[ScriptedDistribution, Value]:
         return ScriptedDistribution(obs), self.value(obs)
 
-    def to_env(self, action: Any) -> np.ndarray:
+    def to_env(self, action: Any, action_mask: Any = ()) -> np.ndarray:
         return action.numpy()
 
     def absorb(self, obs: Any, returns: torch.Tensor) -> None:

@@ -97,7 +97,7 @@ def test_a_cut_segment_bootstraps_from_the_next_observation(backend: str) -> Non
 class Pushing(ScriptedPolicy):
     """For CartPole: pushes to the side to which the pole leans, at times the wrong one."""
 
-    def act(self, obs, memory=()):
+    def act(self, obs, memory=(), action_mask=()):
         dist, memory = super().act(obs)
         dist.mode = ((obs[..., 2] + 0.5 * obs[..., 3] > 0) ^ (obs[..., 0].abs() > 0.05)).long()
         dist.log_prob = lambda action: torch.zeros(action.shape)

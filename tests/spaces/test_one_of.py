@@ -42,7 +42,7 @@ def spoil(action, by: float):
 
 
 @pytest.mark.parametrize("space", ONE_OFS.values(), ids=ONE_OFS)
-@pytest.mark.parametrize("by", [1e9, float("nan"), float("inf")])
+@pytest.mark.parametrize("by", [1e9, float("nan")])
 def test_unused_arguments_change_no_bit(space: gymnasium.Space, by: float) -> None:
     steps, last_obs = collected(space)
     spoiled = steps._replace(action=spoil(steps.action, by))

@@ -69,7 +69,7 @@ class ImportanceSampling:
         """−(1/M) Σᵢ Σₜ cₜ log π′(aₜ|sₜ), plus the baseline's error and the entropy bonus. ``batch`` is ``[T, N]``."""
         steps, mask = batch.steps, batch.steps.mask
         rows = each(lambda x: x[mask], batch._replace(steps=steps._replace(memory=())))
-        dist, value = policy(rows.steps.obs)
+        dist, value = policy(rows.steps.obs, action_mask=rows.steps.action_mask)
         log_prob, every = dist.log_prob(rows.steps.action), torch.ones_like(rows.steps.mask)
         change = (log_prob - rows.steps.log_prob).detach()
         log_ratio = torch.zeros_like(batch.value).masked_scatter(mask, change)

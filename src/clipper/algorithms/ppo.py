@@ -13,6 +13,7 @@ from clipper.functional.objectives import kl_k3
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.returns import gae
 from clipper.functional.statistics import explained_variance
+from clipper.hybrid import entropy_bonus, parts_of, per_part, watch
 from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.objectives import Clip, Objective
 from clipper.optim import Learner, Metrics, gradient_step, minibatches, with_old
@@ -52,6 +53,10 @@ class PPO:
     """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
     entropy_coef: Schedule = 0.0
     """c₂, weight of the entropy bonus."""
+    entropy_coefs: tuple[tuple[str, Schedule], ...] = ()
+    """c₂ of parts of a hybrid action, by name, as in (("choice", 0.01),); entropy_coef weighs the others."""
+    ratio: Literal["joint", "per_part"] = "joint"
+    """One ratio π/μ for the whole action, or one surrogate per part of a hybrid one (H-PPO, arXiv:1903.01344)."""
     standardise: Literal["minibatch", "batch", "none"] = "minibatch"
     """Over which decisions advantages are brought to mean 0 and standard deviation 1."""
     correction: Literal[0, 1] = 1
@@ -95,22 +100,30 @@ class PPO:
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^{CLIP+VF+S} (eq 9), and what to watch."""
         steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs)
+        dist, value = policy(steps.obs, action_mask=steps.action_mask)
         low, high = self.clip if isinstance(self.clip, tuple) else (at(self.clip, progress),) * 2
         advantage = batch.advantage
         if self.standardise == "minibatch":
             advantage = standardise(advantage, mask, self.correction)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
-        kl = type(dist)(*batch.old).kl(dist) if batch.old else kl_k3(log_ratio.detach())
+        old = type(dist)(*batch.old) if batch.old else None
+        kl = kl_k3(log_ratio.detach()) if old is None else old.kl(dist)
         surrogate = self.objective(log_ratio, advantage, low, high, *([kl] if self.objective.needs_kl else []))
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()
-        total = surrogate + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        bonus = at(self.entropy_coef, progress) * entropy
+        parts = parts_of(dist, steps, old) if steps.log_probs else {}
+        if parts and self.ratio == "per_part":
+            surrogate = per_part(self.objective, parts, advantage, low, high, self.objective.needs_kl)
+        if self.entropy_coefs:
+            bonus = entropy_bonus(parts, self.entropy_coefs, self.entropy_coef, progress)
+        total = surrogate + self.value_coef * value_error - bonus
         with torch.no_grad():
             change = log_ratio.expm1()
             outside = ((change < -low) | (change > high)).to(change.dtype)
             metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl, outside]), mask)
-        return masked_mean(total, mask), dict(zip(WATCHED, metrics, strict=True))
+        watched = dict(zip(WATCHED, metrics, strict=True)) | (watch(parts, mask, low, high) if parts else {})
+        return masked_mean(total, mask), watched
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         targets = self.targets(learner, steps, last_obs)

@@ -65,7 +65,7 @@ class Reinforce:
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ log π(aₜ|sₜ) Âₜ, plus the baseline's error and the entropy bonus."""
         steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs)
+        dist, value = policy(steps.obs, action_mask=steps.action_mask)
         trajectories = steps.done.sum().clamp(min=1)
         actor = trajectory_sum(policy_gradient(dist.log_prob(steps.action), batch.advantage), mask, trajectories)
         value_error = masked_mean(self.value_loss(value, batch.value_target, batch.value), mask)

@@ -19,14 +19,15 @@ LOADING_PAYS = 20_000  # decisions in which compiled kernels save the seconds th
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 
 
-def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = False) -> Engine:
+def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = False, masked: bool = False) -> Engine:
     """The engine for a run; ``CLIPPER_ENGINE`` in the process's environment outweighs ``config.engine``.
 
     Where kernels do not fit, the definition runs and says why. ``insist`` makes that a ``ConfigError`` where
     ``config.engine`` asks for them by name.
 
     ``auto`` takes the compiled kernels where they fit and the run is long enough to repay loading them (and compiling
-    them, where no earlier run has). So the choice may depend on the machine; the run's config.json keeps it.
+    them, where no earlier run has). So the choice may depend on the machine; the run's
+    config.json keeps it. ``masked``: the environment says which actions are legal.
     """
     asked = os.environ.get("CLIPPER_ENGINE") or config.engine
     if asked not in ("auto", "torch", "cpu"):
@@ -36,6 +37,8 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
     algorithm = config.algorithm
     try:
         check_fit(learner, env)
+        if masked:
+            raise UnsuitableError("actions are masked")
         read_algorithm(algorithm)
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:

@@ -1,6 +1,7 @@
 """From what a user names to a vector environment."""
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,7 @@ EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
 
 
 def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gymnasium.Env:
-    """One environment, by id (``CartPole-v1``, ``my_package:MyEnv-v0``) or from a factory.
+    """One environment, by id (``CartPole-v1``, ``my_package:MyEnv-v0``) or from a factory (``my_package:MyEnv`` too).
 
     Raises ``UnknownEnvironmentError`` with the nearest id, or ``MissingPackageError`` with the command that installs
     what the environment needs.
@@ -27,7 +28,14 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
     if not isinstance(source, str):
         return source(**kwargs)
     with named_errors(source):
-        return gymnasium.make(source, disable_env_checker=True, **kwargs)
+        try:
+            return gymnasium.make(source, disable_env_checker=True, **kwargs)
+        except gymnasium.error.UnregisteredEnv:
+            module, _, name = source.partition(":")
+            factory = getattr(sys.modules.get(module), name, None) if name else None  # Gymnasium has imported it
+            if not callable(factory):
+                raise
+            return factory(**kwargs)
 
 
 @contextmanager
@@ -35,7 +43,7 @@ def named_errors(source: str) -> Iterator[None]:
     """Gymnasium's errors about an id, as ``make_single`` tells them."""
     module, *rest = source.split(":")
     if len(rest) > 1:
-        raise UnknownEnvironmentError(f"{source!r} is no environment: write ID, or MODULE:ID")
+        raise UnknownEnvironmentError(f"{source!r} is no environment: write ID, MODULE:ID or MODULE:FACTORY")
     try:
         yield
     except gymnasium.error.DependencyNotInstalled as error:
@@ -51,7 +59,7 @@ def named_errors(source: str) -> Iterator[None]:
         raise MissingPackageError(
             f"{source} needs the module {missing!r}, whose package is not installed: {install_hint(source, error)}"
         ) from error
-    except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error) as error:
+    except gymnasium.error.Error as error:
         near = difflib.get_close_matches(source, gymnasium.registry, n=3, cutoff=0.5)
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UnknownEnvironmentError(f"there is no environment {source!r}.{meant} Gymnasium says: {error}") from error

@@ -18,6 +18,7 @@ from gymnasium.vector.utils import batch_space
 
 from clipper.action_layout import batch, element
 from clipper.environments.checks import check_numbers, describe
+from clipper.environments.masks import KEYS
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, UnsupportedSpaceError
 
 NOTHING: dict[str, Any] = {}
@@ -63,6 +64,9 @@ class Serial(VectorEnv):
         """Which environments the next step resets."""
         self.seeds: Sequence[int | None] = [None] * n
         self.rows_stepped = self.restarts = 0
+        self.mask_key: str | None = None
+        """The entry of an environment's info that says which actions are legal."""
+        self.masks: list[Any] = [None] * n
 
     def write_to(self, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
         """Take these arrays, of the shapes and dtypes of its own, for what ``step`` returns."""
@@ -79,18 +83,37 @@ class Serial(VectorEnv):
         self.seeds = seed
         for i in range(self.num_envs):
             self.begin(i, seed[i], options)
-        return self.obs, NOTHING
+        return self.obs, self.with_masks(NOTHING)
 
     def begin(self, i: int, seed: int | None, options: dict[str, Any] | None = None) -> None:
         """Reset one environment."""
         self.resets[i] = True
         try:
-            obs, _ = self.envs[i].reset(seed=seed, options=options)
+            obs, info = self.envs[i].reset(seed=seed, options=options)
         except Exception as error:
             raise self.failure(i, error) from error
         self.check(i, obs)
         self.rows[i][...] = obs
         self.reward[i], self.resets[i] = 0.0, False
+        if self.mask_key is None:
+            self.mask_key = next((key for key in KEYS if key in info), None)
+        if self.mask_key is not None:
+            self.masks[i] = info.get(self.mask_key)
+
+    def note_mask(self, i: int, info: dict[str, Any]) -> None:
+        """Keep the mask that an environment's info holds."""
+        if self.mask_key is not None:
+            self.masks[i] = info.get(self.mask_key)
+        elif any(key in info for key in KEYS):
+            raise EnvironmentContractError(
+                f"{self.name(i)} gives an action mask with a step, but gave none with its reset: add it to both"
+            )
+
+    def with_masks(self, info: dict[str, Any]) -> dict[str, Any]:
+        """The info with all masks, and which environments gave one."""
+        if self.mask_key is None:
+            return info
+        return {**info, self.mask_key: self.masks, f"_{self.mask_key}": [mask is not None for mask in self.masks]}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step those whose episode goes on, reset the others; ``actions`` as ``clipper.spaces`` lays them out."""
@@ -100,14 +123,14 @@ class Serial(VectorEnv):
         self.terminated.fill(False)
         self.truncated.fill(False)
         rows, rewards, resets, info = self.rows, self.reward, self.resets, NOTHING
-        dtype, shape = self.obs.dtype, self.shape
+        dtype, shape, masked = self.obs.dtype, self.shape, self.mask_key is not None
         for i, env in enumerate(self.envs):
             try:
                 if resets[i]:
-                    obs, _ = env.reset()
+                    obs, own = env.reset()
                     reward, resets[i] = 0.0, False
                 else:
-                    obs, reward, terminated, truncated, _ = env.step(actions[i])
+                    obs, reward, terminated, truncated, own = env.step(actions[i])
                     if self.max_restarts:
                         check_numbers(obs, reward)
                     if terminated or truncated:
@@ -115,9 +138,13 @@ class Serial(VectorEnv):
                 if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
                     self.check(i, obs)
                 rows[i][...] = obs
+                if own or masked:
+                    self.note_mask(i, own)
                 rewards[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
             except Exception as error:
                 info = self.restart(i, error, info)
+        if masked:
+            info = self.with_masks(info)
         return self.obs, rewards, self.terminated, self.truncated, info
 
     def restart(self, i: int, error: Exception, info: dict[str, Any]) -> dict[str, Any]:

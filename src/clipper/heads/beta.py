@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
+from clipper.data import Tree
 from clipper.distributions import IndependentBeta
 from clipper.errors import ConfigError
 from clipper.heads.box import finite_box
@@ -43,9 +44,9 @@ class BetaHead(nn.Module):
         self.box = finite_box(space, "beta")
         self.raw = OrthogonalLinear(features, 2 * self.box.size, options.action_gain, generator)
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> IndependentBeta:
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> IndependentBeta:
         alpha, beta = (1 + softplus(self.raw(features))).clamp(max=SHARPEST).chunk(2, -1)
         return IndependentBeta(alpha, beta)
 
-    def to_env(self, action: Float[Tensor, "*batch A"]) -> np.ndarray:
-        return self.box((action / 2).tanh())  # 2x − 1 of the x whose logit was drawn
+    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
+        return self.box((action / 2).tanh(), action_mask)  # 2x − 1 of the x whose logit was drawn

@@ -1,9 +1,12 @@
 """From what a head draws to what a Box takes."""
 
+from typing import Any
+
 import gymnasium.spaces
 import numpy as np
 from torch import Tensor
 
+from clipper.data import Tree
 from clipper.errors import UnsupportedSpaceError
 
 
@@ -17,13 +20,23 @@ class BoxMap:
     def __init__(self, space: gymnasium.spaces.Box, rescale: bool) -> None:
         self.size = int(np.prod(space.shape))
         self.shape, self.dtype, self.low, self.high = space.shape, space.dtype, space.low, space.high
-        mapped = rescale & np.isfinite(space.low) & np.isfinite(space.high)
-        low, high = (np.where(mapped, x.astype(np.float64), one) for x, one in ((space.low, -1), (space.high, 1)))
-        self.centre, self.half_width = low / 2 + high / 2, high / 2 - low / 2
+        self.rescale = rescale
+        self.centre, self.half_width = self.middle(space.low, space.high)
 
-    def __call__(self, action: Tensor) -> np.ndarray:
+    def middle(self, low: np.ndarray, high: np.ndarray) -> tuple[Any, Any]:
+        """Where 0 is mapped, and how far ±1 lie from it."""
+        mapped = self.rescale & np.isfinite(low) & np.isfinite(high)
+        low, high = (np.where(mapped, x.astype(np.float64), one) for x, one in ((low, -1), (high, 1)))
+        return low / 2 + high / 2, high / 2 - low / 2
+
+    def __call__(self, action: Tensor, bounds: Tree = ()) -> np.ndarray:
+        """``bounds`` ``[*batch, 2, A]`` take the place of the space's, each state its own; () leaves those."""
         raw = action.cpu().numpy().reshape(*action.shape[:-1], *self.shape)
-        return np.clip(self.centre + self.half_width * raw, self.low, self.high).astype(self.dtype)
+        if isinstance(bounds, tuple):
+            return np.clip(self.centre + self.half_width * raw, self.low, self.high).astype(self.dtype)
+        low, high = np.moveaxis(bounds.cpu().numpy().reshape(*action.shape[:-1], 2, *self.shape), action.ndim - 1, 0)
+        centre, half_width = self.middle(low, high)
+        return np.clip(centre + half_width * raw, low, high).astype(self.dtype)
 
 
 def finite_box(space: gymnasium.spaces.Box, kind: str) -> BoxMap:

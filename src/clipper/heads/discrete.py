@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
+from clipper.data import Tree
 from clipper.distributions import Categorical, MultiCategorical
 from clipper.heads.options import HeadOptions
 from clipper.initialisation import OrthogonalLinear
@@ -20,10 +21,12 @@ class CategoricalHead(nn.Module):
         self.start = start
         self.logits = OrthogonalLinear(features, n, options.action_gain, generator)
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> Categorical:
-        return Categorical(self.logits(features))
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> Categorical:
+        logits = self.logits(features)
+        # Replaced, not lowered: no gradient reaches the logit of an illegal choice.
+        return Categorical(logits if isinstance(action_mask, tuple) else logits.where(action_mask, IMPOSSIBLE))
 
-    def to_env(self, action: Int[Tensor, "*batch"]) -> np.ndarray:
+    def to_env(self, action: Int[Tensor, "*batch"], action_mask: Tree = ()) -> np.ndarray:
         return action.cpu().numpy() + self.start
 
 
@@ -42,12 +45,12 @@ class MultiCategoricalHead(nn.Module):
         sizes = torch.as_tensor(nvec.reshape(-1).astype(np.int64))
         self.register_buffer("exists", torch.arange(int(sizes.max())) < sizes[:, None], persistent=False)
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> MultiCategorical:
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> MultiCategorical:
         flat = self.logits(features)
         padded = flat.new_full((*flat.shape[:-1], *self.exists.shape), IMPOSSIBLE)
         padded[..., self.exists] = flat
-        return MultiCategorical(padded)
+        return MultiCategorical(padded if isinstance(action_mask, tuple) else padded.where(action_mask, IMPOSSIBLE))
 
-    def to_env(self, action: Int[Tensor, "*batch D"]) -> np.ndarray:
+    def to_env(self, action: Int[Tensor, "*batch D"], action_mask: Tree = ()) -> np.ndarray:
         values = action.cpu().numpy().reshape(*action.shape[:-1], *self.start.shape)
         return (values + self.start).astype(self.dtype)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from clipper.data import Tree
 from clipper.distributions import DiagonalGaussian, SquashedGaussian
 from clipper.heads.box import BoxMap, finite_box
 from clipper.initialisation import OrthogonalLinear
@@ -48,11 +49,11 @@ class GaussianHead(nn.Module):
         self.mean = OrthogonalLinear(features, size, options.action_gain, generator)
         self.log_std = options.std.log_std_layer(features, size, options.initial_log_std, generator)
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> DiagonalGaussian:
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> DiagonalGaussian:
         return DiagonalGaussian(self.mean(features), self.log_std(features))
 
-    def to_env(self, action: Float[Tensor, "*batch A"]) -> np.ndarray:
-        return self.box(action)
+    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
+        return self.box(action, action_mask)
 
 
 class SquashedHead(nn.Module):
@@ -65,8 +66,8 @@ class SquashedHead(nn.Module):
         self.box = finite_box(space, "tanh_gaussian")
         self.raw = GaussianHead(space, features, options, generator)
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> SquashedGaussian:
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> SquashedGaussian:
         return SquashedGaussian(*self.raw(features).params)
 
-    def to_env(self, action: Float[Tensor, "*batch A"]) -> np.ndarray:
-        return self.box(action.tanh())
+    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
+        return self.box(action.tanh(), action_mask)

@@ -12,10 +12,13 @@ from clipper.distributions import Distribution
 class Head(Protocol):
     """What ``make_head`` returns (an ``nn.Module``)."""
 
-    def __call__(self, features: Tensor, *memory: Tensor) -> Distribution:
-        """Features ``[*batch, F]`` → π(·|s); memory is that of heads which have ``renew`` (see gSDE), when acting."""
+    def __call__(self, features: Tensor, *memory: Tensor, action_mask: Tree = ()) -> Distribution:
+        """Features ``[*batch, F]`` → π(·|s), whose probability is 0 where ``action_mask`` is False.
+
+        ``memory`` is that of heads which have ``renew`` (see gSDE), when acting.
+        """
         ...
 
-    def to_env(self, action: Tree) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
         """A sample, each tensor ``[*batch, *action]`` → what a vector environment takes (see ``clipper.spaces``)."""
         ...

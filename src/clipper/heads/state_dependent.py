@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from clipper.data import Tree
 from clipper.distributions import DiagonalGaussian, StateDependentGaussian
 from clipper.distributions.state_dependent import marginal_log_std
 from clipper.errors import ConfigError
@@ -61,7 +62,7 @@ class StateDependentHead(nn.Module):
         self.log_std = nn.Parameter(torch.full((features, self.box.size), start))
 
     def forward(
-        self, features: Float[Tensor, "*batch F"], *memory: Tensor
+        self, features: Float[Tensor, "*batch F"], *memory: Tensor, action_mask: Tree = ()
     ) -> DiagonalGaussian | StateDependentGaussian:
         """Without memory, as in a loss, the noise's distribution is all there is; with it, the noise is known."""
         mean, z = self.mean(features), features.detach()
@@ -84,5 +85,5 @@ class StateDependentHead(nn.Module):
             noise = fresh.where(due[:, None, None], noise)
         return noise, age.masked_fill(due, 0) + 1
 
-    def to_env(self, action: Float[Tensor, "*batch A"]) -> np.ndarray:
-        return self.box(action)
+    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
+        return self.box(action, action_mask)

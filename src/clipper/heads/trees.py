@@ -10,7 +10,6 @@ from clipper.data import Tree, across
 from clipper.distributions import OneOf, Product
 from clipper.errors import ConfigError
 from clipper.heads.discrete import CategoricalHead
-from clipper.heads.protocol import Head
 
 
 def without_memory(heads: Iterable[Any]) -> None:
@@ -28,24 +27,28 @@ class ProductHead(nn.Module):
         self.parts = parts
         self.heads = nn.ModuleList(parts.values() if isinstance(parts, dict) else parts)  # holds their parameters
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> Product:
-        return Product(across(lambda head: head(features), self.parts))
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> Product:
+        masks = action_mask or across(lambda _: (), self.parts)
+        return Product(across(lambda head, mask: head(features, action_mask=mask), self.parts, masks))
 
-    def to_env(self, action: Tree) -> Any:
-        return across(lambda head, part: head.to_env(part), self.parts, action)
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+        masks = action_mask or across(lambda _: (), self.parts)
+        return across(lambda head, part, mask: head.to_env(part, mask), self.parts, action, masks)
 
 
 class OneOfHead(nn.Module):
     """A choice, and the arguments of each branch."""
 
-    def __init__(self, choice: CategoricalHead, branches: tuple[Head, ...]) -> None:
+    def __init__(self, choice: CategoricalHead, branches: tuple[Any, ...]) -> None:
         super().__init__()
-        without_memory(branches)
-        self.choice, self.branches = choice, nn.ModuleList(branches)  # pyright: ignore[reportArgumentType]
+        self.choice, self.arguments = choice, ProductHead(branches)
 
-    def forward(self, features: Float[Tensor, "*batch F"]) -> OneOf:
-        return OneOf(self.choice(features), tuple(branch(features) for branch in self.branches))
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> OneOf:
+        legal, masks = action_mask or ((), ())
+        return OneOf(self.choice(features, legal), self.arguments(features, masks).parts)
 
-    def to_env(self, action: tuple[Int[Tensor, "*batch"], tuple[Tree, ...]]) -> tuple[Any, tuple[Any, ...]]:
-        choice, arguments = action
-        return self.choice.to_env(choice), across(lambda head, x: head.to_env(x), tuple(self.branches), arguments)
+    def to_env(
+        self, action: tuple[Int[Tensor, "*batch"], tuple[Tree, ...]], action_mask: Tree = ()
+    ) -> tuple[Any, tuple[Any, ...]]:
+        _, masks = action_mask or ((), ())
+        return self.choice.to_env(action[0]), self.arguments.to_env(action[1], masks)

@@ -1,0 +1,78 @@
+"""Where an environment keeps its action masks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Dict
+from gymnasium.vector import VectorEnv
+
+from clipper.data import Tree, across
+from clipper.environments.checks import describe
+from clipper.errors import EnvironmentContractError
+from clipper.masks import MaskError, action_masks
+
+KEYS = ("action_mask", "legal_action_mask")
+Source = Callable[[VectorEnv, Any, dict[str, Any], np.ndarray], Any]
+"""(environment, observations, info, which environments decide next) → masks, as ``clipper.masks`` takes them."""
+
+
+def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any]) -> Source | None:
+    """Where the masks are after a reset: ``info``, an observation ``action_mask``, or ``env.action_masks()``."""
+    for key in KEYS:
+        if key in info:
+            return from_info(key)
+    if isinstance(env.single_observation_space, Dict) and "action_mask" in env.single_observation_space.spaces:
+        return from_observation
+    envs = getattr(env.unwrapped, "envs", None)
+    if hasattr(env.unwrapped, "action_masks") or (envs and envs[0].has_wrapper_attr("action_masks")):
+        return from_method
+    return None
+
+
+def from_observation(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+    """The part of the observation that says what is legal."""
+    return obs["action_mask"]
+
+
+def from_info(key: str) -> Source:
+    """Masks at ``info[key]``, where ``info["_" + key]`` may say which environments gave one (Gymnasium's custom)."""
+
+    def source(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+        present = info.get(f"_{key}", np.full(len(needed), key in info))
+        missing = needed & ~np.asarray(present)
+        if missing.any():
+            raise MaskError(int(missing.argmax()), f"there is no info[{key!r}], though earlier there was")
+        return info.get(key)
+
+    return source
+
+
+def from_method(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+    """``action_masks()`` of the vector environment, or of each environment, asked only where it decides."""
+    whole: Any = env.unwrapped
+    if hasattr(whole, "action_masks"):
+        return whole.action_masks()
+    return [
+        one.get_wrapper_attr("action_masks")() if ask else None for one, ask in zip(whole.envs, needed, strict=True)
+    ]
+
+
+def read_masks(
+    source: Source, env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray, steps: int, device: Any
+) -> Tree:
+    """The masks for the next actions; an error names environment, step and node."""
+    try:
+        given = source(env, obs, info, needed)
+        return action_masks(env.single_action_space, given, env.num_envs, needed, device)
+    except MaskError as error:
+        raise EnvironmentContractError(
+            f"environment {error.env} of {describe(env)}, after {steps} decisions in all: {error}"
+        ) from error
+
+
+def where_done(done: np.ndarray, fresh: Any, before: Any) -> Any:
+    """An entry of ``info`` after some environments were reset (``done``): theirs from ``fresh``."""
+    if isinstance(before, dict | tuple):
+        return across(lambda old, new: where_done(done, new, old), before, fresh)
+    return [new if ended else old for ended, new, old in zip(done, fresh, before, strict=True)]

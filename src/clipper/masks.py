@@ -1,0 +1,188 @@
+"""Which actions are legal: from what an environment says to a tree of tensors that mirrors the action space.
+
+At a node stands, per environment: for Discrete ``[K]``; for MultiDiscrete ``[ΣK]``, or one mask per component; for
+MultiBinary, of its shape, which bits may be 1, or with one more dimension of size 2 which values each may take; for a
+Box its bounds in this state, ``(low, high)``; for Dict, Tuple and OneOf the masks of their parts, where None, or a key
+that is left out, allows all. A OneOf's is ``[K]``, or ``([K], (mask of branch 0, …))``.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
+
+from clipper.data import Tree, each
+from clipper.errors import UnsupportedSpaceError
+
+
+class MaskError(ValueError):
+    """A mask that cannot be one, of environment ``env``."""
+
+    def __init__(self, env: int, problem: str) -> None:
+        super().__init__(problem)
+        self.env = env
+
+
+def action_masks(space: Space, given: Any, n: int, needed: np.ndarray, device: Any = "cpu") -> Tree:
+    """The masks of n environments: bool tensors ``[N, K]`` and ``[N, D, K]``, bounds ``[N, 2, size]``, in a tree.
+
+    ``given`` is a list of n masks, or one mask whose arrays lead with N. Where ``needed`` (``[N]``) is False the
+    environment decides nothing, and a mask that allows nothing allows all. Raises ``MaskError``.
+    """
+    if given is None:
+        given = [None] * n
+    return each(lambda x: torch.from_numpy(x).to(device), read(space, unboxed(given), needed, "action"))
+
+
+@singledispatch
+def read(space: Space, given: Any, needed: np.ndarray, path: str) -> Tree:
+    """The node's mask as arrays; ``path`` is what errors call the node."""
+    raise UnsupportedSpaceError(f"no action mask for {space} at {path}")
+
+
+@read.register
+def _(space: Discrete, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+    return legal(stacked(given, needed, path, (int(space.n),)), needed, path)
+
+
+@read.register
+def _(space: MultiDiscrete, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+    sizes = space.nvec.reshape(-1)
+    if isinstance(given, tuple):  # one array per component, each leads with N
+        given = np.concatenate([np.asarray(x).reshape(len(needed), -1) for x in leaves_of(given)], axis=1)
+    exists = np.arange(sizes.max()) < sizes[:, None]
+    flat = stacked(given, needed, path, (int(sizes.sum()),), exists.shape if exists.all() else None)
+    mask = np.zeros((len(needed), *exists.shape), dtype=bool)
+    mask[:, exists] = flat.reshape(len(needed), -1)
+    return legal(mask, needed, path)
+
+
+@read.register
+def _(space: MultiBinary, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+    size = int(np.prod(space.shape))
+    mask = stacked(given, needed, path, space.shape, (*space.shape, 2))
+    if mask.shape[1:] == space.shape:
+        mask = np.stack([np.ones_like(mask), mask], axis=-1)
+    return legal(mask.reshape(len(needed), size, 2), needed, path)
+
+
+@read.register
+def _(space: Box, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+    whole = np.stack([space.low.reshape(-1), space.high.reshape(-1)])
+    if isinstance(given, tuple):
+        given = np.stack(given, axis=1)
+    given = [None] * len(needed) if given is None else given
+    pairs = [whole if x is None else np.asarray(x, dtype=whole.dtype) for x in given]
+    for env, pair in enumerate(pairs):
+        if pair.size != whole.size or np.isnan(pair).any():
+            raise MaskError(env, f"the bounds at {path} are {pair}, not a low and a high of shape {space.shape}")
+    bounds = np.stack([pair.reshape(whole.shape) for pair in pairs])
+    bounds = np.clip(bounds, whole[0], whole[1])
+    wrong = needed & (bounds[:, 0] > bounds[:, 1]).any(-1)
+    if wrong.any():
+        env = int(wrong.argmax())
+        raise MaskError(env, f"at {path} a lower bound lies above the upper: {bounds[env].tolist()}")
+    return bounds
+
+
+@read.register
+def _(space: Dict, given: Any, needed: np.ndarray, path: str) -> dict[str, Tree]:
+    parts = transposed(given, space.keys(), lambda mask, key: mask.get(key))
+    return {key: read(part, parts[key], needed, f"{path}[{key!r}]") for key, part in space.items()}
+
+
+@read.register
+def _(space: Tuple, given: Any, needed: np.ndarray, path: str) -> tuple[Tree, ...]:
+    parts = transposed(checked(given, len(space.spaces), path), range(len(space.spaces)), lambda mask, i: mask[i])
+    return tuple(read(part, parts[i], needed, f"{path}[{i}]") for i, part in enumerate(space))
+
+
+@read.register
+def _(space: OneOf, given: Any, needed: np.ndarray, path: str) -> tuple[np.ndarray, tuple[Tree, ...]]:
+    count = len(space.spaces)
+    pairs = [split(x) for x in given] if isinstance(given, list) else split(given)
+    if isinstance(pairs, list):
+        choices, arguments = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    else:
+        choices, arguments = pairs
+    choice = legal(stacked(unboxed(choices), needed, f"{path}'s choice", (count,)), needed, f"{path}'s choice")
+    below = transposed(checked(unboxed(arguments), count, path), range(count), lambda mask, k: mask[k])
+    return choice, tuple(
+        read(branch, below[k], needed & choice[:, k], f"{path}'s branch {k}") for k, branch in enumerate(space.spaces)
+    )
+
+
+def split(mask: Any) -> tuple[Any, Any]:
+    """A OneOf's mask as (choices, arguments)."""
+    is_pair = isinstance(mask, tuple) and len(mask) == 2 and (mask[1] is None or isinstance(mask[1], tuple | list))
+    return mask if is_pair else (mask, None)
+
+
+def unboxed(given: Any) -> Any:
+    """An array of objects, as Gymnasium collects what it cannot stack, as a list."""
+    return list(given) if isinstance(given, np.ndarray) and given.dtype == object else given
+
+
+def transposed(given: Any, keys: Iterable[Any], get: Callable[[Any, Any], Any]) -> dict[Any, Any]:
+    """Masks per environment → per part; what is None allows all parts everything."""
+    if isinstance(given, list):
+        return {key: [None if mask is None else get(mask, key) for mask in given] for key in keys}
+    return {key: None if given is None else unboxed(get(given, key)) for key in keys}
+
+
+def checked(given: Any, count: int, path: str) -> Any:
+    """The masks, if they are tuples of the right length."""
+    for env, mask in enumerate(given if isinstance(given, list) else [given]):
+        if mask is not None and not (isinstance(mask, tuple | list) and len(mask) == count):
+            raise MaskError(env, f"the mask at {path} is {mask!r}, not a tuple of {count}")
+    return given
+
+
+def array(mask: Any, shape: tuple[int, ...], also: Any) -> np.ndarray:
+    """One environment's mask; nested lists or tuples are put in a row, and into the shape that they fill."""
+    if not isinstance(mask, tuple | list):
+        return np.asarray(mask)
+    row = np.concatenate([np.ravel(x) for x in leaves_of(mask)])
+    return next((row.reshape(s) for s in (shape, also) if s is not None and row.size == np.prod(s)), row)
+
+
+def leaves_of(tree: Any) -> list[Any]:
+    """The arrays of nested tuples or lists, in order."""
+    return [leaf for part in tree for leaf in leaves_of(part)] if isinstance(tree, tuple | list) else [tree]
+
+
+def stacked(given: Any, needed: np.ndarray, path: str, shape: tuple[int, ...], also: Any = None) -> np.ndarray:
+    """``[N, *shape]`` (or ``[N, *also]``) of booleans."""
+    n = len(needed)
+    if given is None:
+        return np.ones((n, *shape), dtype=bool)
+    rows = [None if mask is None else array(mask, shape, also) for mask in given]
+    full = np.ones(next((row.shape for row in rows if row is not None), shape), dtype=bool)
+    rows = [full if row is None else row for row in rows]
+    if len(rows) != n:
+        raise MaskError(0, f"there are {len(rows)} masks at {path} for {n} environments")
+    for env, row in enumerate(rows):
+        if row.shape not in (shape, also) or row.shape != rows[0].shape:
+            raise MaskError(env, f"the mask at {path} has shape {row.shape}, not {shape}")
+        if row.dtype.kind not in "biuf":
+            raise MaskError(env, f"the mask at {path} holds {row.tolist()}, not booleans, or zeros and ones")
+    mask: np.ndarray = np.stack(rows)
+    if mask.dtype != bool:
+        odd = ~np.isin(mask, (0, 1)).reshape(n, -1)
+        if odd.any():
+            env = int(odd.any(1).argmax())
+            raise MaskError(env, f"the mask at {path} holds {mask[env].tolist()}, not booleans, or zeros and ones")
+    return mask.astype(bool)
+
+
+def legal(mask: np.ndarray, needed: np.ndarray, path: str) -> np.ndarray:
+    """The mask, if it allows something wherever that is needed; where it is not, all where it allows nothing."""
+    nothing = ~np.any(mask, axis=-1, keepdims=True)
+    stuck = nothing.reshape(len(mask), -1).any(1)
+    if (stuck & needed).any():
+        raise MaskError(int((stuck & needed).argmax()), f"every choice at {path} is masked")
+    return mask | nothing
