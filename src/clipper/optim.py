@@ -1,15 +1,17 @@
 """What changes during a run, and how: the learner, minibatches, gradient steps."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from clipper.critic_targets import CriticTarget, TargetCritic, TDLambda
 from clipper.data import Steps, Targets, Tree, each
 from clipper.errors import ConfigError
-from clipper.functional.reduce import masked_mean
+from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.returns import discounted_sum_so_far, gae
 from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.optimizers import Adam, Optimizer
@@ -33,6 +35,7 @@ class Learner:
         adam_eps: float = 1e-5,
         optimizer: Optimizer | None = None,
         reward_scaler: RewardScaler | RewardNormaliser | None = None,
+        target_critic: TargetCritic | None = None,
         apart: bool = False,
     ) -> None:
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
@@ -49,6 +52,11 @@ class Learner:
         else:
             self.parameters = flatten(p for p in policy.parameters() if p.requires_grad)
             self.optimizer = make(self.parameters)
+        self.target_critic = target_critic
+        self.lagged: Any = None if target_critic is None else copy.deepcopy(policy).requires_grad_(False)
+        """A copy of the policy whose critic lags behind, as ``target_critic`` says."""
+        if target_critic is not None:
+            self.extra["updates"] = torch.zeros((), dtype=torch.int64)
         self.generator = Generator().manual_seed(seed)
         self.progress = 0.0
         """Fraction of the run that is done, for schedules."""
@@ -77,6 +85,14 @@ class Learner:
         self.reward_scaler.absorb(steps.reward[steps.mask], returns[steps.mask])
         return self.reward_scaler(steps.reward)
 
+    def lagged_value(self, obs: Tree, again: bool) -> Float[Tensor, "*batch"]:
+        """V of the copy that lags behind, which first follows, but not ``again`` within an update."""
+        assert self.target_critic is not None
+        if not again:
+            self.target_critic(self.lagged, self.policy, int(self.extra["updates"]))
+            self.extra["updates"] += 1
+        return self.lagged.value(obs).mean
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """By the names under which their moments are saved."""
         name = type(self.optimizer).__name__.lower()
@@ -90,6 +106,8 @@ class Learner:
         for name, optimizer in self.optimizers().items():
             [parameters] = optimizer.param_groups[0]["params"]
             state |= {f"{name}.{k}": v for k, v in optimizer.state.get(parameters, {}).items()}
+        if self.lagged is not None:
+            state |= {f"lagged.{k}": v for k, v in self.lagged.state_dict().items()}
         state |= {f"extra.{k}": v for k, v in self.extra.items()}
         state |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
         state |= {"generator": self.generator.get_state(), "progress": torch.tensor(self.progress, dtype=torch.float64)}
@@ -102,6 +120,8 @@ class Learner:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over a state that ``state_dict`` of a learner of the same shape gave."""
         self.policy.load_state_dict(part(state, "policy."))
+        if self.lagged is not None:
+            self.lagged.load_state_dict(part(state, "lagged."))
         for name, optimizer in self.optimizers().items():
             [parameters] = optimizer.param_groups[0]["params"]
             moments = {k: v.clone() for k, v in part(state, f"{name}.").items()}
@@ -224,14 +244,45 @@ def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, "
     return torch.where(broken, 0, step)
 
 
+@runtime_checkable
+class Estimation(Protocol):
+    """The fields of an algorithm that say what it makes of recorded rewards."""
+
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def lam(self) -> float: ...
+    @property
+    def critic_target(self) -> CriticTarget | None: ...
+    @property
+    def standardise(self) -> bool | str: ...
+    @property
+    def correction(self) -> int: ...
+
+
 @torch.no_grad()
-def estimate_advantages(learner: Learner, steps: Steps, last_obs: Tree, gamma: float, lam: float) -> Targets:
-    """Â by GAE (arXiv:1506.02438, eq 16), Â + V(sₜ) for the critic; rewards scaled where the learner does so."""
+def estimate_advantages(
+    algorithm: Estimation, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False
+) -> Targets:
+    """Â by GAE (arXiv:1506.02438, eq 16), in standard units where the batch decides them, and the critic's targets.
+
+    Those are the algorithm's ``critic_target``, or Â + V(sₜ). Rewards are scaled where the learner does so. ``again``:
+    with the policy as it is by now, for steps whose rewards this update has already taken into its statistics.
+    """
     obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
     value = learner.policy.value(obs).mean
-    reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, gamma)
-    advantage = gae(reward, value, steps.terminated, steps.done, steps.mask, gamma, lam)
-    return Targets(steps, advantage, value_target=advantage + value[:-1], value=value[:-1])
+    reward = steps.reward
+    if learner.reward_scaler is not None:
+        reward = learner.reward_scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
+    recorded = steps.terminated, steps.done, steps.mask, algorithm.gamma
+    advantage = gae(reward, value, *recorded, algorithm.lam)
+    value_target = advantage + value[:-1]
+    if algorithm.critic_target is not None or learner.lagged is not None:
+        judge = value if learner.lagged is None else learner.lagged_value(obs, again)
+        value_target = (algorithm.critic_target or TDLambda(algorithm.lam))(reward, judge, *recorded)
+    if algorithm.standardise in (True, "batch"):
+        advantage = standardise(advantage, steps.mask, algorithm.correction)
+    return Targets(steps, advantage, value_target, value=value[:-1])
 
 
 @torch.no_grad()

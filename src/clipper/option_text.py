@@ -9,7 +9,7 @@ from typing import Any
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-CALL = re.compile(r"([a-z_]+)(?:\((.*)\))?")
+CALL = re.compile(r"([a-z_0-9]+)(?:\((.*)\))?")
 
 
 def snake(name: str) -> str:
@@ -46,6 +46,8 @@ def to_text(value: Any) -> str:
 def from_text(text: str, annotation: Any) -> Any:
     """The inverse; raises ``ValueError`` that names what could have stood there."""
     members = options_of(annotation)
+    if type(None) in members and text.strip().lower() == "none":
+        return None
     numbers = literal_numbers(text)
     if numbers is not None:
         if len(numbers) == 1 and float in members:
@@ -88,6 +90,8 @@ def describe(annotation: Any) -> str:
         if isinstance(member, type) and dataclasses.is_dataclass(member):
             names = ",".join(f.name for f in dataclasses.fields(member))
             forms.append(snake(member.__name__) + (f"({names})" if names else ""))
+        elif member is type(None):
+            forms.append("none")
         else:
             forms.append("LOW,HIGH" if typing.get_origin(member) is tuple else "NUMBER")
     return "|".join(forms)

@@ -184,7 +184,8 @@ def test_exact_kl_is_reported_where_asked_or_needed(kind: Kind) -> None:
     steps, last = make_steps(policy, rows=20, envs=3, seed=0)
     sampled, exact, needed = PPO(), PPO(exact_kl=True), PPO(objective=TrustRegion())
     learner = exact.init(policy)
-    targets = [a.targets(learner, steps, last) for a in (sampled, exact, needed)]
+    plain = sampled.targets(learner, steps, last)
+    targets = [plain, *(with_old(policy, a.targets(learner, steps, last)) for a in (exact, needed))]
     with torch.no_grad():
         learner.parameters.add_(0.1 * torch.randn(learner.parameters.shape, generator=learner.generator).double())
         now, before = policy.act(steps.obs)[0], old.act(steps.obs)[0]

@@ -7,16 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.objectives import kl_k3
 from clipper.functional.reduce import masked_mean, standardise
-from clipper.functional.returns import gae
 from clipper.functional.statistics import explained_variance
 from clipper.hybrid import entropy_bonus, parts_of, per_part, watch
 from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.objectives import Clip, Objective
-from clipper.optim import Learner, Metrics, gradient_step, minibatches, with_old
+from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, with_old
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -51,6 +51,10 @@ class PPO:
     """c₁, weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
+    critic_target: CriticTarget | None = None
+    """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
+    target_critic: TargetCritic | None = None
+    """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     entropy_coef: Schedule = 0.0
     """c₂, weight of the entropy bonus."""
     entropy_coefs: tuple[tuple[str, Schedule], ...] = ()
@@ -82,20 +86,11 @@ class PPO:
             raise ConfigError("scale_rewards and normalise_rewards exclude each other")
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
         scaler = RewardNormaliser(self.clip_rewards) if self.normalise_rewards else scaler
-        return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler)
+        return Learner(
+            policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, target_critic=self.target_critic
+        )
 
-    @torch.no_grad()
-    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
-        """Â by GAE, and Â + V(sₜ) for the critic (eqs 11 and 12)."""
-        obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
-        value = learner.policy.value(obs).mean
-        reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, self.gamma)
-        advantage = gae(reward, value, steps.terminated, steps.done, steps.mask, self.gamma, self.lam)
-        value_target = advantage + value[:-1]
-        if self.standardise == "batch":
-            advantage = standardise(advantage, steps.mask, self.correction)
-        targets = Targets(steps, advantage, value_target, value[:-1])
-        return with_old(learner.policy, targets) if self.exact_kl or self.objective.needs_kl else targets
+    targets = estimate_advantages
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^{CLIP+VF+S} (eq 9), and what to watch."""
@@ -127,6 +122,8 @@ class PPO:
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         targets = self.targets(learner, steps, last_obs)
+        if self.exact_kl or self.objective.needs_kl:
+            targets = with_old(learner.policy, targets)
         learning_rate = at(self.learning_rate, learner.progress)
         history: list[Metrics] = []
         for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.functional.reduce import masked_mean, standardise
@@ -48,6 +49,10 @@ class PPOPenalty:
     """c₁, weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
+    critic_target: CriticTarget | None = None
+    """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
+    target_critic: TargetCritic | None = None
+    """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     entropy_coef: Schedule = 0.0
     """c₂, weight of the entropy bonus."""
     standardise: Literal["minibatch", "batch", "none"] = "minibatch"
@@ -66,17 +71,16 @@ class PPOPenalty:
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
-        learner = Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler)
+        learner = Learner(
+            policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, target_critic=self.target_critic
+        )
         learner.extra["beta"] = torch.tensor(self.beta, dtype=torch.float64)
         return learner
 
     @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
-        """Â by GAE, Â + V(sₜ) for the critic, and π_old."""
-        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
-        if self.standardise == "batch":
-            targets = targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
-        return with_old(learner.policy, targets)
+        """Â by GAE, what the critic is fitted to, and π_old."""
+        return with_old(learner.policy, estimate_advantages(self, learner, steps, last_obs))
 
     def loss(
         self, policy: nn.Module, batch: Targets, progress: float = 0.0, beta: float | Tensor | None = None

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.linear import backtracking, fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import conservative
-from clipper.functional.reduce import masked_mean, standardise
+from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
 from clipper.normalise import RewardScaler
@@ -55,6 +56,10 @@ class TRPO:
     """Bound on the Euclidean norm of the critic's gradient."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
+    critic_target: CriticTarget | None = None
+    """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
+    target_critic: TargetCritic | None = None
+    """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
     clip_rewards: float = 10.0
@@ -67,14 +72,16 @@ class TRPO:
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
-        return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, apart=True)
+        return Learner(
+            policy,
+            adam_eps=self.adam_eps,
+            seed=seed,
+            reward_scaler=scaler,
+            target_critic=self.target_critic,
+            apart=True,
+        )
 
-    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
-        """Â by GAE, and Â + V(sₜ) for the critic."""
-        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
-        if not self.standardise:
-            return targets
-        return targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
+    targets = estimate_advantages
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L(θ) = −E[π_θ/π_old Â] (eq 14), and what to watch."""

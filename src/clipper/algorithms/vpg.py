@@ -6,9 +6,10 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import policy_gradient
-from clipper.functional.reduce import masked_mean, standardise
+from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
 from clipper.normalise import RewardScaler
@@ -45,6 +46,10 @@ class VPG:
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
+    critic_target: CriticTarget | None = None
+    """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
+    target_critic: TargetCritic | None = None
+    """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     entropy_coef: Schedule = 0.0
     """Weight of the entropy bonus."""
     scale_rewards: bool = False
@@ -59,14 +64,16 @@ class VPG:
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
-        return Learner(policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, apart=True)
+        return Learner(
+            policy,
+            adam_eps=self.adam_eps,
+            seed=seed,
+            reward_scaler=scaler,
+            target_critic=self.target_critic,
+            apart=True,
+        )
 
-    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
-        """Â by GAE, and Â + V(sₜ) for the critic."""
-        targets = estimate_advantages(learner, steps, last_obs, self.gamma, self.lam)
-        if not self.standardise:
-            return targets
-        return targets._replace(advantage=standardise(targets.advantage, steps.mask, self.correction))
+    targets = estimate_advantages
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] − c H, and what to watch."""

@@ -47,6 +47,23 @@ def gae(
     return linear_recurrence(delta.masked_fill(~mask, 0), gamma * lam * (mask & ~done).to(delta.dtype))
 
 
+def lambda_return(
+    reward: Float[Tensor, "T N"],
+    value: Float[Tensor, "T+1 N"],
+    terminated: Bool[Tensor, "T N"],
+    done: Bool[Tensor, "T N"],
+    mask: Bool[Tensor, "T N"],
+    gamma: float,
+    lam: float,
+) -> Float[Tensor, "T N"]:
+    """Gₜ = rₜ + γ (1 − terminatedₜ) ((1 − λ) V(sₜ₊₁) + λ Gₜ₊₁), TD(λ)'s target (Sutton & Barto 2018, eqs 12.2, 12.3).
+
+    It is Âₜ + V(sₜ) of ``gae``, which bootstraps and cuts the same way: V(sₜ₊₁) stands for Gₜ₊₁ where an episode or the
+    segment was cut. λ = 0 is TD(0), λ = 1 the Monte Carlo return. What stands where the mask is False is undefined.
+    """
+    return gae(reward, value, terminated, done, mask, gamma, lam) + value[:-1]
+
+
 def reward_to_go(
     reward: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float
 ) -> Float[Tensor, "T N"]:

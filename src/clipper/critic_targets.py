@@ -1,0 +1,97 @@
+"""What the critic is fitted to, and whose values stand in for what was not seen, as values that an algorithm holds."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from clipper.functional.returns import lambda_return, n_step
+
+
+@dataclass(frozen=True, slots=True)
+class MonteCarlo:
+    """The discounted return that followed; V(s) of the last observation where an episode was cut before its end."""
+
+    def __call__(
+        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    ) -> Float[Tensor, "T N"]:  # fmt: skip
+        return lambda_return(reward, value, terminated, done, mask, gamma, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TD0:
+    """R + γ V(s′): one reward, and the critic for the rest."""
+
+    def __call__(
+        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    ) -> Float[Tensor, "T N"]:  # fmt: skip
+        return n_step(reward, value, terminated, done, mask, gamma, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class NStep:
+    """``n`` rewards, and the critic for the rest."""
+
+    n: int = 5
+    """At least 1."""
+
+    def __call__(
+        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    ) -> Float[Tensor, "T N"]:  # fmt: skip
+        return n_step(reward, value, terminated, done, mask, gamma, self.n)
+
+
+@dataclass(frozen=True, slots=True)
+class TDLambda:
+    """The λ-return, with a λ that need not be the advantage's."""
+
+    lam: float = 0.95
+    """λ: 0 is ``TD0``, 1 ``MonteCarlo``."""
+
+    def __call__(
+        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    ) -> Float[Tensor, "T N"]:  # fmt: skip
+        return lambda_return(reward, value, terminated, done, mask, gamma, self.lam)
+
+
+CriticTarget: TypeAlias = MonteCarlo | TD0 | NStep | TDLambda
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """The critic as it was when the last of every so many updates began (Mnih et al. 2015, doi:10.1038/nature14236)."""
+
+    updates: int = 10
+    """How many updates one copy serves; 1 is the critic itself."""
+
+    @torch.no_grad()
+    def __call__(self, lagged: nn.Module, policy: nn.Module, update: int) -> None:
+        if update % self.updates == 0:
+            lagged.load_state_dict(policy.state_dict())
+
+
+@dataclass(frozen=True, slots=True)
+class Polyak:
+    """θ⁻ ← θ⁻ + τ (θ − θ⁻) when each update begins (Lillicrap et al. 2016, arXiv:1509.02971, algorithm 1).
+
+    Running statistics are no parameters: the copy has them as they are now.
+    """
+
+    tau: float = 0.1
+    """τ; 1 is the critic itself."""
+
+    @torch.no_grad()
+    def __call__(self, lagged: nn.Module, policy: nn.Module, update: int) -> None:
+        for slow, fast in zip(lagged.parameters(), policy.parameters(), strict=True):
+            slow.lerp_(fast, self.tau)
+        for slow, fast in zip(lagged.buffers(), policy.buffers(), strict=True):
+            slow.copy_(fast)
+
+
+TargetCritic: TypeAlias = Periodic | Polyak
