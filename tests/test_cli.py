@@ -47,6 +47,8 @@ def test_train_then_everything_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"CartPole-v1 +return [\d.]+ ± [\d.]+ over 3 episodes", capsys.readouterr().out)
     assert run("plot", "here", "--output", "two.png") == 0
     assert Path("two.png").read_bytes().startswith(b"\x89PNG")
+    assert run("plot", "here", "--diagnostics") == 0
+    assert Path("here/diagnostics.png").read_bytes().startswith(b"\x89PNG")
     assert Path("here/curve.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -94,6 +96,8 @@ def test_a_recipe_is_the_default_that_flags_change() -> None:
         (["evaluate", "nowhere"], "no checkpoint"),
         (["plot", "nowhere"], "nowhere is no run"),
         (["plot"], "name the folders"),
+        (["plot", "nowhere", "--diagnostics"], "nowhere is no run"),
+        (["plot", "a", "b", "--diagnostics", "--output", "c.png"], "a picture for each run"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

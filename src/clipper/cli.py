@@ -97,12 +97,15 @@ class Play:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """Draw the learning curves of runs; those that differ only in their seed become a mean with its interval."""
+    """Draw the learning curves of runs, seeds as a mean with its interval; with --diagnostics, how updates went."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of runs."""
-    output: Path = Path("curves.png")
-    """The picture."""
+    output: Path | None = None
+    """The picture; curves.png, or with --diagnostics diagnostics.png in each run's folder, where none is named."""
+    diagnostics: bool = False
+    """Draw KL, clip fraction, largest ratio, entropy, explained variance, advantages per batch and minibatch, gradient
+    norm and losses over time: one picture for each run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,11 +255,19 @@ def own_environment(config: Config, named: str | None) -> str:
 def plot_command(args: Sequence[str]) -> int:
     """``clipper plot``."""
     from clipper.plot import plot_runs  # noqa: PLC0415
+    from clipper.plot_diagnostics import plot_diagnostics  # noqa: PLC0415
 
     options = parse(Plot, args, "clipper plot")
     if not options.runs:
         raise ConfigError("name the folders of one or more runs: clipper plot runs/*")
-    Console().print(str(plot_runs(options.runs, options.output)), highlight=False)
+    if options.diagnostics:
+        if options.output is not None and len(options.runs) > 1:
+            raise ConfigError("--diagnostics draws a picture for each run: name one run, or leave --output out")
+        pictures = [plot_diagnostics(folder, options.output) for folder in options.runs]
+    else:
+        pictures = [plot_runs(options.runs, options.output or Path("curves.png"))]
+    for picture in pictures:
+        Console().print(str(picture), highlight=False, soft_wrap=True)
     return 0
 
 
