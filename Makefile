@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PEERS  := stable-baselines3==2.9.2 sb3-contrib==2.9.2 PyYAML
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install train test test-long parity check constraints clean
+.PHONY: help install train test test-long parity docs check constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,13 +50,23 @@ $(VENV)-parity/installed: pyproject.toml constraints.txt
 parity: $(VENV)-parity/installed ## Compare single updates with Stable-Baselines3, sb3-contrib, CleanRL and Spinning Up
 	$(VENV)-parity/bin/python -m pytest tests/parity
 
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "Installing what the documentation needs …"
+	@$(PIP) install --constraint constraints.txt $$($(BIN)/python tools/dependency_group.py docs)
+	@touch $@
+
+docs: $(VENV)/installed-docs ## Build docs/en and docs/zh into build/docs
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees/en docs/en build/docs/en
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees/zh -t zh docs/zh build/docs/zh
+	@echo "Written to build/docs/en/index.html and build/docs/zh/index.html"
+
 check: $(VENV)/installed-test ## Style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-constraints: $(VENV)/installed-test ## Write the installed versions to constraints.txt
+constraints: $(VENV)/installed-test $(VENV)/installed-docs ## Write the installed versions to constraints.txt
 	@head -1 constraints.txt > constraints.new
 	@$(PIP) freeze --exclude-editable | sed 's/^torch==\([0-9.]*\).*/torch==\1/' >> constraints.new
 	@mv constraints.new constraints.txt

@@ -1,0 +1,88 @@
+"""Sphinx's settings for both languages: `-t zh` with docs/zh, without it with docs/en."""
+
+import logging
+import re
+import typing
+from pathlib import Path
+from typing import Any
+
+import jieba
+from docutils import nodes
+from latex2mathml.converter import convert
+
+# jaxtyping then writes shapes as they stand in the source.
+setattr(typing, "GENERATING_DOCUMENTATION", True)  # noqa: B010
+jieba.setLogLevel(logging.WARNING)
+
+zh = tags.has("zh")  # type: ignore[name-defined]
+project = "Clipper"
+author = "the Clipper authors"
+language = "zh_CN" if zh else "en"
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+html_theme = "furo"
+html_title = "Clipper 文档" if zh else "Clipper"
+html_math_renderer = "mathml"
+html_show_copyright = False
+html_copy_source = False
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        f"sidebar/{part}.html" for part in ("brand", "language", "search", "scroll-start", "navigation", "scroll-end")
+    ]
+}
+html_context = {"other": "en" if zh else "zh", "other_name": "English" if zh else "中文"}
+
+ARCHITECTURE = "```{include} ../architecture.md\n```"  # its links are those of docs/
+LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")
+CODE = re.compile(r"(``.*?``)")
+
+
+def leave(app: Any, page: str, source: list[str]) -> None:
+    """Links that leave the pages: a file comes along as a download, of a folder only the name stays."""
+    folder = Path(app.srcdir, page).parent
+    text = (folder / "../architecture.md").read_text(encoding="utf-8") if ARCHITECTURE in source[0] else ""
+    body = (
+        text.partition("\n")[2].replace("](../", "](../../").replace("](en/", "](").replace("](conf.py", "](../conf.py")
+    )
+    source[0] = source[0].replace(ARCHITECTURE, body)
+
+    def replace(link: re.Match[str]) -> str:
+        return link[1] if (folder / link[2]).is_dir() else link[0]
+
+    source[0] = LINK.sub(replace, source[0])
+
+
+def as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings are read as they look: |x| is a bar, * a product, and an equation has its own line."""
+    paragraphs = "\n".join(lines).strip().split("\n\n")
+    written = []
+    for paragraph in paragraphs:
+        parts = CODE.split(paragraph)
+        text = "".join(p if CODE.match(p) else re.sub(r"([|*\\`_])", r"\\\1", p) for p in parts)
+        rows = text.splitlines()
+        equations = len(rows) > 1 and all(" = " in row for row in rows)
+        written += [("| " if equations else "") + row.strip() for row in rows] + [""]
+    lines[:] = written
+
+
+def inline_formula(writer: Any, node: nodes.math) -> None:
+    """LaTeX → MathML, which browsers show without a script or a font from elsewhere."""
+    writer.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def formula(writer: Any, node: nodes.math_block) -> None:
+    """Likewise, on a line of its own."""
+    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> None:
+    """Connect the above."""
+    app.connect("source-read", leave)
+    app.connect("autodoc-process-docstring", as_written)
+    app.add_html_math_renderer("mathml", (inline_formula, None), (formula, None))

@@ -1,0 +1,80 @@
+"""Both languages have the same pages with the same content, and what a page includes is there. Sphinx is not needed."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PACKAGE = DOCS.parent / "src" / "clipper"
+LANGUAGES = ("en", "zh")
+FENCE = re.compile(r"^```(\{?[\w-]*\}?)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FORMULA = re.compile(r"^\$\$\n(.*?)^\$\$$", re.MULTILINE | re.DOTALL)
+IMAGE = re.compile(r"^!\[[^\]]+\]\(([^)]+)\)", re.MULTILINE)
+
+
+def names(language: str) -> list[str]:
+    return sorted(p.relative_to(DOCS / language).as_posix() for p in (DOCS / language).rglob("*.md"))
+
+
+def read(language: str, page: str) -> str:
+    return (DOCS / language / page).read_text(encoding="utf-8")
+
+
+def fragment(path: Path, name: str) -> list[ast.stmt]:
+    """The body of a function or class, ``A.b`` a method, without its docstring; [] where there is none."""
+    body: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
+    for part in name.split("."):
+        found = [n for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part]
+        body = found[0].body if found else []
+    documented = bool(body) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    return body[1:] if documented else body
+
+
+def test_every_page_is_there_in_both_languages() -> None:
+    assert len(names("en")) > 4
+    assert names("en") == names("zh")
+
+
+@pytest.mark.parametrize("page", names("en"))
+def test_both_languages_have_the_same_content(page: str) -> None:
+    """Headings' levels, rows of tables, formulas, fragments and pictures, in the same order."""
+    parts = []
+    for language in LANGUAGES:
+        text = read(language, page)
+        prose = FENCE.sub("", text)
+        blocks = [(kind, title, body) for kind, title, body in FENCE.findall(text) if kind != "{toctree}"]
+        toctrees = [re.sub(r":caption:.*", "", body) for kind, _, body in FENCE.findall(text) if kind == "{toctree}"]
+        headings = re.findall(r"^(#+) \S", prose, re.MULTILINE)
+        rows = len(re.findall(r"^\|", prose, re.MULTILINE))
+        parts.append((headings, rows, FORMULA.findall(prose), IMAGE.findall(prose), blocks, toctrees))
+    assert parts[0][0][0] == "#"
+    assert parts[0] == parts[1]
+
+
+@pytest.mark.parametrize("page", names("en"))
+def test_what_is_included_is_there(page: str) -> None:
+    folder = (DOCS / "en" / page).parent
+    for kind, path, options in FENCE.findall(read("en", page)):
+        if kind == "{include}":
+            assert (folder / path).is_file()
+        if kind == "{literalinclude}":
+            name = re.search(r"^:pyobject: (\S+)$", options, re.MULTILINE)
+            assert name is not None, f"{page} pastes {path} by lines"
+            assert fragment(folder / path, name[1]), f"{page}: {path} has no {name[1]}"
+    for path in IMAGE.findall(read("en", page)):
+        assert (folder / path).is_file()
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    listed = [line for kind, _, body in FENCE.findall(read("en", "index.md")) if kind == "{toctree}"
+              for line in body.splitlines() if line and not line.startswith(":")]  # fmt: skip
+    assert sorted([*(f"{name}.md" for name in listed), "index.md"]) == names("en")
+
+
+@pytest.mark.parametrize("folder", ["functional", "algorithms", "distributions"])
+def test_the_reference_has_every_module(folder: str) -> None:
+    listed = re.findall(r"automodule:: clipper\.(\S+)", (DOCS / "api.md").read_text(encoding="utf-8"))
+    modules = {f"{folder}.{p.stem}" for p in (PACKAGE / folder).glob("*.py") if p.stem not in {"__init__", "parts"}}
+    assert {name for name in listed if name.startswith(f"{folder}.")} == modules
