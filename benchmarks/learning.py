@@ -22,7 +22,6 @@ import tyro
 from comparisons import COMPARISONS
 from learning_figures import draw
 from learning_runs import (
-    EPISODES,
     PACKAGES,
     Job,
     Row,
@@ -44,7 +43,7 @@ from clipper.run import read_config
 HERE = Path(__file__).resolve().parent
 RECENT = 100  # episodes in the mean over the last ones of training, as metrics.jsonl has it
 PROTOCOLS: dict[Protocol, str] = {
-    "evaluation": f"mean of {EPISODES} deterministic evaluation episodes of the final policy",
+    "evaluation": "mean of 100 deterministic evaluation episodes (hybrid tasks: 1000) of the final policy",
     "training": f"mean of the last {RECENT} training episodes",
     "best": "the largest, over training, of the deterministic evaluations' mean over seeds; each seed's value is that "
     "of the same moment",

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from suites import with_seed
+from suites import SUITES, with_seed
 
 import clipper
 from clipper.run import read_config
@@ -29,7 +29,6 @@ from clipper.session import StopOnSignal
 
 HERE = Path(__file__).resolve().parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-EPISODES = 100  # in the final evaluation
 EVALUATION_SEED = 10_000_000  # far from training's seeds and from those of the evaluations during training
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_STATUS_LINES = 60.0
@@ -106,7 +105,7 @@ def train_one(job: Job) -> int:
             run = clipper.train(job.config, run_dir=job.folder, callback=callback)
     if run.state.steps < run.config.total_steps:
         return 128 + (stop.received or signal.SIGHUP)
-    evaluation = run.evaluate(EPISODES, seed=EVALUATION_SEED)
+    evaluation = run.evaluate(SUITES[job.suite][job.entry].episodes, seed=EVALUATION_SEED)
     study["evaluation"] = {"mean": evaluation.mean, "std": evaluation.std, "returns": evaluation.returns.tolist()}
     study |= {"exact": run.exact, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
     write_json(job.folder / "study.json", study)

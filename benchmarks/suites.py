@@ -28,11 +28,16 @@ class Entry(NamedTuple):
     target: Target | None
     protocol: Protocol
     """Which number stands for a run; the target's own where there is one."""
+    episodes: int = 100
+    """In the final evaluation."""
 
 
-def entry(config: Callable[[], Config], seeds: int, target: Target | None = None, protocol: Protocol = "training"):
+def entry(
+    config: Callable[[], Config], seeds: int, target: Target | None = None, protocol: Protocol = "training",
+    episodes: int = 100,
+) -> Entry:  # fmt: skip
     """An entry; its protocol is its target's."""
-    return Entry(config, seeds, target, protocol if target is None else target.protocol)
+    return Entry(config, seeds, target, protocol if target is None else target.protocol, episodes)
 
 
 RECIPES = {
@@ -157,7 +162,15 @@ TRICK_ENTRIES = {
     f"{variant}, {task.partition('-')[0]}": trick(variant, task) for task in TRICK_TASKS for variant in TRICKS
 }
 
+HYBRID = {
+    "platform": entry(
+        recipes.platform, 5, Target(0.99, "evaluation", "ours; published: H-PPO 0.80, HyAR 0.98, CHDP 0.997"),
+        episodes=1000,
+    ),
+}  # fmt: skip
+
 SUITES: Mapping[str, Mapping[str, Entry]] = {
+    "hybrid": HYBRID,
     "recipes": RECIPES,
     "line": LINE,
     "trust_region": TRUST_REGION,
