@@ -221,16 +221,7 @@ def test_a_vector_environment_with_rewards_of_another_shape() -> None:
         run(Column(SyncVectorEnv([Faulty, Faulty])))
 
 
-OTHER_SPACES = [
-    spaces.MultiBinary(3),
-    spaces.MultiDiscrete([2, 3]),
-    spaces.Dict({"a": spaces.Discrete(2)}),
-    spaces.Tuple([spaces.Discrete(2)]),
-    spaces.Text(5),
-    spaces.Sequence(spaces.Discrete(2)),
-    spaces.Graph(spaces.Box(0, 1, (1,)), None),
-    spaces.OneOf([spaces.Discrete(2), spaces.Box(0, 1, (1,))]),
-]
+OTHER_SPACES = [spaces.Text(5), spaces.Sequence(spaces.Discrete(2)), spaces.Graph(spaces.Box(0, 1, (1,)), None)]
 
 
 @pytest.mark.parametrize("space", OTHER_SPACES, ids=lambda space: type(space).__name__)
@@ -243,7 +234,9 @@ def test_other_action_spaces_are_refused_by_name(space: Any) -> None:
     assert env.calls == -1  # before anything was run
 
 
-@pytest.mark.parametrize("space", [*OTHER_SPACES, spaces.Discrete(3)], ids=lambda space: type(space).__name__)
+@pytest.mark.parametrize(
+    "space", [*OTHER_SPACES, spaces.OneOf([spaces.Discrete(2)])], ids=lambda space: type(space).__name__
+)
 def test_other_observation_spaces_are_refused_by_name(space: Any) -> None:
     env = Faulty()
     env.observation_space = space
@@ -256,8 +249,7 @@ def test_boxes_that_are_no_actions() -> None:
     for space, why in (
         (spaces.Box(0, 5, (2,), np.int32), "int32"),
         (spaces.Box(0, 255, (2,), np.uint8), "uint8"),
-        (spaces.Box(-1, 1, ()), "dimension"),
-        (spaces.Box(-1, 1, (0,)), "dimension"),
+        (spaces.Box(-1, 1, (0,)), "no number"),
     ):
         env = Faulty()
         env.action_space = space
