@@ -4,6 +4,7 @@ Measured by ``python benchmarks/learning.py``; the results lie in ``benchmarks/r
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from clipper.algorithms import PPO
 from clipper.config import Config
@@ -71,19 +72,14 @@ def halfcheetah() -> Config:
     return mujoco("HalfCheetah-v5")
 
 
-def hybrid(env: str, total_steps: int, algorithm: PPO | None = None, head: HeadOptions | None = None) -> Config:
+HYBRID = PPO(horizon=64, epochs=8, minibatches=8, learning_rate=Linear(1e-3), entropy_coef=0.01, standardise="batch")
+
+
+def hybrid(env: str, total_steps: int, algorithm: PPO = HYBRID, initial_mean: tuple[float, ...] = ()) -> Config:
     """What the tasks with choices and arguments have in common: many short segments, observations normalised."""
-    common = PPO(
-        horizon=64, epochs=8, minibatches=8, learning_rate=Linear(1e-3), entropy_coef=0.01, standardise="batch"
-    )
-    head = HeadOptions(initial_log_std=-0.5) if head is None else head
-    return Config(
-        env=env,
-        algorithm=common if algorithm is None else algorithm,
-        policy=PolicyOptions(hidden=(128, 128), normalise_obs=True, head=head),
-        total_steps=total_steps,
-        num_envs=128,
-    )
+    head = HeadOptions(initial_log_std=-0.5, initial_mean=initial_mean)
+    policy = PolicyOptions(hidden=(128, 128), normalise_obs=True, head=head)
+    return Config(env=env, algorithm=algorithm, policy=policy, total_steps=total_steps, num_envs=128)
 
 
 def moving() -> Config:
@@ -101,7 +97,30 @@ def platform() -> Config:
     return hybrid("clipper/Platform-v0", 600_000)
 
 
+def hardmove(actuators: int = 4) -> Config:
+    """clipper/HardMove-v0, with 4, 6, 8 or 10 actuators; n = 4, one seed: success 0.96 after 0.5M steps.
+
+    The acceleration starts at 0.5, which is knowledge: a push is a product of switches and acceleration, and around 0
+    neither of the two tells which way the other's gradient points.
+    """
+    algorithm = replace(HYBRID, scale_rewards=True, entropy_coef=Linear(0.005))
+    env = "clipper/HardMove-v0" if actuators == 4 else f"clipper/HardMove{actuators}-v0"
+    return hybrid(env, 500_000, algorithm, initial_mean=(0.5,))
+
+
 RECIPES: dict[str, Callable[[], Config]] = {
-    f.__name__: f for f in (cartpole, acrobot, lunarlander, pendulum, hopper, halfcheetah, moving, sliding, platform)
+    f.__name__: f
+    for f in (
+        cartpole,
+        acrobot,
+        lunarlander,
+        pendulum,
+        hopper,
+        halfcheetah,
+        moving,
+        sliding,
+        platform,
+        hardmove,
+    )
 }
 """By name, as ``clipper train NAME`` and ``clipper unroll NAME`` take them."""
