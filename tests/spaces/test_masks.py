@@ -9,13 +9,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from spaces.matrix import CHOICES, HYBRID, OBSERVATIONS, SPACES, observations, policy_for
 from torch import Generator
 
+from clipper.action_layout import element
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOPenalty, Reinforce
 from clipper.data import each, leaves
 from clipper.environments import make
 from clipper.errors import EnvironmentContractError
 from clipper.masks import action_masks
 from clipper.rollout import collect, start
-from clipper.spaces import element
 
 
 def random_mask(space: gymnasium.Space, rng: np.random.Generator):  # noqa: PLR0911
