@@ -45,9 +45,7 @@ def leave(app: Any, page: str, source: list[str]) -> None:
     """Links that leave the pages: a file comes along as a download, of a folder only the name stays."""
     folder = Path(app.srcdir, page).parent
     text = (folder / "../architecture.md").read_text(encoding="utf-8") if ARCHITECTURE in source[0] else ""
-    body = (
-        text.partition("\n")[2].replace("](../", "](../../").replace("](en/", "](").replace("](conf.py", "](../conf.py")
-    )
+    body = re.sub(r"\]\((?!\w+:|#)", "](../", text.partition("\n")[2]).replace("](../en/", "](")
     source[0] = source[0].replace(ARCHITECTURE, body)
 
     def replace(link: re.Match[str]) -> str:
