@@ -102,12 +102,14 @@ def test_gradients_by_finite_differences(name: str, ratio) -> None:
     generator = Generator().manual_seed(3)
     theta = learner.parameters.data
     theta.add_(0.02 * torch.randn(theta.shape, generator=generator, dtype=theta.dtype))
-    learner.parameters.grad.zero_()
+    gradient = learner.parameters.grad
+    assert gradient is not None
+    gradient.zero_()
     algorithm.loss(policy, batch)[0].backward()
     h = 1e-6
     for _ in range(3):
         direction = torch.randn(theta.shape, generator=generator, dtype=theta.dtype)
-        slope = (learner.parameters.grad * direction).sum().item()
+        slope = (gradient * direction).sum().item()
         values = []
         with torch.no_grad():
             for sign in (1, -1):

@@ -141,9 +141,13 @@ def test_every_source_in_every_mode(name: str, backend: str, where: str) -> None
     assert all(x.isfinite() for x in metrics.values())
 
 
-@pytest.mark.parametrize(
-    "algorithm", [A2C(), VPG(), NPG(), TRPO(), PPO(), PPOPenalty(), Reinforce()], ids=lambda a: type(a).__name__
-)
+ALGORITHMS = [
+    A2C(), VPG(horizon=20, value_epochs=2), NPG(horizon=20, value_epochs=2), TRPO(horizon=20, value_epochs=2),
+    PPO(horizon=20, epochs=2), PPOPenalty(horizon=20, epochs=2), Reinforce(episodes=8),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda a: type(a).__name__)
 def test_every_algorithm_learns_with_masks(algorithm) -> None:
     space = HYBRID["one of trees"]
     env, policy = make(lambda: Masked(space), 4), policy_for(space)

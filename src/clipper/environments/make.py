@@ -32,7 +32,7 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
             return gymnasium.make(source, disable_env_checker=True, **kwargs)
         except gymnasium.error.UnregisteredEnv:
             module, _, name = source.partition(":")
-            factory = getattr(sys.modules.get(module), name, None) if name else None  # Gymnasium has imported it
+            factory: Any = getattr(sys.modules.get(module), name, None) if name else None  # Gymnasium has imported it
             if not callable(factory):
                 raise
             return factory(**kwargs)
