@@ -13,10 +13,11 @@ from gymnasium.envs.registration import register, registry
 
 import clipper
 from clipper.cli import ALGORITHMS, run_command
+from clipper.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Polyak, TDLambda
 from clipper.objectives import Objective
 from clipper.option_text import from_text, to_text
 from clipper.run import read_config
-from clipper.schedules import Linear, Schedule
+from clipper.schedules import KLAdaptive, Linear, Schedule
 from clipper.value_losses import MSE, ClippedMSE, Huber, ValueLoss
 
 QUICK = ["--total-steps", "256", "--num-envs", "2", "--horizon", "32", "--epochs", "1", "--hidden", "8"]
@@ -65,7 +66,8 @@ def test_the_run_folder_is_named_by_itself(capsys: pytest.CaptureFixture[str]) -
 def test_values_as_flags() -> None:
     assert run("train", "CartPole-v1", *QUICK, "--run-dir", "x", "--clip", "0.1,0.3", "--learning-rate", "linear(1e-3)",
                "--value-loss", "huber(0.5)", "--shared", "--target-kl", "0.1", "--no-rescale-action",
-               "--objective", "rollback(0.2)") == 0  # fmt: skip
+               "--objective", "rollback(0.2)", "--critic-target", "nstep(3)", "--target-critic", "polyak(0.1)",
+               "--recompute", "--kl-stop", "epoch") == 0  # fmt: skip
     config = read_config(Path("x"))
     assert isinstance(config.algorithm, clipper.PPO)
     assert config.algorithm.clip == (0.1, 0.3)
@@ -73,6 +75,9 @@ def test_values_as_flags() -> None:
     assert config.algorithm.value_loss == Huber(0.5)
     assert config.algorithm.objective == clipper.Rollback(0.2)
     assert config.algorithm.target_kl == 0.1
+    assert config.algorithm.critic_target == NStep(3)
+    assert config.algorithm.target_critic == Polyak(0.1)
+    assert (config.algorithm.recompute, config.algorithm.kl_stop) == (True, "epoch")
     assert config.policy.shared
     assert not config.policy.head.rescale_action
 
@@ -242,6 +247,11 @@ def test_signals_save_and_end_with_their_status(number: signal.Signals, status: 
         ("clip", Objective, clipper.Clip()),
         ("dual_clip(5)", Objective, clipper.DualClip(5.0)),
         ("spo", Objective, clipper.SPO()),
+        ("None", CriticTarget, None),
+        ("td0", CriticTarget, TD0()),
+        ("monte_carlo", CriticTarget, MonteCarlo()),
+        ("tdlambda(0.5)", CriticTarget, TDLambda(0.5)),
+        ("kladaptive(0.02)", Schedule | KLAdaptive, KLAdaptive(0.02)),
         ("trust_region_rollback(0.01, 20)", Objective, clipper.TrustRegionRollback(0.01, 20.0)),
     ],
 )

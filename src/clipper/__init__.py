@@ -8,6 +8,7 @@
 from clipper import functional, presets, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, Reinforce
 from clipper.config import Config
+from clipper.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
@@ -20,7 +21,7 @@ from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, Trust
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.rollout import collect, start
 from clipper.run import Run
-from clipper.schedules import Linear
+from clipper.schedules import KLAdaptive, Linear
 from clipper.train import train
 from clipper.value_losses import MSE, ClippedMSE, Huber
 
@@ -32,6 +33,7 @@ __all__ = [
     "NPG",
     "PPO",
     "SPO",
+    "TD0",
     "TRPO",
     "VPG",
     "ActorCritic",
@@ -47,15 +49,21 @@ __all__ = [
     "HeadOptions",
     "Huber",
     "ImportanceSampling",
+    "KLAdaptive",
     "Linear",
+    "MonteCarlo",
+    "NStep",
     "PPOPenalty",
+    "Periodic",
     "PolicyOptions",
+    "Polyak",
     "RMSProp",
     "RMSPropTF",
     "Reinforce",
     "Rollback",
     "Run",
     "Steps",
+    "TDLambda",
     "Targets",
     "TrustRegion",
     "TrustRegionRollback",

@@ -60,7 +60,7 @@ class TDLambda:
         return lambda_return(reward, value, terminated, done, mask, gamma, self.lam)
 
 
-CriticTarget: TypeAlias = MonteCarlo | TD0 | NStep | TDLambda
+CriticTarget: TypeAlias = MonteCarlo | TD0 | NStep | TDLambda | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +94,4 @@ class Polyak:
             slow.copy_(fast)
 
 
-TargetCritic: TypeAlias = Periodic | Polyak
+TargetCritic: TypeAlias = Periodic | Polyak | None

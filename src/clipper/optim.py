@@ -35,7 +35,7 @@ class Learner:
         adam_eps: float = 1e-5,
         optimizer: Optimizer | None = None,
         reward_scaler: RewardScaler | RewardNormaliser | None = None,
-        target_critic: TargetCritic | None = None,
+        target_critic: TargetCritic = None,
         apart: bool = False,
     ) -> None:
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
@@ -253,7 +253,7 @@ class Estimation(Protocol):
     @property
     def lam(self) -> float: ...
     @property
-    def critic_target(self) -> CriticTarget | None: ...
+    def critic_target(self) -> CriticTarget: ...
     @property
     def standardise(self) -> bool | str: ...
     @property

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from jaxtyping import Float
+from torch import Tensor
+
+from clipper.functional.objectives import adapt_learning_rate
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -13,6 +18,23 @@ class Linear:
 
     def __call__(self, progress: float) -> float:
         return self.start + (self.end - self.start) * min(max(progress, 0.0), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class KLAdaptive:
+    """A step size that follows the policy's KL instead of the run's progress."""
+
+    kl: float = 0.01
+    """KL(π_old ‖ π) that it steers to, in nats."""
+    start: float = 1e-3
+    """Before the first step."""
+    least: float = 1e-5
+    """Its lower bound."""
+    most: float = 1e-2
+    """Its upper bound."""
+
+    def __call__(self, rate: Float[Tensor, ""], kl: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        return adapt_learning_rate(rate, kl, self.kl, self.least, self.most)
 
 
 Schedule: TypeAlias = float | Linear

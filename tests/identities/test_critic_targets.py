@@ -97,6 +97,7 @@ def test_an_averaged_copy_is_the_weighted_sum_of_the_past() -> None:
     algorithm = A2C(target_critic=Polyak(0.25))
     learner = algorithm.init(policy)
     past = [learner.parameters.detach().clone()]
+    slow = past[0]
     for i in range(5):
         steps, last = make_steps(policy, rows=8, envs=2, seed=i)
         statistics = [b.clone() for b in policy.buffers()]

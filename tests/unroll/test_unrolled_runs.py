@@ -12,6 +12,7 @@ import torch
 
 from clipper.algorithms import PPO, TRPO, Reinforce
 from clipper.config import Config
+from clipper.critic_targets import NStep, Polyak
 from clipper.errors import MissingPackageError
 from clipper.heads import HeadOptions
 from clipper.nets import PolicyOptions
@@ -28,7 +29,8 @@ SHORT = {
         env="Pendulum-v1",
         algorithm=PPO(
             horizon=64, epochs=3, scale_rewards=True, learning_rate=Linear(3e-4, 0.0), clip=(0.2, 0.28), target_kl=0.05,
-            value_loss=Huber(delta=2.0), objective=TrustRegion(delta=0.05),
+            value_loss=Huber(delta=2.0), objective=TrustRegion(delta=0.05), kl_stop="epoch",
+            critic_target=NStep(n=3), target_critic=Polyak(tau=0.5), recompute=True,
         ),
         policy=PolicyOptions(hidden=(16,), shared=True, normalise_obs=True, head=HeadOptions(initial_log_std=-0.5)),
         total_steps=1500, num_envs=4, seed=7,

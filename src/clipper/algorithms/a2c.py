@@ -44,9 +44,9 @@ class A2C:
     """Weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
-    critic_target: CriticTarget | None = None
+    critic_target: CriticTarget = None
     """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
-    target_critic: TargetCritic | None = None
+    target_critic: TargetCritic = None
     """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     entropy_coef: Schedule = 0.0
     """β, weight of the entropy bonus."""

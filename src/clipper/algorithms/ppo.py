@@ -17,7 +17,7 @@ from clipper.hybrid import entropy_bonus, parts_of, per_part, watch
 from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.objectives import Clip, Objective
 from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, with_old
-from clipper.schedules import Schedule, at
+from clipper.schedules import KLAdaptive, Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
 WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction")
@@ -41,8 +41,8 @@ class PPO:
     """K, passes over the collected decisions."""
     minibatches: int = 4
     """Parts into which each pass is shuffled; M = N·T / this."""
-    learning_rate: Schedule = 1e-3
-    """α, Adam's step size."""
+    learning_rate: Schedule | KLAdaptive = 1e-3
+    """α, Adam's step size; kladaptive(KL,α) moves it, before each step, such that the KL stays near its target."""
     adam_eps: float = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
     max_grad_norm: float = 0.5
@@ -51,9 +51,9 @@ class PPO:
     """c₁, weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
-    critic_target: CriticTarget | None = None
+    critic_target: CriticTarget = None
     """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
-    target_critic: TargetCritic | None = None
+    target_critic: TargetCritic = None
     """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     entropy_coef: Schedule = 0.0
     """c₂, weight of the entropy bonus."""
@@ -65,8 +65,13 @@ class PPO:
     """Over which decisions advantages are brought to mean 0 and standard deviation 1."""
     correction: Literal[0, 1] = 1
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
+    recompute: bool = False
+    """Estimate advantages and the critic's targets anew, with the critic of by now, before each further epoch."""
     target_kl: float | None = None
-    """End the update as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
+    """End the update where KL(μ‖π) exceeds 1.5 times this."""
+    kl_stop: Literal["minibatch", "epoch"] = "minibatch"
+    """When that counts: at once, before the minibatch's own step (SB3, Spinning Up), or at the end of an epoch, in
+    whose last minibatch it was exceeded (CleanRL)."""
     exact_kl: bool = False
     """Compare whole distributions where the KL is reported or decides, instead of the actions that were sampled."""
     scale_rewards: bool = False
@@ -86,9 +91,12 @@ class PPO:
             raise ConfigError("scale_rewards and normalise_rewards exclude each other")
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
         scaler = RewardNormaliser(self.clip_rewards) if self.normalise_rewards else scaler
-        return Learner(
+        learner = Learner(
             policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, target_critic=self.target_critic
         )
+        if isinstance(self.learning_rate, KLAdaptive):
+            learner.extra["learning_rate"] = torch.tensor(self.learning_rate.start, dtype=torch.float64)
+        return learner
 
     targets = estimate_advantages
 
@@ -121,17 +129,29 @@ class PPO:
         return masked_mean(total, mask), watched
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        targets = self.targets(learner, steps, last_obs)
+        targets = current = self.targets(learner, steps, last_obs)
         if self.exact_kl or self.objective.needs_kl:
-            targets = with_old(learner.policy, targets)
-        learning_rate = at(self.learning_rate, learner.progress)
+            targets = current = with_old(learner.policy, targets)
+        rate = self.learning_rate
+        learning_rate = 0.0 if isinstance(rate, KLAdaptive) else at(rate, learner.progress)
         history: list[Metrics] = []
-        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
-            loss, metrics = self.loss(learner.policy, batch, learner.progress)
-            if self.target_kl is not None and metrics["policy/kl"] > 1.5 * self.target_kl:
+        too_far = False
+        for epoch in range(self.epochs):
+            if epoch and self.recompute:
+                current = self.targets(learner, steps, last_obs, again=True)._replace(old=targets.old)
+            for batch in minibatches(current, 1, self.minibatches, learner.generator):
+                loss, metrics = self.loss(learner.policy, batch, learner.progress)
+                kl = metrics["policy/kl"]
+                too_far = self.target_kl is not None and bool(kl > 1.5 * self.target_kl)
+                if too_far and self.kl_stop == "minibatch":
+                    break
+                if isinstance(rate, KLAdaptive):
+                    learner.extra["learning_rate"] = rate(learner.extra["learning_rate"], kl)
+                    learning_rate = float(learner.extra["learning_rate"])
+                metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+                history.append(metrics)
+            if too_far:
                 break
-            metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
-            history.append(metrics)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
         explained = explained_variance(targets.value, targets.value_target, steps.mask)
         means = {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}

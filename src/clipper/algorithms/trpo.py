@@ -56,9 +56,9 @@ class TRPO:
     """Bound on the Euclidean norm of the critic's gradient."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
-    critic_target: CriticTarget | None = None
+    critic_target: CriticTarget = None
     """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
-    target_critic: TargetCritic | None = None
+    target_critic: TargetCritic = None
     """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""

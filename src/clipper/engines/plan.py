@@ -10,7 +10,7 @@ from clipper.algorithms import ppo as ppo_paper
 from clipper.engines.network import UnsuitableError
 from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optimizers import Adam, Optimizer, RMSProp
-from clipper.schedules import Linear, Schedule
+from clipper.schedules import KLAdaptive, Linear, Schedule
 from clipper.value_losses import MSE, ClippedMSE, Huber
 
 COMMON = {
@@ -78,6 +78,8 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
     if type(algorithm.value_loss) not in (MSE, Huber, ClippedMSE):  # pyright: ignore[reportAttributeAccessIssue]
         raise UnsuitableError(f"kernels know no value loss {algorithm.value_loss!r}")  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(algorithm, PPO):
+        if isinstance(algorithm.learning_rate, KLAdaptive):
+            raise UnsuitableError(f"kernels know no learning_rate={algorithm.learning_rate!r}")
         if not isinstance(algorithm.clip, int | float | tuple | Linear):
             raise UnsuitableError(f"kernels know no clip={algorithm.clip!r}")
         if type(algorithm.objective) not in (Clip, DualClip, Unclipped, Rollback, SPO):

@@ -12,7 +12,6 @@ from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.action_layout import batch, listed
-from clipper.environments import hybrid
 from clipper.environments.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
 
@@ -82,7 +81,7 @@ def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
         return Listed(source) if wants_lists(source) else source
     if num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
-    if isinstance(source, str) and source in hybrid.TASKS:
+    if isinstance(source, str) and source.startswith("clipper/") and source in gymnasium.registry:
         return gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point", **kwargs)
     return Serial([partial(make_single, source, **kwargs)] * num_envs)
 

@@ -99,6 +99,17 @@ def adapt_penalty(beta: Float[Tensor, ""], kl: Float[Tensor, ""], target: float)
     return torch.where(kl < target / 1.5, beta / 2, torch.where(kl > 1.5 * target, beta * 2, beta))
 
 
+def adapt_learning_rate(
+    rate: Float[Tensor, ""], kl: Float[Tensor, ""], target: float, least: float, most: float
+) -> Float[Tensor, ""]:
+    """α ← max(α/1.5, least) where d > 2·d_targ, α ← min(1.5·α, most) where 0 < d ≤ d_targ/2, else α.
+
+    The rule of rsl_rl (Rudin et al. 2022, arXiv:2109.11978, appendix). A KL of 0 says nothing: no step was taken yet.
+    """
+    faster = torch.where((kl > 0) & (kl <= target / 2), (1.5 * rate).clamp(max=most), rate)
+    return torch.where(kl > 2 * target, (rate / 1.5).clamp(min=least), faster)
+
+
 def huber(value: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"], delta: float) -> Float[Tensor, "*batch"]:
     """Twice the Huber loss (1964, doi:10.1214/aoms/1177703732): (V − R)² up to |V − R| = δ, then 2δ|V − R| − δ²."""
     error = (value - target).abs()
