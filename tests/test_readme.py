@@ -31,6 +31,7 @@ def sections(text: str) -> list[tuple[int, int, list[str], list[str]]]:
     for start, stop in pairwise([*starts, len(text)]):
         part = text[start:stop]
         links = [x for x in re.findall(r"\]\(([^)]+)\)", part) if not x.startswith("README")]
+        links = [re.sub("^docs/(en|zh)/", "docs/", x) for x in links]  # each language has its own pages
         rows = len(re.findall(r"^\|", part, re.MULTILINE))
         found.append((part.index(" "), rows, sorted(links), re.findall(r"<!--.*?-->", part)))
     return found
