@@ -1,0 +1,99 @@
+"""Recipes run, give the committed figures' numbers, and these are what theory says; code in pages runs."""
+
+import importlib.util
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = sorted((DOCS / "en" / "walk").glob("*.md"))
+RECIPES = sorted(path.stem for path in (DOCS / "figures").glob("*.json"))
+
+
+@pytest.fixture(autouse=True)
+def beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes import what they share as scripts do."""
+    monkeypatch.syspath_prepend(str(DOCS / "recipes"))
+    monkeypatch.delitem(sys.modules, "coins", raising=False)
+
+
+def recipe(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"recipe_{name}", DOCS / "recipes" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def committed(name: str) -> dict[str, list[float]]:
+    return json.loads((DOCS / "figures" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_every_figure_has_its_recipe_and_page() -> None:
+    assert len(RECIPES) > 2
+    assert sorted(path.stem for path in (DOCS / "figures").glob("*.svg")) == RECIPES
+    assert [p.stem.replace("-", "_") for p in PAGES] == RECIPES
+    assert all((DOCS / "recipes" / f"{name}.py").is_file() for name in RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "reduced", "tolerance"),
+    [("policy_gradient", {"repeats": 200}, 0.25), ("causality", {"games": 5_000}, 0.2), ("clipping", {}, 1e-12)],
+)
+def test_the_figures_numbers_again(name: str, reduced: dict[str, int], tolerance: float, tmp_path: Path) -> None:
+    """With fewer games; where a point of the figure rests on few repetitions then, it is left out."""
+    module = recipe(name)
+    found, expected = module.numbers(**reduced), committed(name)
+    assert list(found) == list(expected)
+    for key in found:
+        stop = 5 if key == "error" else None
+        assert found[key][:stop] == pytest.approx(expected[key][:stop], rel=tolerance), key
+    module.draw(found, tmp_path / "figure.svg")
+    ET.parse(tmp_path / "figure.svg")
+
+
+def test_the_error_is_that_of_independent_games() -> None:
+    """√(Var / M): a game's variance is E[S²H²] − (Tpq)² with S = H − Tp and H binomial, summed over its outcomes."""
+    from scipy.stats import binom
+
+    length, p = 10, 0.3
+    exact = length * p * (1 - p)
+    second = sum(binom.pmf(h, length, p) * ((h - length * p) * h) ** 2 for h in range(length + 1))
+    found = committed("policy_gradient")
+    assert found["exact"] == [pytest.approx(exact)]
+    assert found["mean"] == [pytest.approx(exact, rel=0.01)]
+    for games, error in list(zip(found["games"], found["error"], strict=True))[:5]:
+        assert error == pytest.approx(((second - exact**2) / games) ** 0.5, rel=0.05)
+
+
+def test_the_variances_are_those_of_fair_coins() -> None:
+    """By hand, with heads ±½ about the mean: T³/16 + T²/8 − T/8 for the whole return, T (T − 1)/32 for Gₜ − V."""
+    found = committed("causality")
+    for i, length in enumerate(found["length"]):
+        assert found["G(τ)"][i] == pytest.approx(length**3 / 16 + length**2 / 8 - length / 8, rel=0.03)
+        assert found["Gₜ − V"][i] == pytest.approx(length * (length - 1) / 32, rel=0.03)
+
+
+def test_two_of_six_cells_have_no_gradient() -> None:
+    found = committed("clipping")
+    for name, gone in (("+", lambda r: r > 1.2), ("−", lambda r: r < 0.8)):
+        for r, slope in zip(found["ratio"], found[f"slope{name}"], strict=True):
+            if abs(r - 0.8) > 1e-9 and abs(r - 1.2) > 1e-9:
+                assert slope == pytest.approx(0 if gone(r) else (1 if name == "+" else -1)), (name, r)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_in_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    assert blocks
+    for code in blocks:
+        shorter = re.sub(r"total_steps=[\d_]+", "total_steps=512", code)
+        exec(compile(shorter, page.name, "exec"), {"__name__": "page"})
