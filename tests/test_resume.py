@@ -46,8 +46,9 @@ def assert_equal_runs(a: Run, b: Run) -> None:
         ("Pendulum-v1", clipper.TRPO(horizon=8, scale_rewards=True)),
         ("CartPole-v1", clipper.A2C()),
         ("Pendulum-v1", clipper.PPOPenalty(horizon=8, epochs=2)),
+        ("CartPole-v1", clipper.PPOApart(horizon=8, epochs=2, value_epochs=2, target_critic=clipper.Polyak(0.2))),
     ],
-    ids=["cartpole", "pendulum", "hopper", "reinforce", "trpo", "a2c", "penalty"],
+    ids=["cartpole", "pendulum", "hopper", "reinforce", "trpo", "a2c", "penalty", "apart"],
 )
 def test_interrupted_equals_uninterrupted(env: str, algorithm, tmp_path: Path) -> None:
     check_exact(env, algorithm, tmp_path, iterations=24)

@@ -6,7 +6,7 @@
 """
 
 from clipper import functional, presets, recipes
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.data import Steps, Targets
@@ -53,6 +53,7 @@ __all__ = [
     "Linear",
     "MonteCarlo",
     "NStep",
+    "PPOApart",
     "PPOPenalty",
     "Periodic",
     "PolicyOptions",

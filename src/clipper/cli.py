@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.errors import ClipperError, ConfigError
 from clipper.option_text import register_option_types
@@ -21,8 +21,8 @@ from clipper.presets import PRESETS
 from clipper.recipes import RECIPES
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
-    "ppo": PPO, "ppo-penalty": PPOPenalty, "reinforce": Reinforce, "importance-sampling": ImportanceSampling,
-    "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
+    "ppo": PPO, "ppo-apart": PPOApart, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
+    "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
 }  # fmt: skip
 T = TypeVar("T")
 

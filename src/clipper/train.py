@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
 from clipper import checkpoint, files
-from clipper.algorithms import PPO, Algorithm, PPOPenalty
+from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
 from clipper.config import Config, to_json
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
@@ -177,7 +177,7 @@ def write_config(run: Run) -> None:
 
 def check(config: Config, source: EnvSource) -> None:
     """Raise ``ConfigError`` for combinations that cannot work."""
-    if isinstance(config.algorithm, PPO | PPOPenalty):
+    if isinstance(config.algorithm, PPO | PPOApart | PPOPenalty):
         decisions = config.num_envs * config.algorithm.horizon
         if decisions < config.algorithm.minibatches:
             raise ConfigError(

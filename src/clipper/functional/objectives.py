@@ -102,11 +102,11 @@ def adapt_penalty(beta: Float[Tensor, ""], kl: Float[Tensor, ""], target: float)
 def adapt_learning_rate(
     rate: Float[Tensor, ""], kl: Float[Tensor, ""], target: float, least: float, most: float
 ) -> Float[Tensor, ""]:
-    """α ← max(α/1.5, least) where d > 2·d_targ, α ← min(1.5·α, most) where 0 < d ≤ d_targ/2, else α.
+    """α′ = max(α/1.5, least) where d > 2·d_targ, α′ = min(1.5·α, most) where 0 < d < d_targ/2, else α′ = α.
 
     The rule of rsl_rl (Rudin et al. 2022, arXiv:2109.11978, appendix). A KL of 0 says nothing: no step was taken yet.
     """
-    faster = torch.where((kl > 0) & (kl <= target / 2), (1.5 * rate).clamp(max=most), rate)
+    faster = torch.where((kl > 0) & (kl < target / 2), (1.5 * rate).clamp(max=most), rate)
     return torch.where(kl > 2 * target, (rate / 1.5).clamp(min=least), faster)
 
 

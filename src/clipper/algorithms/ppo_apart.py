@@ -1,0 +1,129 @@
+"""PPO with actor and critic apart, as OpenAI's Spinning Up (2018) states it (arXiv:1707.06347 without a joint loss)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.critic_targets import CriticTarget, MonteCarlo, TargetCritic
+from clipper.data import Steps, Targets, Tree, each
+from clipper.functional.objectives import clip, kl_k3
+from clipper.functional.reduce import masked_mean
+from clipper.functional.statistics import explained_variance
+from clipper.nets import Policy
+from clipper.normalise import RewardScaler
+from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, gradient_step, minibatches
+from clipper.schedules import Schedule, at
+from clipper.value_losses import MSE, ValueLoss
+
+WATCHED = ("loss/policy", "policy/entropy", "policy/kl", "policy/clip_fraction")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PPOApart:
+    """Steps of the actor along the clipped surrogate until the KL ends them, then steps of the critic, all of them."""
+
+    gamma: float = 0.99
+    """γ, the discount."""
+    lam: float = 0.97
+    """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    clip: Schedule = 0.2
+    """ε, how far the ratio π/μ may help the surrogate."""
+    horizon: int = 512
+    """T, rows collected per environment and iteration."""
+    epochs: int = 80
+    """Passes of the actor over the collected decisions, at most (Spinning Up's train_pi_iters)."""
+    minibatches: int = 1
+    """Parts into which each of these passes is shuffled; 1 is the full batch."""
+    learning_rate: Schedule = 3e-4
+    """Adam's step size for the actor."""
+    value_epochs: int = 80
+    """Passes of the critic over the collected decisions (Spinning Up's train_v_iters)."""
+    value_minibatches: int = 1
+    """Parts into which each of these passes is shuffled; 1 is the full batch."""
+    value_learning_rate: Schedule = 1e-3
+    """Adam's step size for the critic."""
+    critic_first: bool = False
+    """Let the critic learn before the actor, whose advantages are then those of the critic that has learnt."""
+    adam_eps: float = 1e-8
+    """Adam's ε, which bounds steps along tiny gradients; this one is torch's."""
+    max_grad_norm: float = float("inf")
+    """Bound on each gradient's Euclidean norm."""
+    target_kl: float | None = 0.01
+    """End the actor's steps as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
+    standardise: bool = True
+    """Bring the batch's advantages to mean 0 and standard deviation 1."""
+    correction: Literal[0, 1] = 0
+    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
+    value_loss: ValueLoss = MSE()
+    """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
+    critic_target: CriticTarget = MonteCarlo()
+    """What the critic is fitted to: monte_carlo (Spinning Up's), td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
+    target_critic: TargetCritic = None
+    """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
+    entropy_coef: Schedule = 0.0
+    """Weight of the entropy bonus."""
+    scale_rewards: bool = False
+    """Divide rewards by the running standard deviation of their discounted sum."""
+    clip_rewards: float = 10.0
+    """Bound on scaled rewards."""
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """What ``collect`` gathers for one update."""
+        return {"horizon": self.horizon}
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
+        return Learner(
+            policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, target_critic=self.target_critic,
+            apart=True,
+        )  # fmt: skip
+
+    targets = estimate_advantages
+
+    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+        """−L^CLIP (eq 7) − c H, and what to watch."""
+        steps, mask = batch.steps, batch.steps.mask
+        dist, _ = policy.act(steps.obs, action_mask=steps.action_mask)
+        bound = at(self.clip, progress)
+        log_ratio = dist.log_prob(steps.action) - steps.log_prob
+        surrogate, entropy = clip(log_ratio, batch.advantage, bound, bound), dist.entropy()
+        with torch.no_grad():
+            outside = (log_ratio.expm1().abs() > bound).to(surrogate.dtype)
+            metrics = masked_mean(torch.stack([surrogate, entropy, kl_k3(log_ratio), outside]), mask)
+        total = masked_mean(surrogate - at(self.entropy_coef, progress) * entropy, mask)
+        return total, dict(zip(WATCHED, metrics, strict=True))
+
+    def climb(self, learner: Learner, targets: Targets) -> Metrics:
+        """The actor's steps."""
+        learning_rate = at(self.learning_rate, learner.progress)
+        history: list[Metrics] = []
+        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
+            loss, metrics = self.loss(learner.policy, batch, learner.progress)
+            if self.target_kl is not None and metrics["policy/kl"] > 1.5 * self.target_kl:
+                break
+            metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+            history.append(metrics)
+        return {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
+
+    def fit(self, learner: Learner, targets: Targets) -> Metrics:
+        """The critic's steps."""
+        learning_rate = at(self.value_learning_rate, learner.progress)
+        counts = self.value_epochs, self.value_minibatches
+        return {"loss/value": fit_critic(learner, targets, self.value_loss, *counts, learning_rate, self.max_grad_norm)}
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        targets = self.targets(learner, steps, last_obs)
+        if self.critic_first:
+            metrics = self.fit(learner, targets)
+            metrics |= self.climb(learner, self.targets(learner, steps, last_obs, again=True))
+        else:
+            metrics = self.climb(learner, targets)
+            metrics |= self.fit(learner, targets)
+        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
+        return metrics | {
+            "value/explained_variance": explained_variance(targets.value, targets.value_target, steps.mask)
+        }

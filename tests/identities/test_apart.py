@@ -1,0 +1,83 @@
+"""PPO with actor and critic apart is what Spinning Up's pages write: two optimizers of torch on two networks."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from batches import Kind, make_steps, small_policy
+
+from clipper.algorithms import PPOApart
+
+KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
+
+
+@KINDS
+@pytest.mark.parametrize("critic_first", [False, True])
+def test_an_update_is_spinning_ups(kind: Kind, critic_first: bool) -> None:
+    settings = PPOApart(
+        learning_rate=0.02, value_learning_rate=0.005, epochs=30, value_epochs=7, critic_first=critic_first
+    )
+    policy = small_policy(kind).double()
+    plain = deepcopy(policy)
+    learner = settings.init(policy)
+    pi = torch.optim.Adam(list(plain.actor_parameters()), lr=0.02)
+    v = torch.optim.Adam(list(plain.critic_parameters()), lr=0.005)
+    counts = []
+    for i in range(3):
+        steps, last = make_steps(policy, rows=15, envs=3, seed=i)
+        keep = steps.mask
+        obs, action, old = steps.obs[keep], steps.action[keep], steps.log_prob[keep]
+        judge: Any = deepcopy(learner)
+        returns = settings.targets(judge, steps, last).value_target[keep]
+        advantage = settings.targets(judge, steps, last).advantage[keep]
+        settings.update(learner, steps, last)
+
+        def fit(obs: Any = obs, returns: Any = returns) -> None:
+            for _ in range(7):
+                v.zero_grad()
+                (plain.value(obs).mean - returns).square().mean().backward()
+                v.step()
+
+        if critic_first:
+            fit()
+            judge.policy.load_state_dict(plain.state_dict())
+            advantage = settings.targets(judge, steps, last).advantage[keep]
+        taken = 0
+        for _ in range(30):
+            log_ratio = plain.act(obs)[0].log_prob(action) - old
+            ratio = log_ratio.exp()
+            if (ratio - 1 - log_ratio).mean() > 0.015:
+                break
+            pi.zero_grad()
+            (-torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()).backward()
+            pi.step()
+            taken += 1
+        if not critic_first:
+            fit()
+        counts.append(taken)
+        for a, b in zip(policy.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+    assert 1 < min(counts) < 30
+    moments = learner.optimizer.state[learner.actor], learner.critic_optimizer
+    assert int(moments[0]["step"]) == sum(counts)
+    assert moments[1] is not None
+    assert [int(state["step"]) for state in moments[1].state.values()] == [21]
+
+
+def test_its_critic_is_fitted_to_the_rewards_that_followed() -> None:
+    policy = small_policy("categorical").double()
+    settings = PPOApart(gamma=0.9)
+    steps, last = make_steps(policy, rows=15, envs=2, seed=0)
+    found = settings.targets(settings.init(policy), steps, last).value_target
+    value = policy.value(torch.cat([steps.obs, last[None]])).mean
+    for n in range(2):
+        following = value[-1, n]
+        for t in reversed(range(15)):
+            if not steps.mask[t, n]:
+                following = value[t, n]
+                continue
+            if steps.done[t, n]:
+                following = value[t + 1, n]
+            following = steps.reward[t, n] + 0.9 * following * ~steps.terminated[t, n]
+            assert found[t, n].item() == pytest.approx(following.item(), rel=1e-10)
