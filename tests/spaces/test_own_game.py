@@ -11,6 +11,8 @@ from spaces.skills import Arena
 from test_resume import assert_equal_runs, stop_after
 
 import clipper
+from clipper.environments import make
+from clipper.errors import UnknownEnvironmentError
 
 ALGORITHM = clipper.PPO(horizon=16, epochs=4, minibatches=2, learning_rate=3e-3)
 
