@@ -1,8 +1,9 @@
 """Clipper's training speed beside its peers', on the same work, in one run.
 
-python benchmarks/speed.py --quick                          # a few minutes: Clipper and Stable-Baselines3 on CartPole
-python benchmarks/speed.py --cleanrl PATH                   # all of it; PATH is a checkout of CleanRL
 sh benchmarks/make_peers.sh                                 # before: the peers' virtual environments
+python benchmarks/speed.py --quick                          # under 3 minutes: Clipper and Stable-Baselines3 on CartPole
+python benchmarks/speed.py --cleanrl PATH                   # all of it; the path is a checkout
+python benchmarks/speed.py --works w1 w3 --rounds 3         # some rows
 
 Every side trains in a process of its own, one after another, round by round (A B C A B C …), so that a machine that
 slows down slows all. A peer that is not installed is left out with a message.
@@ -25,55 +26,17 @@ from typing import Any
 import tyro
 from rich.console import Console
 from rich.table import Table
+from workloads import WORKLOADS, Workload, flops_per_decision, measure_peak, speed_limit
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS, CLIPPER, EAGER = "environments alone", "Clipper", "Clipper, torch engine"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+LIMIT = "computed limit"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each as many as the workload says
 RECENT = 100  # episodes in the mean training return, as in peers/measure.py
 
 Row = dict[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workload:
-    """The work that every side does: two separate tanh networks 64-64, Adam at a constant rate, PPO's usual rest."""
-
-    name: str
-    env: str
-    learning_rate: float
-    horizon: int
-    epochs: int
-    minibatches: int
-    iterations: int
-    num_envs: int = 8
-    warmup: int = 3
-    """Iterations at the start that are not timed."""
-    seed: int = 1
-
-    @property
-    def optimizer_steps(self) -> int:
-        """What every side has to take over the whole run."""
-        return self.iterations * self.epochs * self.minibatches
-
-    @property
-    def words(self) -> str:
-        """The settings in one line."""
-        size = self.num_envs * self.horizon // self.minibatches
-        return (
-            f"{self.env}, {self.num_envs} environments × {self.horizon} steps, {self.epochs} epochs × "
-            f"{self.minibatches} minibatches of {size}, learning rate {self.learning_rate}, {self.iterations} "
-            f"iterations of which {self.warmup} are warm-up"
-        )
-
-
-WORKLOADS = {
-    "W1": Workload(
-        name="W1", env="CartPole-v1", learning_rate=2.5e-4, horizon=128, epochs=4, minibatches=4, iterations=100
-    ),
-    "W3": Workload(
-        name="W3", env="HalfCheetah-v5", learning_rate=3e-4, horizon=256, epochs=10, minibatches=32, iterations=20
-    ),
-}
 QUICK = dataclasses.replace(WORKLOADS["W1"], iterations=40)
 
 
@@ -85,6 +48,8 @@ class Side:
     python: Path
     script: str
     arguments: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("python",)
+    """Of environments that it can be given: Python's, stepped one by one, and natively vectorised ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +64,8 @@ class Sample:
     mean_return: float | None
     optimizer_steps: int
     threads: int
+    memory: float
+    """Megabytes at the peak, above those that the imports take."""
     load: float
     """The machine's load average over one minute, just before."""
     versions: str
@@ -107,6 +74,12 @@ class Sample:
     def speed(self) -> float:
         """Decisions per second."""
         return self.steps / self.seconds
+
+    @property
+    def words(self) -> str:
+        """One line for the screen."""
+        score = "" if self.mean_return is None else f", return {self.mean_return:.1f}"
+        return f"{self.library} {self.speed:,.0f} steps/s{score}, {self.memory:,.0f} MB, load {self.load:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,41 +97,47 @@ class Machine:
 class Options:
     """What to measure."""
 
-    workloads: tuple[str, ...] = tuple(WORKLOADS)
-    """Of W1 (CartPole) and W3 (HalfCheetah)."""
+    works: tuple[str, ...] = tuple(WORKLOADS)
+    """Rows, by name (benchmarks/workloads.py lists them); capitals do not matter."""
     cleanrl: Path | None = None
     """A checkout of CleanRL; it is on no package index, and left out without this."""
-    n: int = 5
-    """Rounds; the table shows medians over them."""
+    rounds: int = 5
+    """The table shows medians over them."""
     iterations: int | None = None
     """Training iterations per process, instead of each workload's own number."""
+    peak: float | None = None
+    """Float32 GFLOP/s of one core, for the computed limit; measured where it is not given."""
     quick: bool = False
     """Clipper and Stable-Baselines3 on a shorter W1, three rounds, nothing written unless --out says where."""
     out: Path | None = None
     """Results go to this path with .md and .csv added; by default benchmarks/results/speed."""
 
 
+BOTH = ("python", "native")
+CHECKOUTS = ("cleanrl",)  # on no package index
+
+
 def find_sides(options: Options, say: Console) -> list[Side]:
     """All that can run here, in the order of each round."""
+    here = Path(sys.executable)
     sides = [
-        Side(ENVIRONMENTS, Path(sys.executable), "run_environments.py"),
-        Side(CLIPPER, Path(sys.executable), "run_clipper.py", ("cpu",)),
-        Side(EAGER, Path(sys.executable), "run_clipper.py", ("torch",)),
+        Side(ENVIRONMENTS, here, "run_environments.py", kinds=BOTH),
+        Side(CLIPPER, here, "run_clipper.py", ("cpu",), BOTH),
+        Side(EAGER, here, "run_clipper.py", ("torch",), BOTH),
     ]
     peers = [
-        ("Stable-Baselines3", "sb3", ()),
-        ("CleanRL", "cleanrl", (str(options.cleanrl and options.cleanrl.resolve()),)),
+        ("Stable-Baselines3", "sb3", ("python",), None),
+        ("CleanRL", "cleanrl", BOTH, options.cleanrl),
+        ("skrl", "skrl", ("python",), None),
     ]
-    for name, folder, arguments in peers:
+    for name, folder, kinds, checkout in peers[:1] if options.quick else peers:
         python = HERE / ".peers" / folder / "bin" / "python"
-        if name == "CleanRL" and options.quick:
-            continue
-        if name == "CleanRL" and options.cleanrl is None:
-            say.print("CleanRL is left out: give a checkout with --cleanrl PATH")
+        if checkout is None and folder in CHECKOUTS:
+            say.print(f"{name} is left out: give a checkout with --{folder} PATH")
         elif not python.exists():
-            say.print(f"{name} is left out: sh benchmarks/make_peers.sh makes its virtual environment")
+            say.print(f"{name} is left out: sh benchmarks/make_peers.sh {folder} makes its virtual environment")
         else:
-            sides.append(Side(name, python, f"run_{folder}.py", arguments))
+            sides.append(Side(name, python, f"run_{folder}.py", (str(checkout and checkout.resolve()),), kinds))
     return sides
 
 
@@ -168,7 +147,12 @@ def measure(side: Side, workload: Workload, number: int) -> Sample:
     command = [side.python, HERE / "peers" / side.script, json.dumps(dataclasses.asdict(workload)), *side.arguments]
     with TemporaryDirectory() as folder:  # for what libraries write into the working folder
         done = subprocess.run(
-            command, env=os.environ | ONE_THREAD, cwd=folder, capture_output=True, text=True, check=False
+            command,
+            env=os.environ | dict.fromkeys(THREADS, str(workload.threads)),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         raise SystemExit(f"{side.name} failed on {workload.name}:\n{done.stderr[-3000:]}")
@@ -187,36 +171,57 @@ def measure(side: Side, workload: Workload, number: int) -> Sample:
         mean_return=result["return"],
         optimizer_steps=result["optimizer_steps"],
         threads=result["threads"],
+        memory=result["memory"],
         load=load,
         versions=", ".join(f"{name} {version}" for name, version in result["versions"].items()),
     )
 
 
-def summarise(samples: list[Sample]) -> list[Row]:
-    """One row per workload and library: median speed and its range, Clipper's ratio to it, mean return.
+def summarise(samples: list[Sample], peak: float) -> list[Row]:
+    """One row per workload and library: median speed and its range, Clipper's ratio to it, memory, mean return.
 
     The ratios are medians over rounds of Clipper's speed, with either engine, by the other's in the same round: what
-    slows the machine for a while slows both. Their range is that of the rounds.
+    slows the machine for a while slows both. Their range is that of the rounds. ``peak`` (FLOP/s of one core) gives a
+    row with what could be reached at most, wherever the environments were measured alone.
     """
     rows: list[Row] = []
     for workload, library in dict.fromkeys((s.workload, s.library) for s in samples):
         mine = {s.round: s for s in samples if (s.workload, s.library) == (workload, library)}
-        speeds = [s.speed for s in mine.values()]
-        ratios = {name: ratios_to(name, mine, samples) for name in (CLIPPER, EAGER)}
         returns = [s.mean_return for s in mine.values() if s.mean_return is not None]
         rows.append(
-            {
-                "workload": workload,
-                "library": library,
-                "steps/s": f"{median(speeds):,.0f}",
-                "range": f"{min(speeds):,.0f} to {max(speeds):,.0f}",
-                "Clipper is": ratio_words(ratios[CLIPPER]) if library != CLIPPER else "",
-                "its torch engine is": ratio_words(ratios[EAGER]) if library not in (CLIPPER, EAGER) else "",
+            speed_row(workload, library, mine, samples)
+            | {
+                "memory, MB": f"{median(s.memory for s in mine.values()):,.0f}" if library != ENVIRONMENTS else "",
                 "training return": f"{median(returns):.1f}" if returns else "",
                 "versions": next(iter(mine.values())).versions,
             }
         )
+        if library == ENVIRONMENTS:
+            limits = {n: dataclasses.replace(s, library=LIMIT, **at_limit(s, peak)) for n, s in mine.items()}
+            empty = {"memory, MB": "", "training return": "", "versions": f"{peak / 1e9:.0f} GFLOP/s per core"}
+            rows.append(speed_row(workload, LIMIT, limits, samples) | empty)
     return rows
+
+
+def at_limit(alone: Sample, peak: float) -> dict[str, float]:
+    """Seconds for the same decisions, if there were nothing but environments and matrix products."""
+    work = WORKLOADS[alone.workload]
+    flops = flops_per_decision(work.hidden, work.sizes, work.epochs)
+    return {"seconds": alone.steps / speed_limit(alone.speed, flops, peak, work.threads)}
+
+
+def speed_row(workload: str, library: str, mine: dict[int, Sample], samples: list[Sample]) -> Row:
+    """A row's speeds and ratios."""
+    speeds = [s.speed for s in mine.values()]
+    ratios = {name: ratios_to(name, mine, samples) for name in (CLIPPER, EAGER)}
+    return {
+        "workload": workload,
+        "library": library,
+        "steps/s": f"{median(speeds):,.0f}",
+        "range": f"{min(speeds):,.0f} to {max(speeds):,.0f}",
+        "Clipper is": ratio_words(ratios[CLIPPER]) if library != CLIPPER else "",
+        "its torch engine is": ratio_words(ratios[EAGER]) if library not in (CLIPPER, EAGER) else "",
+    }
 
 
 def ratios_to(name: str, others: dict[int, Sample], samples: list[Sample]) -> list[float]:
@@ -253,12 +258,11 @@ def markdown(rows: list[Row], samples: list[Sample], workloads: list[Workload], 
     lines = [" | ".join(columns), "|".join("---" for _ in columns)]
     lines += [" | ".join(row[name] for name in columns) for row in rows]
     loads = [s.load for s in samples]
-    threads = ", ".join(str(t) for t in sorted({s.threads for s in samples}))
     facts = [
         f"{where.cpu}, {where.cores} cores, {where.system}, commit {where.commit}, {where.date}",
         f"{1 + max(s.round for s in samples)} rounds, sides alternating, each round with a seed of its own; load "
         f"average before a process {min(loads):.2f} to {max(loads):.2f}",
-        f"torch's threads in every process: {threads}; {', '.join(f'{k}={v}' for k, v in ONE_THREAD.items())}",
+        f"{', '.join(THREADS)} and torch's threads: the workload's",
         *(f"{library}: {versions}" for library, versions in {r["library"]: r["versions"] for r in rows}.items()),
     ]
     return PAGE.format(
@@ -280,15 +284,19 @@ Written by `benchmarks/speed.py`; the numbers of every process are in the CSV fi
 `steps/s` counts decisions (rows in which an environment was only reset are none) by wall-clock time, from the end of
 the warm-up to the end of the last iteration; median and range over rounds. `Clipper is` so many times as fast: median
 and range over rounds of the ratio within a round. `training return` is the mean over the last {recent} episodes of
-training, median over rounds; for the environments alone, actions are random.
+training, median over rounds; for the environments alone, actions are random. `memory` is the process's peak above
+what its imports take. `computed limit` is threads / (1/v + F/p): v the speed of the environments alone, F the
+operations of the networks' products per decision, p the fused multiply-adds that a core does at best; nothing overlaps.
+Rows with natively vectorised environments stand for themselves.
 
-All sides: Gymnasium's own environments, two separate 64-64 tanh networks, Adam, γ 0.99, λ 0.95, clip 0.2, value
+All sides: Gymnasium's own environments, two separate tanh networks, Adam, γ 0.99, λ 0.95, clip 0.2, value
 coefficient 0.5 on the mean squared error, no value clip, no entropy bonus, gradient norm at most 0.5, advantages
 standardised per minibatch, no normalisation of observations or rewards, the same number of optimizer steps (checked).
 Clipper is timed through `clipper.train` into a run folder (metrics, TensorBoard events, checkpoints), with its compiled
 CPU engine and with its torch engine, which is the definition that the other one is held to;
 Stable-Baselines3 through `learn` with its default logging, on `DummyVecEnv`; CleanRL's script is unmodified and logs to
-TensorBoard, but for continuous actions its normalising wrappers are taken out.
+TensorBoard, but for continuous actions its normalising wrappers are taken out. skrl, on Gymnasium's synchronous
+vector environment, standardises advantages per batch.
 
 {facts}
 """
@@ -307,25 +315,33 @@ def write(out: Path, samples: list[Sample], page: str, where: Machine) -> None:
         writer.writerows(records)
 
 
+def chosen(names: tuple[str, ...]) -> list[Workload]:
+    """Workloads of these names."""
+    known = {name.lower(): work for name, work in WORKLOADS.items()}
+    if unknown := [name for name in names if name.lower() not in known]:
+        raise SystemExit(f"no workload {', '.join(unknown)}: choose from {', '.join(known)}")
+    return [known[name.lower()] for name in names]
+
+
 def main() -> None:
     """Measure, print the table, write the results."""
     options = tyro.cli(Options, description=__doc__)
-    if unknown := set(options.workloads) - set(WORKLOADS):
-        raise SystemExit(f"no workload {', '.join(sorted(unknown))}: choose from {', '.join(WORKLOADS)}")
     say = Console(width=None if sys.stdout.isatty() else 140)
-    workloads = [QUICK] if options.quick else [WORKLOADS[name] for name in options.workloads]
+    workloads = [QUICK] if options.quick else chosen(options.works)
     if options.iterations is not None:
         workloads = [dataclasses.replace(w, iterations=options.iterations) for w in workloads]
     if any(w.iterations <= w.warmup for w in workloads):
         raise SystemExit("--iterations must exceed the warm-up's 3")
     sides, where, samples = find_sides(options, say), machine(), []
+    peak = options.peak * 1e9 if options.peak else measure_peak()
     for workload in workloads:
         say.print(f"{workload.name}: {workload.words}")
-        for number in range(min(options.n, 3) if options.quick else options.n):
+        for number in range(min(options.rounds, 3) if options.quick else options.rounds):
             for side in sides:
-                samples.append(measure(side, dataclasses.replace(workload, seed=number + 1), number))
-                say.print(f"  round {number + 1}: {side.name} {samples[-1].speed:,.0f} steps/s", highlight=False)
-    rows = summarise(samples)
+                if ("native" if workload.native else "python") in side.kinds:
+                    samples.append(measure(side, dataclasses.replace(workload, seed=number + 1), number))
+                    say.print(f"  round {number + 1}: {samples[-1].words}", highlight=False)
+    rows = summarise(samples, peak)
     table = Table(title=f"{where.cpu}, {where.cores} cores, commit {where.commit}")
     for name in rows[0]:
         if name != "versions":

@@ -1,11 +1,13 @@
-"""What the scripts beside this one share: one thread, a count of optimizer steps, and one JSON line as their result.
+"""What the scripts beside this one share: the threads, a count of optimizer steps, and one JSON line as their result.
 
 Each script trains one library on one workload, in a process of its own that ``benchmarks/speed.py`` starts in an empty
 folder with the workload as JSON. Seconds run from the end of the last warm-up iteration to the end of the last
-iteration: imports, construction and first calls are left out.
+iteration: imports, construction and first calls are left out. Memory is the process's peak less its peak when the
+script's imports were done.
 """
 
 import json
+import resource
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,6 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 RECENT = 100  # episodes in the mean training return
 
 counted = 0
+imported = 0.0
 
 
 def count_optimizer_step(*_: object) -> None:
@@ -25,16 +28,24 @@ def count_optimizer_step(*_: object) -> None:
 
 
 def begin() -> dict[str, Any]:
-    """One thread, optimizer steps counted; the workload from the command line."""
-    torch.set_num_threads(1)
+    """The workload from the command line; its threads set, optimizer steps counted, memory so far noted."""
+    global imported  # noqa: PLW0603
+    imported = peak_memory()
+    work = json.loads(sys.argv[1])
+    torch.set_num_threads(work["threads"])
     register_optimizer_step_post_hook(count_optimizer_step)
-    return json.loads(sys.argv[1])
+    return work
+
+
+def peak_memory() -> float:
+    """Megabytes (10⁶ bytes) that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def report(
     steps: int, seconds: float, returns: list[float], *packages: str, optimizer_steps: int | None = None
 ) -> None:
-    """Print the result as the last line: decisions, seconds, mean return of the last episodes, versions.
+    """Print the result as the last line: decisions, seconds, mean return of the last episodes, memory, versions.
 
     Optimizer steps are those that torch's hook counted, unless the library counts its own.
     """
@@ -46,6 +57,7 @@ def report(
         "episodes": len(recent),
         "optimizer_steps": counted if optimizer_steps is None else optimizer_steps,
         "threads": torch.get_num_threads(),
+        "memory": peak_memory() - imported,
         "versions": {name: installed(name) for name in ("torch", "numpy", "gymnasium", "mujoco", *packages)},
     }
     print(json.dumps(result), flush=True)

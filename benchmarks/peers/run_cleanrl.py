@@ -3,7 +3,8 @@
 The end of an iteration is the moment when the script prints its "SPS:" line. Under Gymnasium 1.x the script sees no
 finished episodes, so a vector environment that counts them stands in for Gymnasium's (a few microseconds a step). For
 continuous actions its script wraps each environment in observation and reward normalisation; these wrappers are taken
-out, since the other sides run without.
+out, since the other sides run without. Other widths than its own 64 are put in as the script builds its layers, and for
+native environments the vector environment that Gymnasium brings takes the place of the one made of single ones.
 """
 
 import io
@@ -15,20 +16,22 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+import torch
+import tyro  # noqa: F401  # the script imports these two: they belong to the memory before it begins
 from measure import begin, report
+from torch.utils.tensorboard import SummaryWriter  # noqa: F401
+
+made: "list[CountingEnv | CountingNativeEnv]" = []  # by the script
 
 
 class CountingEnv(gymnasium.vector.SyncVectorEnv):
     """Counts decisions (in next-step autoreset the row after an episode's end is none) and returns."""
 
-    made: "ClassVar[CountingEnv]"
-    """The one that the script made."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.decisions, self.resetting = 0, 0
         self.returns: list[float] = []
-        CountingEnv.made = self
+        made.append(self)
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step of every environment."""
@@ -41,6 +44,42 @@ class CountingEnv(gymnasium.vector.SyncVectorEnv):
         return result
 
 
+class CountingNativeEnv(gymnasium.vector.VectorWrapper):
+    """The same for an environment vectorised natively, which tells no returns."""
+
+    work: ClassVar[dict[str, Any]]
+
+    def __init__(self, makers: list[Any]) -> None:
+        env = gymnasium.make_vec(self.work["env"], num_envs=len(makers), vectorization_mode="vector_entry_point")
+        super().__init__(env)
+        self.decisions, self.resetting = 0, 0
+        self.totals, self.returns = np.zeros(len(makers)), []
+        made.append(self)
+
+    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One step of every environment."""
+        result = self.env.step(actions)
+        self.decisions += self.num_envs - self.resetting
+        ended = result[2] | result[3]
+        self.totals += result[1]
+        self.resetting = int(np.count_nonzero(ended))
+        if self.resetting:
+            self.returns += self.totals[ended].tolist()
+            self.totals[ended] = 0.0
+        return result
+
+
+def linear_of_width(width: int) -> type[torch.nn.Linear]:
+    """A Linear of torch with ``width`` wherever the script says 64."""
+
+    class Linear(torch.nn.Linear):
+        def __init__(self, inputs: int, outputs: int) -> None:
+            in_features, out_features = (width if size == 64 else int(size) for size in (inputs, outputs))
+            super().__init__(in_features, out_features)
+
+    return Linear
+
+
 class IterationClock(io.TextIOBase):
     """Standard output that notes time and decisions at each "SPS:" and drops the text."""
 
@@ -50,7 +89,7 @@ class IterationClock(io.TextIOBase):
     def write(self, text: str, /) -> int:
         """Print writes its arguments one by one."""
         if text == "SPS:":
-            self.marks.append((time.perf_counter(), CountingEnv.made.decisions))
+            self.marks.append((time.perf_counter(), made[-1].decisions))
         return len(text)
 
 
@@ -86,7 +125,12 @@ def main() -> None:
     work = begin()
     discrete = isinstance(gymnasium.make(work["env"]).action_space, gymnasium.spaces.Discrete)
     script = Path(sys.argv[2]).resolve() / "cleanrl" / ("ppo.py" if discrete else "ppo_continuous_action.py")
-    gymnasium.vector.SyncVectorEnv = CountingEnv
+    CountingNativeEnv.work = work
+    gymnasium.vector.SyncVectorEnv = CountingNativeEnv if work["native"] else CountingEnv
+    width, other = work["hidden"]
+    if (width, other) != (64, 64):
+        assert width == other
+        torch.nn.Linear = linear_of_width(width)
     for name in ("NormalizeObservation", "NormalizeReward", "TransformObservation", "TransformReward"):
         setattr(gymnasium.wrappers, name, without)
     clock, stdout = IterationClock(), sys.stdout
@@ -97,7 +141,7 @@ def main() -> None:
     finally:
         sys.stdout = stdout
     (began, before), (ended, after) = clock.marks[work["warmup"] - 1], clock.marks[-1]
-    report(after - before, ended - began, CountingEnv.made.returns, "tensorboard", "tyro")
+    report(after - before, ended - began, made[-1].returns, "tensorboard", "tyro")
 
 
 if __name__ == "__main__":

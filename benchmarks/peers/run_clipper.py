@@ -9,6 +9,7 @@ import time
 from measure import begin, report
 
 from clipper.algorithms import PPO
+from clipper.nets import PolicyOptions
 from clipper.run import Run
 from clipper.train import train
 
@@ -43,11 +44,13 @@ def main() -> None:
     run = train(
         work["env"],
         algorithm,
+        policy=PolicyOptions(hidden=tuple(work["hidden"])),
         num_envs=work["num_envs"],
         total_steps=total,
         seed=work["seed"],
-        threads=1,
+        threads=work["threads"],
         engine=engine,
+        vector="native" if work["native"] else "auto",
         run_dir="run",
         callback=mark,
     )

@@ -27,7 +27,7 @@ def main() -> None:
         ent_coef=0.0,
         max_grad_norm=0.5,
         normalize_advantage=True,
-        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}},  # tanh is its default
+        policy_kwargs={"net_arch": {"pi": work["hidden"], "vf": work["hidden"]}},  # tanh is its default
         device="cpu",
         seed=work["seed"],
     )

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "speed.py"
-spec = importlib.util.spec_from_file_location("clipper_benchmarks_speed", PATH)
+PATH = Path(__file__).resolve().parents[2] / "benchmarks"
+sys.path.insert(0, str(PATH))  # speed.py imports the file beside it, as a script does
+spec = importlib.util.spec_from_file_location("clipper_benchmarks_speed", PATH / "speed.py")
 assert spec is not None
 assert spec.loader is not None
 speed = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = speed  # dataclasses look their module up
 spec.loader.exec_module(speed)
+workloads = importlib.import_module("workloads")
+PEAK = 100e9
 
 
 def sample(library, number, steps, seconds, mean_return=None):
-    return speed.Sample("W1", library, number, steps, seconds, mean_return, 16, 1, 0.5, "torch 2")
+    return speed.Sample("W1", library, number, steps, seconds, mean_return, 16, 1, 40.0, 0.5, "torch 2")
 
 
 def test_ratios_are_taken_within_a_round():
@@ -26,7 +29,7 @@ def test_ratios_are_taken_within_a_round():
         for number, slow in enumerate((1, 2, 3))
         for s in (sample("Clipper", number, 6000, slow, 10.0 + number), sample("Peer", number, 6000, 2 * slow))
     ]
-    clipper, peer = speed.summarise(samples)
+    clipper, peer = speed.summarise(samples, PEAK)
     assert clipper["steps/s"] == "3,000"
     assert clipper["range"] == "2,000 to 6,000"
     assert clipper["training return"] == "11.0"
@@ -37,25 +40,27 @@ def test_ratios_are_taken_within_a_round():
 
 
 def test_a_round_without_clipper_gives_no_ratio():
-    rows = speed.summarise([sample("Peer", 0, 100, 1.0), sample("Peer", 1, 100, 1.0), sample("Clipper", 1, 300, 1.0)])
+    rows = speed.summarise(
+        [sample("Peer", 0, 100, 1.0), sample("Peer", 1, 100, 1.0), sample("Clipper", 1, 300, 1.0)], PEAK
+    )
     assert rows[0]["Clipper is"] == "3.00× (3.00 to 3.00)"
-    assert speed.summarise([sample("Peer", 0, 100, 1.0)])[0]["Clipper is"] == ""
+    assert speed.summarise([sample("Peer", 0, 100, 1.0)], PEAK)[0]["Clipper is"] == ""
 
 
 def test_page_holds_every_row_with_as_many_cells_as_the_header():
     samples = [sample("Clipper", 0, 100, 1.0, 20.0), sample("Peer", 0, 100, 2.0)]
     where = speed.Machine("a processor", 2, "a system", "abc", "today")
-    page = speed.markdown(speed.summarise(samples), samples, [speed.WORKLOADS["W1"]], where)
+    page = speed.markdown(speed.summarise(samples, PEAK), samples, [speed.WORKLOADS["W1"]], where)
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 2
-    assert {line.count("|") for line in table} == {8}
+    assert {line.count("|") for line in table} == {9}
 
 
 @pytest.mark.parametrize("difference", [0, 1])
 def test_a_side_that_does_other_work_is_refused(tmp_path, difference):
     work = speed.WORKLOADS["W1"]
     assert work.optimizer_steps == 100 * 4 * 4
-    result = {"steps": 50, "seconds": 2.0, "return": 9.0, "threads": 1, "versions": {"torch": "2"}}
+    result = {"steps": 50, "seconds": 2.0, "return": 9.0, "threads": 1, "memory": 5.0, "versions": {"torch": "2"}}
     result["optimizer_steps"] = 1600 + difference
     script = tmp_path / "peer.py"
     script.write_text(f"import json\nprint('a log line')\nprint(json.dumps({result!r}))\n")
@@ -72,3 +77,37 @@ def test_a_peer_that_fails_is_reported_with_its_own_words(tmp_path):
     script.write_text("raise SystemExit('no such simulator')\n")
     with pytest.raises(SystemExit, match="no such simulator"):
         speed.measure(speed.Side("Peer", Path(sys.executable), str(script)), speed.WORKLOADS["W1"], 0)
+
+
+def test_operations_are_counted_layer_by_layer():
+    # Actor 4·64 + 64·64 + 64·2 and critic 4·64 + 64·64 + 64·1 multiplications and as many additions; one forward pass
+    # to act, then four epochs of a forward pass and of two products as large on the way back.
+    actor, critic = 4 * 64 + 64 * 64 + 64 * 2, 4 * 64 + 64 * 64 + 64
+    assert workloads.flops_per_decision((64, 64), (4, 2), 4) == 2 * (actor + critic) * 13
+    assert workloads.flops_per_decision((), (3, 1), 1) == 2 * (3 + 3) * 4
+
+
+def test_the_limit_is_the_time_of_environments_and_products_shared_among_cores():
+    # 10 µs in the environment and 10 µs of products per decision: 50,000 a second on one core.
+    assert workloads.speed_limit(100e3, 1e6, 100e9, 1) == pytest.approx(50e3)
+    assert workloads.speed_limit(100e3, 1e6, 100e9, 2) == pytest.approx(100e3)
+
+
+def test_the_limit_stands_after_the_environments_and_clipper_is_compared_with_it():
+    work = speed.WORKLOADS["W1"]
+    flops = workloads.flops_per_decision(work.hidden, work.sizes, work.epochs)
+    # At this peak the products of a decision take 10 µs, as its environment does.
+    rows = speed.summarise(
+        [sample(speed.ENVIRONMENTS, 0, 100_000, 1.0), sample("Clipper", 0, 100_000, 4.0)], flops / 1e-5
+    )
+    assert [row["library"] for row in rows] == [speed.ENVIRONMENTS, speed.LIMIT, "Clipper"]
+    assert rows[0]["Clipper is"].startswith("0.25×")
+    assert rows[1]["steps/s"] == "50,000"
+    assert rows[1]["Clipper is"].startswith("0.50×")
+    assert rows[2]["memory, MB"] == "40"
+
+
+def test_workloads_are_chosen_by_name():
+    assert [work.name for work in speed.chosen(("w3", "W1-256"))] == ["W3", "W1-256"]
+    with pytest.raises(SystemExit, match="no workload w9"):
+        speed.chosen(("w1", "w9"))

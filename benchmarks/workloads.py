@@ -1,0 +1,121 @@
+"""The work that speed.py gives to every library, and the fastest that arithmetic lets it be done."""
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """Two separate tanh networks, Adam at a constant rate, PPO's usual rest."""
+
+    name: str
+    env: str
+    sizes: tuple[int, int]
+    """Length of an observation, and of what the actor puts out."""
+    learning_rate: float
+    horizon: int
+    epochs: int
+    minibatches: int
+    iterations: int
+    hidden: tuple[int, ...] = (64, 64)
+    num_envs: int = 8
+    native: bool = False
+    """All environments in one, vectorised by who wrote it: never compared with environments stepped one by one."""
+    threads: int = 1
+    """That each side may use."""
+    warmup: int = 3
+    """Iterations at the start that are not timed."""
+    seed: int = 1
+
+    @property
+    def optimizer_steps(self) -> int:
+        """What every side has to take over the whole run."""
+        return self.iterations * self.epochs * self.minibatches
+
+    @property
+    def words(self) -> str:
+        """The settings in one line."""
+        size = self.num_envs * self.horizon // self.minibatches
+        return (
+            f"{self.env}{', natively vectorised' if self.native else ''}, networks "
+            f"{'-'.join(map(str, self.hidden))}, {self.num_envs} environments × {self.horizon} steps, {self.epochs} "
+            f"epochs × {self.minibatches} minibatches of {size}, learning rate {self.learning_rate}, {self.threads} "
+            f"thread{'s' if self.threads > 1 else ''}, {self.iterations} iterations of which {self.warmup} are warm-up"
+        )
+
+
+def cartpole(name: str, **changes: object) -> Workload:
+    """W1, and what is like it."""
+    settings = {"env": "CartPole-v1", "sizes": (4, 2), "learning_rate": 2.5e-4, "horizon": 128, "iterations": 100}
+    return Workload(name=name, epochs=4, minibatches=4, **(settings | changes))  # pyright: ignore[reportArgumentType]
+
+
+WORKLOADS = {
+    work.name: work
+    for work in (
+        cartpole("W1"),
+        cartpole("W1-256", hidden=(256, 256), iterations=50),
+        cartpole("W1-gauss", env="Pendulum-v1", sizes=(3, 1)),
+        cartpole("W2-512", num_envs=512, native=True, threads=2, iterations=20),
+        cartpole("W2-2048", num_envs=2048, horizon=64, native=True, threads=2, iterations=20),
+        Workload(
+            name="W3",
+            env="HalfCheetah-v5",
+            sizes=(17, 6),
+            learning_rate=3e-4,
+            horizon=256,
+            epochs=10,
+            minibatches=32,
+            iterations=20,
+        ),
+    )
+}
+
+
+def flops_per_decision(hidden: tuple[int, ...], sizes: tuple[int, int], epochs: int) -> int:
+    """Floating-point operations in the matrix products of one decision, from acting to the last epoch.
+
+    F = 2 Σ (inputs × outputs) over the layers of actor and critic; F for acting and the value, and 3 F for each epoch's
+    forward and backward pass. Activations, targets and the optimizer are left out: the limit is below, not above.
+    """
+    observation, outputs = sizes
+    forward = 0
+    for last in (outputs, 1):
+        widths = (observation, *hidden, last)
+        forward += 2 * sum(a * b for a, b in pairwise(widths))
+    return forward * (1 + 3 * epochs)
+
+
+def speed_limit(environment_speed: float, flops: float, peak: float, threads: int) -> float:
+    """Decisions per second, if environments and products were all: threads / (1/v + F/peak), nothing overlapping.
+
+    ``environment_speed`` (steps/s) and ``peak`` (FLOP/s) are those of one core.
+    """
+    return threads / (1 / environment_speed + flops / peak)
+
+
+@njit(fastmath={"contract"}, error_model="numpy")
+def multiply_and_add(values: np.ndarray, factor: np.float32, rounds: int) -> None:
+    """32 operations on each value per round, each on the result before: nothing but arithmetic in registers."""
+    for _ in range(rounds):
+        for i in range(values.size):
+            v = values[i]
+            for _ in range(16):
+                v = v * factor + factor
+            values[i] = v
+
+
+def measure_peak(seconds: float = 0.2) -> float:
+    """Float32 operations per second that one core does at best (fused multiply-adds): the best of several trials."""
+    values, factor, rounds = np.full(1024, 0.5, np.float32), np.float32(0.5), 200
+    multiply_and_add(values, factor, 1)
+    best, until = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        multiply_and_add(values, factor, rounds)
+        best = max(best, 32 * values.size * rounds / (time.perf_counter() - began))
+    return best
