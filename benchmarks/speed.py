@@ -128,6 +128,7 @@ def find_sides(options: Options, say: Console) -> list[Side]:
     peers = [
         ("Stable-Baselines3", "sb3", ("python",), None),
         ("CleanRL", "cleanrl", BOTH, options.cleanrl),
+        ("Tianshou", "tianshou", ("python",), None),
         ("skrl", "skrl", ("python",), None),
     ]
     for name, folder, kinds, checkout in peers[:1] if options.quick else peers:
@@ -295,8 +296,9 @@ standardised per minibatch, no normalisation of observations or rewards, the sam
 Clipper is timed through `clipper.train` into a run folder (metrics, TensorBoard events, checkpoints), with its compiled
 CPU engine and with its torch engine, which is the definition that the other one is held to;
 Stable-Baselines3 through `learn` with its default logging, on `DummyVecEnv`; CleanRL's script is unmodified and logs to
-TensorBoard, but for continuous actions its normalising wrappers are taken out. skrl, on Gymnasium's synchronous
-vector environment, standardises advantages per batch.
+TensorBoard, but for continuous actions its normalising wrappers are taken out. Tianshou, on its
+`DummyVectorEnv`, logs nothing by default; skrl, on Gymnasium's synchronous vector environment, standardises advantages
+per batch and writes a checkpoint ten times.
 
 {facts}
 """
