@@ -28,6 +28,8 @@ html_title = "Clipper 文档" if zh else "Clipper"
 html_math_renderer = "mathml"
 html_show_copyright = False
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["clipper.css"]
 templates_path = ["_templates"]
 html_sidebars = {
     "**": [
@@ -38,6 +40,10 @@ html_context = {"other": "en" if zh else "zh", "other_name": "English" if zh els
 
 ARCHITECTURE = "```{include} ../architecture.md\n```"  # its links are those of docs/
 LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")
+# A line's end is a space in HTML, which Chinese has none of.
+WRAPPED = re.compile(
+    r"(?<=[\u3001-\u9fff\uff01-\uff5e])\n(?=[\u3001-\u9fff])|(?<=[、。，：；！？）])\n(?=[^\s`|#>*$:!-])"
+)
 CODE = re.compile(r"(``.*?``)")
 
 
@@ -51,7 +57,7 @@ def leave(app: Any, page: str, source: list[str]) -> None:
     def replace(link: re.Match[str]) -> str:
         return link[1] if (folder / link[2]).is_dir() else link[0]
 
-    source[0] = LINK.sub(replace, source[0])
+    source[0] = WRAPPED.sub("", LINK.sub(replace, source[0]))
 
 
 def as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Write the pages that say where each equation is: python tools/where.py."""
 
+import re
 import tomllib
 from itertools import groupby
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {language: ROOT / "docs" / language / "where.md" for language in ("en", "zh")}
+NUMBER = re.compile(r"(section|appendix|algorithm|37 details,) (\w+)")
+CHINESE = {"section": "第 {} 节", "appendix": "附录 {}", "algorithm": "算法 {}", "37 details,": "37 个细节，{}"}
 WORDS = {
     "en": {
         "title": "Where is it",
@@ -27,7 +30,7 @@ WORDS = {
         "title": "公式在哪里",
         "intro": "Clipper 中的每个公式、实现它的函数，以及为它把关的测试。"
         "表中的名字都真实存在，`clipper.functional` 里的函数一个不漏，这两点由测试保证。"
-        "本页由 `python tools/where.py` 生成；公式本身不分语言，仅列一份。",
+        "本页由 `python tools/where.py` 生成。",
         "head": "| 编号 | 公式 | 代码 | 测试 |",
         "reinforce": "REINFORCE（Williams 1992，doi:10.1007/BF00992696）",
         "trpo": "TRPO（Schulman 等 2015，arXiv:1502.05477）",
@@ -56,7 +59,10 @@ def page(language: str) -> str:
         for row in group:
             code = "<br>".join(f"[`{short(name)}`](../../src/clipper/{file(name)})" for name in row["code"])
             tests = "<br>".join("[{1}](../../tests/{0})".format(*test.split("::")) for test in row["tests"])
-            lines.append(f"| {row['number']} | {row['equation']} | {code} | {tests} |")
+            number = (
+                NUMBER.sub(lambda m: CHINESE[m[1]].format(m[2]), row["number"]) if language == "zh" else row["number"]
+            )
+            lines.append(f"| {number} | {row.get(language, row['equation'])} | {code} | {tests} |")
     return "\n".join(lines) + "\n"
 
 
