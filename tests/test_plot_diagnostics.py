@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +28,14 @@ def corners(axes: Axes) -> set[tuple[float, float]]:
 
 
 def test_lines_and_bands_are_the_rows() -> None:
-    names = "steps", "advantage/mean", "advantage/std", "advantage/minibatch_mean_min", "advantage/minibatch_mean_max"
-    rows = [dict(zip(names, (10 * i, i, 2 + i, i - 1, i + 3), strict=True)) for i in range(1, 5)]
+    names = (
+        "steps",
+        "advantage/mean",
+        "advantage/std",
+        "advantage/minibatch_mean_min",
+        "advantage/minibatch_mean_max",
+    )
+    rows: list[dict[str, Any]] = [dict(zip(names, (10 * i, i, 2 + i, i - 1, i + 3), strict=True)) for i in range(1, 5)]
     panels = {panel.title: panel for panel in PANELS}
     axes = Figure().subplots()
     draw_panel(axes, panels["Advantage of the batch"], columns(rows))

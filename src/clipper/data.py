@@ -52,6 +52,8 @@ class Targets(NamedTuple):
     """V(sₜ) before the update."""
     old: Tree = ()
     """``params`` of π_old(·|sₜ), where a loss needs its KL exactly."""
+    raw: Tree = ()
+    """(Âₜ as it was before the batch brought it to standard units,), where it did."""
 
 
 def each(f: Callable[..., Any], *trees: T) -> T:

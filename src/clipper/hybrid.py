@@ -10,7 +10,7 @@ from torch import Tensor
 from clipper.data import Steps, each, leaves, names
 from clipper.distributions import Composite
 from clipper.errors import ConfigError
-from clipper.functional.objectives import kl_k3
+from clipper.functional.objectives import kl_estimates
 from clipper.functional.reduce import masked_mean
 from clipper.schedules import Schedule, at
 
@@ -32,7 +32,7 @@ def parts_of(dist: Any, steps: Steps, old: Any = None) -> dict[str, Part]:
         return {}
     log_probs = dist.log_probs(steps.action)
     ratios = leaves(each(torch.sub, log_probs, steps.log_probs))
-    kls = [kl_k3(ratio.detach()) for ratio in ratios] if old is None else leaves(old.kls(dist))
+    kls = [kl_estimates(ratio.detach())[2] for ratio in ratios] if old is None else leaves(old.kls(dist))
     return dict(zip(names(log_probs), map(Part, ratios, leaves(dist.entropies()), kls), strict=True))
 
 

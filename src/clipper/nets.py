@@ -188,17 +188,16 @@ class ActorCritic(nn.Module):
         return self.head(features, *memory, action_mask=action_mask), memory
 
     def value(self, obs: Tree, memory: Tree = ()) -> Value:
-        return self._value(self.critic(self.encoder(obs)))
+        raw = self.value_layer(self.critic(self.encoder(obs))).squeeze(-1)
+        return Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
 
     def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Value]:
         encoded = self.encoder(obs)
         features = self.actor(encoded)
         critic_features = features if self.critic is self.actor else self.critic(encoded)
-        return self.head(features, action_mask=action_mask), self._value(critic_features)
-
-    def _value(self, features: Float[Tensor, "*batch F"]) -> Value:
-        raw = self.value_layer(features).squeeze(-1)
-        return Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
+        raw = self.value_layer(critic_features).squeeze(-1)
+        value = Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
+        return self.head(features, action_mask=action_mask), value
 
     def actor_parameters(self) -> list[nn.Parameter]:
         return self._parameters_of("encoder", "actor", "head")

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from clipper.critic_targets import CriticTarget, TargetCritic, TDLambda
 from clipper.data import Steps, Targets, Tree, each
 from clipper.errors import ConfigError
+from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.returns import discounted_sum_so_far, gae
+from clipper.functional.statistics import explained_variance
 from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.optimizers import Adam, Optimizer
 
@@ -280,9 +282,38 @@ def estimate_advantages(
     if algorithm.critic_target is not None or learner.lagged is not None:
         judge = value if learner.lagged is None else learner.lagged_value(obs, again)
         value_target = (algorithm.critic_target or TDLambda(algorithm.lam))(reward, judge, *recorded)
-    if algorithm.standardise in (True, "batch"):
-        advantage = standardise(advantage, steps.mask, algorithm.correction)
-    return Targets(steps, advantage, value_target, value=value[:-1])
+    targets = Targets(steps, advantage, value_target, value=value[:-1])
+    if algorithm.standardise not in (True, "batch"):
+        return targets
+    return targets._replace(advantage=standardise(advantage, steps.mask, algorithm.correction), raw=(advantage,))
+
+
+def summarise(history: list[Metrics], targets: Targets) -> Metrics:
+    """What was watched in each gradient step → one number per update, and what is known of the whole batch.
+
+    The mean over steps, but the largest of what ends in ``_max``, and the least and largest of what is told of each
+    minibatch. Advantages are described in their own units, before any standardising, by their population deviation.
+    """
+    mask = targets.steps.mask
+    watched = {name: torch.stack([metrics[name] for metrics in history]).detach() for name in history[0]}
+    summary: Metrics = {}
+    for name, x in watched.items():
+        if "/minibatch_" in name:
+            summary |= {f"{name}_min": x.amin(), f"{name}_max": x.amax()}
+        else:
+            summary[name] = x.amax() if name.endswith("_max") else x.mean()
+    (advantage,) = targets.raw or (targets.advantage,)
+    std, mean = torch.std_mean(advantage[mask], correction=0)
+    explained = explained_variance(targets.value, targets.value_target, mask)
+    return summary | {"advantage/mean": mean, "advantage/std": std, "value/explained_variance": explained}
+
+
+@torch.no_grad()
+def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Metrics:
+    """How far π has moved from the μ that acted: the KL's three estimates, and the largest ratio."""
+    k1, k2, k3 = masked_mean(torch.stack(kl_estimates(log_ratio)), mask)
+    largest = log_ratio.masked_fill(~mask, -torch.inf).amax().clamp(max=LARGEST_LOG_RATIO).exp()
+    return {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3, "policy/ratio_max": largest}
 
 
 @torch.no_grad()

@@ -11,9 +11,8 @@ from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
-from clipper.functional.statistics import explained_variance
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches
+from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, summarise
 from clipper.optimizers import Optimizer, RMSProp
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
@@ -89,5 +88,4 @@ class A2C:
         learning_rate = at(self.learning_rate, learner.progress)
         metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
-        return metrics
+        return summarise([metrics], targets)

@@ -14,9 +14,8 @@ from clipper.functional.importance import effective_sample_size, importance_weig
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, trajectory_sum
 from clipper.functional.returns import reward_to_go
-from clipper.functional.statistics import explained_variance
 from clipper.importance_weights import FirstOrder, ImportanceWeights
-from clipper.optim import Learner, Metrics, gradient_step, with_old
+from clipper.optim import Learner, Metrics, gradient_step, summarise, with_old
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -106,10 +105,7 @@ class ImportanceSampling:
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        explained = explained_variance(targets.value, targets.value_target, steps.mask)
-        means = {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
-        return means | {
-            "importance/reuses": explained.new_tensor(len(history) - 1),
-            "importance/discarded": explained.new_tensor(discarded),
-            "value/explained_variance": explained,
+        return summarise(history, targets) | {
+            "importance/reuses": targets.value.new_tensor(len(history) - 1),
+            "importance/discarded": targets.value.new_tensor(discarded),
         }

@@ -12,10 +12,18 @@ from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.linear import fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
-from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, finite_step, fit_critic, minibatches
+from clipper.optim import (
+    Learner,
+    Metrics,
+    estimate_advantages,
+    finite_step,
+    fit_critic,
+    minibatches,
+    ratio_metrics,
+    summarise,
+)
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -106,6 +114,8 @@ class NPG:
         with torch.no_grad():
             learner.actor.add_(finite_step(learner, loss, natural))
             metrics["policy/kl"] = mean_kl()
+            dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+            metrics |= ratio_metrics(dist.log_prob(batch.steps.action) - batch.steps.log_prob, mask)
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
@@ -116,5 +126,4 @@ class NPG:
             at(self.learning_rate, learner.progress), self.max_grad_norm,
         )  # fmt: skip
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
-        return metrics
+        return summarise([metrics], targets)

@@ -10,17 +10,19 @@ from torch import Tensor, nn
 from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.errors import ConfigError
-from clipper.functional.objectives import kl_k3
+from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise
-from clipper.functional.statistics import explained_variance
 from clipper.hybrid import entropy_bonus, parts_of, per_part, watch
 from clipper.normalise import RewardNormaliser, RewardScaler
 from clipper.objectives import Clip, Objective
-from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, with_old
+from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, summarise, with_old
 from clipper.schedules import KLAdaptive, Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
-WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction")
+WATCHED = (
+    "loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction",
+    "policy/kl_k1", "policy/kl_k2", "policy/kl_k3", "advantage/minibatch_mean",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +112,8 @@ class PPO:
             advantage = standardise(advantage, mask, self.correction)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
         old = type(dist)(*batch.old) if batch.old else None
-        kl = kl_k3(log_ratio.detach()) if old is None else old.kl(dist)
+        estimates = kl_estimates(log_ratio.detach())
+        kl = estimates[2] if old is None else old.kl(dist)
         surrogate = self.objective(log_ratio, advantage, low, high, *([kl] if self.objective.needs_kl else []))
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()
@@ -122,10 +125,13 @@ class PPO:
             bonus = entropy_bonus(parts, self.entropy_coefs, self.entropy_coef, progress)
         total = surrogate + self.value_coef * value_error - bonus
         with torch.no_grad():
-            change = log_ratio.expm1()
+            change = log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1()
             outside = ((change < -low) | (change > high)).to(change.dtype)
-            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl, outside]), mask)
-        watched = dict(zip(WATCHED, metrics, strict=True)) | (watch(parts, mask, low, high) if parts else {})
+            (raw,) = batch.raw or (batch.advantage,)
+            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl, outside, *estimates, raw]), mask)
+            watched = dict(zip(WATCHED, metrics, strict=True)) | (watch(parts, mask, low, high) if parts else {})
+            watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
+            watched["policy/ratio_max"] = 1 + change.masked_fill(~mask, -1).amax()
         return masked_mean(total, mask), watched
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
@@ -153,6 +159,4 @@ class PPO:
             if too_far:
                 break
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        explained = explained_variance(targets.value, targets.value_target, steps.mask)
-        means = {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
-        return means | {"value/explained_variance": explained}
+        return summarise(history, targets)

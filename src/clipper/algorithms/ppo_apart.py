@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clipper.critic_targets import CriticTarget, MonteCarlo, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
-from clipper.functional.objectives import clip, kl_k3
+from clipper.functional.objectives import clip, kl_estimates
 from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
@@ -93,7 +93,7 @@ class PPOApart:
         surrogate, entropy = clip(log_ratio, batch.advantage, bound, bound), dist.entropy()
         with torch.no_grad():
             outside = (log_ratio.expm1().abs() > bound).to(surrogate.dtype)
-            metrics = masked_mean(torch.stack([surrogate, entropy, kl_k3(log_ratio), outside]), mask)
+            metrics = masked_mean(torch.stack([surrogate, entropy, kl_estimates(log_ratio)[2], outside]), mask)
         total = masked_mean(surrogate - at(self.entropy_coef, progress) * entropy, mask)
         return total, dict(zip(WATCHED, metrics, strict=True))
 

@@ -11,13 +11,21 @@ from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.functional.reduce import masked_mean, standardise
-from clipper.functional.statistics import explained_variance
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, with_old
+from clipper.optim import (
+    Learner,
+    Metrics,
+    estimate_advantages,
+    gradient_step,
+    minibatches,
+    ratio_metrics,
+    summarise,
+    with_old,
+)
 from clipper.schedules import Linear, Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
-WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl")
+WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "advantage/minibatch_mean")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,14 +99,20 @@ class PPOPenalty:
         advantage = batch.advantage
         if self.standardise == "minibatch":
             advantage = standardise(advantage, mask, self.correction)
-        surrogate = conservative(dist.log_prob(steps.action) - steps.log_prob, advantage)
+        log_ratio = dist.log_prob(steps.action) - steps.log_prob
+        surrogate = conservative(log_ratio, advantage)
         kl = type(dist)(*batch.old).kl(dist)
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()
         penalty = (self.beta if beta is None else beta) * kl
         total = surrogate + penalty + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
-        metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl]).detach(), mask)
-        return masked_mean(total, mask), dict(zip(WATCHED, metrics, strict=True))
+        with torch.no_grad():
+            (raw,) = batch.raw or (batch.advantage,)
+            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl, raw]), mask)
+            watched: Metrics = dict(zip(WATCHED, metrics, strict=True))
+            watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
+            watched |= ratio_metrics(log_ratio, mask)
+        return masked_mean(total, mask), watched
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         targets = self.targets(learner, steps, last_obs)
@@ -116,6 +130,4 @@ class PPOPenalty:
         if self.kl_target is not None:
             learner.extra["beta"] = adapt_penalty(beta, kl, self.kl_target)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        explained = explained_variance(targets.value, targets.value_target, steps.mask)
-        means = {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
-        return means | {"policy/kl": kl, "policy/beta": beta.to(kl), "value/explained_variance": explained}
+        return summarise(history, targets) | {"policy/kl": kl, "policy/beta": beta.to(kl)}

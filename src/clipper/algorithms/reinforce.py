@@ -10,8 +10,7 @@ from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, standardise, trajectory_sum
 from clipper.functional.returns import reward_to_go, total_return
-from clipper.functional.statistics import explained_variance
-from clipper.optim import Learner, Metrics, gradient_step, minibatches
+from clipper.optim import Learner, Metrics, gradient_step, minibatches, summarise
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -58,9 +57,10 @@ class Reinforce:
         returns = reward_to_go(steps.reward, steps.done, steps.mask, self.gamma)
         credit = returns if self.causal else total_return(steps.reward, steps.done, steps.mask, self.gamma)
         advantage = credit - value if self.baseline else credit
-        if self.standardise:
-            advantage = standardise(advantage, steps.mask, correction=0)
-        return Targets(steps, advantage, value_target=returns, value=value)
+        targets = Targets(steps, advantage, value_target=returns, value=value)
+        if not self.standardise:
+            return targets
+        return targets._replace(advantage=standardise(advantage, steps.mask, correction=0), raw=(advantage,))
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ log π(aₜ|sₜ) Âₜ, plus the baseline's error and the entropy bonus."""
@@ -84,5 +84,4 @@ class Reinforce:
         learning_rate = at(self.learning_rate, learner.progress)
         metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
-        return metrics
+        return summarise([metrics], targets)

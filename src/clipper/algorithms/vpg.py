@@ -10,10 +10,9 @@ from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
-from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, gradient_step, minibatches
+from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, gradient_step, minibatches, summarise
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
@@ -94,5 +93,4 @@ class VPG:
             at(self.value_learning_rate, learner.progress), self.max_grad_norm,
         )  # fmt: skip
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        metrics["value/explained_variance"] = explained_variance(targets.value, targets.value_target, steps.mask)
-        return metrics
+        return summarise([metrics], targets)

@@ -21,7 +21,7 @@ from clipper.engines.kernels import optimizer as optimizers
 from clipper.engines.kernels import returns, update
 from clipper.engines.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
 from clipper.engines.network import Network, read_network
-from clipper.engines.plan import read_algorithm
+from clipper.engines.plan import Plan, read_algorithm
 from clipper.engines.team import Team
 from clipper.environments import make
 from clipper.heads.scales import LOG_STD_BOUNDS
@@ -138,10 +138,7 @@ class CPU:
         if policy.encoder.normaliser is not None or policy.returns is not None:
             target = torch.from_numpy(rows.value_target).view_as(steps.reward)
             policy.absorb(steps.obs[steps.mask], target[steps.mask])
-        explained = returns.explained_variance(rows.value, rows.value_target, keep)
-        names = (*plan.watched, "loss/gradient_norm", "value/explained_variance")
-        means = torch.from_numpy(np.append(history.mean(0), explained)).float()
-        return dict(zip(names, means[[*range(len(plan.watched)), losses.SUMS, losses.SUMS + 1]], strict=True))
+        return summarise(plan, history, rows, keep)
 
     def targets(self, steps: Steps, last_obs: Tensor) -> Rows:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
@@ -230,7 +227,7 @@ class CPU:
         history: list[np.ndarray] = []
         for _ in range(plan.epochs):
             order = keep[torch.randperm(len(keep), generator=learner.generator).numpy()]
-            watched = np.empty((parts, losses.SUMS + 1))
+            watched = np.empty((parts, losses.NORM + 1))
             arguments = rows, loss, order, watched, optimizer, counts, largest
             taken = self.epoch(*arguments) if len(pieces) == 1 else self.epoch_in_threads(*arguments)
             history.append(watched[:taken])
@@ -256,7 +253,8 @@ class CPU:
     ) -> int:  # fmt: skip
         """One pass, each minibatch shared among the threads."""
         for i, index in enumerate(np.array_split(order, len(watched))):
-            watched[i, :-1] = self.share(rows, loss, index)
+            watched[i, : losses.MEAN] = self.share(rows, loss, index)
+            watched[i, losses.MEAN : losses.NORM] = losses.mean_and_std(rows.advantage, index, 0)
             if watched[i, 3] > largest:
                 return i
             loss_there = float(watched[i, :3].sum())
@@ -264,10 +262,10 @@ class CPU:
         return len(watched)
 
     def share(self, rows: Rows, loss: Loss, index: np.ndarray) -> np.ndarray:
-        """Leave the gradient of a minibatch's loss in the learner's; returns the means of what is watched."""
+        """Leave a minibatch's gradient in the learner's; returns means of what is watched, then the largest ratio."""
         mean, factor = update.units(loss, rows, index)
         pieces = self.team.pieces(len(index), 3 * self.network.operations(self.network.layers))
-        sums = np.zeros((len(pieces), losses.SUMS))
+        sums = np.zeros((len(pieces), losses.RATIO + 1))
 
         def work(k: int, piece: slice) -> None:
             self.gradients[k][:] = 0
@@ -279,7 +277,9 @@ class CPU:
         self.team.run(work, pieces)
         for k in range(1, len(pieces)):
             self.gradient += self.gradients[k]
-        return sums.sum(0) / len(index)
+        means = sums.sum(0) / len(index)
+        means[losses.SUMS - 1], means[losses.RATIO] = means[3], sums[:, losses.RATIO].max()
+        return means
 
     def optimizer(self) -> tuple[Optimizer, Tensor]:
         """The learner's optimizer as the kernels have it, and its own count of steps."""
@@ -303,6 +303,19 @@ class CPU:
             eps=group["eps"],
             max_norm=float(self.algorithm.max_grad_norm),  # pyright: ignore[reportAttributeAccessIssue]
         ), moments["step"]
+
+
+def summarise(plan: Plan, history: np.ndarray, rows: Rows, keep: np.ndarray) -> Metrics:
+    """As ``clipper.optim.summarise``."""
+    mean, least, largest = history.mean(0), history.min(0), history.max(0)
+    summary = dict(zip(plan.watched, mean, strict=False)) | {"loss/gradient_norm": mean[losses.NORM]}
+    if plan.objective is not None:
+        summary["policy/ratio_max"] = largest[losses.RATIO]
+        for name, k in (("mean", losses.MEAN), ("std", losses.STD)):
+            summary |= {f"advantage/minibatch_{name}_min": least[k], f"advantage/minibatch_{name}_max": largest[k]}
+    summary["advantage/mean"], summary["advantage/std"] = losses.mean_and_std(rows.advantage, keep, 0)
+    summary["value/explained_variance"] = returns.explained_variance(rows.value, rows.value_target, keep)
+    return dict(zip(summary, torch.tensor(list(summary.values()), dtype=torch.float32), strict=True))
 
 
 def flat(x: Tensor, rows: int) -> np.ndarray:

@@ -87,7 +87,7 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
         return Plan(
             algorithm=algorithm,
             optimizer=Adam(algorithm.adam_eps),
-            watched=ppo_paper.WATCHED,
+            watched=ppo_paper.WATCHED[:-1],  # of each minibatch's advantages they tell elsewhere
             epochs=algorithm.epochs,
             minibatches=algorithm.minibatches,
             clip=algorithm.clip,

@@ -130,19 +130,14 @@ def clipped_squared_error(
     return torch.maximum((value - target).square(), (near_old - target).square())
 
 
-def kl_k1(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """KL(μ ‖ π) ≈ −log r with a ~ μ: unbiased, of either sign (Schulman 2020, "Approximating KL divergence", k1)."""
-    return -log_ratio
+def kl_estimates(
+    log_ratio: Float[Tensor, "*batch"],
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """KL(μ ‖ π) from a ~ μ, three ways: k1 = −log r, k2 = ½ (log r)², k3 = (r − 1) − log r.
 
-
-def kl_k2(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """KL(μ ‖ π) ≈ ½ (log r)² with a ~ μ: biased, ≥ 0 (Schulman 2020, "Approximating KL divergence", k2).
-
-    Its expectation is an f-divergence that agrees with the KL to second order where π ≈ μ.
+    Schulman 2020, "Approximating KL divergence". k1 is unbiased, of either sign, and of the largest variance. k2 is ≥ 0
+    and biased: its expectation is an f-divergence that agrees with the KL to second order where π ≈ μ. k3 is unbiased
+    and ≥ 0.
     """
-    return 0.5 * log_ratio.square()
-
-
-def kl_k3(log_ratio: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """KL(μ ‖ π) ≈ (r − 1) − log r with a ~ μ: unbiased and ≥ 0 (Schulman 2020, "Approximating KL divergence", k3)."""
-    return log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1() - log_ratio
+    k3 = log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1() - log_ratio
+    return -log_ratio, 0.5 * log_ratio.square(), k3

@@ -11,20 +11,28 @@ POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
 """Objectives (``clipper.functional.objectives``)."""
 MSE, HUBER, CLIPPED_MSE = range(3)
 """Value losses."""
-SUMS = 5
-"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range."""
+SUMS = 8
+"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range, k1, k2, k3."""
+RATIO, MEAN, STD, NORM = range(SUMS, SUMS + 4)
+"""Where the largest ratio, the advantages' mean and deviation, and the gradient's norm stand after these."""
 
 
 @njit(**COMPILED)
-def standard_units(x, index, correction):
-    """(mean, 1 / (std + ε)) of ``x[index]``, as ``clipper.functional.reduce.standardise`` has them; 0 for no spread."""
+def mean_and_std(x, index, correction):
+    """Of ``x[index]``."""
     n, total = index.size, 0.0
     for i in range(n):
         total += x[index[i]]
     mean, square = total / n, 0.0
     for i in range(n):
         square += (x[index[i]] - mean) ** 2
-    std = math.sqrt(square / max(n - correction, 1))
+    return mean, math.sqrt(square / max(n - correction, 1))
+
+
+@njit(**COMPILED)
+def standard_units(x, index, correction):
+    """(mean, 1 / (std + ε)) of ``x[index]``, as ``clipper.functional.reduce.standardise`` has them; 0 for no spread."""
+    mean, std = mean_and_std(x, index, correction)
     return mean, 0.0 if std <= 1e-6 * abs(mean) + 1e-8 else 1 / (std + 1e-8)
 
 
@@ -79,6 +87,9 @@ def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, valu
             d_log_prob[b] = slope_of * (change + 1) * actor_weight if log_ratio <= LARGEST_LOG_RATIO else 0.0
             sums[0] += value_of
             sums[3] += change - log_ratio
+            sums[5] -= log_ratio
+            sums[6] += 0.5 * log_ratio * log_ratio
+            sums[RATIO] = max(sums[RATIO], change + 1)
             if change < -low or change > high:
                 sums[4] += 1
         else:

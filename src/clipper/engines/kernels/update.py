@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from clipper.engines.kernels import categorical, gaussian, mlp
-from clipper.engines.kernels.loss import SUMS, slopes, standard_units
+from clipper.engines.kernels.loss import MEAN, NORM, RATIO, STD, SUMS, mean_and_std, slopes, standard_units
 from clipper.engines.kernels.optimizer import step
 from clipper.engines.kernels.options import COMPILED
 from clipper.engines.kernels.tables import CATEGORICAL
@@ -59,18 +59,21 @@ def minibatch(net, head, loss, rows, index, work, gradient, sums):
 def epoch(net, head, loss, rows, order, parts, work, gradient, optimizer, counts, largest_kl, history):
     """One pass over ``order`` in ``parts`` minibatches, whose sizes differ by at most one; returns how many were taken.
 
-    A minibatch whose KL exceeds ``largest_kl`` ends the pass before its step. ``history`` ``[parts, sums + 1]`` takes
-    the means of what is watched and the gradient's norm.
+    A minibatch whose KL exceeds ``largest_kl`` ends the pass before its step. ``history`` ``[parts, NORM + 1]`` takes
+    the means of what is watched, the largest ratio, the advantages' mean and deviation, and the gradient's norm.
     """
     size, extra = order.size // parts, order.size % parts
-    sums = np.zeros(SUMS)
+    sums = np.zeros(RATIO + 1)
     for i in range(parts):
         start = i * size + min(i, extra)
         index = order[start : start + size + (i < extra)]
         minibatch(net, head, loss, rows, index, work, gradient, sums)
+        sums[SUMS - 1] = sums[3]
         for k in range(SUMS):
             history[i, k] = sums[k] / index.size
+        history[i, RATIO] = sums[RATIO]
+        history[i, MEAN], history[i, STD] = mean_and_std(rows.advantage, index, 0)
         if history[i, 3] > largest_kl:
             return i
-        history[i, SUMS] = step(net.theta, gradient, optimizer, history[i, :3].sum(), counts)
+        history[i, NORM] = step(net.theta, gradient, optimizer, history[i, :3].sum(), counts)
     return parts
