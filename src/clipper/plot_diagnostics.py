@@ -196,7 +196,7 @@ def finish(axes: "Axes", panel: Panel, y: np.ndarray) -> None:
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_ylabel(panel.unit, fontsize=8)
     axes.set_xlabel("environment steps", fontsize=8)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(which="both", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
     axes.xaxis.set_major_formatter(lambda x, _: thousands(x))
