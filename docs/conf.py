@@ -28,6 +28,7 @@ html_title = "Clipper 文档" if zh else "Clipper"
 html_math_renderer = "mathml"
 html_show_copyright = False
 html_copy_source = False
+html_show_search_summary = False  # they are fetched, which browsers refuse for pages on the disk
 html_static_path = ["_static"]
 html_css_files = ["clipper.css"]
 templates_path = ["_templates"]
