@@ -15,7 +15,7 @@ from clipper.action_layout import element
 from clipper.data import Tree
 from clipper.distributions import Distribution, Sampler
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.heads import GaussianHead, Head, HeadOptions
+from clipper.heads import Head, HeadOptions
 from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.masks import action_masks
 from clipper.normalise import ObservationNormaliser, ReturnNormaliser
@@ -246,8 +246,9 @@ class ActorCritic(nn.Module):
 @torch.no_grad()
 def start_means(head: Head, means: tuple[float, ...]) -> None:
     """Let the Gaussian parts of a head begin at ``means``, one number for each of their components; () leaves all."""
-    parts = [part for part in head.modules() if isinstance(part, GaussianHead)] if means else []  # pyright: ignore
-    biases = [layer.bias for part in parts for layer in [part.mean]]
+    # Told by the layer that they have, not by their class: an unrolled file holds only what its recipe runs.
+    layers = [getattr(part, "mean", None) for part in head.modules()] if means else []  # pyright: ignore[reportAttributeAccessIssue]
+    biases = [layer.bias for layer in layers if isinstance(layer, nn.Linear)]
     if means and len(means) != sum(len(bias) for bias in biases):
         raise ConfigError(f"initial_mean has {len(means)} numbers for {sum(map(len, biases))} Gaussian components")
     start = 0

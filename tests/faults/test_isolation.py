@@ -186,11 +186,11 @@ def test_a_full_accelerator_ends_in_advice_with_whole_weights_saved(
         if isinstance(algorithm, clipper.TRPO):
             original = type(run.policy).act
 
-            def act(policy: Any, obs: Any, *arguments: Any) -> Any:
+            def act(policy: Any, obs: Any, *arguments: Any, **named: Any) -> Any:
                 seen["calls"] += torch.is_grad_enabled() is False and obs.ndim == 2 and len(obs) > 2
                 if seen["calls"] == 2:
                     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-                return original(policy, obs, *arguments)
+                return original(policy, obs, *arguments, **named)
 
             monkeypatch.setattr(type(run.policy), "act", act)
         else:

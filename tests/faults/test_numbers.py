@@ -185,7 +185,9 @@ def test_numbers_that_are_not_finite_are_cut_off_where_restarts_are_allowed(what
     options = PolicyOptions(hidden=(5,), normalise_obs=True)
     spaces = env.single_observation_space, env.single_action_space
     policy = clipper.make_policy(*spaces, options, torch.Generator().manual_seed(0))
-    steps, state = collect(env, policy, clipper.start(env, 0), horizon=20)
+    state = clipper.start(env, 0)
+    with pytest.warns(UserWarning, match="made anew, restart 1 of 1"):
+        steps, state = collect(env, policy, state, horizon=20)
     assert Noisy.lives == 2
     row = 14 if what == "last observation" else 12  # of 20, one of which lies between two episodes
     assert steps.done.flatten().nonzero().flatten().tolist()[:2] == [6, row - 1]

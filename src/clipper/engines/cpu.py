@@ -5,7 +5,7 @@ Parameters, gradient and the optimizer's moments are the learner's own memory, s
 
 import importlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -291,7 +291,8 @@ class CPU:
         if not moments:  # as torch makes them in the first step
             moments["step"] = torch.zeros((), dtype=torch.float32)
             moments.update({name: torch.zeros_like(parameters) for name in names})
-        group["lr"] = at(self.algorithm.learning_rate, learner.progress)  # pyright: ignore[reportAttributeAccessIssue]
+        rate: Any = self.algorithm.learning_rate  # pyright: ignore[reportAttributeAccessIssue]
+        group["lr"] = at(rate, learner.progress)
         beta1, beta2 = group["betas"] if adam else (0.0, group["alpha"])
         return Optimizer(
             kind=optimizers.ADAM if adam else optimizers.RMSPROP,

@@ -34,7 +34,8 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
             factory: Any = getattr(sys.modules.get(module), name, None) if name else None  # Gymnasium has imported it
             if not callable(factory):
                 raise
-            return factory(**kwargs)
+            made: Any = factory(**kwargs)
+            return made
 
 
 @contextmanager
