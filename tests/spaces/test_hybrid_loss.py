@@ -17,7 +17,7 @@ from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.nets import ActorCritic
-from clipper.optim import minibatches
+from clipper.optim import minibatches, with_old
 from clipper.rollout import collect, start
 from clipper.schedules import Linear
 
@@ -30,7 +30,9 @@ def batch_and_moved_policy(space: gymnasium.Space = SPACE, exact_kl: bool = Fals
     env, policy = make(lambda: AnySpace(space), 3), policy_for(space)
     learner = algorithm.init(policy)
     steps, state = collect(env, policy, start(env, 0), horizon=40)
-    batch = next(minibatches(algorithm.targets(learner, steps, state.obs), 1, 1, Generator().manual_seed(0)))
+    targets = algorithm.targets(learner, steps, state.obs)
+    targets = with_old(policy, targets) if exact_kl else targets
+    batch = next(minibatches(targets, 1, 1, Generator().manual_seed(0)))
     with torch.no_grad():
         noise = torch.randn(learner.parameters.shape, generator=Generator().manual_seed(1))
         learner.parameters.add_(0.2 * noise)
