@@ -67,8 +67,9 @@ def stage(job: Job) -> Literal["new", "unsaved", "saved", "finished", "other set
     if not (job.folder / "config.json").exists():
         return "new"
     try:
-        # A run notes the engine that it got, which is not always the one that was asked for.
-        same = dataclasses.replace(read_config(job.folder), engine=job.config.engine) == job.config
+        # A run notes the engine and the stepping that it got, where "auto" was asked for.
+        plan = job.config
+        same = dataclasses.replace(read_config(job.folder), engine=plan.engine, vector=plan.vector) == plan
     except clipper.ClipperError:
         same = False
     if not same:

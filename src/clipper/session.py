@@ -115,8 +115,9 @@ class Header:
         config = run.config
         size = run.learner.parameters.numel()
         resumed = "" if run.exact else ", resumed (exact: false)"
+        several = "environments" if config.num_envs > 1 else "environment"
         self.console.print(
-            f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} environments "
+            f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} {several} "
             f"{run.stepping}, {size:,} parameters, engine {run.engine.description}, {config.device}, "
             f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}",
             highlight=False,

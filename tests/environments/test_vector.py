@@ -108,7 +108,7 @@ def test_native_is_the_package_s_own(made) -> None:
     made.append(env)
     assert type(env) is CartPoleVectorEnv
     assert env.max_episode_steps == 200  # the id's, not the class's
-    assert (env.num_envs, chosen, told) == (3, "native", "CartPoleVectorEnv")
+    assert (env.num_envs, chosen, told) == (3, "native", "stepped natively by CartPoleVectorEnv")
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,14 @@ def vectorise(
             raise ConfigError(
                 "vector, env_timeout and on_env_error need an id or a factory, not a VectorEnv made ready"
             )
-        return Stepping(make(source, num_envs), "auto", type(source).__name__)
+        return Stepping(make(source, num_envs), "auto", f"stepped by {type(source).__name__}")
     if vector == "auto" and source in hybrid.TASKS and not env_timeout and not max_restarts:
         vector = "native"
     if vector == "native":
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
         env = native(source, num_envs)
-        return Stepping(env, vector, type(env).__name__)
+        return Stepping(env, vector, f"stepped natively by {type(env.unwrapped).__name__}")
     factories = [partial(make_single, source)] * num_envs
     processes, told = min(num_envs, cores()), ""
     if env_timeout and vector == "serial":
