@@ -7,14 +7,14 @@ import pytest
 import torch
 from batches import decisions, make_steps, small_policy
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.data import Targets
 from clipper.nets import ActorCritic
 from clipper.optim import with_old
 
 ALGORITHMS = (
-    PPO(epochs=2), PPOPenalty(epochs=2), A2C(), VPG(value_epochs=1), TRPO(value_epochs=1), NPG(value_epochs=1),
-    Reinforce(), ImportanceSampling(),
+    PPO(epochs=2), PPOApart(epochs=2, value_epochs=2), PPOPenalty(epochs=2), A2C(), VPG(value_epochs=1),
+    TRPO(value_epochs=1), NPG(value_epochs=1), Reinforce(), ImportanceSampling(),
 )  # fmt: skip
 
 
@@ -30,11 +30,13 @@ def moved_policy_and_batch() -> tuple[ActorCritic, Targets]:
 
 
 @pytest.mark.parametrize(
-    "algorithm", [PPO(clip=0.05), PPO(clip=0.05, exact_kl=True), PPOPenalty()], ids=["ppo", "exact", "penalty"]
+    "algorithm",
+    [PPO(clip=0.05), PPO(clip=0.05, exact_kl=True), PPOApart(clip=0.05), PPOPenalty()],
+    ids=["ppo", "exact", "apart", "penalty"],
 )
-def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOPenalty) -> None:
+def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOApart | PPOPenalty) -> None:
     policy, batch = moved_policy_and_batch()
-    if isinstance(algorithm, PPOPenalty) or algorithm.exact_kl:
+    if isinstance(algorithm, PPOPenalty) or (isinstance(algorithm, PPO) and algorithm.exact_kl):
         batch = with_old(small_policy("gaussian").double(), batch)
     _, metrics = algorithm.loss(policy, batch)
     steps = decisions(batch).steps
@@ -54,7 +56,9 @@ def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOPenalty) ->
     gap = (np.exp(2 * log_std) + (mean - new_mean) ** 2) / (2 * np.exp(2 * new_log_std)) - 0.5
     exact = (new_log_std - log_std + gap).sum(-1).mean()
     expected["policy/kl"] = exact if batch.old else expected["policy/kl_k3"]
-    if isinstance(algorithm, PPO):
+    if isinstance(algorithm, PPOApart):
+        expected["policy/kl"] = expected["policy/kl_k1"]
+    if isinstance(algorithm, PPO | PPOApart):
         expected["policy/clip_fraction"] = np.mean(np.abs(r - 1) > 0.05)
     assert {name: float(metrics[name]) for name in expected} == pytest.approx(expected, rel=1e-9)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.data import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.importance_weights import CausalProduct
@@ -125,10 +125,12 @@ RESUMED = [
     NPG(value_epochs=2),
     VPG(value_epochs=2),
     A2C(),
+    PPOApart(epochs=3, value_epochs=2, minibatches=2, scale_rewards=True),
+    PPOApart(epochs=3, value_epochs=2, critic_first=True, kl_estimate="k2"),
     PPOPenalty(epochs=2, learning_rate=0.02),
     ImportanceSampling(weights=CausalProduct(), max_steps=3),
 ]
-NAMES = ["ppo scaled", "ppo batch", "reinforce", "trpo", "npg", "vpg", "a2c", "penalty", "importance sampling"]
+NAMES = ["ppo scaled", "ppo batch", "reinforce", "trpo", "npg", "vpg", "a2c", "apart", "critic first", "penalty", "is"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from batches import ACTIONS, OBSERVATIONS
@@ -12,6 +13,7 @@ from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions, presets
 from clipper.cli import Train, run_command, train_defaults
 from clipper.config import from_json, to_json
 from clipper.errors import ConfigError
+from clipper.heads import SoftplusOfState, TanhGaussian
 
 OPENAI = {
     "algorithm.horizon": 2048, "algorithm.minibatches": 32, "algorithm.lam": 0.95, "algorithm.gamma": 0.99,
@@ -60,7 +62,9 @@ SPINNING_UP = {
 }  # fmt: skip
 WRITTEN["spinning-up"] = SPINNING_UP | {
     "algorithm.epochs": 80, "algorithm.minibatches": 1, "algorithm.clip": 0.2, "algorithm.target_kl": 0.01,
-    "algorithm.standardise": "batch", "algorithm.value_loss": clipper.MSE(),
+    "algorithm.kl_estimate": "k1", "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
+    "algorithm.value_learning_rate": 1e-3, "algorithm.value_loss": clipper.MSE(),
+    "algorithm.critic_target": clipper.MonteCarlo(), "algorithm.critic_first": False, "algorithm.standardise": True,
 }  # fmt: skip
 WRITTEN["spinning-up-vpg"] = SPINNING_UP | {
     "algorithm.value_learning_rate": 1e-3, "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
@@ -69,9 +73,13 @@ WRITTEN["spinning-up-vpg"] = SPINNING_UP | {
 WRITTEN["andrychowicz"] = {
     "algorithm.clip": 0.25, "algorithm.lam": 0.9, "algorithm.gamma": 0.99, "algorithm.epochs": 10,
     "algorithm.learning_rate": Linear(3e-4), "algorithm.entropy_coef": 0.0, "algorithm.value_loss": clipper.MSE(),
+    "algorithm.recompute": True, "algorithm.objective": clipper.Clip(), "algorithm.target_kl": None,
+    "algorithm.standardise": "minibatch", "algorithm.max_grad_norm": 0.5, "algorithm.scale_rewards": False,
     "policy.hidden": (64, 64), "policy.critic_hidden": (256, 256), "policy.activation": "tanh",
     "policy.shared": False, "policy.hidden_gain": 2**0.5, "policy.head.action_gain": 0.01, "policy.value_gain": 1.0,
     "policy.normalise_obs": True, "policy.clip_obs": 10.0, "policy.normalise_returns": True,
+    "policy.head.distribution": TanhGaussian(), "policy.head.std": SoftplusOfState(),
+    "policy.head.initial_log_std": pytest.approx(np.log(0.5)),
 }  # fmt: skip
 
 # Rows of hyperparams/ppo.yml in its own words; what a row leaves out is Stable-Baselines3's default.
@@ -174,6 +182,13 @@ def test_the_studys_iterations_are_of_2048_decisions_and_minibatches_of_64() -> 
     config = presets.andrychowicz()
     assert isinstance(config.algorithm, PPO)
     assert config.num_envs * config.algorithm.horizon == 2048 == 64 * config.algorithm.minibatches
+
+
+def test_the_studys_actions_start_with_half_a_unit_of_noise_before_tanh() -> None:
+    options = presets.andrychowicz().policy
+    policy = clipper.make_policy(OBSERVATIONS, ACTIONS["gaussian"], options, torch.Generator().manual_seed(0))
+    _, log_std = policy.act(torch.randn(100, 3, generator=torch.Generator().manual_seed(1)))[0].params
+    assert log_std.exp().detach().numpy() == pytest.approx(0.5, abs=0.02)
 
 
 def test_on_the_command_line() -> None:

@@ -38,6 +38,8 @@ APART: dict[str, Algorithm] = {
     "vpg": clipper.VPG(value_epochs=2, value_minibatches=2),
     "npg": clipper.NPG(value_epochs=2, value_minibatches=2),
     "trpo": clipper.TRPO(value_epochs=2, value_minibatches=2),
+    "ppo apart": clipper.PPOApart(epochs=2, minibatches=2, value_epochs=2, value_minibatches=2),
+    "critic first": clipper.PPOApart(epochs=2, value_epochs=2, critic_first=True),
 }
 
 

@@ -1,7 +1,7 @@
 """PPO with actor and critic apart is what Spinning Up's pages write: two optimizers of torch on two networks."""
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -13,11 +13,12 @@ KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 
 
 @KINDS
-@pytest.mark.parametrize("critic_first", [False, True])
-def test_an_update_is_spinning_ups(kind: Kind, critic_first: bool) -> None:
+@pytest.mark.parametrize(("critic_first", "estimate"), [(False, "k1"), (True, "k1"), (False, "k2"), (False, "k3")])
+def test_an_update_is_spinning_ups(kind: Kind, critic_first: bool, estimate: Literal["k1", "k2", "k3"]) -> None:
     settings = PPOApart(
-        learning_rate=0.02, value_learning_rate=0.005, epochs=30, value_epochs=7, critic_first=critic_first
-    )
+        learning_rate=0.02, value_learning_rate=0.005, epochs=30, value_epochs=7, critic_first=critic_first,
+        kl_estimate=estimate,
+    )  # fmt: skip
     policy = small_policy(kind).double()
     plain = deepcopy(policy)
     learner = settings.init(policy)
@@ -47,7 +48,8 @@ def test_an_update_is_spinning_ups(kind: Kind, critic_first: bool) -> None:
         for _ in range(30):
             log_ratio = plain.act(obs)[0].log_prob(action) - old
             ratio = log_ratio.exp()
-            if (ratio - 1 - log_ratio).mean() > 0.015:
+            told = {"k1": -log_ratio, "k2": log_ratio.square() / 2, "k3": ratio - 1 - log_ratio}[estimate]
+            if told.mean() > 0.015:
                 break
             pi.zero_grad()
             (-torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()).backward()

@@ -8,11 +8,11 @@ from batches import make_steps, small_policy
 from tiny_mdp import UNEQUAL_LENGTHS, TabularPolicy, recorded
 from torch import Tensor
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOPenalty
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty
 from clipper.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.nets import PolicyOptions
 
-ALGORITHMS = (PPO, PPOPenalty, A2C, VPG, NPG, TRPO)
+ALGORITHMS = (PPO, PPOApart, PPOPenalty, A2C, VPG, NPG, TRPO)
 
 
 def mean_targets(policy: TabularPolicy, target: CriticTarget) -> Tensor:

@@ -11,7 +11,7 @@ from batches import Kind
 from recorded import OPTIONS, Recorded, assert_close, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import PPO, VPG, presets
+from clipper import VPG, PPOApart, presets
 from clipper.nets import ActorCritic
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
@@ -95,50 +95,39 @@ def test_vpg(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ppo(kind: Kind) -> None:
-    """Ten steps on the whole batch, of actor and critic alike, with one learning rate and without the early stop.
+@pytest.mark.parametrize("stop", [True, False])
+def test_ppo(kind: Kind, stop: bool) -> None:
+    """An update of the preset: the policy's steps until the mean of −log r has passed 1.5 · 0.01, then the critic's.
 
-    Its two optimizers and our one take the same steps: Adam goes by the component, and the networks are separate.
+    Without the stop, all 80.
     """
-    config = presets.spinning_up()
-    algorithm = config.algorithm
-    assert isinstance(algorithm, PPO)
-    algorithm = replace(algorithm, epochs=10, lam=1.0, target_kl=None)
+    algorithm = presets.spinning_up().algorithm
+    assert isinstance(algorithm, PPOApart)
+    algorithm = replace(algorithm, target_kl=algorithm.target_kl if stop else None)
     policy = new_policy(kind)
     theirs, recorded = deepcopy(policy), record(policy)
     obs, e = recorded.obs[:-1], 0.2
-    advantage, target = buffer(theirs, recorded, 0.99, 1.0)
+    advantage, target = buffer(theirs, recorded, 0.99, 0.97)
     optimizer = torch.optim.Adam(theirs.actor_parameters(), lr=3e-4)
-    losses = []
-    for _ in range(10):
+    losses, largest = [], []
+    for _ in range(80):
         optimizer.zero_grad()
         log_prob = density(theirs, obs).log_prob(recorded.action)
         ratio = (log_prob - recorded.log_prob).exp()
         loss = -torch.minimum(ratio * advantage, ratio.clamp(1 - e, 1 + e) * advantage).mean()
+        if stop and (recorded.log_prob - log_prob).mean() > 1.5 * 0.01:
+            break
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    value_losses = critic_steps(theirs, obs, target, 10, 3e-4)
+        largest.append(float(ratio.detach().max()))
+    assert (1 < len(losses) < 80) if stop else (len(losses) == 80)
+    value_losses = critic_steps(theirs, obs, target, 80, 1e-3)
 
     learner = algorithm.init(policy)
     metrics = algorithm.update(learner, *steps_of(recorded))
+    assert int(learner.optimizer.state[learner.actor]["step"]) == len(losses)
     assert_same_parameters(policy, parts(theirs), gradients=False)
-    assert float(metrics["loss/policy"]) == pytest.approx(sum(losses) / 10, abs=1e-5)
-    assert float(metrics["loss/value"]) == pytest.approx(sum(value_losses) / 10, abs=1e-5)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_ppos_first_gradients(kind: Kind) -> None:
-    """With its own λ, where the critic's target is another: the actor's gradient and step."""
-    algorithm = presets.spinning_up().algorithm
-    assert isinstance(algorithm, PPO)
-    policy = new_policy(kind)
-    theirs, recorded = deepcopy(policy), record(policy)
-    advantage, _ = buffer(theirs, recorded, 0.99, 0.97)
-    optimizer = torch.optim.Adam(theirs.actor_parameters(), lr=3e-4)
-    ratio = (density(theirs, recorded.obs[:-1]).log_prob(recorded.action) - recorded.log_prob).exp()
-    (-torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()).backward()
-    optimizer.step()
-    replace(algorithm, epochs=1, target_kl=None).update(algorithm.init(policy), *steps_of(recorded))
-    actor = {id(p) for p in theirs.actor_parameters()}
-    assert_same_parameters(policy, [(name, p) for name, p in theirs.named_parameters() if id(p) in actor])
+    assert float(metrics["loss/policy"]) == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+    assert float(metrics["loss/value"]) == pytest.approx(sum(value_losses) / 80, abs=1e-5)
+    assert float(metrics["policy/ratio_max"]) == pytest.approx(max(largest), abs=1e-4)

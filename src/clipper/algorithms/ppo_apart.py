@@ -9,16 +9,25 @@ from torch import Tensor, nn
 
 from clipper.critic_targets import CriticTarget, MonteCarlo, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
-from clipper.functional.objectives import clip, kl_estimates
+from clipper.functional.objectives import LARGEST_LOG_RATIO, clip
 from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
 from clipper.nets import Policy
 from clipper.normalise import RewardScaler
-from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, gradient_step, minibatches
+from clipper.optim import (
+    Learner,
+    Metrics,
+    estimate_advantages,
+    fit_critic,
+    gradient_step,
+    minibatches,
+    ratio_metrics,
+    summarise,
+)
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
-WATCHED = ("loss/policy", "policy/entropy", "policy/kl", "policy/clip_fraction")
+WATCHED = ("loss/policy", "policy/entropy", "policy/clip_fraction", "advantage/minibatch_mean")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +62,8 @@ class PPOApart:
     """Bound on each gradient's Euclidean norm."""
     target_kl: float | None = 0.01
     """End the actor's steps as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
+    kl_estimate: Literal["k1", "k2", "k3"] = "k1"
+    """Which estimate decides (``functional.objectives.kl_estimates``): k1, the mean of −log r, is Spinning Up's."""
     standardise: bool = True
     """Bring the batch's advantages to mean 0 and standard deviation 1."""
     correction: Literal[0, 1] = 0
@@ -92,10 +103,13 @@ class PPOApart:
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
         surrogate, entropy = clip(log_ratio, batch.advantage, bound, bound), dist.entropy()
         with torch.no_grad():
-            outside = (log_ratio.expm1().abs() > bound).to(surrogate.dtype)
-            metrics = masked_mean(torch.stack([surrogate, entropy, kl_estimates(log_ratio)[2], outside]), mask)
-        total = masked_mean(surrogate - at(self.entropy_coef, progress) * entropy, mask)
-        return total, dict(zip(WATCHED, metrics, strict=True))
+            outside = (log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1().abs() > bound).to(surrogate.dtype)
+            (raw,) = batch.raw or (batch.advantage,)
+            metrics = masked_mean(torch.stack([surrogate, entropy, outside, raw]), mask)
+            watched = dict(zip(WATCHED, metrics, strict=True)) | ratio_metrics(log_ratio, mask)
+            watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
+            watched["policy/kl"] = watched[f"policy/kl_{self.kl_estimate}"]
+        return masked_mean(surrogate - at(self.entropy_coef, progress) * entropy, mask), watched
 
     def climb(self, learner: Learner, targets: Targets) -> Metrics:
         """The actor's steps."""
@@ -107,7 +121,7 @@ class PPOApart:
                 break
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)
-        return {name: torch.stack([m[name] for m in history]).mean() for name in history[0]}
+        return summarise(history, targets)
 
     def fit(self, learner: Learner, targets: Targets) -> Metrics:
         """The critic's steps."""

@@ -92,7 +92,7 @@ class TRPO:
     targets = estimate_advantages
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
-        """−L(θ) = −E[π_θ/π_old Â] (eq 14), and what to watch."""
+        """−L(θ) = −E[π_θ/π_old Â] (section 5), and what to watch."""
         dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
         log_ratio = dist.log_prob(batch.steps.action) - batch.steps.log_prob
         loss = masked_mean(conservative(log_ratio, batch.advantage), batch.steps.mask)

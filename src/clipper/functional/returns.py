@@ -34,7 +34,7 @@ def gae(
     gamma: float,
     lam: float,
 ) -> Float[Tensor, "T N"]:
-    """Generalised advantage estimate (Schulman et al. 2016, arXiv:1506.02438, eqs 11, 12 and 16).
+    """Generalised advantage estimate (Schulman et al. 2016, arXiv:1506.02438, eqs 11 to 16).
 
     δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ)
     Âₜ = δₜ + γλ (1 − doneₜ) Âₜ₊₁
