@@ -47,7 +47,7 @@ class PPOPenalty:
     """K, passes over the collected decisions."""
     minibatches: int = 4
     """Parts into which each pass is shuffled; M = N·T / this."""
-    learning_rate: Schedule = Linear(1e-3)
+    learning_rate: Schedule = Linear(5e-4)
     """α, Adam's step size."""
     adam_eps: float = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
