@@ -1,18 +1,23 @@
 """Sphinx's settings for both languages: `-t zh` with docs/zh, without it with docs/en."""
 
-import logging
 import re
+import sys
 import typing
 from pathlib import Path
 from typing import Any
 
-import jieba
 from docutils import nodes
+from docutils.statemachine import StringList
 from latex2mathml.converter import convert
+from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).parent))
+from chinese_search import SearchChinese
+
+from clipper.exercises import exercises
 
 # jaxtyping then writes shapes as they stand in the source.
 setattr(typing, "GENERATING_DOCUMENTATION", True)  # noqa: B010
-jieba.setLogLevel(logging.WARNING)
 
 zh = tags.has("zh")  # type: ignore[name-defined]
 project = "Clipper"
@@ -86,8 +91,27 @@ def formula(writer: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+class Exercises(SphinxDirective):
+    """The exercises of the page that is named: their titles, their tasks, and the command that checks an answer."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        lines = []
+        for number, exercise in enumerate(exercises()[self.arguments[0]], 1):
+            title, task = (getattr(words, "zh" if zh else "en") for words in (exercise.title, exercise.task))
+            lines += [f"**{number}. {title}**", "", *WRAPPED.sub("", task.strip()).splitlines(), ""]
+            command = f"clipper check-exercise {exercise.name}"
+            lines += ["```sh", f"{command} --start", f"{command} {exercise.function}.py", "```", ""]
+        holder = nodes.container()
+        self.state.nested_parse(StringList(lines, source=self.env.docname), 0, holder)
+        return holder.children
+
+
 def setup(app: Any) -> None:
     """Connect the above."""
+    app.add_search_language(SearchChinese)
+    app.add_directive("exercises", Exercises)
     app.connect("source-read", leave)
     app.connect("autodoc-process-docstring", as_written)
     app.add_html_math_renderer("mathml", (inline_formula, None), (formula, None))

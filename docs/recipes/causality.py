@@ -10,6 +10,7 @@ from clipper.functional.returns import reward_to_go, total_return
 
 P = 0.5
 LENGTHS = (2, 4, 8, 16, 32, 64)
+REDUCED, TOLERANCE = {"games": 5_000}, 0.2  # in tests
 COLOURS = {"G(τ)": "#D55E00", "Gₜ": "#0072B2", "Gₜ − V": "#009E73"}
 
 

@@ -10,6 +10,7 @@ from clipper.functional.objectives import clip, conservative
 EPSILON = 0.2
 RATIOS = tuple(i / 40 for i in range(20, 61))
 CELLS = (0.65, 1.0, 1.35)
+TOLERANCE = 1e-12  # in tests
 
 
 def numbers() -> dict[str, list[float]]:

@@ -10,6 +10,7 @@ from clipper.functional.returns import total_return
 
 LENGTH, P = 10, 0.3
 COUNTS = (1, 4, 16, 64, 256, 1024, 4096)
+REDUCED, TOLERANCE, COMPARED = {"repeats": 200}, 0.25, {"error": 5}  # in tests
 
 
 def numbers(repeats: int = 2000) -> dict[str, list[float]]:

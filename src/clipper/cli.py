@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 from rich.console import Console
@@ -116,6 +116,20 @@ class Unroll:
     """Name of a recipe."""
     output: Path | None = None
     """Write the file here instead of printing it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckExercise:
+    """Check your answer to an exercise of the documentation; without a name, list the exercises."""
+
+    name: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="NAME")]] = None
+    """Name of an exercise; alone, its task is printed."""
+    file: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="FILE.py")]] = None
+    """Your file, which is run."""
+    start: bool = False
+    """Write the file to begin from, with the task in it; under the function's name where no file is named."""
+    language: Literal["terminal", "en", "zh"] = "terminal"
+    """Language of what is printed."""
 
 
 def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None) -> T:
@@ -286,6 +300,32 @@ def unroll_command(args: Sequence[str]) -> int:
     return 0
 
 
+def check_exercise_command(args: Sequence[str]) -> int:
+    """``clipper check-exercise``: 0 where the answer is right, 1 where it is not."""
+    from clipper.exercises import command  # noqa: PLC0415
+
+    options = parse(CheckExercise, args, "clipper check-exercise")
+    language = command.language() if options.language == "terminal" else options.language
+    if options.name is None:
+        print(command.overview(language))
+        return 0
+    known = command.known()
+    if options.name not in known:
+        raise ConfigError(f"there is no exercise {options.name!r}.{nearest(options.name, known)}")
+    exercise = known[options.name]
+    if options.start:
+        file = options.file or Path(f"{exercise.function}.py")
+        command.write_start(exercise, file)
+        print(file)
+        return 0
+    if options.file is None:
+        print(command.task(exercise, language))
+        return 0
+    verdict = command.check(exercise, options.file)
+    print(getattr(verdict.words, language))
+    return 0 if verdict.right else 1
+
+
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
     "train": (train_command, Train),
     "resume": (resume_command, Resume),
@@ -293,12 +333,13 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
     "play": (play_command, Play),
     "plot": (plot_command, Plot),
     "unroll": (unroll_command, Unroll),
+    "check-exercise": (check_exercise_command, CheckExercise),
 }
 
 
 def overview() -> str:
     """All commands, a line each."""
-    lines = [f"  [bold]{name:<10}[/]{escape(kind.__doc__ or '')}" for name, (_, kind) in COMMANDS.items()]
+    lines = [f"  [bold]{name:<15}[/]{escape(kind.__doc__ or '')}" for name, (_, kind) in COMMANDS.items()]
     return "\n".join(
         [
             "[bold]clipper[/] COMMAND …   the PPO library",

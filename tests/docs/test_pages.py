@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from clipper.exercises import PAGES, exercises
+
 DOCS = Path(__file__).parents[2] / "docs"
 PACKAGE = DOCS.parent / "src" / "clipper"
 LANGUAGES = ("en", "zh")
@@ -68,9 +70,27 @@ def test_what_is_included_is_there(page: str) -> None:
 
 
 def test_every_page_is_reached_from_the_index() -> None:
+    """The walk's in their order."""
     listed = [line for kind, _, body in FENCE.findall(read("en", "index.md")) if kind == "{toctree}"
               for line in body.splitlines() if line and not line.startswith(":")]  # fmt: skip
     assert sorted([*(f"{name}.md" for name in listed), "index.md"]) == names("en")
+    walk = [name.removeprefix("walk/") for name in listed if name.startswith("walk/")]
+    assert walk == [page for page in PAGES if page in walk]
+
+
+@pytest.mark.parametrize("page", [page for page in names("en") if page.startswith("walk/")])
+def test_every_page_of_the_walk_has_its_parts(page: str) -> None:
+    """Question, equation, code from the source, figure, exercises."""
+    text, name = read("en", page), page.removeprefix("walk/").removesuffix(".md")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["The equation", "The code", "A recipe", "Exercises"]
+    assert "\n**Question.** " in text
+    assert FORMULA.search(text)
+    assert f"../../figures/{name.replace('-', '_')}.svg" in IMAGE.findall(text)
+    included = [path for kind, path, _ in FENCE.findall(text) if kind == "{literalinclude}"]
+    assert any("/src/clipper/" in path for path in included)
+    assert f"../../recipes/{name.replace('-', '_')}.py" in included
+    assert [argument for kind, argument, _ in FENCE.findall(text) if kind == "{exercises}"] == [name]
+    assert name in exercises()
 
 
 @pytest.mark.parametrize("folder", ["functional", "algorithms", "distributions"])

@@ -1,60 +1,34 @@
 """Recipes run, give the committed figures' numbers, and these are what theory says; code in pages runs."""
 
-import importlib.util
-import json
 import re
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from walk import DOCS, RECIPES, committed, recipe
 
-DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = sorted((DOCS / "en" / "walk").glob("*.md"))
-RECIPES = sorted(path.stem for path in (DOCS / "figures").glob("*.json"))
-
-
-@pytest.fixture(autouse=True)
-def beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recipes import what they share as scripts do."""
-    monkeypatch.syspath_prepend(str(DOCS / "recipes"))
-    monkeypatch.delitem(sys.modules, "coins", raising=False)
-
-
-def recipe(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"recipe_{name}", DOCS / "recipes" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def committed(name: str) -> dict[str, list[float]]:
-    return json.loads((DOCS / "figures" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def test_every_figure_has_its_recipe_and_page() -> None:
     assert len(RECIPES) > 2
-    assert sorted(path.stem for path in (DOCS / "figures").glob("*.svg")) == RECIPES
-    assert [p.stem.replace("-", "_") for p in PAGES] == RECIPES
-    assert all((DOCS / "recipes" / f"{name}.py").is_file() for name in RECIPES)
+    for kind in ("svg", "json"):
+        assert sorted(path.stem for path in (DOCS / "figures").glob(f"*.{kind}")) == RECIPES
+    assert sorted(p.stem.replace("-", "_") for p in PAGES) == RECIPES
 
 
-@pytest.mark.parametrize(
-    ("name", "reduced", "tolerance"),
-    [("policy_gradient", {"repeats": 200}, 0.25), ("causality", {"games": 5_000}, 0.2), ("clipping", {}, 1e-12)],
-)
-def test_the_figures_numbers_again(name: str, reduced: dict[str, int], tolerance: float, tmp_path: Path) -> None:
-    """With fewer games; where a point of the figure rests on few repetitions then, it is left out."""
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_figures_numbers_again(name: str, tmp_path: Path) -> None:
+    """With the recipe's REDUCED arguments; what rests on few repetitions then is left out by its COMPARED."""
     module = recipe(name)
-    found, expected = module.numbers(**reduced), committed(name)
+    found, expected = module.numbers(**getattr(module, "REDUCED", {})), committed(name)
     assert list(found) == list(expected)
+    compared = getattr(module, "COMPARED", {})
     for key in found:
-        stop = 5 if key == "error" else None
-        assert found[key][:stop] == pytest.approx(expected[key][:stop], rel=tolerance), key
+        stop = compared.get(key)
+        near = pytest.approx(expected[key][:stop], rel=module.TOLERANCE, abs=getattr(module, "ABSOLUTE", None))
+        assert found[key][:stop] == near, key
     module.draw(found, tmp_path / "figure.svg")
     ET.parse(tmp_path / "figure.svg")
 
