@@ -310,10 +310,14 @@ def summarise(history: list[Metrics], targets: Targets) -> Metrics:
 
 @torch.no_grad()
 def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Metrics:
-    """How far π has moved from the μ that acted: the KL's three estimates, and the largest ratio."""
-    k1, k2, k3 = masked_mean(torch.stack(kl_estimates(log_ratio)), mask)
+    """How far π has moved from the μ that acted: the KL's three estimates, the largest ratio, and the fraction of
+    ratios that were bounded so as not to overflow.
+    """
+    clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
+    k1, k2, k3, clamped = masked_mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
     largest = log_ratio.masked_fill(~mask, -torch.inf).amax().clamp(max=LARGEST_LOG_RATIO).exp()
-    return {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3, "policy/ratio_max": largest}
+    estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
+    return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}
 
 
 @torch.no_grad()

@@ -82,6 +82,33 @@ def test_a_seed_gives_the_same_run_every_time_and_another_one_another(
     assert not torch.equal(first.learner.parameters, other.learner.parameters)
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_a_seed_gives_the_same_run_in_however_many_processes(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, in one worker and in two, each as often; by another seed, another run."""
+
+    def states(seed: int, vector: str) -> dict[str, torch.Tensor]:
+        kept: list[dict[str, torch.Tensor]] = []  # of the run as it went, since its end closes the workers
+
+        def keep(run: Run) -> None:
+            tensors, values = run.state_dict()
+            assert values["environments"] is not None
+            kept.append({k: v.clone() for k, v in tensors.items()})
+
+        train(seed=seed, vector=vector, num_envs=3, total_steps=480, callback=keep)
+        return kept[-1]
+
+    found = [states(5, "serial") for _ in range(times)]
+    for processes in (1, 2):
+        monkeypatch.setattr("clipper.environments.vector.cores", lambda count=processes: count)
+        found += [states(5, "workers") for _ in range(times)]
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        assert all(torch.equal(x, other[k]) for k, x in found[0].items())
+    another = states(6, "serial")
+    for name in ("learner.policy.head.mean.weight", "collect.obs"):
+        assert not torch.equal(found[0][name], another[name])
+
+
 def test_a_logger_that_fails_costs_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **what: Any) -> None:
         raise RuntimeError("the network is gone")

@@ -15,6 +15,7 @@ from torch import Tensor
 import clipper
 from clipper.algorithms import Algorithm, Reinforce
 from clipper.data import Steps
+from clipper.engines.torch_engine import Torch
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.environments.serial import Serial
 from clipper.errors import NonFiniteError
@@ -63,6 +64,37 @@ def bits(learner: Learner) -> dict[str, Tensor]:
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(x, b[k]) for k, x in a.items())
+
+
+@pytest.mark.parametrize("engine", ["torch", "cpu"])
+@pytest.mark.parametrize("far", [800.0, -800.0, 20.5])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        clipper.PPO(epochs=1, minibatches=1, clip=float("inf"), objective=clipper.Unclipped()),
+        clipper.PPO(epochs=2, minibatches=2),
+        clipper.PPOApart(epochs=2, target_kl=None),
+        clipper.PPOPenalty(epochs=2),
+    ],
+    ids=["unclipped", "ppo", "apart", "penalty"],
+)
+def test_a_ratio_that_would_overflow_is_bounded_and_counted(algorithm: Algorithm, far: float, engine: str) -> None:
+    """Three of the batch's decisions were far less likely, or likelier, to what acted than they are now."""
+    if engine == "cpu" and not isinstance(algorithm, clipper.PPO):
+        pytest.skip("kernels are for PPO")
+    make: Any = Torch if engine == "torch" else pytest.importorskip("clipper.engines.cpu").CPU
+    policy = small_policy("gaussian")
+    steps, last_obs = make_steps(policy, 16, 2, seed=1)
+    rows = steps.mask.flatten().nonzero()[2:5, 0]
+    log_prob = steps.log_prob.flatten().index_add(0, rows, torch.full((3,), -far)).view_as(steps.log_prob)
+    learner = algorithm.init(policy, seed=3)
+    metrics = make(learner, algorithm).update(steps._replace(log_prob=log_prob), last_obs)
+    assert all(x.isfinite() for x in metrics.values())
+    assert int(learner.skipped) == 0
+    assert learner.parameters.isfinite().all()
+    assert float(metrics["policy/ratio_max"]) <= np.exp(20.0) * (1 + 1e-6)
+    told = float(metrics["policy/ratio_clamped"])
+    assert told == (0 if far < 0 else pytest.approx(3 / int(steps.mask.sum()), rel=2e-2))
 
 
 @pytest.mark.parametrize("name", [*JOINT, *APART])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clipper.functional.objectives import (
+    LARGEST_LOG_RATIO,
     clip,
     clipped_squared_error,
     conservative,
@@ -79,6 +80,24 @@ def test_extreme_ratios_stay_finite(dtype: torch.dtype, extreme: float, advantag
     assert log_ratio.grad is not None
     assert loss.isfinite()
     assert log_ratio.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ratios_within_the_bound_keep_every_bit(dtype: torch.dtype) -> None:
+    """And so do their gradients, beside the formula without a bound."""
+    found = []
+    for bounded in (True, False):
+        log_ratio = torch.linspace(-30, LARGEST_LOG_RATIO, 4001, dtype=dtype).requires_grad_()
+        weight = torch.linspace(-2, 3, 4001, dtype=dtype)
+        r = log_ratio.exp()
+        losses = (
+            [conservative(log_ratio, weight), clip(log_ratio, weight, 0.2, 0.3)]
+            if bounded
+            else [-r * weight, -torch.minimum(r * weight, r.clamp(0.8, 1.3) * weight)]
+        )
+        (gradient,) = torch.autograd.grad(torch.stack(losses).sum(), log_ratio)
+        found.append([*losses, gradient])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 ERRORS = [-30.0, -1.5, -1.0, -0.3, 0.0, 1e-3, 0.99, 1.01, 7.0]

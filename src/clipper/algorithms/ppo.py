@@ -21,7 +21,7 @@ from clipper.value_losses import MSE, ValueLoss
 
 WATCHED = (
     "loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction",
-    "policy/kl_k1", "policy/kl_k2", "policy/kl_k3", "advantage/minibatch_mean",
+    "policy/kl_k1", "policy/kl_k2", "policy/kl_k3", "policy/ratio_clamped", "advantage/minibatch_mean",
 )  # fmt: skip
 
 
@@ -126,9 +126,10 @@ class PPO:
         total = surrogate + self.value_coef * value_error - bonus
         with torch.no_grad():
             change = log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1()
-            outside = ((change < -low) | (change > high)).to(change.dtype)
+            outside, clamped = (change < -low) | (change > high), log_ratio > LARGEST_LOG_RATIO
             (raw,) = batch.raw or (batch.advantage,)
-            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl, outside, *estimates, raw]), mask)
+            rows = surrogate, value_error, entropy, kl, outside.to(kl), *estimates, clamped.to(kl), raw
+            metrics = masked_mean(torch.stack(rows), mask)
             watched = dict(zip(WATCHED, metrics, strict=True)) | (watch(parts, mask, low, high) if parts else {})
             watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
             watched["policy/ratio_max"] = 1 + change.masked_fill(~mask, -1).amax()

@@ -278,7 +278,7 @@ class CPU:
         for k in range(1, len(pieces)):
             self.gradient += self.gradients[k]
         means = sums.sum(0) / len(index)
-        means[losses.SUMS - 1], means[losses.RATIO] = means[3], sums[:, losses.RATIO].max()
+        means[7], means[losses.RATIO] = means[3], sums[:, losses.RATIO].max()
         return means
 
     def optimizer(self) -> tuple[Optimizer, Tensor]:

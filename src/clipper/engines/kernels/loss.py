@@ -11,8 +11,9 @@ POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
 """Objectives (``clipper.functional.objectives``)."""
 MSE, HUBER, CLIPPED_MSE = range(3)
 """Value losses."""
-SUMS = 8
-"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range, k1, k2, k3."""
+SUMS = 9
+"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range, k1, k2, k3, and
+ratios that were bounded so as not to overflow."""
 RATIO, MEAN, STD, NORM = range(SUMS, SUMS + 4)
 """Where the largest ratio, the advantages' mean and deviation, and the gradient's norm stand after these."""
 
@@ -92,6 +93,8 @@ def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, valu
             sums[RATIO] = max(sums[RATIO], change + 1)
             if change < -low or change > high:
                 sums[4] += 1
+            if log_ratio > LARGEST_LOG_RATIO:
+                sums[8] += 1
         else:
             d_log_prob[b] = -a * actor_weight
             sums[0] -= log_prob[b] * a

@@ -68,7 +68,7 @@ def epoch(net, head, loss, rows, order, parts, work, gradient, optimizer, counts
         start = i * size + min(i, extra)
         index = order[start : start + size + (i < extra)]
         minibatch(net, head, loss, rows, index, work, gradient, sums)
-        sums[SUMS - 1] = sums[3]
+        sums[7] = sums[3]
         for k in range(SUMS):
             history[i, k] = sums[k] / index.size
         history[i, RATIO] = sums[RATIO]
