@@ -8,7 +8,7 @@ import torch
 from gymnasium.spaces import flatdim
 from torch import Generator, Tensor, nn
 
-from clipper import checkpoint
+from clipper import checkpoint, hub
 from clipper.config import Config, from_json
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.nets import make_policy
@@ -19,6 +19,7 @@ from clipper.space_json import space_from_json
 def load(path: str | Path, *, best: bool = False, policy: nn.Module | None = None) -> Any:
     """The policy of a run's folder, as last saved or the ``best`` evaluated, or of one ``.safetensors`` file.
 
+    ``hub:OWNER/NAME@REVISION`` is a folder on the Hugging Face hub, of a commit by its whole hash (``clipper.hub``).
     It has ``predict(obs)``. A run that trained a module of your own needs an instance of it as ``policy``, into which
     the weights are loaded. Nothing that the file says is imported or evaluated.
     """
@@ -27,6 +28,8 @@ def load(path: str | Path, *, best: bool = False, policy: nn.Module | None = Non
 
 def load_with_config(path: str | Path, *, best: bool = False, policy: nn.Module | None = None) -> tuple[Any, Config]:
     """The policy, and the settings it was trained with."""
+    if isinstance(path, str) and path.startswith(hub.PREFIX):
+        path = hub.folder_of(path, "best.safetensors" if best else "checkpoint.safetensors")
     tensors, values = read(Path(path), best)
     try:
         config = from_json(values["config"], Config)
