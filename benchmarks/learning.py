@@ -44,6 +44,7 @@ HERE = Path(__file__).resolve().parent
 RECENT = 100  # episodes in the mean over the last ones of training, as metrics.jsonl has it
 PROTOCOLS: dict[Protocol, str] = {
     "evaluation": "mean of 100 deterministic evaluation episodes (hybrid tasks: 1000) of the final policy",
+    "success": "part of 1000 deterministic evaluation episodes of the final policy that succeeded",
     "training": f"mean of the last {RECENT} training episodes",
     "best": "the largest, over training, of the deterministic evaluations' mean over seeds; each seed's value is that "
     "of the same moment",
@@ -116,8 +117,9 @@ def study(options: Options) -> bool:
             return
         finished += 1
         row = result(job)
+        success = "" if row["success_rate"] is None else f", success rate {row['success_rate']:.3f}"
         say(
-            f"{job}: evaluation {row['evaluation_mean']:.1f} ± {row['evaluation_std']:.1f}, last training episodes "
+            f"{job}: evaluation {shown(row['evaluation_mean'])} ± {row['evaluation_std']:.1f}{success}, last episodes "
             f"{number(row['training_mean'], '.1f')}, {row['steps']:,} steps in {row['seconds']:.0f} s, "
             f"{row['steps_per_second']:,.0f} steps/s  [{finished} of {len(jobs)}]"
         )
@@ -143,7 +145,7 @@ def result(job: Job) -> Row:
     config, noted, rows = job.config, job.study, metrics(job)
     last, recent = rows[-1], rows[-1]["episode/recent_return"]
     around = {key: " then ".join(dict.fromkeys(s[key] for s in noted["sessions"])) for key in noted["sessions"][0]}
-    target = SUITES[job.suite][job.entry].target
+    target, protocol = SUITES[job.suite][job.entry].target, SUITES[job.suite][job.entry].protocol
     best = [row["eval/return"] for row in rows if row.get("eval/return") is not None]
     return {
         "entry": job.entry,
@@ -154,9 +156,10 @@ def result(job: Job) -> Row:
         "seed": job.seed,
         "evaluation_mean": round(noted["evaluation"]["mean"], 3),
         "evaluation_std": round(noted["evaluation"]["std"], 3),
+        "success_rate": noted["evaluation"].get("success_rate"),
         "training_mean": recent if recent is None else round(recent, 3),
         "best_evaluation": round(max(best), 3) if best else None,
-        "steps_to_target": None if target is None else steps_to(target.value, rows),
+        "steps_to_target": None if target is None or protocol == "success" else steps_to(target.value, rows),
         "seconds": round(last["time/seconds"], 1),
         "steps_per_second": round(last["steps"] / last["time/seconds"], 1),
         "sessions": len(noted["sessions"]),
@@ -184,7 +187,7 @@ def values_of(suite: str, name: str, jobs: Sequence[Job]) -> list[float]:
         points = np.array([curve[: min(map(len, curves))] for curve in curves])
         return points[:, points.mean(0).argmax()].tolist() if points.size else []
     rows = [result(job) for job in jobs]
-    column = "evaluation_mean" if protocol == "evaluation" else "training_mean"
+    column = {"evaluation": "evaluation_mean", "success": "success_rate"}.get(protocol, "training_mean")
     return [row[column] for row in rows if row[column] is not None]
 
 

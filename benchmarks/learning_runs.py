@@ -100,14 +100,19 @@ def train_one(job: Job) -> int:
     with StopOnSignal() as stop:
         # A run whose parent was killed stops as well: the next study would train in the same folder.
         callback = [stop, lambda _: os.getppid() == parent]
+        make, config = SUITES[job.suite][job.entry].policy, job.config
+        policy = None if make is None else make(config)
         if stage(job) == "saved":
-            run = clipper.train(resume=job.folder, callback=callback)
+            run = clipper.train(resume=job.folder, policy=policy, callback=callback)
         else:
-            run = clipper.train(job.config, run_dir=job.folder, callback=callback)
+            run = clipper.train(config, policy=policy, run_dir=job.folder, callback=callback)
     if run.state.steps < run.config.total_steps:
         return 128 + (stop.received or signal.SIGHUP)
     evaluation = run.evaluate(SUITES[job.suite][job.entry].episodes, seed=EVALUATION_SEED)
-    study["evaluation"] = {"mean": evaluation.mean, "std": evaluation.std, "returns": evaluation.returns.tolist()}
+    study["evaluation"] = {
+        "mean": evaluation.mean, "std": evaluation.std, "success_rate": evaluation.success_rate,
+        "returns": evaluation.returns.tolist(),
+    }  # fmt: skip
     study |= {"exact": run.exact, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
     write_json(job.folder / "study.json", study)
     return 0

@@ -1,21 +1,22 @@
 """How good is a policy? Whole episodes, a fixed quota per environment, apart from training's environments and draws."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import VectorEnv, VectorWrapper
 from torch import Generator, Tensor
 
 from clipper.data import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
 from clipper.environments.make import EnvSource
+from clipper.environments.serial import SUCCESS, is_number
 from clipper.errors import ConfigError
 from clipper.load import load_with_config
 from clipper.nets import Actor
-from clipper.rollout import collect, start
+from clipper.rollout import Episode, collect, start
 
 if TYPE_CHECKING:
     from clipper.run import Run
@@ -29,6 +30,14 @@ class Evaluation:
     """Undiscounted return of each episode, ``[episodes]``."""
     lengths: np.ndarray
     """Decisions in each episode, ``[episodes]``."""
+    successes: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """1 where an episode's last ``info`` said ``is_success`` (or ``success``), 0 where it denied it, NaN where it did
+    not tell, ``[episodes]``; empty where no episode told."""
+
+    @property
+    def success_rate(self) -> float | None:
+        """The part that succeeded of the episodes that tell; None where none does."""
+        return float(np.nanmean(self.successes)) if len(self.successes) else None
 
     @property
     def mean(self) -> float:
@@ -42,7 +51,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         count = len(self.returns)
-        return f"return {self.mean:.1f} ± {self.std:.1f} over {count} episode{'s' if count > 1 else ''}"
+        success = "" if self.success_rate is None else f", success rate {self.success_rate:.3f}"
+        return f"return {self.mean:.1f} ± {self.std:.1f}{success} over {count} episode{'s' if count > 1 else ''}"
 
 
 class Greedy:
@@ -72,6 +82,34 @@ class Mode:
         return self.dist.log_prob(action)
 
 
+class Watched(VectorWrapper):
+    """Notes of each episode that ends whether it was a success: collecting has no use for that."""
+
+    def __init__(self, env: VectorEnv) -> None:
+        super().__init__(env)
+        self.ended: list[list[float]] = [[] for _ in range(env.num_envs)]
+        """Of each environment, episode after episode: 1, 0, or NaN where the info does not tell."""
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(actions)
+        for i in np.flatnonzero(terminated | truncated).tolist():
+            self.ended[i].append(success_of(info, i))
+        return obs, reward, terminated, truncated, info
+
+    def successes(self, episodes: list[Episode]) -> np.ndarray:
+        """Of these episodes, all that each environment finished, or the first of them; empty where none tells."""
+        given = [iter(ended) for ended in self.ended]
+        found = np.array([next(given[episode.env], np.nan) for episode in episodes])
+        return found if np.isfinite(found).any() else found[:0]
+
+
+def success_of(info: dict[str, Any], i: int) -> float:
+    """What the info at the end of environment i's episode says about its success; NaN where it says nothing."""
+    last = info.get("final_info", info)  # where the environment has been reset in the same step
+    key = next((key for key in SUCCESS if key in last and (f"_{key}" not in last or last[f"_{key}"][i])), None)
+    return float(last[key][i]) if key is not None and is_number(last[key][i]) else np.nan
+
+
 def evaluate_policy(
     policy: Actor,
     env: EnvSource,
@@ -87,13 +125,14 @@ def evaluate_policy(
     Environment i plays a number of episodes fixed in advance, so short episodes are not favoured. Neither the policy
     nor any global generator changes.
     """
-    vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
+    vector = Watched(make(env, min(episodes, 20) if num_envs is None else num_envs))
     state = start(vector, seed, device)
     _, state = collect(vector, Greedy(policy) if deterministic else policy, state, episodes=episodes)
     if not isinstance(env, VectorEnv):
         vector.close()
     finished = sorted(state.episodes, key=lambda e: e.env)
-    return Evaluation(np.array([e.total for e in finished]), np.array([e.length for e in finished]))
+    totals, lengths = np.array([e.total for e in finished]), np.array([e.length for e in finished])
+    return Evaluation(totals, lengths, vector.successes(finished))
 
 
 def evaluate(

@@ -368,6 +368,8 @@ def evaluate_when_due(run: Run, row: Row) -> None:
         run.phase = ""
     run.next_evaluation += config.eval_every
     row["eval/return"], row["eval/std"] = evaluation.mean, evaluation.std
+    if evaluation.success_rate is not None:
+        row["eval/success_rate"] = evaluation.success_rate
     threshold = run.env.spec.reward_threshold if run.env.spec is not None else None
     run.solved = threshold is not None and evaluation.mean >= threshold
     if evaluation.mean > run.best:

@@ -43,6 +43,24 @@ class Scripted(gymnasium.Env):
         return self.observe(float(action[0])), reward, end and terminates, end and not terminates, {}
 
 
+def succeeds(number: int, episode: int) -> bool:
+    return (number + 3 * episode) % 5 < 2
+
+
+class Telling(Scripted):
+    """Its episodes succeed or not by plan; rows before their ends claim the opposite."""
+
+    def __init__(self, number: int, key: str = "is_success", mute: int = -1) -> None:
+        super().__init__(number)
+        self.key, self.mute = key, mute
+
+    def step(self, action):
+        obs, reward, terminated, truncated, _ = super().step(action)
+        value = succeeds(self.number, self.episode) == (terminated or truncated)
+        info = {} if self.number == self.mute else {self.key: value, "other": "told"}
+        return obs, reward, terminated, truncated, info
+
+
 class ScriptedDistribution:
     """All mass on one action."""
 

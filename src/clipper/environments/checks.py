@@ -14,7 +14,7 @@ LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error square
 
 def describe(env: VectorEnv) -> str:
     """The environment's id where it has one."""
-    return env.spec.id if env.spec is not None else type(env).__name__
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def check_finite(

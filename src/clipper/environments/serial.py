@@ -22,6 +22,8 @@ from clipper.environments.masks import KEYS
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, UnsupportedSpaceError
 
 NOTHING: dict[str, Any] = {}
+SUCCESS = ("is_success", "success")
+"""The entries of an episode's last info that say whether its task was done."""
 
 
 class Serial(VectorEnv):
@@ -135,6 +137,7 @@ class Serial(VectorEnv):
                         check_numbers(obs, reward)
                     if terminated or truncated:
                         self.terminated[i], self.truncated[i], resets[i] = terminated, truncated, True
+                        info = self.with_success(i, own, info) if own else info
                 if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
                     self.check(i, obs)
                 rows[i][...] = obs
@@ -146,6 +149,14 @@ class Serial(VectorEnv):
         if masked:
             info = self.with_masks(info)
         return self.obs, rewards, self.terminated, self.truncated, info
+
+    def with_success(self, i: int, own: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
+        """The info with what an episode's last one says about its success, laid out as Gymnasium's environments do."""
+        for key in SUCCESS:
+            if is_number(own.get(key)):
+                info = {key: np.zeros(self.num_envs), f"_{key}": np.zeros(self.num_envs, dtype=bool), **info}
+                info[key][i], info[f"_{key}"][i] = own[key], True
+        return info
 
     def restart(self, i: int, error: Exception, info: dict[str, Any]) -> dict[str, Any]:
         """Make environment i anew after its step raised, and add it to ``info["restarted"]``, or raise.
@@ -169,7 +180,7 @@ class Serial(VectorEnv):
             f"{self.max_restarts}: {error!r}",
             stacklevel=3,
         )
-        info = info or {"restarted": np.zeros(self.num_envs, dtype=bool)}
+        info = {"restarted": np.zeros(self.num_envs, dtype=bool), **info}
         info["restarted"][i] = True
         return info
 
@@ -213,6 +224,11 @@ class Serial(VectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         for env in self.envs:
             env.close()
+
+
+def is_number(x: Any) -> bool:
+    """Is it one number or truth value?"""
+    return np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biuf"
 
 
 def anew(seed: int | None, row: int) -> int | None:
