@@ -237,5 +237,7 @@ SUITES: Mapping[str, Mapping[str, Entry]] = {
 
 def with_seed(suite: str, name: str, seed: int, total_steps: int | None = None) -> Config:
     """The settings of one run."""
-    config = dataclasses.replace(SUITES[suite][name].config(), seed=seed)
+    config = dataclasses.replace(
+        SUITES[suite][name].config(), seed=seed, vector="serial"
+    )  # runs fill the cores already
     return config if total_steps is None else dataclasses.replace(config, total_steps=total_steps)

@@ -101,6 +101,8 @@ def test_a_recipe_is_the_default_that_flags_change() -> None:
         (["evaluate", "nowhere"], "no checkpoint"),
         (["plot", "nowhere"], "nowhere is no run"),
         (["plot"], "name the folders"),
+        (["plot", "nowhere", "--suite"], "nowhere is no run"),
+        (["plot", "a", "--suite", "--diagnostics"], "ask for one of them"),
         (["plot", "nowhere", "--diagnostics"], "nowhere is no run"),
         (["plot", "a", "b", "--diagnostics", "--output", "c.png"], "a picture for each run"),
     ],

@@ -102,7 +102,11 @@ class Plot:
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of runs."""
     output: Path | None = None
-    """The picture; curves.png, or with --diagnostics diagnostics.png in each run's folder, where none is named."""
+    """The picture; where none is named, curves.png or suite.png, or with --diagnostics diagnostics.png in each run's
+    folder."""
+    suite: bool = False
+    """Compare algorithms over tasks: curves, interquartile mean with its interval, performance profiles, and the
+    probability that one beats another."""
     diagnostics: bool = False
     """Draw KL, clip fraction, largest ratio, entropy, explained variance, advantages per batch and minibatch, gradient
     norm and losses over time: one picture for each run."""
@@ -270,14 +274,19 @@ def plot_command(args: Sequence[str]) -> int:
     """``clipper plot``."""
     from clipper.plot import plot_runs  # noqa: PLC0415
     from clipper.plot_diagnostics import plot_diagnostics  # noqa: PLC0415
+    from clipper.plot_suite import plot_suite  # noqa: PLC0415
 
     options = parse(Plot, args, "clipper plot")
     if not options.runs:
         raise ConfigError("name the folders of one or more runs: clipper plot runs/*")
+    if options.suite and options.diagnostics:
+        raise ConfigError("--suite looks at many runs, --diagnostics at each: ask for one of them")
     if options.diagnostics:
         if options.output is not None and len(options.runs) > 1:
             raise ConfigError("--diagnostics draws a picture for each run: name one run, or leave --output out")
         pictures = [plot_diagnostics(folder, options.output) for folder in options.runs]
+    elif options.suite:
+        pictures = [plot_suite(options.runs, options.output or Path("suite.png"))]
     else:
         pictures = [plot_runs(options.runs, options.output or Path("curves.png"))]
     for picture in pictures:
