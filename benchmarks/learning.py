@@ -35,7 +35,7 @@ from learning_runs import (
     say,
     stage,
 )
-from suites import SUITES, Protocol
+from suites import SCORES, SUITES, Protocol
 
 from clipper.plot import bootstrap_interval
 from clipper.run import read_config
@@ -160,6 +160,7 @@ def result(job: Job) -> Row:
         "training_mean": recent if recent is None else round(recent, 3),
         "best_evaluation": round(max(best), 3) if best else None,
         "steps_to_target": None if target is None or protocol == "success" else steps_to(target.value, rows),
+        **time_to(SCORES.get(config.env), rows),
         "seconds": round(last["time/seconds"], 1),
         "steps_per_second": round(last["steps"] / last["time/seconds"], 1),
         "sessions": len(noted["sessions"]),
@@ -177,6 +178,13 @@ def steps_to(target: float, rows: Sequence[Row]) -> int | None:
         if episodes >= RECENT and row["episode/recent_return"] >= target:
             return row["steps"]
     return None
+
+
+def time_to(score: float | None, rows: Sequence[Row]) -> Row:
+    """Steps and seconds of training to a score, as columns; empty where there is none or it was not reached."""
+    steps = None if score is None else steps_to(score, rows)
+    seconds = next((row["time/seconds"] for row in rows if row["steps"] == steps), None)
+    return {"steps_to_score": steps, "seconds_to_score": None if seconds is None else round(seconds, 1)}
 
 
 def values_of(suite: str, name: str, jobs: Sequence[Job]) -> list[float]:
@@ -254,10 +262,12 @@ def report(options: Options) -> None:
 
 
 def evaluations(job: Job) -> list[Row]:
-    """Each evaluation during training as a row."""
-    where = {"entry": job.entry, "seed": job.seed}
+    """Each evaluation during training as a row, with what it came from."""
+    around = result(job)
+    where = {key: around[key] for key in ("entry", "env", "algorithm", "engine", "seed")}
+    facts = {key: around[key] for key in ("commit", "machine", *PACKAGES, "date")}
     rows = [row for row in metrics(job) if row.get("eval/return") is not None]
-    return [where | {"steps": r["steps"], "return": round(r["eval/return"], 3)} for r in rows]
+    return [where | {"steps": r["steps"], "return": round(r["eval/return"], 3)} | facts for r in rows]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

@@ -54,6 +54,26 @@ RECIPES = {
     "halfcheetah": entry(recipes.halfcheetah, 3, Target(1800, "training", "ours; CleanRL on HalfCheetah-v4: 1443")),
 }
 
+CLASSIC = {name: RECIPES[name] for name in ("cartpole", "acrobot", "pendulum")}
+BOX2D = {name: RECIPES[name] for name in ("lunarlander",)}
+
+MUJOCO_TASKS = {"HalfCheetah": 5784, "Hopper": 2609, "Walker2d": 3589, "Ant": 3258, "Swimmer": 66.7, "Humanoid": 787}
+
+
+def mujoco(task: str) -> Entry:
+    """PPO with the recipes' settings for MuJoCo, evaluated as Tianshou does it; the CSV file has both protocols."""
+    config = dataclasses.replace(recipes.mujoco(f"{task}-v5"), eval_every=50_000, eval_episodes=10)
+    return entry(lambda: config, 3, Target(MUJOCO_TASKS[task], "best", f"Tianshou on {task}-v3, 10 seeds"))
+
+
+MUJOCO = {task.lower(): mujoco(task) for task in MUJOCO_TASKS}
+
+SCORES = {
+    "CartPole-v1": 475, "Acrobot-v1": -85, "LunarLander-v3": 200, "Hopper-v5": 2300, "HalfCheetah-v5": 5000,
+    "clipper/Moving-v0": 1.8, "clipper/Platform-v0": 0.95,
+}  # fmt: skip
+"""Time to score: when the mean over the latest 100 training episodes first reached it."""
+
 
 def line(algorithm: Algorithm, total_steps: int) -> Entry:
     """An algorithm on CartPole-v1."""
@@ -224,6 +244,9 @@ MASKS = {
 }
 
 SUITES: Mapping[str, Mapping[str, Entry]] = {
+    "classic": CLASSIC,
+    "box2d": BOX2D,
+    "mujoco": MUJOCO,
     "hybrid": HYBRID,
     "masks": MASKS,
     "recipes": RECIPES,
