@@ -12,8 +12,9 @@ import pytest
 from gymnasium.envs.registration import register, registry
 
 import clipper
-from clipper.cli import ALGORITHMS, run_command
+from clipper.cli import ALGORITHMS, reach_own_code, run_command
 from clipper.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Polyak, TDLambda
+from clipper.environments import make_single
 from clipper.objectives import Objective
 from clipper.option_text import from_text, to_text
 from clipper.run import read_config
@@ -269,3 +270,17 @@ def test_wrong_text_is_refused(text: str) -> None:
     for annotation in (Schedule, ValueLoss):
         with pytest.raises(ValueError, match="is none of"):
             from_text(text, annotation)
+
+
+def test_code_of_ones_own_may_lie_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed command has its own folder on the path, not the user's; what is not named is not reached."""
+    here = str(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", here)])
+    reach_own_code("CartPole-v1")
+    assert here not in sys.path
+    reach_own_code("found_here:Mine")
+    reach_own_code("found_here:Mine")
+    assert sys.path[-1] == here
+    assert sys.path.count(here) == 1
+    (tmp_path / "found_here.py").write_text("import gymnasium\nMine = lambda: gymnasium.make('CartPole-v1')\n")
+    assert make_single("found_here:Mine").spec is not None

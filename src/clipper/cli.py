@@ -196,6 +196,7 @@ def train_command(args: Sequence[str]) -> int:
     default, rest = train_defaults(args)
     options = parse(Train, rest, f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", Train(config=default))
     folder = options.run_dir or new_run_dir(options.config)
+    reach_own_code(options.config.env)
     if options.seeds > 1:
         from clipper.seeds import train_seeds  # noqa: PLC0415
 
@@ -222,6 +223,7 @@ def resume_command(args: Sequence[str]) -> int:
     from clipper.session import resume_and_show  # noqa: PLC0415
 
     options = parse(Resume, args, "clipper resume")
+    reach_own_code(options.env)
     changes = {} if options.total_steps is None else {"total_steps": options.total_steps}
     return resume_and_show(options.run, options.env, changes, options.profile)
 
@@ -263,8 +265,15 @@ def play_command(args: Sequence[str]) -> int:
     return 0
 
 
+def reach_own_code(named: str | None) -> None:
+    """Let MODULE of a named ``MODULE:…`` lie in the folder where the command runs, behind all that is installed."""
+    if named is not None and ":" in named and not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.append(str(Path.cwd()))
+
+
 def own_environment(config: Config, named: str | None) -> str:
     """The environment's id; code of the user's own is imported only where the user names it."""
+    reach_own_code(named)
     if named is None and (":" in config.env or config.env.startswith("<")):
         raise ConfigError(f"this run's environment is {config.env}, which is code of your own: name it with --env")
     return named or config.env

@@ -63,6 +63,9 @@ def test_what_is_included_is_there(page: str) -> None:
             assert (folder / path).is_file()
         if kind == "{literalinclude}":
             name = re.search(r"^:pyobject: (\S+)$", options, re.MULTILINE)
+            if name is None and not options:
+                assert ast.parse((folder / path).read_text(encoding="utf-8")).body, f"{page}: {path} is empty"
+                continue
             assert name is not None, f"{page} pastes {path} by lines"
             assert fragment(folder / path, name[1]), f"{page}: {path} has no {name[1]}"
     for path in IMAGE.findall(read("en", page)):
