@@ -34,7 +34,7 @@ train: install ## Train PPO on CartPole until it is solved, and draw its curve
 
 test: $(VENV)/installed-test ## Install what tests need, and run them
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n auto --maxprocesses 8 --dist worksteal
 
 test-long: $(VENV)/installed-test ## Run all tests with full counts
 	$(BIN)/python -m pytest
