@@ -16,6 +16,7 @@ from clipper.environments.serial import SUCCESS, is_number
 from clipper.errors import ConfigError
 from clipper.load import load_with_config
 from clipper.nets import Actor
+from clipper.policy_options import MASK_KEY
 from clipper.rollout import Episode, collect, start
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def evaluate_policy(
     nor any global generator changes.
     """
     vector = Watched(make(env, min(episodes, 20) if num_envs is None else num_envs))
-    state = start(vector, seed, device)
+    state = start(vector, seed, device, getattr(policy, "mask_key", MASK_KEY))
     _, state = collect(vector, Greedy(policy) if deterministic else policy, state, episodes=episodes)
     if not isinstance(env, VectorEnv):
         vector.close()

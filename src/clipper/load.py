@@ -10,8 +10,10 @@ from torch import Generator, Tensor, nn
 
 from clipper import checkpoint, hub
 from clipper.config import Config, from_json
+from clipper.encoders import is_image
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.nets import make_policy
+from clipper.observation_layout import observation_leaves
 from clipper.optim import part
 from clipper.space_json import space_from_json
 
@@ -55,13 +57,14 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any
     enough = 64 * sum(x.numel() for x in tensors.values()) + 1_000_000
     try:
         spaces = {kind: space_from_json(saved) for kind, saved in values["spaces"].items()}
-        widths = [*config.policy.hidden, flatdim(spaces["action"])]
-        if len(spaces["observation"].shape or ()) == 1:
-            widths.insert(0, flatdim(spaces["observation"]))
+        inputs, made = flatdim(spaces["observation"]), config.policy.encoder
+        images = any(is_image(leaf, made.image_layout) for leaf in observation_leaves(spaces["observation"]))
+        first = [inputs, *([made.cnn_features or 512] if images and made.cnn != "none" else [])]
+        widths = [made.embedding, *first, *config.policy.hidden, flatdim(spaces["action"])]
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptCheckpointError(f"the checkpoint does not say which spaces its policy is for: {error}") from error
     largest = max((a * b for a, b in itertools.pairwise(widths)), default=0)
-    rows = len(tensors["collect.obs"]) if tensors.get("collect.obs", torch.zeros(())).ndim else config.num_envs
+    rows = len(tensors["collect.obs.0"]) if tensors.get("collect.obs.0", torch.zeros(())).ndim else config.num_envs
     if max(largest, *widths) > enough or config.num_envs > max(rows, 1) * 64:
         raise CorruptCheckpointError(
             f"the settings ask for {largest:,} weights in a layer and {config.num_envs:,} environments, which are not "

@@ -6,6 +6,7 @@ decision, so V(sₜ₊₁) is always ``value[t + 1]``. For environments that res
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,15 +35,15 @@ class Last(NamedTuple):
 
     row: int
     env: int
-    obs: np.ndarray
+    obs: Tree
 
 
 @dataclass(slots=True)
 class CollectState:
     """Where collecting stands between two segments."""
 
-    obs: Tensor
-    """sₜ of each environment, ``[N, ...]``: ``last_obs`` of the segment before."""
+    obs: Tree
+    """sₜ of each environment, ``[N, ...]`` or a tree of such: ``last_obs`` of the segment before."""
     done: np.ndarray
     """``[N]``: the next row is no decision (next-step mode)."""
     generator: Generator
@@ -69,13 +70,16 @@ class CollectState:
     """The next segment begins with a reset, since this one held whole episodes and padding."""
 
 
-def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> CollectState:
-    """Reset all environments, environment i with ``seed + i`` (Gymnasium's custom), and seed the actions' generator."""
+def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_key: str = "action_mask") -> CollectState:
+    """Reset all environments, environment i with ``seed + i`` (Gymnasium's custom), and seed the actions' generator.
+
+    ``mask_key``: the part of a Dict observation that is the action mask, where there is one.
+    """
     mode = autoreset_mode(env)
     obs, info = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
     check_finite(env, obs, "observation", 0)
     n = env.num_envs
-    source, every = mask_source(env, obs, info), np.ones(env.num_envs, dtype=bool)
+    source, every = mask_source(env, obs, info, mask_key), np.ones(env.num_envs, dtype=bool)
     return CollectState(
         obs=observation_tensor(obs, device),
         done=np.zeros(n, dtype=bool),
@@ -88,9 +92,14 @@ def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu") -> Coll
     )
 
 
-def observation_tensor(obs: np.ndarray, device: torch.device | str) -> Tensor:
+def observation_tensor(obs: Tree, device: torch.device | str) -> Tree:
     """A copy on the device: floating observations as float32, all others as they are."""
-    return torch.tensor(obs, dtype=torch.float32 if obs.dtype.kind == "f" else None, device=device)
+    return each(lambda x: torch.tensor(x, dtype=torch.float32 if x.dtype.kind == "f" else None, device=device), obs)
+
+
+def copy_like(before: Tree, obs: Tree) -> Tree:
+    """A copy of an observation that is a tree, of the same dtypes and on the same device as one before."""
+    return each(lambda old, x: torch.tensor(x, dtype=old.dtype, device=old.device), before, obs)
 
 
 def autoreset_mode(env: VectorEnv) -> AutoresetMode:
@@ -108,21 +117,22 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
 
 
 def reset_ended(
-    env: VectorEnv, obs: np.ndarray, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
-) -> tuple[np.ndarray, dict[str, Any], list[Last]]:
+    env: VectorEnv, obs: Any, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
+) -> tuple[Any, dict[str, Any], list[Last]]:
     """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended.
 
     With the observations comes the info that belongs to them.
     """
     ended = np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
-        final = obs[ended]  # a copy
+        final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
         obs, fresh = env.reset(options={"reset_mask": done})
         info = {key: where_done(done, fresh[key], info[key]) for key in fresh if key in info}
         check_finite(env, obs, "observation", state.steps)
     elif "final_obs" in info:
-        final = np.stack([info["final_obs"][i] for i in ended])
-        check_finite(env, final, "observation", state.steps, ended)
+        given = info["final_obs"]  # one per environment, or a tree of arrays that lead with them
+        final = [each(lambda x, i=i: x[i], given) if isinstance(given, dict | tuple) else given[i] for i in ended]
+        check_finite(env, each(lambda *rows: np.stack(rows), *final), "observation", state.steps, ended)
     else:
         raise EnvironmentContractError(
             f"{env} resets in the same step but gives no info['final_obs'] to bootstrap from"
@@ -149,11 +159,10 @@ def collect(
     if state.stale or (episodes is not None and not state.fresh):
         restart(env, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
-    rows: list[tuple] = []
+    rows, restarts = list[tuple](), list[tuple[int, np.ndarray]]()
     last: list[Last] = []
-    restarts: list[tuple[int, np.ndarray]] = []
     state.fresh, state.stale = False, episodes is not None
-    renew = getattr(policy, "renew", None)
+    renew, lone, device = getattr(policy, "renew", None), isinstance(state.obs, Tensor), state.generator.device
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
         if renew is not None:
             state.memory = renew(state.memory, state.done, state.generator)
@@ -180,14 +189,15 @@ def collect(
             obs, info, ended = reset_ended(env, obs, done, info, state, len(rows))
             last += [e for e in ended if decided[e.env]]
         # Environments may reuse their arrays, so each row keeps copies.
-        facts = (reward.astype(np.float32), terminated & decided, done & decided, decided)
-        rows.append((state.obs, action, log_prob, log_probs, state.action_mask, *facts))
-        state.obs, state.done = torch.tensor(obs, dtype=state.obs.dtype, device=state.obs.device), done
+        before, facts = state.obs, (reward.astype(np.float32), terminated & decided, done & decided, decided)
+        rows.append((before, action, log_prob, log_probs, state.action_mask, *facts))
+        copied = torch.tensor(obs, dtype=before.dtype, device=device) if lone else copy_like(before, obs)
+        state.obs, state.done = copied, done
         if state.mask_source:
             keep_masks(env, state, obs, info)
         state.steps += int(decided.sum())
     columns = list(zip(*rows, strict=True))
-    arrays = [torch.from_numpy(np.stack(column)).to(state.obs.device) for column in columns[5:]]
+    arrays = [torch.from_numpy(np.stack(column)).to(device) for column in columns[5:]]
     obs, action, log_prob, log_probs, masks = (each(lambda *rows: torch.stack(rows), *column) for column in columns[:5])
     steps = Steps(obs, action, log_prob, *arrays, log_probs=log_probs, action_mask=masks)
     if restarts:
@@ -196,11 +206,11 @@ def collect(
     return (with_last_observations(steps, last, state.obs) if last else steps), state
 
 
-def keep_masks(env: VectorEnv, state: CollectState, obs: np.ndarray, info: dict[str, Any]) -> None:
+def keep_masks(env: VectorEnv, state: CollectState, obs: Any, info: dict[str, Any]) -> None:
     """Note what is legal next; in next-step mode an environment that is done decides nothing."""
     assert state.mask_source is not None
     needed = ~state.done if state.mode is AutoresetMode.NEXT_STEP else np.ones(env.num_envs, dtype=bool)
-    device = state.obs.device
+    device = state.generator.device
     state.action_mask = read_masks(state.mask_source, env, obs, info, needed, state.steps, device)
 
 
@@ -208,7 +218,7 @@ def restart(env: VectorEnv, state: CollectState) -> None:
     """Reset all environments without reseeding them, and forget their unfinished episodes."""
     obs, info = env.reset()
     check_finite(env, obs, "observation", state.steps)
-    state.obs = observation_tensor(obs, state.obs.device)
+    state.obs = observation_tensor(obs, state.generator.device)
     state.memory = ()
     for array in (state.done, state.running_total, state.running_length):
         array[:] = 0
@@ -250,7 +260,7 @@ def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: Collect
             state.running_total[restarted], state.running_length[restarted] = 0, 0
 
 
-def with_last_observations(steps: Steps, last: list[Last], next_obs: Tensor) -> Steps:
+def with_last_observations(steps: Steps, last: list[Last], next_obs: Tree) -> Steps:
     """Insert, after each row in which an episode ended, a row that is no decision and holds the true last observation.
 
     Columns are padded at their end by such rows with ``next_obs``, which keeps V(sₜ₊₁) = ``value[t + 1]`` true.
@@ -271,8 +281,12 @@ def with_last_observations(steps: Steps, last: list[Last], next_obs: Tensor) -> 
     def blanks(x: Tensor) -> Tensor:
         return spread(x, torch.zeros_like(x[:1]))
 
-    blank = steps._replace(obs=spread(steps.obs, next_obs))
+    blank = steps._replace(obs=each(spread, steps.obs, next_obs))
+
+    def put(there: Tensor, x: Any, at: Tensor, env: int) -> None:
+        there[at, env] = torch.as_tensor(x, dtype=there.dtype, device=there.device)
+
     for row, env, obs in last:
-        blank.obs[target[row, env] + 1, env] = torch.as_tensor(obs, dtype=next_obs.dtype, device=next_obs.device)
+        each(partial(put, at=target[row, env] + 1, env=env), blank.obs, obs)
     zeros = {name: each(blanks, x) for name, x in steps._asdict().items() if name not in ("obs", "memory")}
     return blank._replace(**zeros)

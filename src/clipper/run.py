@@ -119,7 +119,7 @@ class Run:
         state = self.state
         tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         tensors |= {
-            "collect.obs": state.obs,
+            **{f"collect.obs.{i}": x for i, x in enumerate(leaves(state.obs))},
             "collect.done": torch.from_numpy(state.done),
             "collect.generator": state.generator.get_state(),
             "collect.running_total": torch.from_numpy(state.running_total),
@@ -140,7 +140,7 @@ class Run:
 
     def load_state_dict(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> bool:
         """Go back to a saved state; False where the environments could not be restored and start afresh."""
-        state = self.state
+        state, device = self.state, self.state.generator.device
         try:
             check_same_spaces(values["spaces"], spaces_of(self.env))
             self.learner.load_state_dict(part(tensors, "learner."))
@@ -161,10 +161,11 @@ class Run:
                 ],
             )
             if renew := getattr(self.policy, "renew", None):
-                fresh = renew((), state.done, Generator(state.obs.device))
+                fresh = renew((), state.done, Generator(device))
                 memory = (like(f"collect.memory.{i}", x.cpu(), tensors) for i, x in enumerate(fresh))
-                state.memory = tuple(x.to(state.obs.device) for x in memory)
-            state.obs = like("collect.obs", state.obs, tensors).to(state.obs.device)
+                state.memory = tuple(x.to(device) for x in memory)
+            number = count()
+            state.obs = each(lambda x: like(f"collect.obs.{next(number)}", x, tensors).to(device), state.obs)
             number = count()
             state.action_mask = each(
                 lambda mask: like(f"collect.action_mask.{next(number)}", mask, tensors).to(mask.device),

@@ -155,7 +155,7 @@ def build(
     else:
         module = policy
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
-    state = start(env, config.seed, config.device)
+    state = start(env, config.seed, config.device, config.policy.encoder.mask_key)
     folder = None if run_dir is None else Path(run_dir)
     engine = choose(learner, config, env, insist, masked=state.mask_source is not None)
     config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them

@@ -140,7 +140,7 @@ SIGNED: dict[str, Change] = {
     "weights that are missing": drop("learner.policy.actor.0.weight"),
     "a generator of noise": replace("learner.generator", torch.full((5056,), 255, dtype=torch.uint8)),
     "a generator that is short": replace("collect.generator", torch.zeros(3, dtype=torch.uint8)),
-    "observations of another shape": replace("collect.obs", torch.zeros(2, 99)),
+    "observations of another shape": replace("collect.obs.0", torch.zeros(2, 99)),
     "ends that are numbers": replace("collect.done", torch.zeros(2)),
     "returns for one environment": replace("collect.running_total", torch.zeros(1, dtype=torch.float64)),
     "recent returns in a matrix": replace("recent", torch.zeros(4, 4, dtype=torch.float64)),

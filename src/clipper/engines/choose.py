@@ -4,6 +4,7 @@ import os
 from importlib.util import find_spec
 
 import numpy as np
+from gymnasium.spaces import Dict, Tuple
 from gymnasium.vector import VectorEnv
 
 from clipper.config import Config
@@ -58,7 +59,9 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
 
 def check_fit(learner: Learner, env: VectorEnv) -> None:
     """Raise ``UnsuitableError`` unless policy and observations are such as the kernels compute with."""
+    space = env.single_observation_space
+    if isinstance(space, Dict | Tuple):
+        raise UnsuitableError("observations are a tree: the torch engine trains it")
     read_network(learner.policy, learner.parameters)
-    dtype = env.single_observation_space.dtype
-    if dtype is None or not np.issubdtype(dtype, np.floating):
-        raise UnsuitableError(f"observations are {dtype}")
+    if space.dtype is None or not np.issubdtype(space.dtype, np.floating):
+        raise UnsuitableError(f"observations are {space.dtype}")

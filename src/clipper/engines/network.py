@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipper.encoders import BoxEncoder
 from clipper.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
 from clipper.heads.scales import LearnedLogStd
-from clipper.nets import ACTIVATIONS, ActorCritic, BoxEncoder
+from clipper.nets import ACTIVATIONS, ActorCritic
 
 WIDEST = 512
 WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
@@ -72,6 +73,8 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
     encoder, head = policy.encoder, policy.head
     if type(encoder) is not BoxEncoder:
         raise UnsuitableError(f"its encoder is a {type(encoder).__name__}")
+    if policy.critic_encoder is not None:
+        raise UnsuitableError("its critic has an encoder of its own")
     sizes: tuple[int, ...] = ()
     if type(head) is CategoricalHead:
         last, log_std, sizes = head.logits, -1, (head.logits.out_features,)

@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector.utils import CloudpickleWrapper
 
+from clipper.observation_layout import Leaf
+
 STEP, DONE, OBJECT, GONE = b"s", b".", b"o", b""
 """Words: step your environments, all is done, an object follows, the other process is no more."""
 
@@ -31,27 +33,24 @@ class Layout(NamedTuple):
     """Of the memory that all processes share."""
 
     num_envs: int
-    shape: tuple[int, ...]
-    """Of one observation."""
-    dtype: np.dtype
-    """Of observations."""
+    leaves: list[Leaf]
+    """The arrays that an observation consists of."""
     action_bytes: int
     """Room for one environment's action."""
 
-    def arrays(self, memory: mmap.mmap) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Observations, rewards, terminated, truncated, and the actions' bytes ``[N, action_bytes]``."""
+    def arrays(self, memory: mmap.mmap) -> list[np.ndarray]:
+        """Observations leaf by leaf, rewards, terminated, truncated, and the actions' bytes ``[N, action_bytes]``."""
         n, start, found = self.num_envs, 0, []
         for shape, dtype in self.parts():
             array = np.ndarray((n, *shape), dtype, buffer=memory, offset=start)
             found.append(array)
             start += aligned(array.nbytes)
-        obs, reward, terminated, truncated, actions = found
-        return obs, reward, terminated, truncated, actions
+        return found
 
     def parts(self) -> list[tuple[tuple[int, ...], np.dtype]]:
         """Shape and dtype for one environment."""
         number, flag, action = ((), np.dtype(np.float64)), ((), np.dtype(bool)), ((self.action_bytes,), np.dtype("u1"))
-        return [(self.shape, self.dtype), number, flag, flag, action]
+        return [*((leaf.shape, leaf.dtype) for leaf in self.leaves), number, flag, flag, action]
 
     @property
     def size(self) -> int:

@@ -19,7 +19,7 @@ def describe(env: VectorEnv) -> str:
 
 def check_finite(
     env: VectorEnv,
-    x: np.ndarray,
+    x: Any,
     what: str,
     steps: int,
     rows: Sequence[int] | None = None,
@@ -28,8 +28,12 @@ def check_finite(
     """Raise ``NonFiniteError`` naming environment, step and index if ``x`` ``[N, ...]`` holds NaN or infinity.
 
     So it does for numbers beyond ``largest``. ``rows`` are the environments' indices where ``x`` comes not from all of
-    them.
+    them. ``x`` may be a tree of arrays.
     """
+    if isinstance(x, dict | tuple):
+        for key, part in x.items() if isinstance(x, dict) else enumerate(x):
+            check_finite(env, part, f"{what}[{key!r}]", steps, rows, largest)
+        return
     # Σx² within the largest number squared says that every x is; only else is each one looked at.
     if x.dtype.kind != "f" or float(np.vdot(x, x)) <= largest * largest:
         return
@@ -46,6 +50,10 @@ def check_finite(
 
 def check_numbers(obs: Any, reward: Any) -> None:
     """Raise ``FloatingPointError``, a failure of the environment like any other, where a step's numbers are no good."""
+    if isinstance(obs, dict | tuple):
+        for part in obs.values() if isinstance(obs, dict) else obs:
+            check_numbers(part, reward)
+        return
     for x, what, largest in ((obs, "observation", LARGEST_FLOAT32), (reward, "reward", LARGEST_REWARD)):
         numbers = np.asarray(x)
         if numbers.dtype.kind == "f" and not (np.abs(numbers) <= largest).all():

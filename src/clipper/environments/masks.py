@@ -1,10 +1,10 @@
 """Where an environment keeps its action masks."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Dict
 from gymnasium.vector import VectorEnv
 
 from clipper.data import Tree, across
@@ -17,22 +17,22 @@ Source = Callable[[VectorEnv, Any, dict[str, Any], np.ndarray], Any]
 """(environment, observations, info, which environments decide next) → masks, as ``clipper.masks`` takes them."""
 
 
-def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any]) -> Source | None:
-    """Where the masks are after a reset: ``info``, an observation ``action_mask``, or ``env.action_masks()``."""
+def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any], mask_key: str = KEYS[0]) -> Source | None:
+    """Where the masks are after a reset: ``info``, the observation ``mask_key``, or ``env.action_masks()``."""
     for key in KEYS:
         if key in info:
             return from_info(key)
-    if isinstance(env.single_observation_space, Dict) and "action_mask" in env.single_observation_space.spaces:
-        return from_observation
+    if mask_key and isinstance(obs, dict) and mask_key in obs:
+        return partial(from_observation, mask_key)
     envs = getattr(env.unwrapped, "envs", None)
     if hasattr(env.unwrapped, "action_masks") or (envs and envs[0].has_wrapper_attr("action_masks")):
         return from_method
     return None
 
 
-def from_observation(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+def from_observation(key: str, env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
     """The part of the observation that says what is legal."""
-    return obs["action_mask"]
+    return obs[key]
 
 
 def from_info(key: str) -> Source:

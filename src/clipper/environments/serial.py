@@ -12,14 +12,15 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.action_layout import batch, element
 from clipper.environments.checks import check_numbers, describe
 from clipper.environments.masks import KEYS
-from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, UnsupportedSpaceError
+from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
+from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
 
 NOTHING: dict[str, Any] = {}
 SUCCESS = ("is_success", "success")
@@ -42,11 +43,9 @@ class Serial(VectorEnv):
         first = self.envs[0]
         self.num_envs = len(self.envs)
         self.spec, self.render_mode = first.spec, first.render_mode
-        if first.observation_space.shape is None or first.observation_space.dtype is None:
-            raise UnsupportedSpaceError(
-                f"observations of {first.observation_space} from {describe(self)} are not one array: flatten them with "
-                "gymnasium.wrappers.FlattenObservation, or bring a vector environment of your own"
-            )
+        self.leaves = observation_leaves(first.observation_space)
+        self.lone = not isinstance(first.observation_space, Dict | Tuple)
+        """Is an observation one array?"""
         self.metadata = {**first.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
         for i, env in enumerate(self.envs):
@@ -59,8 +58,8 @@ class Serial(VectorEnv):
         self.action_space = batch(first.action_space, self.num_envs)
         self.cut = not isinstance(first.action_space, Discrete) and not first.action_space.shape
         """Is one action more than a row of an array?"""
-        n, self.shape = self.num_envs, first.observation_space.shape
-        obs = np.zeros((n, *self.shape), first.observation_space.dtype)
+        n = self.num_envs
+        obs = [np.zeros((n, *leaf.shape), leaf.dtype) for leaf in self.leaves]
         self.write_to(obs, np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
         self.resets = [True] * n
         """Which environments the next step resets."""
@@ -70,15 +69,19 @@ class Serial(VectorEnv):
         """The entry of an environment's info that says which actions are legal."""
         self.masks: list[Any] = [None] * n
 
-    def write_to(self, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
-        """Take these arrays, of the shapes and dtypes of its own, for what ``step`` returns."""
-        self.obs, self.reward, self.terminated, self.truncated = obs, reward, terminated, truncated
-        self.rows = [obs[i, ...] for i in range(self.num_envs)]
-        """Views of ``obs``: assigning to one costs half of assigning to an index."""
+    def write_to(
+        self, obs: list[np.ndarray], reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> None:
+        """Take these arrays, of the shapes and dtypes of its own, for what ``step`` returns; ``obs`` leaf by leaf."""
+        self.obs = observation_tree(self.single_observation_space, iter(obs))
+        self.reward, self.terminated, self.truncated = reward, terminated, truncated
+        views = [[array[i, ...] for array in obs] for i in range(self.num_envs)]
+        self.rows: list[Any] = [row[0] for row in views] if self.lone else views
+        """Views of ``obs``, of a tree one for each leaf: assigning to one costs half of assigning to an index."""
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Reset all; an integer seeds environment i with ``seed + i``."""
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
@@ -94,13 +97,30 @@ class Serial(VectorEnv):
             obs, info = self.envs[i].reset(seed=seed, options=options)
         except Exception as error:
             raise self.failure(i, error) from error
-        self.check(i, obs)
-        self.rows[i][...] = obs
+        if self.lone:
+            self.check(i, obs, self.leaves[0])
+            self.rows[i][...] = obs
+        else:
+            self.write(i, obs)
         self.reward[i], self.resets[i] = 0.0, False
         if self.mask_key is None:
             self.mask_key = next((key for key in KEYS if key in info), None)
         if self.mask_key is not None:
             self.masks[i] = info.get(self.mask_key)
+
+    def write(self, i: int, obs: Any) -> None:
+        """Keep an observation that is a tree, leaf by leaf."""
+        for leaf, row in zip(self.leaves, self.rows[i], strict=True):
+            try:
+                part = leaf.of(obs)
+            except (LookupError, TypeError) as error:
+                raise EnvironmentContractError(
+                    f"{self.name(i)} gave an observation without {place(leaf.path)}, which its observation space has: "
+                    "mend one of the two"
+                ) from error
+            if type(part) is not np.ndarray or part.dtype is not leaf.dtype or part.shape != leaf.shape:
+                self.check(i, part, leaf)
+            row[...] = part
 
     def note_mask(self, i: int, info: dict[str, Any]) -> None:
         """Keep the mask that an environment's info holds."""
@@ -117,7 +137,7 @@ class Serial(VectorEnv):
             return info
         return {**info, self.mask_key: self.masks, f"_{self.mask_key}": [mask is not None for mask in self.masks]}
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step those whose episode goes on, reset the others; ``actions`` as ``clipper.spaces`` lays them out."""
         if self.cut:
             actions = [element(self.single_action_space, actions, i) for i in range(self.num_envs)]
@@ -125,7 +145,8 @@ class Serial(VectorEnv):
         self.terminated.fill(False)
         self.truncated.fill(False)
         rows, rewards, resets, info = self.rows, self.reward, self.resets, NOTHING
-        dtype, shape, masked = self.obs.dtype, self.shape, self.mask_key is not None
+        lone, leaf, masked = self.lone, self.leaves[0], self.mask_key is not None
+        dtype, shape = leaf.dtype, leaf.shape
         for i, env in enumerate(self.envs):
             try:
                 if resets[i]:
@@ -138,9 +159,12 @@ class Serial(VectorEnv):
                     if terminated or truncated:
                         self.terminated[i], self.truncated[i], resets[i] = terminated, truncated, True
                         info = self.with_success(i, own, info) if own else info
-                if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
-                    self.check(i, obs)
-                rows[i][...] = obs
+                if lone:
+                    if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
+                        self.check(i, obs, leaf)
+                    rows[i][...] = obs
+                else:
+                    self.write(i, obs)
                 if own or masked:
                     self.note_mask(i, own)
                 rewards[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
@@ -191,18 +215,17 @@ class Serial(VectorEnv):
         text = "".join(traceback.format_exception(error)).rstrip()
         return EnvWorkerError(f"{self.name(i)} failed in {during}{used}: {error!r}\n{text}")
 
-    def check(self, i: int, obs: Any) -> None:
-        """Raise unless the observation's shape is right and its numbers can be kept."""
-        if np.shape(obs) != self.shape:
+    def check(self, i: int, obs: Any, leaf: Leaf) -> None:
+        """Raise unless the shape of an observation, or of its part, is right and its numbers can be kept."""
+        what = f"{self.name(i)} gave an observation{place(leaf.path)}"
+        if np.shape(obs) != leaf.shape:
             raise EnvironmentContractError(
-                f"{self.name(i)} gave an observation of shape {np.shape(obs)}, but its observation space says "
-                f"{self.shape}: mend one of the two"
+                f"{what} of shape {np.shape(obs)}, but its observation space says {leaf.shape}: mend one of the two"
             )
         dtype = np.asarray(obs).dtype
-        if dtype.kind not in "biuf" or (dtype.kind == "f" and self.obs.dtype.kind != "f"):
+        if dtype.kind not in "biuf" or (dtype.kind == "f" and leaf.dtype.kind != "f"):
             raise EnvironmentContractError(
-                f"{self.name(i)} gave an observation of {dtype}, but its observation space says {self.obs.dtype}: mend "
-                "one of the two"
+                f"{what} of {dtype}, but its observation space says {leaf.dtype}: mend one of the two"
             )
 
     def one_number(self, i: int, reward: Any) -> float:

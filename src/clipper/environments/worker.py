@@ -69,8 +69,10 @@ def serve(channel: Channel, memory: int) -> None:
     if not isinstance(layout, Layout):
         return  # other environments could not be made
     first, last = task.first_index, task.first_index + env.num_envs
-    *results, actions = (array[first:last] for array in layout.arrays(mmap.mmap(memory, layout.size)))
-    env.write_to(*results)
+    *obs, reward, terminated, truncated, actions = (
+        array[first:last] for array in layout.arrays(mmap.mmap(memory, layout.size))
+    )
+    env.write_to(obs, reward, terminated, truncated)
     desk = Desk(env, actions)
     while (message := channel.receive()) != GONE:
         try:

@@ -31,6 +31,7 @@ from clipper.environments.channel import DONE, GONE, STEP, Channel, Layout, Task
 from clipper.environments.checks import describe
 from clipper.environments.serial import NOTHING, anew
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
+from clipper.observation_layout import observation_leaves, observation_tree
 
 if TYPE_CHECKING:
     from clipper.environments.state import EnvironmentState
@@ -174,10 +175,11 @@ class Workers(VectorEnv):
         self.action_space = batch(action_space, self.num_envs)
         shape = action_space.shape
         room = 8 * max(1, int(np.prod(shape))) if shape is not None else 8
-        self.layout = Layout(self.num_envs, space.shape, space.dtype, room)
+        self.layout = Layout(self.num_envs, observation_leaves(space), room)
         os.ftruncate(self.memory, self.layout.size)
         arrays = self.layout.arrays(mmap.mmap(self.memory, self.layout.size))
-        self.obs, self.reward, self.terminated, self.truncated, self.room = arrays
+        *obs, self.reward, self.terminated, self.truncated, self.room = arrays
+        self.obs = observation_tree(space, iter(obs))
         self.actions: np.ndarray | None = None
         self.seeds: list[int | None] = [None] * self.num_envs
         for worker in self.workers:
@@ -185,7 +187,7 @@ class Workers(VectorEnv):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Reset all; an integer seeds environment i with ``seed + i``."""
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
@@ -198,7 +200,7 @@ class Workers(VectorEnv):
                 info = merged(info, answer, part, self.num_envs)
         return self.obs, info
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step those whose episode goes on, reset the others."""
         self.rows_stepped += 1
         self.reward.fill(np.nan)  # an environment that has returned has written its own

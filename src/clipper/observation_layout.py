@@ -1,0 +1,87 @@
+"""The layout of a batch of observations, whose space may be a tree.
+
+Arrays ``[N, …]`` stand at the leaves: of a Dict in a dict, of a Tuple in a tuple, nested as the space is. Apart from
+``clipper.encoders``, since worker processes need not load torch.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Dict, Tuple
+
+from clipper.errors import UnsupportedSpaceError
+
+
+class Leaf(NamedTuple):
+    """A part of an observation that is one array."""
+
+    path: tuple[str | int, ...]
+    """Keys and indices that lead to it; empty where the observation is the array."""
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def of(self, obs: Any) -> Any:
+        """The part of an observation; ``LookupError`` or ``TypeError`` where it has none."""
+        for key in self.path:
+            obs = obs[key]
+        return obs
+
+
+def observation_leaves(space: Space, path: tuple[str | int, ...] = ()) -> list[Leaf]:
+    """The arrays that an observation consists of; raises ``UnsupportedSpaceError`` where a part is none."""
+    if isinstance(space, Dict | Tuple):
+        parts = space.items() if isinstance(space, Dict) else enumerate(space)
+        leaves = [leaf for key, part in parts for leaf in observation_leaves(part, (*path, key))]
+        if not leaves:
+            raise UnsupportedSpaceError(
+                f"observation{place(path)} is an empty {type(space).__name__}, which tells nothing"
+            )
+        return leaves
+    if space.shape is None or space.dtype is None:
+        raise UnsupportedSpaceError(
+            f"observations of {type(space).__name__}{place(path)} are no arrays of one shape: Clipper reads Box, "
+            "Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of them. Turn yours into one of these with a "
+            f"gymnasium.ObservationWrapper, or leave it out (it is {space})"
+        )
+    return [Leaf(path, space.shape, np.dtype(space.dtype))]
+
+
+def place(path: Sequence[str | int]) -> str:
+    """What errors add to the word "observation": ``['map'][0]``."""
+    return "".join(f"[{key!r}]" for key in path)
+
+
+def observation_tree(space: Space, arrays: Iterator[Any]) -> Any:
+    """The tree whose leaves are ``arrays``, in the order of ``observation_leaves``."""
+    if isinstance(space, Dict):
+        return {key: observation_tree(part, arrays) for key, part in space.items()}
+    return tuple(observation_tree(part, arrays) for part in space) if isinstance(space, Tuple) else next(arrays)
+
+
+def observation_batch(space: Space, obs: Any) -> tuple[Any, tuple[int, ...]]:
+    """Observation(s) from outside as a tree of arrays, and the shape that leads at each leaf, ``()`` for a single one.
+
+    Keys that the space lacks are left out. Raises ``ValueError`` naming the part that is missing or of another shape.
+    """
+    found: list[np.ndarray] = []
+    lead: tuple[int, ...] | None = None
+    for leaf in observation_leaves(space):
+        try:
+            x = np.asarray(leaf.of(obs))
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"the observation has no part {place(leaf.path)}, which the policy reads") from error
+        here = x.shape[: x.ndim - len(leaf.shape)]
+        if x.shape[len(here) :] != leaf.shape:
+            raise ValueError(
+                f"observation{place(leaf.path)} of shape {x.shape}, but the policy reads {leaf.shape} or a batch of it"
+            )
+        lead = here if lead is None else lead
+        if here != lead:
+            raise ValueError(
+                f"observation{place(leaf.path)} is a batch of {here}, but another part is one of {lead}: all parts "
+                "need the same"
+            )
+        found.append(x)
+    return observation_tree(space, iter(found)), lead or ()
