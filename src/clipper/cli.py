@@ -113,6 +113,20 @@ class Plot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a trained policy as an ONNX file, which runs without Clipper and without torch."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    onnx: Path | None = None
+    """The file; policy.onnx in the run's folder where none is named."""
+    best: bool = False
+    """The best policy that an evaluation found during training, instead of the last one."""
+    masked: bool = False
+    """Let the file take action masks, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unroll:
     """Print one standalone file of exactly what a recipe runs."""
 
@@ -303,6 +317,20 @@ def plot_command(args: Sequence[str]) -> int:
     return 0
 
 
+def export_command(args: Sequence[str]) -> int:
+    """``clipper export``."""
+    from clipper.export import export_onnx  # noqa: PLC0415
+    from clipper.load import load_with_config, observation_space  # noqa: PLC0415
+
+    options = parse(Export, args, "clipper export")
+    policy, _ = load_with_config(options.run, best=options.best)
+    file = options.onnx or options.run / "policy.onnx"
+    inputs, outputs = export_onnx(policy, observation_space(options.run, options.best), file, masked=options.masked)
+    text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
+    Console().print(text, highlight=False, soft_wrap=True)
+    return 0
+
+
 def unroll_command(args: Sequence[str]) -> int:
     """``clipper unroll``."""
     from clipper.unroll import unroll  # noqa: PLC0415
@@ -350,6 +378,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
     "evaluate": (evaluate_command, Evaluate),
     "play": (play_command, Play),
     "plot": (plot_command, Plot),
+    "export": (export_command, Export),
     "unroll": (unroll_command, Unroll),
     "check-exercise": (check_exercise_command, CheckExercise),
 }

@@ -34,6 +34,7 @@ class MultiCategoricalHead(nn.Module):
     """Logits of ``nvec[i]`` choices for each component i of an array of integers."""
 
     exists: Tensor
+    place: Tensor
 
     def __init__(
         self, nvec: np.ndarray, start: np.ndarray, dtype: np.dtype, features: int, options: HeadOptions,
@@ -43,12 +44,12 @@ class MultiCategoricalHead(nn.Module):
         self.start, self.dtype = start, dtype
         self.logits = OrthogonalLinear(features, int(nvec.sum()), options.action_gain, generator)
         sizes = torch.as_tensor(nvec.reshape(-1).astype(np.int64))
-        self.register_buffer("exists", torch.arange(int(sizes.max())) < sizes[:, None], persistent=False)
+        column = torch.arange(int(sizes.max()))
+        self.register_buffer("exists", column < sizes[:, None], persistent=False)
+        self.register_buffer("place", (sizes.cumsum(0) - sizes)[:, None] + column * self.exists, persistent=False)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> MultiCategorical:
-        flat = self.logits(features)
-        padded = flat.new_full((*flat.shape[:-1], *self.exists.shape), IMPOSSIBLE)
-        padded[..., self.exists] = flat
+        padded = self.logits(features)[..., self.place].where(self.exists, IMPOSSIBLE)
         return MultiCategorical(padded if isinstance(action_mask, tuple) else padded.where(action_mask, IMPOSSIBLE))
 
     def to_env(self, action: Int[Tensor, "*batch D"], action_mask: Tree = ()) -> np.ndarray:

@@ -1,0 +1,178 @@
+"""A trained policy as an ONNX file, which runs without Clipper and without torch.
+
+Inputs are named ``obs``, or ``obs.KEY`` where the observation is a Dict, and ``action_mask…`` where masks are asked
+for; outputs ``action…``, laid out as ``clipper.action_layout`` says. All lead with the batch, of any size. Actions are
+the policy's most likely ones, in the environment's units: what ``predict`` returns.
+"""
+
+import importlib.util
+import logging
+import warnings
+from functools import singledispatch
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector.utils import batch_space
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from clipper import files
+from clipper.data import Tree, across, leaves, names
+from clipper.errors import ConfigError
+from clipper.heads import CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
+from clipper.heads.beta import BetaHead
+from clipper.heads.box import BoxMap
+from clipper.heads.gaussian import GaussianHead, SquashedHead
+from clipper.heads.state_dependent import StateDependentHead
+from clipper.masks import action_masks
+
+NEEDED = ("onnx", "onnxruntime", "onnxscript")
+BATCH, CHECKED = 2, 64  # rows of the example that is traced, and of the comparison with predict
+TOLERANCE = 1e-4  # of the actions; float32 is summed in another order
+
+
+def export_onnx(
+    policy: nn.Module, observation_space: gymnasium.Space, output: Path, *, masked: bool = False
+) -> tuple[list[str], list[str]]:
+    """Write the policy and compare the file with ``predict``; the names of its inputs and outputs.
+
+    ``masked`` adds inputs for the masks of the action space. Raises ``ConfigError`` where a package is missing, the
+    head is one of your own, or the file would not act as the policy does; then nothing is written.
+    """
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        raise ConfigError(f"export to ONNX needs {', '.join(missing)}: pip install 'clipper-rl[export]'")
+    given = examples(policy, observation_space, BATCH, masked)
+    obs_names, mask_names = (named(kind, tree) for kind, tree in zip(("obs", "action_mask"), given, strict=True))
+    graph = Graph(policy, *(pytree.tree_structure(tree) for tree in given)).eval()
+    action_names = named("action", graph.act(*given))
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells which other packages it would know
+    batch = torch.export.Dim("batch")
+    inputs = tuple(leaves(given))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter about its own parts
+        program = torch.onnx.export(
+            graph, inputs, dynamo=True, verbose=False, input_names=[*obs_names, *mask_names],
+            output_names=action_names, dynamic_shapes=(tuple({0: batch} for _ in inputs),),
+        )  # fmt: skip
+    content = program.model_proto.SerializeToString()  # pyright: ignore[reportOptionalMemberAccess]
+    compare(content, policy, observation_space, [*obs_names, *mask_names], masked)
+    files.replace(output, content)
+    return [*obs_names, *mask_names], action_names
+
+
+def named(kind: str, tree: Tree) -> list[str]:
+    """Leaves' names in the file: ``action``, or ``action.choice``, …"""
+    return [f"{kind}.{name}" if name else kind for name in names(tree)] if leaves(tree) else []
+
+
+class Graph(nn.Module):
+    """Leaves of observations and masks → leaves of the most likely action, in the environment's units."""
+
+    def __init__(self, policy: nn.Module, obs: Any, mask: Any) -> None:
+        super().__init__()
+        self.policy, self.obs, self.mask = policy, obs, mask
+
+    def act(self, obs: Tree, mask: Tree) -> Tree:
+        dist, _ = self.policy.act(obs, action_mask=mask)  # pyright: ignore[reportCallIssue]
+        return in_units(self.policy.head, dist.mode, mask)
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        count = self.obs.num_leaves
+        obs = pytree.tree_unflatten(list(given[:count]), self.obs)
+        return tuple(leaves(self.act(obs, pytree.tree_unflatten(list(given[count:]), self.mask))))
+
+
+@singledispatch
+def in_units(head: nn.Module, action: Tree, mask: Tree) -> Tree:
+    """What ``head.to_env`` does, in torch."""
+    raise ConfigError(f"no export for a head of your own, {type(head).__name__}: clipper.export.in_units.register it")
+
+
+@in_units.register
+def _(head: CategoricalHead, action: Tensor, mask: Tree) -> Tensor:
+    return action + head.start
+
+
+@in_units.register
+def _(head: MultiCategoricalHead, action: Tensor, mask: Tree) -> Tensor:
+    return action.reshape(*action.shape[:-1], *head.start.shape) + torch.as_tensor(head.start.astype(np.int64))
+
+
+@in_units.register(GaussianHead)
+@in_units.register(StateDependentHead)
+def _(head: Any, action: Tensor, mask: Tree) -> Tensor:
+    return boxed(head.box, action, mask)
+
+
+@in_units.register
+def _(head: SquashedHead, action: Tensor, mask: Tree) -> Tensor:
+    return boxed(head.box, action.tanh(), mask)
+
+
+@in_units.register
+def _(head: BetaHead, action: Tensor, mask: Tree) -> Tensor:
+    return boxed(head.box, (action / 2).tanh(), mask)
+
+
+@in_units.register
+def _(head: ProductHead, action: Tree, mask: Tree) -> Tree:
+    masks = mask or across(lambda _: (), head.parts)
+    return across(in_units, head.parts, action, masks)
+
+
+@in_units.register
+def _(head: OneOfHead, action: tuple[Tensor, tuple[Tree, ...]], mask: Tree) -> Tree:
+    _, masks = mask or ((), ())
+    return in_units(head.choice, action[0], ()), in_units(head.arguments, action[1], masks)
+
+
+def boxed(box: BoxMap, action: Tensor, bounds: Tree) -> Tensor:
+    """``BoxMap`` in torch; bounds of the state are ``[*batch, 2, A]``."""
+    shape = (*action.shape[:-1], *box.shape)
+    raw = action.reshape(shape)
+    centre, half_width = (torch.as_tensor(np.asarray(x), dtype=action.dtype) for x in (box.centre, box.half_width))
+    low, high = (torch.as_tensor(x, dtype=action.dtype) for x in (box.low, box.high))
+    if not isinstance(bounds, tuple):
+        low, high = (bounds[..., i, :].reshape(shape).to(action.dtype) for i in (0, 1))
+        if box.rescale:
+            finite = low.isfinite() & high.isfinite()
+            centre = torch.where(finite, low / 2 + high / 2, torch.zeros_like(low))
+            half_width = torch.where(finite, high / 2 - low / 2, torch.ones_like(low))
+    return torch.minimum(torch.maximum(centre + half_width * raw, low), high)
+
+
+def examples(policy: Any, observation_space: gymnasium.Space, rows: int, masked: bool) -> tuple[Tree, Tree]:
+    """Observations drawn from their space, and masks that allow everything."""
+    space = batch_space(observation_space, rows)
+    space.seed(0)
+    obs = pytree.tree_map(torch.as_tensor, plain(space.sample()))
+    if not masked:
+        return obs, ()
+    return obs, action_masks(policy.action_space, [None] * rows, rows, np.ones(rows, dtype=bool))
+
+
+def plain(sample: Any) -> Any:
+    """A space's sample as dicts, tuples and arrays."""
+    if isinstance(sample, dict):
+        return {key: plain(part) for key, part in sample.items()}
+    return tuple(map(plain, sample)) if isinstance(sample, tuple) else np.asarray(sample)
+
+
+def compare(
+    content: bytes, policy: nn.Module, observation_space: gymnasium.Space, inputs: list[str], masked: bool
+) -> None:
+    """Raise ``ConfigError`` where the file's actions are not ``predict``'s."""
+    import onnxruntime  # noqa: PLC0415 (optional)
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    obs, mask = examples(policy, observation_space, CHECKED, masked)
+    feed = {name: leaf.numpy() for name, leaf in zip(inputs, leaves((obs, mask)), strict=True)}
+    found = session.run(None, feed)
+    wanted = leaves(policy.predict(pytree.tree_map(lambda x: x.numpy(), obs)))  # pyright: ignore[reportCallIssue]
+    pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(found, wanted, strict=True)]
+    worst = max(float(np.abs(a - b).max()) for a, b in pairs)
+    if not worst <= TOLERANCE:
+        raise ConfigError(f"the ONNX file would act otherwise than the policy, by up to {worst:g}: it was not written")

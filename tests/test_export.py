@@ -1,0 +1,73 @@
+"""ONNX files act as the policies they come from; run apart, since shapes that are checked cannot be traced."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXPORT = """
+import sys
+import warnings
+import gymnasium
+import numpy as np
+import onnxruntime
+import torch
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, OneOf, Tuple
+from pathlib import Path
+from clipper.export import export_onnx
+from clipper.heads import HeadOptions, TanhGaussian
+from clipper.nets import PolicyOptions, make_policy
+from clipper.cli import run_command
+
+obs_space = Box(-1, 1, (2, 3))
+tree = Dict({"gear": Discrete(3, start=-1), "aim": Tuple((Box(-2, 2, ()), OneOf((Box(0, 1, (2,)), Discrete(4)))))})
+
+
+def policy_for(space, **head):
+    options = PolicyOptions(hidden=(8,), normalise_obs=True, head=HeadOptions(**head))
+    policy = make_policy(obs_space, space, options, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for weights in policy.parameters():
+            weights += 0.5 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(1))
+    policy.encoder.normaliser.absorb(torch.randn(64, 6, generator=torch.Generator().manual_seed(2)) + 1)
+    return policy
+
+
+def session(policy, **options):
+    names = export_onnx(policy, obs_space, Path("policy.onnx"), **options)
+    return onnxruntime.InferenceSession("policy.onnx", providers=["CPUExecutionProvider"]), names
+
+
+obs = np.random.default_rng(0).normal(size=(9, 2, 3)).astype(np.float32)
+squashed = policy_for(Box(np.array([-1, 0]), np.array([2, 5])), distribution=TanhGaussian())
+run, names = session(squashed)
+assert names == (["obs"], ["action"])
+np.testing.assert_allclose(run.run(None, {"obs": obs})[0], squashed.predict(obs), rtol=1e-5, atol=1e-5)
+
+branching = policy_for(tree)
+run, (_, outputs) = session(branching)
+found, wanted = dict(zip(outputs, run.run(None, {"obs": obs}))), branching.predict(obs)
+np.testing.assert_array_equal(found["action.gear"], wanted["gear"])
+np.testing.assert_allclose(found["action.aim.0"], wanted["aim"][0], rtol=1e-5, atol=1e-5)
+np.testing.assert_array_equal(found["action.aim.1.0"], wanted["aim"][1][0])
+np.testing.assert_allclose(found["action.aim.1.1.0"], wanted["aim"][1][1][0], rtol=1e-5, atol=1e-5)
+
+masked = policy_for(MultiDiscrete([3, 2]))
+run, (inputs, _) = session(masked, masked=True)
+assert inputs == ["obs", "action_mask"]
+mask = np.array([[[0, 0, 1], [1, 0, 0]]] * 9, dtype=bool)  # one choice each; the third of a pair does not exist
+np.testing.assert_array_equal(run.run(None, {"obs": obs, "action_mask": mask})[0], [[2, 0]] * 9)
+
+quick = ["--num-envs", "2", "--horizon", "32", "--total-steps", "64", "--run-dir", "run"]
+assert run_command(["train", "CartPole-v1", "ppo", *quick]) == 0
+assert run_command(["export", "run"]) == 0
+assert Path("run/policy.onnx").stat().st_size > 1000
+assert run_command(["export", "nowhere"]) != 0
+"""
+
+
+def test_the_file_acts_as_the_policy_does(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", EXPORT], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "obs → action; compared with the policy in onnxruntime" in done.stdout
