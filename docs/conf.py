@@ -61,7 +61,10 @@ def leave(app: Any, page: str, source: list[str]) -> None:
     source[0] = source[0].replace(ARCHITECTURE, body)
 
     def replace(link: re.Match[str]) -> str:
-        return link[1] if (folder / link[2]).is_dir() else link[0]
+        if (folder / link[2]).is_dir():
+            return link[1]
+        page = link[2].endswith(".md") and not (folder / link[2]).resolve().is_relative_to(app.srcdir)
+        return f"[{link[1]}](path:{link[2]})" if page else link[0]
 
     source[0] = WRAPPED.sub("", LINK.sub(replace, source[0]))
 

@@ -53,3 +53,65 @@ def test_the_first_order_form_keeps_the_states_and_the_future_of_mu(streak: Modu
         assert found["bias Π r"][i] == pytest.approx(0, abs=1e-12)
         assert found["bias Π≤t r"][i] == pytest.approx(0, abs=1e-12)
         assert i == 0 or found["std Π r"][i] > found["std Π≤t r"][i] > found["std rₜ"][i]
+
+
+def test_lambda_one_has_no_bias_and_a_true_critic_none_at_all(streak: ModuleType) -> None:
+    """And λ = 0 without a critic sees only the step's own reward: Σₜ pᵗ p (1 − p). The best λ falls with V̂'s error."""
+    module, found = recipe("gae"), committed("gae")
+    own = sum(module.P**t * module.P * (1 - module.P) for t in range(10))
+    assert found["bias V̂ = 0"][0] == pytest.approx(own / streak.exact_gradient(module.P) - 1)
+    assert found["bias V̂ = V"] == pytest.approx([0] * len(module.LAMBDAS), abs=1e-12)
+    best = []
+    for name in module.CRITICS:
+        bias = found[f"bias {name}"]
+        assert bias[-1] == pytest.approx(0, abs=1e-12)
+        assert bias == pytest.approx(sorted(bias), abs=1e-12)
+        best.append(min(range(len(bias)), key=found[f"rms {name}"].__getitem__))
+    assert 0 < best[0] < best[1] < best[2] < len(module.LAMBDAS) - 1
+
+
+def test_the_trust_region_holds_and_the_gradient_leaves_the_hill() -> None:
+    """F of a Gaussian in (μ, log σ) is diag(1/σ², 2), so that the natural step is known."""
+    module, found = recipe("trust_regions"), committed("trust_regions")
+    theta = torch.tensor(module.START, dtype=torch.float64).requires_grad_()
+    gradient = torch.autograd.grad(module.expected_reward(theta), theta)[0]
+    x = gradient / torch.stack([(-2 * theta[1].detach()).exp(), torch.tensor(2.0)])
+    expected = (2 * module.DELTA / (gradient @ x)).sqrt() * x
+    assert module.step("F⁻¹∇", theta.detach()).tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+    assert max(found["KL TRPO"]) <= module.DELTA < max(found["KL F⁻¹∇"]) < 2 * module.DELTA
+    assert found["J TRPO"] == sorted(found["J TRPO"])
+    assert found["J TRPO"][-1] > 0.99
+    assert max(found["KL ∇"]) > 100
+    assert found["J ∇"][-1] < 1e-5 < found["J ∇"][0]
+
+
+def test_expected_reward_is_the_integral() -> None:
+    module, nodes = recipe("trust_regions"), torch.linspace(-40, 40, 400_001, dtype=torch.float64)
+    reward = (-((nodes - module.TARGET) ** 2) / (2 * module.WIDTH**2)).exp()
+    for theta in (torch.tensor([0.5, 0.3]).double(), torch.tensor([3.0, -1.0]).double()):
+        density = module.policy(theta).log_prob(nodes[:, None]).exp()
+        assert torch.trapezoid(density * reward, nodes).item() == pytest.approx(module.expected_reward(theta).item())
+
+
+def test_beta_follows_the_rule_and_finds_the_band() -> None:
+    """Each update ends where the penalised surrogate is highest: among many points around it."""
+    module, found = recipe("kl_penalties"), committed("kl_penalties")
+    for beta in module.BETAS:
+        betas, kls = found[f"β {beta:g}"], found[f"KL {beta:g}"]
+        for before, kl, after in zip(betas, kls, betas[1:], strict=False):
+            factor = 2 if kl > 1.5 * module.TARGET else 0.5 if kl < module.TARGET / 1.5 else 1
+            assert after == before * factor
+        assert any(module.TARGET / 1.5 <= kl <= 1.5 * module.TARGET for kl in kls)
+    p, weight = (torch.tensor(x, dtype=torch.float64) for x in (0.3, 0.7))
+    q = torch.linspace(0.001, 0.999, 9999, dtype=torch.float64)
+    kl = module.tosses(p.expand_as(q)).kl(module.tosses(q))
+    assert module.climb(p, weight).item() == pytest.approx(q[(q - p - weight * kl).argmax()].item(), abs=1e-3)
+
+
+def test_the_first_and_third_estimates_are_unbiased() -> None:
+    found = committed("kl_penalties")
+    for name in ("k₁", "k₃"):
+        assert found[f"mean {name}"] == pytest.approx(found["KL"], abs=1e-12)
+    for kl, k2, first, third in zip(found["KL"], found["mean k₂"], found["std k₁"], found["std k₃"], strict=True):
+        assert k2 > kl
+        assert first > 5 * third
