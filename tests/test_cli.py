@@ -284,3 +284,23 @@ def test_code_of_ones_own_may_lie_in_the_folder(tmp_path: Path, monkeypatch: pyt
     assert sys.path.count(here) == 1
     (tmp_path / "found_here.py").write_text("import gymnasium\nMine = lambda: gymnasium.make('CartPole-v1')\n")
     assert make_single("found_here:Mine").spec is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("blind", ("--video", "x.gif"), r"cannot be made with render_mode='rgb_array'.*unexpected keyword argument"),
+        ("pictures", (), r"does not render as 'human'.*\['rgb_array'\]; --video"),
+    ],
+)
+def test_an_environment_that_cannot_be_shown_says_so(
+    name: str, flags: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"{name}.py").write_text(
+        "import gymnasium\nclass Env(gymnasium.Wrapper):\n    metadata = {'render_modes': ['rgb_array']}\n"
+        f"    def __init__(self{', **_' if name == 'pictures' else ''}):\n"
+        "        super().__init__(gymnasium.make('CartPole-v1'))\n"
+    )
+    assert run_command(["train", f"{name}:Env", "--run-dir", "run", *QUICK]) == 0
+    assert run_command(["play", "run", "--env", f"{name}:Env", *flags]) == 2
+    assert re.search(message, capsys.readouterr().err)

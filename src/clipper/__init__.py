@@ -16,7 +16,6 @@ from clipper.evaluate import Evaluation, evaluate
 from clipper.heads import HeadOptions
 from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 from clipper.load import load
-from clipper.memory import GRU, LSTM, Transformer
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
@@ -30,8 +29,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "A2C",
-    "GRU",
-    "LSTM",
     "MSE",
     "NPG",
     "PPO",
@@ -69,7 +66,6 @@ __all__ = [
     "Steps",
     "TDLambda",
     "Targets",
-    "Transformer",
     "TrustRegion",
     "TrustRegionRollback",
     "Unclipped",

@@ -1,5 +1,6 @@
 """Watch a policy: in a window, or as a video file."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def play(
     """Play episodes one after another, in a window, or into ``video`` (``.mp4`` or ``.gif``)."""
     if isinstance(env, gymnasium.vector.VectorEnv):
         raise ConfigError("play needs an environment's id or a factory, to make one that renders")
-    single = make_single(env, render_mode="human" if video is None else "rgb_array")
+    single = rendering(env, "human" if video is None else "rgb_array")
     shown = single if video is None else Filmed(single)
     result = evaluate_policy(
         policy, lambda: shown, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=1
@@ -51,6 +52,20 @@ def play(
     if isinstance(shown, Filmed) and video is not None:
         write_video(shown.frames, video, single.metadata.get("render_fps", 30))
     return result
+
+
+def rendering(env: str | Callable[[], gymnasium.Env], mode: str) -> gymnasium.Env:
+    """The environment, made to render in that mode; ``ConfigError`` where it cannot, since it would show nothing."""
+    try:
+        single = make_single(env, render_mode=mode)
+    except TypeError as error:
+        raise ConfigError(f"{env} cannot be made with render_mode={mode!r}, which pictures need: {error}") from error
+    modes = single.metadata.get("render_modes", [])
+    if mode not in modes:
+        single.close()
+        instead = "; --video FILE.gif (video=) does without a window" if "rgb_array" in modes else ""
+        raise ConfigError(f"{env} does not render as {mode!r}: its metadata['render_modes'] is {list(modes)}{instead}")
+    return single
 
 
 def write_video(frames: list[np.ndarray], path: Path, fps: int) -> None:

@@ -10,20 +10,19 @@ from clipper import cli
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [page for folder in ("walk", "guides") for page in sorted((DOCS / "en" / folder).glob("*.md"))]
-LINES = [
-    pytest.param(line, id=f"{page.stem}-{number}")
+LINES = {
+    page.stem: [line for code in BLOCK.findall(page.read_text(encoding="utf-8")) for line in code.splitlines()]
     for page in PAGES
-    for code in BLOCK.findall(page.read_text(encoding="utf-8"))
-    for number, line in enumerate(code.splitlines())
-    if line.startswith("clipper ")
-]
+}
+CASES = [pytest.param(line, id=f"{page}-{i}") for page, lines in LINES.items() for i, line in enumerate(lines)]
 
 
 def test_there_are_some() -> None:
-    assert len(LINES) > 2
+    assert all(line.startswith("clipper ") for lines in LINES.values() for line in lines)
+    assert len(CASES) > 10
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", CASES)
 def test_it_parses(line: str) -> None:
     command, *args = shlex.split(line)[1:]
     kind = cli.COMMANDS[command][1]

@@ -92,6 +92,22 @@ def test_the_measurement_is_of_the_step_and_moves_no_generator() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), before[1], strict=True))
 
 
+def test_the_measurement_draws_what_is_legal() -> None:
+    """An illegal action may raise, and then nothing was measured."""
+
+    class Masked(gymnasium.Env):
+        action_space = gymnasium.spaces.Discrete(50, start=3)
+
+        def reset(self, *, seed: int | None = None, options: Any = None):
+            return 0, {"action_mask": np.arange(50) == 7}
+
+        def step(self, action):
+            assert action == 10
+            return 0, 0.0, False, False, {"action_mask": np.arange(50) == 7}
+
+    assert step_time(Masked) > 0
+
+
 def test_a_time_out_needs_processes(made) -> None:
     env, chosen, told = vectorise("CartPole-v1", 2, env_timeout=9.0)
     made.append(env)

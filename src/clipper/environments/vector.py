@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -18,6 +18,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments import hybrid
 from clipper.environments.make import EnvSource, make, make_single, named_errors
+from clipper.environments.masks import KEYS
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError
@@ -75,7 +76,7 @@ def vectorise(
         vector, told = "workers", f", since a step may take {env_timeout:g} s at most"
     elif vector == "auto" and processes > 1 and sys.platform != "win32":
         seconds = step_time(factories[0])
-        told = f", since a step takes {1e6 * seconds:.0f} µs"
+        told = f", since a step takes {1e6 * seconds:.0f} µs" if seconds else ""
         vector = "workers" if pays(seconds, num_envs, processes, total_steps) else "serial"
     if vector != "workers":
         return Stepping(Serial(factories, max_restarts=max_restarts), "serial", f"in this process{told}")
@@ -104,15 +105,15 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
     env = factory()
     try:
         env.action_space.seed(0)
-        env.reset(seed=0)
-        env.step(env.action_space.sample())  # the first one may build things
+        _, info = env.reset(seed=0)
+        info = env.step(drawn(env.action_space, info))[-1]  # the first one may build things
         taken: list[float] = []
         while sum(taken) < MEASURED:
-            action, began = env.action_space.sample(), time.perf_counter()
-            _, _, terminated, truncated, _ = env.step(action)
+            action, began = drawn(env.action_space, info), time.perf_counter()
+            _, _, terminated, truncated, info = env.step(action)
             taken.append(time.perf_counter() - began)
             if terminated or truncated:
-                env.reset()
+                _, info = env.reset()
         return float(np.median(taken))  # others may have interrupted some of them
     except Exception:  # it will be told of where it happens in training
         return 0.0
@@ -120,6 +121,14 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
         env.close()
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+def drawn(space: gymnasium.Space, info: dict[str, Any]) -> Any:
+    """A random action, a legal one where that is told of a plain choice: what is not may raise."""
+    mask = next((info[key] for key in KEYS if key in info), None)
+    if mask is None or not isinstance(space, gymnasium.spaces.Discrete):
+        return space.sample()
+    return space.sample(mask=np.asarray(mask, dtype=np.int8))
 
 
 def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEnv:
