@@ -16,6 +16,7 @@ from clipper.evaluate import Evaluation, evaluate
 from clipper.heads import HeadOptions
 from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 from clipper.load import load
+from clipper.memory import GRU, LSTM, Transformer
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
@@ -29,6 +30,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "A2C",
+    "GRU",
+    "LSTM",
     "MSE",
     "NPG",
     "PPO",
@@ -66,6 +69,7 @@ __all__ = [
     "Steps",
     "TDLambda",
     "Targets",
+    "Transformer",
     "TrustRegion",
     "TrustRegionRollback",
     "Unclipped",

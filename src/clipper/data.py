@@ -33,7 +33,7 @@ class Steps(NamedTuple):
     mask: Bool[Tensor, "T N"]
     """False: not a decision. The row after an episode's end holds its last observation; its action counts not."""
     memory: Tree = ()
-    """Recurrent state before row 0; empty for policies without memory."""
+    """What a memory needs to run over these rows again (``clipper.memory.Past``); empty for policies without one."""
     action_mask: Tree = ()
     """What was legal (``clipper.masks``); empty where everything always is."""
     log_probs: Tree = ()

@@ -60,7 +60,7 @@ class Greedy:
     """A policy that takes the mode of another one's distribution."""
 
     def __init__(self, policy: Any) -> None:
-        self.policy = policy
+        self.policy, self.memory = policy, getattr(policy, "memory", None)
 
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple["Mode", Tree]:
         dist, memory = self.policy.act(obs, memory, action_mask)

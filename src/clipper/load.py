@@ -13,6 +13,7 @@ from clipper import checkpoint, hub
 from clipper.config import Config, from_json
 from clipper.encoders import is_image
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
+from clipper.memory import memory_of
 from clipper.nets import make_policy
 from clipper.observation_layout import observation_leaves
 from clipper.optim import part
@@ -67,11 +68,13 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any
         images = any(is_image(leaf, made.image_layout) for leaf in observation_leaves(spaces["observation"]))
         first = [inputs, *([made.cnn_features or 512] if images and made.cnn != "none" else [])]
         widths = [made.embedding, *first, *config.policy.hidden, flatdim(spaces["action"])]
+        kind = memory_of(config.policy.memory)
+        remembered = 0 if kind is None else kind.numbers(max(widths))
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptCheckpointError(f"the checkpoint does not say which spaces its policy is for: {error}") from error
     largest = max((a * b for a, b in itertools.pairwise(widths)), default=0)
     rows = len(tensors["collect.obs.0"]) if tensors.get("collect.obs.0", torch.zeros(())).ndim else config.num_envs
-    if max(largest, *widths) > enough or config.num_envs > max(rows, 1) * 64:
+    if max(largest, remembered, *widths) > enough or config.num_envs > max(rows, 1) * 64:
         raise CorruptCheckpointError(
             f"the settings ask for {largest:,} weights in a layer and {config.num_envs:,} environments, which are not "
             "what the checkpoint holds"

@@ -1,6 +1,7 @@
 """Networks: trunks, and the actor-critic that joins them to an encoder of observations and an action head."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
@@ -17,6 +18,7 @@ from clipper.errors import ConfigError
 from clipper.heads import Head
 from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.masks import action_masks
+from clipper.memory import Memories, memory_of
 from clipper.normalise import ReturnNormaliser
 from clipper.observation_layout import observation_batch
 from clipper.policy_options import MASK_KEY, PolicyOptions
@@ -100,22 +102,32 @@ class ActorCritic(nn.Module):
     def __init__(
         self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
         returns: ReturnNormaliser | None = None, action_space: gymnasium.Space | None = None, *,
-        critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY,
+        critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Memories | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
         self.critic_encoder, self.mask_key = critic_encoder, mask_key
         self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
+        self.memory = memory
+        """Of the actor and of the critic, between their trunks and what reads these; None without one."""
         self.renew = getattr(head, "renew", None)
-        """(memory, which environments begin an episode, generator) → memory for the next step; None without memory."""
+        """(memory, which environments begin an episode, generator) → memory for the next step; None without noise."""
+        if memory is not None and self.renew is not None:
+            self.renew = partial(memory.renew, self.renew)
 
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Tree]:
-        features = self.actor(self.encoder(obs))
-        return self.head(features, *memory, action_mask=action_mask), memory
+        features, own = self.actor(self.encoder(obs)), memory
+        if self.memory is not None:
+            critic = self.critic_encoder or self.encoder
+            features, memory, own = self.memory.advance(features, lambda: self.critic(critic(obs)), memory)
+        return self.head(features, *own, action_mask=action_mask), memory
 
     def value(self, obs: Tree, memory: Tree = ()) -> Value:
-        raw = self.value_layer(self.critic((self.critic_encoder or self.encoder)(obs))).squeeze(-1)
+        features = self.critic((self.critic_encoder or self.encoder)(obs))
+        if self.memory is not None:
+            features = self.memory.recall(features, memory, critic=True)
+        raw = self.value_layer(features).squeeze(-1)
         return Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
 
     def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Value]:
@@ -124,15 +136,19 @@ class ActorCritic(nn.Module):
         if self.critic_encoder is not None:
             encoded = self.critic_encoder(obs)
         critic_features = features if self.critic is self.actor else self.critic(encoded)
+        if self.memory is not None:
+            features, critic_features = self.memory.recall_both(features, critic_features, memory)
         raw = self.value_layer(critic_features).squeeze(-1)
         value = Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
         return self.head(features, action_mask=action_mask), value
 
     def actor_parameters(self) -> list[nn.Parameter]:
-        return self._parameters_of("encoder", "actor", "head")
+        return self._parameters_of("encoder", "actor", "head", *(["memory.actor"] if self.memory is not None else []))
 
     def critic_parameters(self) -> list[nn.Parameter]:
-        return self._parameters_of("critic_encoder" if self.critic_encoder else "encoder", "critic", "value_layer")
+        own = ["memory.critic"] if self.memory is not None else []
+        encoder = "critic_encoder" if self.critic_encoder else "encoder"
+        return self._parameters_of(encoder, "critic", "value_layer", *own)
 
     def _parameters_of(self, *modules: str) -> list[nn.Parameter]:
         return [p for name in modules for p in self.get_submodule(name).parameters()]
@@ -146,29 +162,42 @@ class ActorCritic(nn.Module):
 
     @torch.no_grad()
     def predict(
-        self, obs: Any, deterministic: bool = True, generator: Generator | None = None, *, action_mask: Any = None
-    ) -> Any:
+        self, obs: Any, deterministic: bool = True, generator: Generator | None = None, *, action_mask: Any = None,
+        memory: Any = None, begins: bool | np.ndarray = False,
+    ) -> Any:  # fmt: skip
         """Observation(s) as the environment gives them → action(s) as it takes them, numpy in and out.
 
         One observation gives one action; a batch, whose arrays lead with B, gives B, laid out as
         ``clipper.action_layout`` says. ``deterministic`` takes the mode instead of a sample. ``action_mask`` is one
         environment's, or for a batch a list of B of them (``clipper.masks``); without it, what the observation has
         under ``mask_key`` counts. What only the critic sees may be left out.
+
+        With a memory, ``action, memory = policy.predict(obs, memory=memory, begins=begins)``: what it returned last
+        goes in again, () at first, and where an episode ``begins`` (one flag, or ``[B]``) it is emptied. Policies
+        without one take that, too; their memory stays ().
         """
+        if memory is None and self.memory is not None:
+            raise ValueError(
+                "this policy has a memory: action, memory = policy.predict(obs, memory=memory), with memory=() at first"
+            )
         arrays, lead = observation_batch(self.encoder.space, obs)
-        device, single = next(self.parameters()).device, not lead
+        device, single, n = next(self.parameters()).device, not lead, lead[0] if lead else 1
         tensors = each(lambda x: torch.as_tensor(x[None] if single else x, device=device), arrays)
         if action_mask is None and self.mask_key and isinstance(obs, dict):
             action_mask = obs.get(self.mask_key)
         mask: Tree = ()
         if action_mask is not None and self.action_space is not None:
-            given, n = ([action_mask], 1) if single else (action_mask, lead[0])
+            given = [action_mask] if single else action_mask
             mask = action_masks(self.action_space, given, n, np.ones(n, dtype=bool), device)
-        dist, _ = self.act(tensors, action_mask=mask)
+        features, after = self.actor(self.encoder(tensors)), ()
+        if self.memory is not None:  # the critic's, on which no action depends, stays as it is
+            before = self.memory.forget(memory or (), np.broadcast_to(begins, (n,)))
+            features, after, _ = self.memory.advance(features, None, before)
+        dist = self.head(features, action_mask=mask)
         action = self.to_env(dist.mode if deterministic else dist.sample(generator), mask)
-        if not single:
-            return action
-        return action[0] if self.action_space is None else element(self.action_space, action, 0)
+        if single:
+            action = action[0] if self.action_space is None else element(self.action_space, action, 0)
+        return action if memory is None else (action, after)
 
 
 @torch.no_grad()
@@ -197,12 +226,17 @@ def make_policy(
     widths = options.hidden if options.critic_hidden is None else options.critic_hidden
     actor = mlp(encoder.features, options.hidden, options, generator)
     critic = actor if options.shared else mlp(critic_inputs, widths, options, generator)
-    head = make_head(action_space, (encoder.features, *options.hidden)[-1], options.head, generator)
+    actor_width, critic_width = (encoder.features, *options.hidden)[-1], (critic_inputs, *widths)[-1]
+    kind, memory = memory_of(options.memory), None
+    if kind is not None:
+        memory = kind.memories(actor_width, None if options.shared else critic_width, options.orthogonal, generator)
+        actor_width = critic_width = memory.size
+    head = make_head(action_space, actor_width, options.head, generator)
     start_means(head, options.head.initial_mean)
-    value_layer = OrthogonalLinear((critic_inputs, *widths)[-1], 1, options.value_gain, generator)
+    value_layer = OrthogonalLinear(critic_width, 1, options.value_gain, generator)
     returns = ReturnNormaliser() if options.normalise_returns else None
     policy = ActorCritic(
         encoder, actor, critic, head, value_layer, returns, action_space, critic_encoder=critic_encoder,
-        mask_key=options.encoder.mask_key,
+        mask_key=options.encoder.mask_key, memory=memory,
     )  # fmt: skip
     return policy if options.orthogonal else draw_uniform(policy, generator)

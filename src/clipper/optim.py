@@ -87,13 +87,13 @@ class Learner:
         self.reward_scaler.absorb(steps.reward[steps.mask], returns[steps.mask])
         return self.reward_scaler(steps.reward)
 
-    def lagged_value(self, obs: Tree, again: bool) -> Float[Tensor, "*batch"]:
+    def lagged_value(self, obs: Tree, memory: Tree, again: bool) -> Float[Tensor, "*batch"]:
         """V of the copy that lags behind, which first follows, but not ``again`` within an update."""
         assert self.target_critic is not None
         if not again:
             self.target_critic(self.lagged, self.policy, int(self.extra["updates"]))
             self.extra["updates"] += 1
-        return self.lagged.value(obs).mean
+        return self.lagged.value(obs, memory).mean
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """By the names under which their moments are saved."""
@@ -198,8 +198,14 @@ def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
 
 
 def minibatches(targets: Targets, epochs: int, count: int, generator: Generator) -> Iterator[Targets]:
-    """``epochs`` times: all decisions, shuffled, in ``count`` parts ``[B, ...]`` whose sizes differ by at most one."""
+    """``epochs`` times: all decisions, shuffled, in ``count`` parts ``[B, ...]`` whose sizes differ by at most one.
+
+    With a memory whole columns are shuffled, and their numbers differ by at most one.
+    """
     keep = targets.steps.mask.flatten().nonzero().squeeze(-1)
+    if targets.steps.memory:
+        yield from targets.steps.memory.minibatches(targets, epochs, count, generator)
+        return
     flat = targets._replace(steps=targets.steps._replace(memory=()))
     rows = each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)
     for _ in range(epochs):
@@ -272,7 +278,8 @@ def estimate_advantages(
     with the policy as it is by now, for steps whose rewards this update has already taken into its statistics.
     """
     obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
-    value = learner.policy.value(obs).mean
+    memory = steps.memory and steps.memory.extended(steps.mask)
+    value = learner.policy.value(obs, memory).mean
     reward = steps.reward
     if learner.reward_scaler is not None:
         reward = learner.reward_scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
@@ -280,7 +287,7 @@ def estimate_advantages(
     advantage = gae(reward, value, *recorded, algorithm.lam)
     value_target = advantage + value[:-1]
     if algorithm.critic_target is not None or learner.lagged is not None:
-        judge = value if learner.lagged is None else learner.lagged_value(obs, again)
+        judge = value if learner.lagged is None else learner.lagged_value(obs, memory, again)
         value_target = (algorithm.critic_target or TDLambda(algorithm.lam))(reward, judge, *recorded)
     targets = Targets(steps, advantage, value_target, value=value[:-1])
     if algorithm.standardise not in (True, "batch"):
@@ -324,7 +331,7 @@ def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch
 def with_old(policy: Any, targets: Targets) -> Targets:
     """The targets with what π_old is in each state, as its ``params``, for losses with an exact KL(π_old ‖ π)."""
     shape = targets.steps.mask.shape  # what is the same in all states is repeated, so that minibatches can index it
-    params = policy.act(targets.steps.obs, action_mask=targets.steps.action_mask)[0].params
+    params = policy.act(targets.steps.obs, targets.steps.memory, targets.steps.action_mask)[0].params
     return targets._replace(old=each(lambda p: p if p.shape[:2] == shape else p.expand(*shape, *p.shape), params))
 
 
@@ -340,7 +347,7 @@ def fit_critic(
     """Steps of the critic's own optimizer towards ``value_target``, ``count`` minibatches an epoch; the mean loss."""
     losses = []
     for batch in minibatches(targets, epochs, count, learner.generator):
-        error = value_loss(learner.policy.value(batch.steps.obs), batch.value_target, batch.value)
+        error = value_loss(learner.policy.value(batch.steps.obs, batch.steps.memory), batch.value_target, batch.value)
         losses.append(masked_mean(error, batch.steps.mask))
         gradient_step(learner, losses[-1], learning_rate, max_norm, learner.critic_optimizer)
     return torch.stack(losses).detach().mean()

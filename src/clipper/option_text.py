@@ -92,6 +92,8 @@ def describe(annotation: Any) -> str:
             forms.append(snake(member.__name__) + (f"({names})" if names else ""))
         elif member is type(None):
             forms.append("none")
+        elif typing.get_origin(member) is typing.Literal:
+            continue  # names of the same values
         else:
             forms.append("LOW,HIGH" if typing.get_origin(member) is tuple else "NUMBER")
     return "|".join(forms)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from clipper.errors import ConfigError
 from clipper.heads import HeadOptions
+from clipper.memory import Memory, MemoryName
 
 MASK_KEY = "action_mask"
 
@@ -48,6 +49,9 @@ class PolicyOptions:
     """The nonlinearity between layers."""
     shared: bool = False
     """One trunk for actor and critic instead of two; of images and embeddings one encoder, too."""
+    memory: Memory | MemoryName = None
+    """What is remembered between trunks and heads, emptied where an episode begins: lstm(size), gru(size),
+    transformer(size,window,heads,layers), or none. Each trunk has its own."""
     orthogonal: bool = True
     """First weights orthogonal times the gains below, biases 0 ("37 details", core 2); off: as torch.nn.Linear's."""
     hidden_gain: float = 2**0.5

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree, each, total
 from clipper.distributions import Composite
-from clipper.environments.checks import LARGEST_REWARD, check_finite
+from clipper.environments.checks import check_finite, checked_step
 from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
@@ -51,7 +51,9 @@ class CollectState:
     mode: AutoresetMode
     """When the environment resets what has ended."""
     memory: tuple[Tensor, ...] = ()
-    """What the policy carries from step to step, each ``[N, ...]``; empty at first, and where it carries nothing."""
+    """What the policy carries from step to step, each ``[N, ...]``; empty at first, and where it carries nothing.
+
+    It is emptied as soon as an episode's last row is behind."""
     action_mask: Tree = ()
     """What is legal for the next actions; empty where everything always is."""
     mask_source: Source | None = None
@@ -155,7 +157,7 @@ def collect(
         raise ConfigError("collect takes either horizon or episodes")
     if (horizon or episodes or 0) < 1:
         raise ConfigError(f"collect needs a horizon or episodes of at least 1, not {horizon or episodes or 0}")
-    n, next_step = env.num_envs, state.mode is AutoresetMode.NEXT_STEP
+    n, next_step, memory = env.num_envs, state.mode is AutoresetMode.NEXT_STEP, getattr(policy, "memory", None)
     if state.stale or (episodes is not None and not state.fresh):
         restart(env, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
@@ -163,6 +165,7 @@ def collect(
     last: list[Last] = []
     state.fresh, state.stale = False, episodes is not None
     renew, lone, device = getattr(policy, "renew", None), isinstance(state.obs, Tensor), state.generator.device
+    carried = state.memory = state.memory if memory is None else memory.forget(state.memory, np.zeros(n, dtype=bool))
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
         if renew is not None:
             state.memory = renew(state.memory, state.done, state.generator)
@@ -171,13 +174,7 @@ def collect(
         action = dist.sample(state.generator)
         log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()
         log_prob = total(log_probs) if log_probs else dist.log_prob(action)
-        obs, reward, terminated, truncated, info = env.step(policy.to_env(action, *given))
-        if np.shape(reward) != (n,):
-            raise EnvironmentContractError(
-                f"rewards of shape {np.shape(reward)} from {n} environments: each reward must be one number"
-            )
-        check_finite(env, reward, "reward", state.steps, largest=LARGEST_REWARD)
-        check_finite(env, obs, "observation", state.steps)
+        obs, reward, terminated, truncated, info = checked_step(env, policy.to_env(action, *given), state.steps)
         if "restarted" in info:
             restarts.append((len(rows), info["restarted"]))
         done = terminated | truncated
@@ -188,6 +185,10 @@ def collect(
         if not next_step and done.any():
             obs, info, ended = reset_ended(env, obs, done, info, state, len(rows))
             last += [e for e in ended if decided[e.env]]
+        if memory is not None:
+            state.memory = memory.forget(
+                state.memory, (state.done if next_step else done) | info.get("restarted", False)
+            )
         # Environments may reuse their arrays, so each row keeps copies.
         before, facts = state.obs, (reward.astype(np.float32), terminated & decided, done & decided, decided)
         rows.append((before, action, log_prob, log_probs, state.action_mask, *facts))
@@ -203,7 +204,8 @@ def collect(
     if restarts:
         cut_off(steps, restarts, state)
     count_episodes(steps, state)
-    return (with_last_observations(steps, last, state.obs) if last else steps), state
+    steps = with_last_observations(steps, last, state.obs) if last else steps
+    return steps if memory is None else steps._replace(memory=memory.past(carried, steps.mask)), state
 
 
 def keep_masks(env: VectorEnv, state: CollectState, obs: Any, info: dict[str, Any]) -> None:

@@ -160,8 +160,12 @@ class Run:
                     for i, own in enumerate(values["environments"])
                 ],
             )
-            if renew := getattr(self.policy, "renew", None):
-                fresh = renew((), state.done, Generator(device))
+            remembering, renew, fresh = getattr(self.policy, "memory", None), getattr(self.policy, "renew", None), ()
+            if remembering is not None:
+                fresh = remembering.forget((), state.done)
+            if renew is not None:
+                fresh = renew(fresh, state.done, Generator(device))
+            if "collect.memory.0" in tensors:  # before the first step there is none
                 memory = (like(f"collect.memory.{i}", x.cpu(), tensors) for i, x in enumerate(fresh))
                 state.memory = tuple(x.to(device) for x in memory)
             number = count()

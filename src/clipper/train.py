@@ -184,6 +184,11 @@ def check(config: Config, source: EnvSource) -> None:
                 f"num_envs × horizon = {decisions} decisions cannot be split into {config.algorithm.minibatches} "
                 "minibatches: raise num_envs or horizon, or lower minibatches"
             )
+        if config.policy.memory is not None and config.num_envs < config.algorithm.minibatches:
+            raise ConfigError(
+                f"with a memory, minibatches are whole environments: {config.num_envs} cannot be split into "
+                f"{config.algorithm.minibatches}; raise num_envs, or lower minibatches"
+            )
     if config.until_solved and not config.eval_every:
         raise ConfigError("until_solved needs evaluations: set eval_every")
     if config.eval_every and isinstance(source, VectorEnv):

@@ -73,7 +73,7 @@ class A2C:
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] + c (V − R)² − β H, and what to watch."""
-        dist, value = policy(batch.steps.obs, action_mask=batch.steps.action_mask)
+        dist, value = policy(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         actor = policy_gradient(dist.log_prob(batch.steps.action), batch.advantage)
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()

@@ -60,15 +60,15 @@ class ImportanceSampling:
     @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
         """Gₜ − b(sₜ), Gₜ for the baseline, and π_old. Episodes are whole, so nothing is bootstrapped."""
-        value = learner.policy.value(steps.obs).mean
+        value = learner.policy.value(steps.obs, steps.memory).mean
         returns = reward_to_go(steps.reward, steps.done, steps.mask, self.gamma)
         return with_old(learner.policy, Targets(steps, returns - value, value_target=returns, value=value))
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ cₜ log π′(aₜ|sₜ), plus the baseline's error and the entropy bonus. ``batch`` is ``[T, N]``."""
         steps, mask = batch.steps, batch.steps.mask
-        rows = each(lambda x: x[mask], batch._replace(steps=steps._replace(memory=())))
-        dist, value = policy(rows.steps.obs, action_mask=rows.steps.action_mask)
+        rows = steps.memory.decisions(batch) if steps.memory else each(lambda x: x[mask], batch)
+        dist, value = policy(rows.steps.obs, rows.steps.memory, rows.steps.action_mask)
         log_prob, every = dist.log_prob(rows.steps.action), torch.ones_like(rows.steps.mask)
         change = (log_prob - rows.steps.log_prob).detach()
         log_ratio = torch.zeros_like(batch.value).masked_scatter(mask, change)

@@ -89,7 +89,7 @@ class NPG:
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â], whose gradient is −g, and what to watch."""
-        dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         loss = masked_mean(policy_gradient(dist.log_prob(batch.steps.action), batch.advantage), batch.steps.mask)
         entropy = masked_mean(dist.entropy(), batch.steps.mask)
         return loss, {"loss/policy": loss.detach(), "policy/entropy": entropy.detach()}
@@ -98,11 +98,13 @@ class NPG:
         """One step of the actor."""
         policy, mask = learner.policy, batch.steps.mask
         parameters = [p for p in policy.actor_parameters() if p.requires_grad]
-        dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         old = type(dist)(*each(torch.detach, dist.params))
 
         def mean_kl() -> Float[Tensor, ""]:
-            return masked_mean(old.kl(policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)[0]), mask)
+            return masked_mean(
+                old.kl(policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)[0]), mask
+            )
 
         loss, metrics = self.loss(policy, batch, learner.progress)
         gradient = -flat_gradient(loss, parameters)
@@ -114,7 +116,7 @@ class NPG:
         with torch.no_grad():
             learner.actor.add_(finite_step(learner, loss, natural))
             metrics["policy/kl"] = mean_kl()
-            dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+            dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
             metrics |= ratio_metrics(dist.log_prob(batch.steps.action) - batch.steps.log_prob, mask)
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 

@@ -105,7 +105,7 @@ class PPO:
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^{CLIP+VF+S} (eq 9), and what to watch."""
         steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs, action_mask=steps.action_mask)
+        dist, value = policy(steps.obs, steps.memory, steps.action_mask)
         low, high = self.clip if isinstance(self.clip, tuple) else (at(self.clip, progress),) * 2
         advantage = batch.advantage
         if self.standardise == "minibatch":

@@ -98,7 +98,7 @@ class PPOApart:
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^CLIP (eq 7) − c H, and what to watch."""
         steps, mask = batch.steps, batch.steps.mask
-        dist, _ = policy.act(steps.obs, action_mask=steps.action_mask)
+        dist, _ = policy.act(steps.obs, steps.memory, steps.action_mask)
         bound = at(self.clip, progress)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
         surrogate, entropy = clip(log_ratio, batch.advantage, bound, bound), dist.entropy()

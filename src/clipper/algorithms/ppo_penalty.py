@@ -95,7 +95,7 @@ class PPOPenalty:
     ) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^KLPEN (eq 8) with the value loss and the entropy bonus of eq 9, and what to watch."""
         steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs, action_mask=steps.action_mask)
+        dist, value = policy(steps.obs, steps.memory, steps.action_mask)
         advantage = batch.advantage
         if self.standardise == "minibatch":
             advantage = standardise(advantage, mask, self.correction)
@@ -125,7 +125,7 @@ class PPOPenalty:
             history.append(metrics)
         with torch.no_grad():
             whole = next(minibatches(targets, 1, 1, learner.generator))
-            dist, _ = learner.policy.act(whole.steps.obs, action_mask=whole.steps.action_mask)
+            dist, _ = learner.policy.act(whole.steps.obs, whole.steps.memory, whole.steps.action_mask)
             kl = masked_mean(type(dist)(*whole.old).kl(dist), whole.steps.mask)
         if self.kl_target is not None:
             learner.extra["beta"] = adapt_penalty(beta, kl, self.kl_target)

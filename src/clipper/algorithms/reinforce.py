@@ -53,7 +53,7 @@ class Reinforce:
     @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
         """Gₜ − b(sₜ), and Gₜ for the baseline. Episodes are whole, so nothing is bootstrapped."""
-        value = learner.policy.value(steps.obs).mean
+        value = learner.policy.value(steps.obs, steps.memory).mean
         returns = reward_to_go(steps.reward, steps.done, steps.mask, self.gamma)
         credit = returns if self.causal else total_return(steps.reward, steps.done, steps.mask, self.gamma)
         advantage = credit - value if self.baseline else credit
@@ -65,7 +65,7 @@ class Reinforce:
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ log π(aₜ|sₜ) Âₜ, plus the baseline's error and the entropy bonus."""
         steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs, action_mask=steps.action_mask)
+        dist, value = policy(steps.obs, steps.memory, steps.action_mask)
         trajectories = steps.done.sum().clamp(min=1)
         actor = trajectory_sum(policy_gradient(dist.log_prob(steps.action), batch.advantage), mask, trajectories)
         value_error = masked_mean(self.value_loss(value, batch.value_target, batch.value), mask)

@@ -93,7 +93,7 @@ class TRPO:
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−L(θ) = −E[π_θ/π_old Â] (section 5), and what to watch."""
-        dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         log_ratio = dist.log_prob(batch.steps.action) - batch.steps.log_prob
         loss = masked_mean(conservative(log_ratio, batch.advantage), batch.steps.mask)
         entropy = masked_mean(dist.entropy(), batch.steps.mask)
@@ -103,12 +103,14 @@ class TRPO:
         """One step of the actor, from where it is (θ_old) to where the line search ends."""
         policy, actor, mask = learner.policy, learner.actor, batch.steps.mask
         parameters = [p for p in policy.actor_parameters() if p.requires_grad]
-        dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         old = type(dist)(*each(torch.detach, dist.params))
         delta = at(self.delta, learner.progress)
 
         def mean_kl() -> Float[Tensor, ""]:
-            return masked_mean(old.kl(policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)[0]), mask)
+            return masked_mean(
+                old.kl(policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)[0]), mask
+            )
 
         loss, metrics = self.loss(policy, batch, learner.progress)
         gradient = -flat_gradient(loss, parameters)
@@ -131,7 +133,7 @@ class TRPO:
             actor.data.copy_(start + scale * step)
         with torch.no_grad():
             metrics |= {"policy/kl": mean_kl(), "policy/step_scale": actor.new_tensor(scale)}
-            dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+            dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
             metrics |= ratio_metrics(dist.log_prob(batch.steps.action) - batch.steps.log_prob, mask)
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 

@@ -76,7 +76,7 @@ class VPG:
 
     def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] − c H, and what to watch."""
-        dist, _ = policy.act(batch.steps.obs, action_mask=batch.steps.action_mask)
+        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         actor = masked_mean(policy_gradient(dist.log_prob(batch.steps.action), batch.advantage), batch.steps.mask)
         entropy = masked_mean(dist.entropy(), batch.steps.mask)
         loss = actor - at(self.entropy_coef, progress) * entropy

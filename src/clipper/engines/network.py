@@ -70,6 +70,8 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError(f"a {type(policy).__name__} is no ActorCritic")
     if flat.dtype != torch.float32 or flat.device.type != "cpu":
         raise UnsuitableError(f"its parameters are {flat.dtype} on {flat.device}, not float32 on the CPU")
+    if policy.memory is not None:
+        raise UnsuitableError("the policy has a memory")
     encoder, head = policy.encoder, policy.head
     if type(encoder) is not BoxEncoder:
         raise UnsuitableError(f"its encoder is a {type(encoder).__name__}")

@@ -1,7 +1,7 @@
 """Environments: made by id, from a factory, or taken ready."""
 
-from clipper.environments import hybrid
+from clipper.environments import hybrid, memory
 from clipper.environments.make import make, make_single
 from clipper.environments.one_of import OneOfActions
 
-__all__ = ["OneOfActions", "hybrid", "make", "make_single"]
+__all__ = ["OneOfActions", "hybrid", "make", "make_single", "memory"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from clipper.errors import NonFiniteError
+from clipper.errors import EnvironmentContractError, NonFiniteError
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
@@ -15,6 +15,20 @@ LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error square
 def describe(env: VectorEnv) -> str:
     """The environment's id where it has one."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def checked_step(env: VectorEnv, actions: Any, steps: int) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict]:
+    """``env.step(actions)``, after ``steps`` decisions in all; raises where its numbers are none, or too large."""
+    obs, reward, terminated, truncated, info = env.step(actions)
+    if np.shape(reward) != (env.num_envs,):
+        raise EnvironmentContractError(
+            f"rewards of shape {np.shape(reward)} from {env.num_envs} environments: each reward must be one number"
+        )
+    for x, what, largest in ((reward, "reward", LARGEST_REWARD), (obs, "observation", LARGEST_FLOAT32)):
+        # Arrays whose numbers are good, as nearly all are, cost no further call.
+        if not isinstance(x, np.ndarray) or (x.dtype.kind == "f" and not float(np.vdot(x, x)) <= largest * largest):
+            check_finite(env, x, what, steps, largest=largest)
+    return obs, reward, terminated, truncated, info
 
 
 def check_finite(

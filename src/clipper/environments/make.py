@@ -82,8 +82,9 @@ def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
         return Listed(source) if wants_lists(source) else source
     if num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
-    if isinstance(source, str) and source.startswith("clipper/") and source in gymnasium.registry:
-        return gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+    spec = gymnasium.registry.get(source) if isinstance(source, str) and source.startswith("clipper/") else None
+    if spec is not None and spec.vector_entry_point is not None:
+        return gymnasium.make_vec(spec.id, num_envs, vectorization_mode="vector_entry_point", **kwargs)
     return Serial([partial(make_single, source, **kwargs)] * num_envs)
 
 

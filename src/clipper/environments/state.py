@@ -17,6 +17,7 @@ from gymnasium import wrappers
 from gymnasium.envs import classic_control
 from gymnasium.vector import VectorEnv
 
+from clipper.environments.memory import Visible
 from clipper.environments.one_of import OneOfActions
 from clipper.environments.serial import Serial
 from clipper.environments.trees import (
@@ -166,6 +167,7 @@ ATTRIBUTES: dict[type, dict[str, Callable[[Any], bool]]] = {
     wrappers.ReshapeObservation: {},
     wrappers.ResizeObservation: {},
     OneOfActions: {},
+    Visible: {},
 }
 
 MUJOCO_DERIVED = (

@@ -1,0 +1,116 @@
+"""A transformer over the latest steps, with what its layers read kept from segment to segment.
+
+Dai et al. 2019, arXiv:1901.02860, section 3.2 (segment-level recurrence), with a window of fixed length; layers
+normalised where they read, so that a step's own features pass unhindered (Parisotto et al. 2020, arXiv:1910.06764,
+section 3.1); a learned bias for each distance instead of positions (Raffel et al. 2020, arXiv:1910.10683, section 2.1).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor, nn
+
+from clipper.errors import ConfigError
+from clipper.initialisation import OrthogonalLinear
+from clipper.memory.memories import Memories, State, check_sizes, pair
+
+
+@dataclass(frozen=True, slots=True)
+class Transformer:
+    """Layers of attention over the latest steps of the episode."""
+
+    size: int = 64
+    """Numbers per step in each layer."""
+    window: int = 32
+    """W, steps that one layer sees, the present one included; L layers reach back L (W − 1) steps."""
+    heads: int = 4
+    """Attention heads, which share ``size``."""
+    layers: int = 1
+    """L."""
+    burn_in: int = 0
+    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2)."""
+
+    def __post_init__(self) -> None:
+        check_sizes(
+            "transformer", size=self.size, window=self.window, heads=self.heads, layers=self.layers,
+            burn_in=self.burn_in,
+        )  # fmt: skip
+        if self.size % self.heads:
+            raise ConfigError(f"transformer: {self.heads} heads do not divide a size of {self.size}")
+
+    def memories(self, actor: int, critic: int | None, orthogonal: bool, generator: Generator) -> Memories:
+        return pair(lambda inputs: Attentive(self, inputs, generator), actor, critic, self.burn_in)
+
+    def numbers(self, inputs: int) -> int:
+        """Weights and state of one environment, about."""
+        return self.size * (inputs + self.layers * (12 * self.size + self.window))
+
+
+class Layer(nn.Module):
+    """h ← h + attention(LN h), h ← h + MLP(LN h), over what lies at most W − 1 steps back in the same episode."""
+
+    def __init__(self, size: int, window: int, heads: int, generator: Generator) -> None:
+        super().__init__()
+        self.window, self.heads = window, heads
+        self.first, self.second = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.query, self.key, self.value, self.out = (OrthogonalLinear(size, size, 1.0, generator) for _ in range(4))
+        self.bias = nn.Parameter(torch.zeros(heads, window))
+        """Of attention, by distance: the furthest first."""
+        self.mlp = nn.Sequential(
+            OrthogonalLinear(size, 4 * size, 2**0.5, generator),
+            nn.ReLU(),
+            OrthogonalLinear(4 * size, size, 1.0, generator),
+        )
+
+    def forward(
+        self, h: Float[Tensor, "T N D"], cache: Float[Tensor, "C N D"], age: Int[Tensor, "T N"]
+    ) -> Float[Tensor, "T N D"]:
+        """``age``: how many steps of its episode lie before a row."""
+        read = self.first(torch.cat([cache, h]))
+        split = (self.heads, h.shape[-1] // self.heads)
+        query = self.query(read[self.window - 1 :]).unflatten(-1, split)
+        key, value = (f(read).unflatten(-1, split).unfold(0, self.window, 1) for f in (self.key, self.value))
+        score = torch.einsum("tnhd,tnhdw->tnhw", query, key) * split[1] ** -0.5 + self.bias
+        distance = torch.arange(self.window - 1, -1, -1, device=h.device)
+        weight = score.masked_fill((distance > age[..., None])[:, :, None], -torch.inf).softmax(-1)
+        h = h + self.out(torch.einsum("tnhw,tnhdw->tnhd", weight, value).flatten(-2))
+        return h + self.mlp(self.second(h))
+
+
+class Attentive(nn.Module):
+    """The layers. A state is what each has read, ``[N, L, W − 1, D]``, and of how many steps, ``[N]``."""
+
+    def __init__(self, options: Transformer, inputs: int, generator: Generator) -> None:
+        super().__init__()
+        self.size, self.leaves, self.window = options.size, 2, options.window
+        self.enter = OrthogonalLinear(inputs, options.size, 1.0, generator)
+        self.layers = nn.ModuleList(
+            Layer(options.size, options.window, options.heads, generator) for _ in range(options.layers)
+        )
+        self.leave = nn.LayerNorm(options.size)
+
+    def empty(self, n: int) -> State:
+        weight = self.enter.weight
+        shape = (n, len(self.layers), self.window - 1, self.size)
+        return weight.new_zeros(shape), torch.zeros(n, dtype=torch.int64, device=weight.device)
+
+    def step(self, x: Float[Tensor, "N F"], state: State) -> tuple[Float[Tensor, "N size"], State]:
+        out, read = self._run(x[None], state, state[1][None])
+        cache = torch.cat([state[0], torch.stack(read, 2)[0][:, :, None]], 2)[:, :, 1:]
+        return out[0], (cache, (state[1] + 1).clamp(max=self.window - 1))
+
+    def sequence(
+        self, x: Float[Tensor, "T N F"], state: State, begins: Bool[Tensor, "T N"]
+    ) -> Float[Tensor, "T N size"]:
+        row = torch.arange(len(x), device=x.device)[:, None]
+        last = row.where(begins, -1).cummax(0).values
+        return self._run(x, state, torch.where(last < 0, state[1] + row, row - last))[0]
+
+    def _run(self, x: Float[Tensor, "T N F"], state: State, age: Int[Tensor, "T N"]) -> tuple[Tensor, list[Tensor]]:
+        """What comes out, and what each layer has read."""
+        h, read = self.enter(x), []
+        for layer, cache in zip(self.layers, state[0].permute(1, 2, 0, 3), strict=True):
+            read.append(h)
+            h = layer(h, cache, age)
+        return self.leave(h), read
