@@ -9,6 +9,7 @@ from clipper import functional, presets, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
+from clipper.critics import PopArt, Scalar, TwoHot
 from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
@@ -20,11 +21,12 @@ from clipper.memory import GRU, LSTM, Transformer
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
+from clipper.policy_options import EncoderOptions
 from clipper.rollout import collect, start
 from clipper.run import Run
 from clipper.schedules import KLAdaptive, Linear
 from clipper.train import train
-from clipper.value_losses import MSE, ClippedMSE, Huber
+from clipper.value_losses import MSE, ClippedMSE, CrossEntropy, Huber
 
 __version__ = "0.1.0"
 
@@ -46,7 +48,9 @@ __all__ = [
     "ClippedMSE",
     "ClipperError",
     "Config",
+    "CrossEntropy",
     "DualClip",
+    "EncoderOptions",
     "Evaluation",
     "FirstOrder",
     "HeadOptions",
@@ -61,17 +65,20 @@ __all__ = [
     "Periodic",
     "PolicyOptions",
     "Polyak",
+    "PopArt",
     "RMSProp",
     "RMSPropTF",
     "Reinforce",
     "Rollback",
     "Run",
+    "Scalar",
     "Steps",
     "TDLambda",
     "Targets",
     "Transformer",
     "TrustRegion",
     "TrustRegionRollback",
+    "TwoHot",
     "Unclipped",
     "WholeTrajectory",
     "collect",

@@ -56,6 +56,15 @@ class Targets(NamedTuple):
     """(Âₜ as it was before the batch brought it to standard units,), where it did."""
 
 
+class Value(NamedTuple):
+    """A critic's answer that is one number."""
+
+    mean: Float[Tensor, "*batch"]
+    """V(s), in the units of the rewards."""
+    scale: float | Float[Tensor, ""] = 1.0
+    """The unit in which errors of V count: the returns' standard deviation where they are normalised."""
+
+
 def each(f: Callable[..., Any], *trees: T) -> T:
     """Apply ``f`` to every tensor of the trees: ``each(lambda x: x[i], batch)``."""
     return pytree.tree_map(f, *trees)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.action_layout import element
-from clipper.data import Tree, each
+from clipper.critics import CriticOutput, Reader
+from clipper.data import Tree, Value, each
 from clipper.distributions import Distribution, Sampler
 from clipper.encoders import Encoder, make_encoder, seen_by
 from clipper.errors import ConfigError
@@ -25,15 +26,6 @@ from clipper.policy_options import MASK_KEY, PolicyOptions
 from clipper.spaces import make_head
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
-
-
-class Value(NamedTuple):
-    """A critic's answer."""
-
-    mean: Float[Tensor, "*batch"]
-    """V(s), in the units of the rewards."""
-    scale: float | Float[Tensor, ""] = 1.0
-    """The unit in which errors of V count: the returns' standard deviation where they are normalised."""
 
 
 @runtime_checkable
@@ -57,11 +49,11 @@ class Policy(Actor, Protocol):
         """π(·|s) and the next memory; the critic does not run."""
         ...
 
-    def value(self, obs: Tree, memory: Tree = ()) -> Value:
+    def value(self, obs: Tree, memory: Tree = ()) -> CriticOutput:
         """V(s)."""
         ...
 
-    def __call__(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Value]:
+    def __call__(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, CriticOutput]:
         """π(·|s) and V(s), for a loss."""
         ...
 
@@ -101,7 +93,7 @@ class ActorCritic(nn.Module):
 
     def __init__(
         self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
-        returns: ReturnNormaliser | None = None, action_space: gymnasium.Space | None = None, *,
+        returns: Reader | None = None, action_space: gymnasium.Space | None = None, *,
         critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Memories | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -123,14 +115,14 @@ class ActorCritic(nn.Module):
             features, memory, own = self.memory.advance(features, lambda: self.critic(critic(obs)), memory)
         return self.head(features, *own, action_mask=action_mask), memory
 
-    def value(self, obs: Tree, memory: Tree = ()) -> Value:
+    def value(self, obs: Tree, memory: Tree = ()) -> CriticOutput:
         features = self.critic((self.critic_encoder or self.encoder)(obs))
         if self.memory is not None:
             features = self.memory.recall(features, memory, critic=True)
-        raw = self.value_layer(features).squeeze(-1)
-        return Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
+        raw = self.value_layer(features)
+        return Value(raw.squeeze(-1)) if self.returns is None else self.returns.value(raw)
 
-    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Value]:
+    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, CriticOutput]:
         encoded = self.encoder(obs)
         features = self.actor(encoded)
         if self.critic_encoder is not None:
@@ -138,8 +130,8 @@ class ActorCritic(nn.Module):
         critic_features = features if self.critic is self.actor else self.critic(encoded)
         if self.memory is not None:
             features, critic_features = self.memory.recall_both(features, critic_features, memory)
-        raw = self.value_layer(critic_features).squeeze(-1)
-        value = Value(raw) if self.returns is None else Value(self.returns(raw), self.returns.scale)
+        raw = self.value_layer(critic_features)
+        value = Value(raw.squeeze(-1)) if self.returns is None else self.returns.value(raw)
         return self.head(features, action_mask=action_mask), value
 
     def actor_parameters(self) -> list[nn.Parameter]:
@@ -233,10 +225,11 @@ def make_policy(
         actor_width = critic_width = memory.size
     head = make_head(action_space, actor_width, options.head, generator)
     start_means(head, options.head.initial_mean)
-    value_layer = OrthogonalLinear(critic_width, 1, options.value_gain, generator)
-    returns = ReturnNormaliser() if options.normalise_returns else None
+    value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
     policy = ActorCritic(
-        encoder, actor, critic, head, value_layer, returns, action_space, critic_encoder=critic_encoder,
+        encoder, actor, critic, head, value_layer, None, action_space, critic_encoder=critic_encoder,
         mask_key=options.encoder.mask_key, memory=memory,
     )  # fmt: skip
-    return policy if options.orthogonal else draw_uniform(policy, generator)
+    policy = policy if options.orthogonal else draw_uniform(policy, generator)
+    policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
+    return policy

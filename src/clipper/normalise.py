@@ -7,18 +7,24 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from clipper.data import Value
 from clipper.functional.statistics import Moments, merge, moments
 
 
 class RunningMoments(nn.Module):
-    """Mean and population variance of all samples seen so far, each of shape ``shape``."""
+    """Mean and population variance of all samples seen so far, each of shape ``shape``.
+
+    With a ``beta``, of a mixture in which the latest batch weighs β / (1 − (1 − β)ᵗ), the t-th one, and what came
+    before the rest, so that old batches fade (arXiv:1602.07714, section 2.1).
+    """
 
     count: Tensor
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], beta: float | None = None) -> None:
         super().__init__()
+        self.beta = beta
         self.register_buffer("count", torch.tensor(0.0, dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(shape, dtype=torch.float64))
@@ -27,10 +33,20 @@ class RunningMoments(nn.Module):
     def absorb(self, samples: Float[Tensor, "batch *shape"]) -> None:
         """Merge a batch of samples into the statistics; one that holds NaN or infinity leaves no trace."""
         if len(samples):
-            merged = merge(Moments(self.count, self.mean, self.variance), moments(samples))
+            before, new = Moments(self.count, self.mean, self.variance), moments(samples)
+            merged = merge(before, new) if self.beta is None else blend(before, new, self.beta)
             finite = merged.variance.isfinite().all()
             for buffer, new in zip((self.count, self.mean, self.variance), merged, strict=True):
                 buffer.copy_(torch.where(finite, new, buffer))
+
+
+def blend(before: Moments, batch: Moments, beta: float) -> Moments:
+    """Moments of the mixture of what came before and a batch; ``count`` counts batches."""
+    batches, mean, variance = before
+    share = beta / (1 - (1 - beta) ** (batches + 1))
+    apart = batch.mean - mean
+    variance = (1 - share) * variance + share * batch.variance + share * (1 - share) * apart.square()
+    return Moments(batches + 1, mean + share * apart, variance)
 
 
 class ObservationNormaliser(nn.Module):
@@ -94,20 +110,33 @@ class RewardNormaliser(nn.Module):
 class ReturnNormaliser(nn.Module):
     """The critic predicts (R − mean) / std; its answer is mapped back.
 
-    PopArt (van Hasselt et al. 2016, arXiv:1602.07714) without its preservation of outputs: when the statistics move,
-    so do the predictions.
+    Where the statistics move, so do the predictions, unless the value layer is given: then its weights and bias make up
+    for that, W ← W σ/σ′, b ← (σ b + μ − μ′)/σ′ (PopArt, van Hasselt et al. 2016, arXiv:1602.07714, algorithm 1).
+    ``beta`` weighs the latest batch of returns; None weighs all samples so far alike.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layer: nn.Linear | None = None, beta: float | None = None) -> None:
         super().__init__()
-        self.moments = RunningMoments(())
+        self.moments = RunningMoments((), beta)
+        self.preserved = [] if layer is None else [layer]  # in a list: its parameters are the policy's, not ours
+        # Empty: follows ``policy.double()``.
+        self.register_buffer("dtype_of", torch.empty(0), persistent=False)
 
     @property
     def scale(self) -> Float[Tensor, ""]:
-        return (self.moments.variance + 1e-8).sqrt().float()
+        return (self.moments.variance + 1e-8).sqrt().to(self.get_buffer("dtype_of").dtype)
 
     def forward(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         return self.moments.mean.to(raw.dtype) + self.scale * raw
 
+    def value(self, raw: Float[Tensor, "*batch 1"]) -> Value:
+        """V(s) of what the value layer says."""
+        return Value(self(raw.squeeze(-1)), self.scale)
+
+    @torch.no_grad()
     def absorb(self, returns: Float[Tensor, " batch"]) -> None:
+        mean, scale = self.moments.mean.clone(), self.scale.double()
         self.moments.absorb(returns)
+        for layer in self.preserved:
+            layer.weight.mul_(scale / self.scale)
+            layer.bias.copy_((scale * layer.bias + mean - self.moments.mean) / self.scale)

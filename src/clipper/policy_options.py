@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from clipper.critics import Critic, Scalar
 from clipper.errors import ConfigError
 from clipper.heads import HeadOptions
 from clipper.memory import Memory, MemoryName
@@ -64,6 +65,9 @@ class PolicyOptions:
     """Bound on normalised observations, in standard deviations."""
     normalise_returns: bool = False
     """The critic predicts returns in units of their running standard deviation."""
+    critic: Critic = field(default_factory=Scalar)
+    """What the value layer says: scalar, V itself; pop_art(beta), V in units of the returns that keep up with them, and
+    predictions that stay where these move; two_hot(bins,limit), a distribution, to be fitted by cross_entropy."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     """How observations become numbers."""
     head: HeadOptions = field(default_factory=HeadOptions)
@@ -74,3 +78,7 @@ class PolicyOptions:
             raise ConfigError("a shared trunk has one set of widths: leave out critic_hidden, or set shared=False")
         if self.shared and self.encoder.critic_only:
             raise ConfigError("what only the critic sees needs a trunk of its own: leave out critic_only, or shared")
+        if self.normalise_returns and self.critic != Scalar():
+            raise ConfigError(
+                f"{type(self.critic).__name__} copes with returns of any size by itself: leave out normalise_returns"
+            )

@@ -16,6 +16,8 @@ from torch import Generator, nn
 from clipper import checkpoint, files
 from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
 from clipper.config import Config, to_json
+from clipper.critic_targets import Polyak
+from clipper.critics import PopArt, TwoHot
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
 from clipper.environments.serial import Serial
@@ -30,6 +32,7 @@ from clipper.plot import plot_run
 from clipper.profile import Profile, part
 from clipper.rollout import start
 from clipper.run import Row, Run, read_config, read_rows
+from clipper.value_losses import CrossEntropy
 
 Callback = Callable[[Run], bool | None]
 """Called after each iteration; a run stops where one returns False, and is saved also where one raises."""
@@ -151,6 +154,7 @@ def build(
     )
     generator = Generator().manual_seed(config.seed)
     if policy is None:
+        check_critic(config)
         module = make_policy(env.single_observation_space, env.single_action_space, config.policy, generator)
     else:
         module = policy
@@ -197,6 +201,23 @@ def check(config: Config, source: EnvSource) -> None:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {config.device!r} cannot be used here: {error}") from error
+
+
+def check_critic(config: Config) -> None:
+    """Raise ``ConfigError`` where the algorithm cannot fit the critic that the policy's options make."""
+    critic, algorithm = config.policy.critic, config.algorithm
+    loss = getattr(algorithm, "value_loss", None)
+    if isinstance(critic, TwoHot) != isinstance(loss, CrossEntropy):
+        has, needs = (type(x).__name__ if x is not None else "none" for x in (critic, loss))
+        raise ConfigError(
+            f"the critic is {has} and value_loss is {needs}: a TwoHot critic is fitted by CrossEntropy, and that "
+            "fits no other (--critic two_hot --value-loss cross_entropy)"
+        )
+    if isinstance(critic, PopArt) and isinstance(getattr(algorithm, "target_critic", None), Polyak):
+        raise ConfigError(
+            "PopArt rescales the critic's weights, which an average of old weights cannot follow: use "
+            "target_critic=Periodic(...), or normalise_returns"
+        )
 
 
 def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings: Settings) -> Run:

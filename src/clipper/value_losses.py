@@ -9,8 +9,8 @@ from typing import TypeAlias
 from jaxtyping import Float
 from torch import Tensor
 
+from clipper.critics import CriticOutput, TwoHotValue
 from clipper.functional.objectives import clipped_squared_error, huber
-from clipper.nets import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class MSE:
     """(V − R)²."""
 
     def __call__(
-        self, value: Value, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch"]:
         return ((value.mean - target) / value.scale).square()
 
@@ -30,7 +30,7 @@ class Huber:
     delta: float = 1.0
 
     def __call__(
-        self, value: Value, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch"]:
         return huber(value.mean / value.scale, target / value.scale, self.delta)
 
@@ -42,10 +42,20 @@ class ClippedMSE:
     bound: float = 0.2
 
     def __call__(
-        self, value: Value, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch"]:
         scale = value.scale
         return clipped_squared_error(value.mean / scale, old / scale, target / scale, self.bound)
 
 
-ValueLoss: TypeAlias = MSE | Huber | ClippedMSE
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """Of a critic's distribution over returns: what a two-hot critic is fitted by."""
+
+    def __call__(
+        self, value: TwoHotValue, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        return value.loss(target)
+
+
+ValueLoss: TypeAlias = MSE | Huber | ClippedMSE | CrossEntropy

@@ -90,8 +90,8 @@ def test_users_register_their_own() -> None:
         def absorb(self, obs: torch.Tensor) -> None: ...
 
     make_encoder.register(Angles, lambda space, options, generator: Turned(space))
-    angle: Any = Angles(np.full(2, -3, np.float32), np.full(2, 3, np.float32))
-    space = Dict({"angle": angle, "kind": Discrete(3)})
+    kind: Any = Angles
+    space = Dict({"angle": kind(-3, 3, (2,)), "kind": Discrete(3)})
     policy = clipper.make_policy(space, Discrete(2), PolicyOptions(), Generator())
     assert policy.encoder.features == 7
     assert policy.predict(space.sample()) in (0, 1)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipper.critics import TwoHotBins
 from clipper.encoders import BoxEncoder
 from clipper.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
 from clipper.heads.scales import LearnedLogStd
@@ -77,6 +78,8 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError(f"its encoder is a {type(encoder).__name__}")
     if policy.critic_encoder is not None:
         raise UnsuitableError("its critic has an encoder of its own")
+    if isinstance(policy.returns, TwoHotBins):
+        raise UnsuitableError("its critic is a distribution over bins")
     sizes: tuple[int, ...] = ()
     if type(head) is CategoricalHead:
         last, log_std, sizes = head.logits, -1, (head.logits.out_features,)

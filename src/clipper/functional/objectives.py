@@ -130,6 +130,30 @@ def clipped_squared_error(
     return torch.maximum((value - target).square(), (near_old - target).square())
 
 
+def symexp(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """sign(x) (exp|x| − 1), the inverse of sign(x) log(|x| + 1) (DreamerV3, Hafner et al. 2023, arXiv:2301.04104)."""
+    return x.sign() * x.abs().expm1()
+
+
+def two_hot(x: Float[Tensor, "*batch"], bins: Float[Tensor, " K"]) -> Float[Tensor, "*batch K"]:
+    """Weights p ≥ 0 of the two neighbouring bins, Σₖ pₖ = 1 and Σₖ pₖ bₖ = x (arXiv:2301.04104, "two-hot").
+
+    ``bins`` increase; what lies beyond the outermost counts as that one.
+    """
+    below = (torch.searchsorted(bins, x.detach(), right=True) - 1).clamp(0, len(bins) - 2)
+    low, high = bins[below], bins[below + 1]
+    share = ((x - low) / (high - low)).clamp(0, 1)[..., None]
+    weights = torch.zeros(*x.shape, len(bins), dtype=x.dtype, device=x.device)
+    return weights.scatter(-1, below[..., None], 1 - share).scatter(-1, below[..., None] + 1, share)
+
+
+def two_hot_cross_entropy(
+    logits: Float[Tensor, "*batch K"], target: Float[Tensor, "*batch"], bins: Float[Tensor, " K"]
+) -> Float[Tensor, "*batch"]:
+    """−Σₖ two_hot(R)ₖ log softmax(z)ₖ (arXiv:2301.04104)."""
+    return -(two_hot(target, bins) * logits.log_softmax(-1)).sum(-1)
+
+
 def kl_estimates(
     log_ratio: Float[Tensor, "*batch"],
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:

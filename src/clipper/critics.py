@@ -1,0 +1,123 @@
+"""What a critic's last layer says, as values: one number, one in the returns' own units, or weights of bins."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data import Value
+from clipper.errors import ConfigError
+from clipper.functional.objectives import symexp, two_hot_cross_entropy
+from clipper.normalise import ReturnNormaliser
+
+
+class TwoHotValue(NamedTuple):
+    """A critic's answer that is a distribution over ``bins``, which are symmetric about the middle one, 0."""
+
+    logits: Float[Tensor, "*batch K"]
+    bins: Float[Tensor, " K"]
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch"]:
+        """V(s) = Σₖ pₖ bₖ, summed in pairs so that equal weights cancel exactly, however large the bins."""
+        p, middle = self.logits.softmax(-1), len(self.bins) // 2
+        return ((p[..., middle + 1 :] - p[..., :middle].flip(-1)) * self.bins[middle + 1 :]).sum(-1)
+
+    def loss(self, target: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """The cross-entropy to the target's two neighbouring bins."""
+        return two_hot_cross_entropy(self.logits, target, self.bins)
+
+    @property
+    def scale(self) -> float:
+        raise ConfigError("a two-hot critic has no error in units of V: set value_loss=CrossEntropy()")
+
+
+class TwoHotBins(nn.Module):
+    """Reads the value layer's numbers as logits of bins, symexp(linspace(−limit, limit, K)).
+
+    The layer starts at 0: then V is 0 everywhere, and not some chance sum of large bins (arXiv:2301.04104).
+    """
+
+    bins: Tensor
+
+    def __init__(self, layer: nn.Linear, count: int, limit: float) -> None:
+        super().__init__()
+        self.register_buffer("bins", symexp(torch.linspace(-limit, limit, count)), persistent=False)
+        self.bins[count // 2] = 0.0
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+
+    def value(self, raw: Float[Tensor, "*batch K"]) -> TwoHotValue:
+        """V(s) of what the value layer says."""
+        return TwoHotValue(raw, self.bins)
+
+    def absorb(self, returns: Float[Tensor, " batch"]) -> None:
+        """Nothing: the bins hold returns of every size."""
+
+
+Reader: TypeAlias = ReturnNormaliser | TwoHotBins
+"""What makes an answer of the numbers that a value layer gives."""
+CriticOutput: TypeAlias = Value | TwoHotValue
+"""A critic's answer, which has a ``mean``, V(s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """V(s) is what the layer says."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the value layer gives."""
+        return 1
+
+    def reader(self, layer: nn.Linear) -> Reader | None:
+        """What makes V(s) of them; None where nothing has to."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PopArt:
+    """V(s) = μ + σ · what the layer says, which is rescaled when μ and σ move, so that V stays (arXiv:1602.07714)."""
+
+    beta: float = 0.1
+    """Weight of the latest update's returns in their running mean μ and deviation σ."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta <= 1:
+            raise ConfigError(f"pop_art's beta must lie above 0 and up to 1, not {self.beta}")
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def reader(self, layer: nn.Linear) -> Reader | None:
+        return ReturnNormaliser(layer, self.beta)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoHot:
+    """V(s) is the mean of a distribution over bins that lie the denser the nearer to 0 (arXiv:2301.04104).
+
+    It is fitted by ``CrossEntropy``, whose gradient does not grow with the returns.
+    """
+
+    bins: int = 255
+    """How many; odd, so that one of them is 0."""
+    limit: float = 20.0
+    """The outermost bins are ±(exp(limit) − 1)."""
+
+    def __post_init__(self) -> None:
+        if self.bins < 3 or self.bins % 2 == 0 or not 0 < self.limit <= 80:
+            raise ConfigError("two_hot needs an odd number of bins, 3 or more, and a limit above 0 and up to 80")
+
+    @property
+    def outputs(self) -> int:
+        return self.bins
+
+    def reader(self, layer: nn.Linear) -> Reader | None:
+        return TwoHotBins(layer, self.bins, self.limit)
+
+
+Critic: TypeAlias = Scalar | PopArt | TwoHot
