@@ -21,7 +21,7 @@ class Config:
     """Everything that decides what a run computes."""
 
     env: str
-    """Environment id, as in CartPole-v1 or my_package:MyEnv-v0."""
+    """Environment id, as in CartPole-v1 or my_package:MyEnv-v0; arguments may follow: CarRacing-v3,continuous=false."""
     algorithm: Algorithm = field(default_factory=PPO)
     """The algorithm, with its hyperparameters."""
     policy: PolicyOptions = field(default_factory=PolicyOptions)

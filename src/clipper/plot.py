@@ -124,7 +124,7 @@ def bootstrap_interval(y: np.ndarray, level: float = 0.95, resamples: int = 2000
 
 def draw_threshold(axes: "Axes", env: str) -> None:
     """The return at which the environment's authors call it solved."""
-    spec = gymnasium.registry.get(env)
+    spec = gymnasium.registry.get(env.partition(",")[0])
     if spec is not None and spec.reward_threshold is not None:
         axes.axhline(spec.reward_threshold, color="0.5", linestyle="--", linewidth=1)
         axes.annotate(

@@ -287,7 +287,7 @@ def rl_zoo(env: str = "CartPole-v1") -> Config:
 
     Raises ``ConfigError`` for an environment that has no row here.
     """
-    row = ZOO.get(env.rpartition(":")[2].rpartition("-v")[0])
+    row = ZOO.get(env.partition(",")[0].rpartition(":")[2].rpartition("-v")[0])
     if row is None:
         raise ConfigError(f"the zoo has no row for {env}; there are: {', '.join(sorted(ZOO))}")
     return zoo(env, **row)

@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.action_layout import batch, listed
+from clipper.environments.ids import split_id
 from clipper.environments.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
 
@@ -21,26 +22,27 @@ EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
 def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gymnasium.Env:
     """One environment, by id (``CartPole-v1``, ``my_package:MyEnv-v0``) or from a factory (``my_package:MyEnv`` too).
 
-    Raises ``UnknownEnvironmentError`` with the nearest id, or ``MissingPackageError`` with the command that installs
-    what the environment needs.
+    Arguments may stand behind an id: ``LunarLander-v3,continuous=true``. Raises ``UnknownEnvironmentError`` with the
+    nearest id, or ``MissingPackageError`` with the command that installs what the environment needs.
     """
     if not isinstance(source, str):
         return source(**kwargs)
-    with named_errors(source):
+    source, given = split_id(source)
+    with named_errors(source, given):
         try:
-            return gymnasium.make(source, disable_env_checker=True, **kwargs)
+            return gymnasium.make(source, disable_env_checker=True, **(given | kwargs))
         except gymnasium.error.UnregisteredEnv:
             module, _, name = source.partition(":")
             factory: Any = getattr(sys.modules.get(module), name, None) if name else None  # Gymnasium has imported it
             if not callable(factory):
                 raise
-            made: Any = factory(**kwargs)
+            made: Any = factory(**(given | kwargs))
             return made
 
 
 @contextmanager
-def named_errors(source: str) -> Iterator[None]:
-    """Gymnasium's errors about an id, as ``make_single`` tells them."""
+def named_errors(source: str, given: Collection[str] = ()) -> Iterator[None]:
+    """Gymnasium's errors about an id, and about arguments ``given`` behind it, as ``make_single`` tells them."""
     module, *rest = source.split(":")
     if len(rest) > 1:
         raise UnknownEnvironmentError(f"{source!r} is no environment: write ID, MODULE:ID or MODULE:FACTORY")
@@ -59,6 +61,10 @@ def named_errors(source: str) -> Iterator[None]:
         raise MissingPackageError(
             f"{source} needs the module {missing!r}, whose package is not installed: {install_hint(source, error)}"
         ) from error
+    except TypeError as error:
+        if given and "argument" in str(error):
+            raise ConfigError(f"{source} was not made with {', '.join(given)}: {error}") from error
+        raise
     except gymnasium.error.Error as error:
         near = difflib.get_close_matches(source, gymnasium.registry, n=3, cutoff=0.5)
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
@@ -82,9 +88,11 @@ def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
         return Listed(source) if wants_lists(source) else source
     if num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
-    spec = gymnasium.registry.get(source) if isinstance(source, str) and source.startswith("clipper/") else None
+    name, given = split_id(source) if isinstance(source, str) else ("", {})
+    spec = gymnasium.registry.get(name) if name.startswith("clipper/") else None
     if spec is not None and spec.vector_entry_point is not None:
-        return gymnasium.make_vec(spec.id, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+        with named_errors(name, given):
+            return gymnasium.make_vec(spec.id, num_envs, vectorization_mode="vector_entry_point", **(given | kwargs))
     return Serial([partial(make_single, source, **kwargs)] * num_envs)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.environments import hybrid
+from clipper.environments.ids import split_id
 from clipper.environments.make import EnvSource, make, make_single, named_errors
 from clipper.environments.masks import KEYS
 from clipper.environments.serial import Serial
@@ -61,7 +62,8 @@ def vectorise(
                 "vector, env_timeout and on_env_error need an id or a factory, not a VectorEnv made ready"
             )
         return Stepping(make(source, num_envs), "auto", f"stepped by {type(source).__name__}")
-    if vector == "auto" and source in hybrid.TASKS and not env_timeout and not max_restarts:
+    name, _ = split_id(source) if isinstance(source, str) else ("", {})
+    if vector == "auto" and name in hybrid.TASKS and not env_timeout and not max_restarts:
         vector = "native"
     if vector == "native":
         if env_timeout or max_restarts:
@@ -82,7 +84,7 @@ def vectorise(
         return Stepping(Serial(factories, max_restarts=max_restarts), "serial", f"in this process{told}")
     if sys.platform == "win32":
         raise ConfigError("worker processes need Linux or macOS: use --vector serial")
-    spec = gymnasium.registry.get(source) if isinstance(source, str) else None
+    spec = gymnasium.registry.get(name)
     env = Workers(factories, processes, env_timeout=env_timeout, max_restarts=max_restarts, spec=spec)
     several = "processes" if processes > 1 else "process"
     return Stepping(env, "workers", f"in {processes} worker {several}{told}")
@@ -135,10 +137,11 @@ def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
     """The vector environment that an id's package brings: Gymnasium's registered one, else EnvPool's."""
     if not isinstance(source, str):
         raise ConfigError("vector=native needs an environment's id; hand over a VectorEnv of your own as it is")
-    with named_errors(source):
+    source, given = split_id(source)
+    with named_errors(source, given):
         spec = gymnasium.spec(source)
         if spec.vector_entry_point is None:
             raise ConfigError(
                 f"{source} has no vector environment of its own: use --vector workers (or serial), which step any"
             )
-        return make(gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point"), num_envs)
+        return make(gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point", **given), num_envs)

@@ -100,7 +100,7 @@ def quoted(text: str) -> str:
 
 def extra(config: Config) -> str:
     """The extra of Gymnasium that brings the environment's own packages; empty where there is none."""
-    spec = gymnasium.registry.get(config.env)
+    spec = gymnasium.registry.get(config.env.partition(",")[0])
     found = re.match(r"gymnasium\.envs\.(box2d|mujoco)\b", str(spec.entry_point) if spec is not None else "")
     return found[1] if found else ""
 

@@ -1,0 +1,30 @@
+"""An environment's id, with arguments behind it: ``LunarLander-v3,continuous=true,gravity=-5``."""
+
+import json
+from typing import Any
+
+from clipper.errors import ConfigError
+
+
+def split_id(source: str) -> tuple[str, dict[str, Any]]:
+    """The id, and what its maker is called with: numbers, true, false and null as such, all else as text.
+
+    Raises ``ConfigError`` where a part is not ``name=value``.
+    """
+    name, *parts = source.split(",")
+    arguments: dict[str, Any] = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise ConfigError(f"{source!r}: after the id come arguments as in {name},continuous=true, not {part!r}")
+        arguments[key.strip()] = value_of(value.strip())
+    return name, arguments
+
+
+def value_of(text: str) -> Any:
+    """A JSON scalar, or the text itself."""
+    try:
+        value = json.loads(text if text not in ("True", "False") else text.lower())
+    except ValueError:
+        return text
+    return text if isinstance(value, dict | list) else value
