@@ -45,7 +45,7 @@ def draw(found: dict[str, list[float]], file: Path) -> None:
         axes.set_xlabel("λ")
         axes.set_ylabel(label)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(frameon=False)
+    figure.axes[2].legend(frameon=False, fontsize=8, loc="upper right")
     figure.savefig(file, metadata={"Date": None})
 
 

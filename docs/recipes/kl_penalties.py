@@ -73,6 +73,8 @@ def draw(found: dict[str, list[float]], file: Path) -> None:
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.spines[["top", "right"]].set_visible(False)
+    for axes in (top, bottom):
+        axes.set_xticks(range(0, UPDATES, 5))
     bottom.legend(frameon=False, fontsize=8)
     bias.legend(frameon=False, fontsize=8)
     figure.savefig(file, metadata={"Date": None})
