@@ -88,13 +88,34 @@ def names(tree: Tree) -> list[str]:
     return [".".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path) for path, _ in paths]
 
 
+def same_form(a: Tree, b: Tree) -> bool:
+    """Do two trees differ in their leaves only?"""
+    return pytree.tree_structure(a) == pytree.tree_structure(b)
+
+
 leaves = pytree.tree_leaves
 
 
-def tree_node(kind: type[K]) -> type[K]:
-    """Make instances of a dataclass trees of their fields: ``each`` reaches the tensors in them."""
-    fields = [f.name for f in dataclasses.fields(kind)]  # pyright: ignore[reportArgumentType]
+def tree_node(kind: type[K], fields: tuple[str, ...] | None = None, static: tuple[str, ...] = ()) -> type[K]:
+    """Make instances of a class trees of their fields: ``each`` reaches the tensors in them.
+
+    ``fields`` are those of a dataclass but for the ``static`` ones, which are kept as they are and are its last.
+    """
+    names = fields or [f.name for f in dataclasses.fields(kind) if f.name not in static]  # pyright: ignore[reportArgumentType]
     pytree.register_pytree_node(
-        kind, lambda x: ([getattr(x, name) for name in fields], None), lambda children, _: kind(*children)
+        kind,
+        lambda x: ([getattr(x, name) for name in names], tuple(getattr(x, name) for name in static)),
+        lambda children, kept: kind(*children, *kept),
     )
     return kind
+
+
+@functools.partial(tree_node, static=("given",))
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The mask of a part of a Dict or Tuple, for each of the values that an earlier part may take."""
+
+    allowed: Tree
+    """A mask of the part whose arrays have one dimension more, behind those of the batch: ``[*batch, K, ...]``."""
+    given: str | int
+    """Name or index of the earlier part, which chooses among K."""

@@ -4,6 +4,10 @@ At a node stands, per environment: for Discrete ``[K]``; for MultiDiscrete ``[Σ
 MultiBinary, of its shape, which bits may be 1, or with one more dimension of size 2 which values each may take; for a
 Box its bounds in this state, ``(low, high)``; for Dict, Tuple and OneOf the masks of their parts, where None, or a key
 that is left out, allows all. A OneOf's is ``[K]``, or ``([K], (mask of branch 0, …))``.
+
+A part of a Dict or Tuple may be limited by an earlier part of it, a Discrete or OneOf, named by its key or index:
+``{"given": 0, "table": …}``, where the table holds a mask of the part for each value of the other, in order, or is a
+function from such a value to a mask. Parts must be drawn in order for that: ``HeadOptions(autoregressive=True)``.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +19,7 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 
-from clipper.data import Tree, each
+from clipper.data import Table, Tree, each
 from clipper.errors import UnsupportedSpaceError
 
 
@@ -92,13 +96,68 @@ def _(space: Box, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
 @read.register
 def _(space: Dict, given: Any, needed: np.ndarray, path: str) -> dict[str, Tree]:
     parts = transposed(given, space.keys(), lambda mask, key: mask.get(key))
-    return {key: read(part, parts[key], needed, f"{path}[{key!r}]") for key, part in space.items()}
+    return read_parts(dict(space.items()), parts, needed, path)
 
 
 @read.register
 def _(space: Tuple, given: Any, needed: np.ndarray, path: str) -> tuple[Tree, ...]:
     parts = transposed(checked(given, len(space.spaces), path), range(len(space.spaces)), lambda mask, i: mask[i])
-    return tuple(read(part, parts[i], needed, f"{path}[{i}]") for i, part in enumerate(space))
+    return tuple(read_parts(dict(enumerate(space)), parts, needed, path).values())
+
+
+def read_parts(spaces: dict[Any, Space], given: dict[Any, Any], needed: np.ndarray, path: str) -> dict[Any, Tree]:
+    """The masks of a Dict's or Tuple's parts, some of which may be tables over an earlier one."""
+    found: dict[Any, Tree] = {}
+    for key, space in spaces.items():
+        rows, name = given[key], f"{path}[{key!r}]"
+        if any(map(is_table, rows if isinstance(rows, list) else [rows])):
+            found[key] = read_table(space, rows, needed, name, {k: (spaces[k], found[k]) for k in found})
+        else:
+            found[key] = read(space, rows, needed, name)
+    return found
+
+
+def is_table(mask: Any) -> bool:
+    """Does it say what is allowed given another part?"""
+    return isinstance(mask, dict) and "given" in mask and "table" in mask
+
+
+def read_table(
+    space: Space, given: Any, needed: np.ndarray, path: str, earlier: dict[Any, tuple[Space, Tree]]
+) -> Table:
+    """A mask of the part for each value of an earlier one; ``earlier`` holds those parts' spaces and masks."""
+    tables = [mask for mask in (given if isinstance(given, list) else [given]) if is_table(mask)]
+    keys = {str(x): x.item() if isinstance(x, np.generic) else x for mask in tables for x in np.ravel(mask["given"])}
+    key = next(iter(keys.values()))
+    if len(keys) > 1 or key not in earlier or not isinstance(earlier[key][0], Discrete | OneOf):
+        raise MaskError(
+            0, f"the mask at {path} is a table given {', '.join(keys)}, which is no Discrete or OneOf that comes before"
+        )
+    other, legal_before = earlier[key]
+    count, start = (int(other.n), int(other.start)) if isinstance(other, Discrete) else (len(other.spaces), 0)  # pyright: ignore[reportAttributeAccessIssue]
+    choices = legal_before.allowed if isinstance(legal_before, Table) else legal_before
+    choices = choices[0] if isinstance(choices, tuple) else choices
+    possible = choices.any(1) if isinstance(legal_before, Table) else choices
+    masks = []
+    for k in range(count):
+        rows = (
+            [row_of(mask, k, start, count, path, env) for env, mask in enumerate(given)]
+            if isinstance(given, list)
+            else np.asarray(given["table"])[:, k]
+        )
+        masks.append(read(space, rows, needed & possible[:, k], f"{path} given {key}={k + start}"))
+    return Table(each(lambda *x: np.stack(x, axis=1), *masks), key)
+
+
+def row_of(mask: Any, k: int, start: int, count: int, path: str, env: int) -> Any:
+    """One environment's mask of a part, given the k-th value of another."""
+    if not is_table(mask):
+        return mask
+    if callable(mask["table"]):
+        return mask["table"](k + start)
+    if len(mask["table"]) != count:
+        raise MaskError(env, f"the table at {path} has {len(mask['table'])} rows, not {count}")
+    return mask["table"][k]
 
 
 @read.register

@@ -14,9 +14,9 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Generator, Tensor
 
-from clipper.data import Steps, Tree, each, total
+from clipper.data import Steps, Tree, each, same_form, total
 from clipper.distributions import Composite
-from clipper.environments.checks import check_finite, checked_step
+from clipper.environments.checks import check_finite, checked_step, describe
 from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
@@ -212,8 +212,15 @@ def keep_masks(env: VectorEnv, state: CollectState, obs: Any, info: dict[str, An
     """Note what is legal next; in next-step mode an environment that is done decides nothing."""
     assert state.mask_source is not None
     needed = ~state.done if state.mode is AutoresetMode.NEXT_STEP else np.ones(env.num_envs, dtype=bool)
-    device = state.generator.device
-    state.action_mask = read_masks(state.mask_source, env, obs, info, needed, state.steps, device)
+    if not needed.any():
+        return  # none need be given, and any will do
+    masks = read_masks(state.mask_source, env, obs, info, needed, state.steps, state.generator.device)
+    if not same_form(masks, state.action_mask):
+        raise EnvironmentContractError(
+            f"{describe(env)} gives masks of another form than before, after {state.steps} decisions in all: a part's "
+            "mask must be a table always, or never"
+        )
+    state.action_mask = masks
 
 
 def restart(env: VectorEnv, state: CollectState) -> None:

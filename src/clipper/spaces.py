@@ -9,6 +9,7 @@ from torch import Generator
 
 from clipper.errors import UnsupportedSpaceError
 from clipper.heads import (
+    AutoregressiveHead,
     CategoricalHead,
     Head,
     HeadOptions,
@@ -61,12 +62,18 @@ def _(space: Box, features: int, options: HeadOptions, generator: Generator) -> 
 
 @make_head.register
 def _(space: Dict, features: int, options: HeadOptions, generator: Generator) -> Head:
-    return ProductHead({key: make_head(part, features, options, generator) for key, part in space.items()})
+    parts = {key: make_head(part, features, options, generator) for key, part in space.items()}
+    if options.autoregressive:
+        return AutoregressiveHead(parts, dict(space.items()), features, options, generator)
+    return ProductHead(parts)
 
 
 @make_head.register
 def _(space: Tuple, features: int, options: HeadOptions, generator: Generator) -> Head:
-    return ProductHead(tuple(make_head(part, features, options, generator) for part in space))
+    parts = tuple(make_head(part, features, options, generator) for part in space)
+    if options.autoregressive:
+        return AutoregressiveHead(parts, tuple(space), features, options, generator)
+    return ProductHead(parts)
 
 
 @make_head.register

@@ -75,9 +75,10 @@ class AnySpace(gymnasium.Env):
         return self.observe(), float(self.np_random.normal()), bool(self.np_random.random() < 0.1), False, {}
 
 
-def policy_for(space: gymnasium.Space, seed: int = 0) -> ActorCritic:
+def policy_for(space: gymnasium.Space, seed: int = 0, autoregressive: bool = False) -> ActorCritic:
     """A policy whose first distributions already differ between states."""
-    options = PolicyOptions(hidden=(6,), head=HeadOptions(action_gain=1.0, initial_log_std=-0.5))
+    head = HeadOptions(action_gain=1.0, initial_log_std=-0.5, autoregressive=autoregressive)
+    options = PolicyOptions(hidden=(6,), head=head)
     return make_policy(OBSERVATIONS, space, options, torch.Generator().manual_seed(seed))
 
 

@@ -1,5 +1,6 @@
 """Action distributions, each over one part of an action space, and what joins them into trees."""
 
+from clipper.distributions.autoregressive import Autoregressive
 from clipper.distributions.beta import IndependentBeta
 from clipper.distributions.categorical import Categorical
 from clipper.distributions.gaussian import DiagonalGaussian
@@ -12,6 +13,7 @@ from clipper.distributions.squashed import SquashedGaussian
 from clipper.distributions.state_dependent import StateDependentGaussian
 
 __all__ = [
+    "Autoregressive",
     "Categorical",
     "Composite",
     "DiagonalGaussian",

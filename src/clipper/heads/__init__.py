@@ -1,5 +1,6 @@
 """Last layers of a policy: features → a distribution, and a sample → what the environment takes."""
 
+from clipper.heads.autoregressive import AutoregressiveHead
 from clipper.heads.beta import Beta, BetaHead
 from clipper.heads.discrete import CategoricalHead, MultiCategoricalHead
 from clipper.heads.gaussian import Gaussian, GaussianHead, SquashedHead, TanhGaussian
@@ -11,6 +12,7 @@ from clipper.heads.trees import OneOfHead, ProductHead
 
 __all__ = [
     "GSDE",
+    "AutoregressiveHead",
     "Beta",
     "BetaHead",
     "BoxDistribution",

@@ -26,6 +26,8 @@ class HeadOptions:
     """log σ at the start, before tanh where there is one; beta has none."""
     rescale_action: bool = True
     """Act on a finite Box in [−1, 1] and map affinely onto its bounds; tanh_gaussian and beta always do."""
+    autoregressive: bool = False
+    """Draw the parts of a Dict or Tuple one after another, each given those before it, instead of independently."""
     initial_mean: tuple[float, ...] = ()
     """Where the means of all continuous arguments start, in the order of the space's parts, on a finite Box in [−1, 1];
     none for 0. It is knowledge about the task: say so where it is used."""

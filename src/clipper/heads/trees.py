@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from clipper.data import Tree, across
+from clipper.data import Table, Tree, across
 from clipper.distributions import OneOf, Product
 from clipper.errors import ConfigError
 from clipper.heads.discrete import CategoricalHead
@@ -16,6 +16,15 @@ def without_memory(heads: Iterable[Any]) -> None:
     """Raise ``ConfigError`` where a part has a memory, which a tree of heads does not carry."""
     if any(hasattr(head, "renew") for head in heads):
         raise ConfigError("gsde keeps its noise from step to step, which parts of a Dict, Tuple or OneOf cannot")
+
+
+def refuse_table(mask: Tree) -> None:
+    """Raise ``ConfigError`` where a mask depends on another part of the action."""
+    if isinstance(mask, Table):
+        raise ConfigError(
+            f"a mask is given as a table over another part of the action ({mask.given!r}), but the parts are drawn "
+            "independently of each other: set autoregressive=True in HeadOptions (--autoregressive)"
+        )
 
 
 class ProductHead(nn.Module):
@@ -29,6 +38,7 @@ class ProductHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> Product:
         masks = action_mask or across(lambda _: (), self.parts)
+        across(refuse_table, masks)
         return Product(across(lambda head, mask: head(features, action_mask=mask), self.parts, masks))
 
     def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
