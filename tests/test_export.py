@@ -57,6 +57,12 @@ assert inputs == ["obs", "action_mask"]
 mask = np.array([[[0, 0, 1], [1, 0, 0]]] * 9, dtype=bool)  # one choice each; the third of a pair does not exist
 np.testing.assert_array_equal(run.run(None, {"obs": obs, "action_mask": mask})[0], [[2, 0]] * 9)
 
+ordered = policy_for(Tuple((Discrete(3), Box(-2, 2, (2,)), Discrete(2))), autoregressive=True)
+run, _ = session(ordered)
+found, wanted = run.run(None, {"obs": obs}), ordered.predict(obs)
+for x, y in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
 quick = ["--num-envs", "2", "--horizon", "32", "--total-steps", "64", "--run-dir", "run"]
 assert run_command(["train", "CartPole-v1", "ppo", *quick]) == 0
 assert run_command(["export", "run"]) == 0

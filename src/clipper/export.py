@@ -22,7 +22,8 @@ from torch.utils import _pytree as pytree
 from clipper import files
 from clipper.data import Tree, across, leaves, names
 from clipper.errors import ConfigError
-from clipper.heads import CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
+from clipper.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
+from clipper.heads.autoregressive import allowed
 from clipper.heads.beta import BetaHead
 from clipper.heads.box import BoxMap
 from clipper.heads.gaussian import GaussianHead, SquashedHead
@@ -121,6 +122,13 @@ def _(head: BetaHead, action: Tensor, mask: Tree) -> Tensor:
 def _(head: ProductHead, action: Tree, mask: Tree) -> Tree:
     masks = mask or across(lambda _: (), head.parts)
     return across(in_units, head.parts, action, masks)
+
+
+@in_units.register
+def _(head: AutoregressiveHead, action: Tree, mask: Tree) -> Tree:
+    masks = mask or across(lambda _: (), head.parts)
+    before = dict(action) if isinstance(action, dict) else dict(enumerate(action))
+    return across(in_units, head.parts, action, across(lambda m: allowed(m, before), masks))
 
 
 @in_units.register
