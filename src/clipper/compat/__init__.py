@@ -1,0 +1,1 @@
+"""Other libraries' interfaces over Clipper, for programs written for them."""

@@ -1,0 +1,29 @@
+"""Programs written for Stable-Baselines3, with only the import changed.
+
+``from clipper.compat.sb3 import PPO`` for ``from stable_baselines3 import PPO``, and likewise for its ``common``
+modules and sb3-contrib's ``TRPO`` and ``MaskablePPO``. Arguments are mapped onto Clipper's settings, or refused by
+name. What differs:
+
+- Running statistics of ``VecNormalize`` belong to the policy: environments give raw observations and rewards, and
+  ``predict`` takes them; the model's file holds the statistics.
+- They rest while a segment is collected and learnt from, and minibatches differ in size by one at most.
+- Each ``learn`` begins with fresh episodes. Callbacks are called at each step of the environments; where one says stop,
+  the segment under way is finished first.
+- ``save`` writes no pickle. ``load`` reads such files, and of an archive of Stable-Baselines3 the weights and the
+  settings that are plain JSON (``env=`` is needed then); nothing is ever unpickled.
+"""
+
+from clipper.compat.sb3.models import A2C, PPO, TRPO, MaskablePPO
+
+__all__ = ["A2C", "PPO", "TRPO", "MaskablePPO"]
+
+OTHERS = {
+    **dict.fromkeys(("DQN", "SAC", "TD3", "DDPG", "HER", "HerReplayBuffer"), "an off-policy algorithm"),
+    **dict.fromkeys(("QRDQN", "TQC", "CrossQ", "ARS"), "no policy-gradient algorithm"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in OTHERS:
+        raise ImportError(f"Clipper has no {name}, {OTHERS[name]}; there are {', '.join(__all__)}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,287 @@
+"""A model: a policy, its environments and all that is needed to go on learning, as Stable-Baselines3 bundles them."""
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import gymnasium
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Generator
+
+from clipper import checkpoint
+from clipper.algorithms import Algorithm
+from clipper.compat.sb3 import archive
+from clipper.compat.sb3.arguments import device_of, refuse_others
+from clipper.compat.sb3.common.callbacks import MaybeCallback, one_callback
+from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
+from clipper.compat.sb3.watching import Logger, Watching
+from clipper.config import Config, from_json, to_json
+from clipper.engines import choose
+from clipper.environments.workers import Workers
+from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.load import check_size
+from clipper.nets import make_policy
+from clipper.optim import part
+from clipper.progress import ProgressDisplay
+from clipper.rollout import start
+from clipper.run import Row, Run
+from clipper.space_json import check_same_spaces, space_from_json, space_to_json
+from clipper.train import go_on, write_config
+
+Spaces = dict[str, gymnasium.Space]
+M = TypeVar("M", bound="Model")
+
+
+class Model:
+    """What all algorithms share; each has its own arguments."""
+
+    batch_argument: ClassVar[Callable[[Any, int, int], Algorithm]]
+    """(algorithm, environments, batch size) → the algorithm with minibatches of that size, where it has some."""
+    config: Config
+    env: VecEnv | None
+    batch_size = 0
+
+    def setup(
+        self, config: Config, env: VecEnv | None, spaces: Spaces, tensorboard_log: str | None, verbose: int
+    ) -> None:
+        """Make policy and learner."""
+        self.config, self.env, self.verbose = config, env, verbose
+        self.observation_space, self.action_space = spaces["observation"], spaces["action"]
+        self.tensorboard_log, self.logger = tensorboard_log, Logger()
+        generator = Generator().manual_seed(config.seed)
+        policy = make_policy(self.observation_space, self.action_space, config.policy, generator)
+        self.learner = config.algorithm.init(policy.to(config.device), seed=config.seed)
+        self.generator = Generator(config.device).manual_seed(config.seed)
+        self.num_timesteps = self.learned = 0
+        self.history: list[Row] = []
+        self.path: Path | None = None
+
+    def make(
+        self, algorithm: Algorithm, env: str | gymnasium.Env | VecEnv | None, options: Any, seed: int | None,
+        device: str | torch.device, **rest: Any,
+    ) -> None:  # fmt: skip
+        """Set up from an algorithm and whatever names the environments."""
+        if env is None:
+            raise ConfigError(f"{type(self).__name__} needs an environment: an id, a gymnasium.Env or make_vec_env's")
+        envs = vectorised(env)
+        spec = envs.envs[0].spec
+        config = Config(
+            env=f"<{type(envs.envs[0].unwrapped).__qualname__}>" if spec is None else spec.id,
+            algorithm=algorithm, policy=options, num_envs=envs.num_envs, device=device_of(device),
+            seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
+        )  # fmt: skip
+        envs.seed(config.seed)
+        self.setup(config, envs, {"observation": envs.observation_space, "action": envs.action_space}, **rest)
+
+    @property
+    def policy(self) -> Any:
+        """The policy, a torch module."""
+        return self.learner.policy
+
+    @property
+    def n_envs(self) -> int:
+        """How many environments it learns in."""
+        return self.config.num_envs
+
+    @property
+    def n_steps(self) -> int:
+        """Rows of each environment in a segment."""
+        return self.config.algorithm.quota["horizon"]
+
+    @property
+    def gamma(self) -> float:
+        """The discount."""
+        return self.config.algorithm.gamma
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device(self.config.device)
+
+    def get_env(self) -> VecEnv | None:
+        """The environments, to be stepped by hand."""
+        return self.env
+
+    def get_vec_normalize_env(self) -> VecNormalize | None:
+        """The same, where statistics were asked for."""
+        return self.env if isinstance(self.env, VecNormalize) else None
+
+    def set_env(self, env: gymnasium.Env | VecEnv, force_reset: bool = True) -> None:
+        """Learn in other environments of the same spaces; as many, since a segment's length is for each."""
+        envs = vectorised(env)
+        if self.env is not None and envs.num_envs != self.n_envs:
+            raise ConfigError(f"set_env needs {self.n_envs} environments, not {envs.num_envs}: load with env= instead")
+        self.check_env(envs)
+        self.env, self.config = envs, dataclasses.replace(self.config, num_envs=envs.num_envs)
+
+    def check_env(self, envs: VecEnv) -> None:
+        """Raise where its spaces or its normalisation are not the model's."""
+        mine = {"observation": space_to_json(self.observation_space), "action": space_to_json(self.action_space)}
+        check_same_spaces(mine, {"observation": envs.observation_space, "action": envs.action_space})
+        wants = isinstance(envs, VecNormalize) and envs.norm_obs
+        if wants and not self.config.policy.normalise_obs:
+            raise ConfigError("this model learned without VecNormalize(norm_obs=True): it has no statistics to apply")
+
+    def learn(
+        self: M,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 1,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+        use_masking: bool = True,
+    ) -> M:
+        """Learn for so many decisions more, in fresh episodes."""
+        if self.env is None:
+            raise ConfigError("this model has no environments to learn in: load it with env=, or call set_env")
+        if reset_num_timesteps:
+            self.num_timesteps, self.history, self.path = 0, [], None
+        total = self.num_timesteps + int(total_timesteps)
+        config = dataclasses.replace(self.config, total_steps=max(total, 1), checkpoint_every=2**62)
+        vector = self.env.for_training()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(config.threads)
+        try:
+            state = start(vector, self.seed_of_episodes(), config.device)
+            self.check_masks(use_masking, state.mask_source is not None)
+            engine = choose(self.learner, config, vector, masked=state.mask_source is not None)
+            config = dataclasses.replace(config, engine=engine.name)
+            state.steps = self.num_timesteps
+            run = Run(config, vector, vector, self.learner, state, engine, self.folder(tb_log_name))
+            run.history, run.iteration = self.history, len(self.history)
+            if run.path is not None:
+                write_config(run)
+            self.train(run, one_callback(callback), progress_bar)
+        finally:
+            torch.set_num_threads(threads)
+            if isinstance(vector, Workers):
+                vector.close()
+        self.num_timesteps, self.learned = run.state.steps, self.learned + 1
+        return self
+
+    def train(self, run: Run, callback: Any, progress_bar: bool) -> None:
+        """The loop, with what is to be called in it."""
+        with ExitStack() as stack:
+            watching: list[Callable[[Run], bool | None]] = []
+            if callback is not None:
+                watching.append(stack.enter_context(Watching(self, run, callback)))
+            if self.verbose > 0 or progress_bar:
+                watching.append(stack.enter_context(ProgressDisplay()))
+            go_on(run, watching)
+
+    def check_masks(self, wanted: bool, there: bool) -> None:
+        """Whether masks are as this algorithm wants them."""
+
+    def seed_of_episodes(self) -> int:
+        """Of this call of ``learn``: another one each time."""
+        seeds = np.random.SeedSequence([self.config.seed, self.learned])
+        return self.config.seed if self.learned == 0 else int(seeds.generate_state(1)[0])
+
+    def folder(self, name: str | None) -> Path | None:
+        """Where this call's metrics go: ``tensorboard_log/NAME_1``, or the first number that is free."""
+        if self.tensorboard_log is not None and self.path is None:
+            base, number = Path(self.tensorboard_log), 1
+            name = name or type(self).__name__
+            while (base / f"{name}_{number}").exists():
+                number += 1
+            self.path = base / f"{name}_{number}"
+            self.path.mkdir(parents=True)
+        return self.path
+
+    def say(self, text: str) -> None:
+        """Tell the user, where ``verbose`` asks for it."""
+        if self.verbose > 0:
+            Console().print(text, highlight=False)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+        action_masks: Any = None,
+    ) -> tuple[Any, Any]:
+        """Action(s) for one observation or a batch, as the environment takes them, and the state that was given."""
+        batch = np.ndim(action_masks) > 1 if isinstance(action_masks, np.ndarray) else False
+        masks = list(action_masks) if batch else action_masks
+        action = self.policy.predict(observation, deterministic, self.generator, action_mask=masks)
+        return action, state
+
+    def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:
+        """Write the model to ``path``, with ``.zip`` where it has no suffix; the file is Clipper's, whatever its name.
+
+        It holds no code and can be read by ``clipper.load``, too.
+        """
+        refuse_others({"exclude": (exclude, None), "include": (include, None)}, "a file holds all of a model")
+        file = Path(path) if Path(path).suffix else Path(f"{path}.zip")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        spaces = {"observation": space_to_json(self.observation_space), "action": space_to_json(self.action_space)}
+        values = {
+            "config": to_json(self.config), "spaces": spaces, "steps": self.num_timesteps, "custom_policy": False,
+            "model": type(self).__name__, "batch_size": self.batch_size,
+        }  # fmt: skip
+        checkpoint.save(file, {f"learner.{k}": v for k, v in self.learner.state_dict().items()}, values)
+
+    @classmethod
+    def load(
+        cls: type[M],
+        path: str | Path,
+        env: str | gymnasium.Env | VecEnv | None = None,
+        device: str | torch.device = "auto",
+        custom_objects: dict[str, Any] | None = None,  # noqa: ARG003 (what these do has no meaning here)
+        print_system_info: bool = False,  # noqa: ARG003
+        force_reset: bool = True,  # noqa: ARG003
+        *,
+        verbose: int = 0,
+        tensorboard_log: str | None = None,
+        **others: Any,
+    ) -> M:
+        """A model that ``save`` wrote, or the weights and plain settings of an archive of Stable-Baselines3.
+
+        Nothing is unpickled, so ``custom_objects`` has nothing to replace. Raises ``CorruptCheckpointError`` for
+        anything else, ``SpaceMismatchError`` where ``env`` has other spaces.
+        """
+        refuse_others({name: (value, ...) for name, value in others.items()}, "load takes what the file says")
+        file = next((p for p in (Path(path), Path(f"{path}.zip")) if p.is_file()), None)
+        if file is None:
+            raise CorruptCheckpointError(f"there is no model at {path} or {path}.zip")
+        envs = None if env is None else vectorised(env)
+        if archive.is_archive(file):
+            return cls.from_archive(file, envs, device, verbose=verbose, tensorboard_log=tensorboard_log)
+        tensors, values = checkpoint.load(file)
+        if values.get("model") != cls.__name__:
+            raise ConfigError(f"{file} holds {values.get('model') or 'no model'}, not {cls.__name__}")
+        try:
+            model = cls.__new__(cls)
+            config = from_json(values["config"], Config)
+            check_size(config, tensors, values)
+            spaces = {kind: space_from_json(saved) for kind, saved in values["spaces"].items()}
+            config = dataclasses.replace(config, device=device_of(device))
+            if envs is not None and values["batch_size"]:
+                algorithm = cls.batch_argument(config.algorithm, envs.num_envs, int(values["batch_size"]))
+                config = dataclasses.replace(config, algorithm=algorithm)
+            model.batch_size = int(values["batch_size"])
+            model.setup(config, None, spaces, tensorboard_log, verbose)
+            model.learner.load_state_dict(part(tensors, "learner."))
+            model.num_timesteps = int(values["steps"])
+        except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+            raise CorruptCheckpointError(f"{file} does not fit its own settings: {error}") from error
+        if envs is not None:
+            model.set_env(envs)
+        return model
+
+    @classmethod
+    def from_archive(cls: type[M], file: Path, envs: VecEnv | None, device: str | torch.device, **rest: Any) -> M:
+        """The weights and plain settings of an archive of Stable-Baselines3; its optimizer starts afresh."""
+        if envs is None:
+            raise ConfigError(f"{file} keeps its spaces as a pickle, which is not read: load it with env=")
+        found = archive.read(file)
+        model = cls("MlpPolicy", envs, device=device, **archive.arguments(found, cls), **rest)  # pyright: ignore[reportCallIssue]
+        archive.fill(model.policy, found)
+        model.num_timesteps = found.steps
+        return model

@@ -1,0 +1,1 @@
+"""What Stable-Baselines3 keeps in ``stable_baselines3.common``, as far as programs need it."""

@@ -1,0 +1,94 @@
+"""Callbacks at each step of the environments, in a loop that collects whole segments."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+from clipper.data import Steps, Tree
+from clipper.optim import Metrics
+from clipper.rollout import CollectState
+from clipper.run import Run
+
+if TYPE_CHECKING:
+    from clipper.compat.sb3.base import Model
+    from clipper.compat.sb3.common.callbacks import BaseCallback
+
+
+class Logger:
+    """Numbers that a program wants among a run's metrics."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def record(self, key: str, value: Any, exclude: Any = None) -> None:
+        """Note a number for the next row; what is no number is left out."""
+        if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+            self.values[key if "/" in key else f"custom/{key}"] = float(value)
+
+    def dump(self, step: int = 0) -> None:
+        """Rows are written at each iteration's end."""
+
+
+class Watching:
+    """A callback for ``train`` and a context around it; stands between the loop and its engine, as one more engine."""
+
+    def __init__(self, model: "Model", run: Run, callback: "BaseCallback") -> None:
+        self.model, self.callback, self.env, self.engine = model, callback, run.env, run.engine
+        self.name: Literal["torch", "cpu"] = run.engine.name
+        self.description = run.engine.description
+        self.going = True
+        n = run.env.num_envs
+        self.ended, self.total, self.length = np.zeros(n, dtype=bool), np.zeros(n), np.zeros(n, dtype=int)
+        run.engine = self
+        self.original, run.env.step = run.env.step, self.step
+
+    def __enter__(self) -> "Watching":
+        self.callback.init_callback(self.model)
+        self.callback.on_training_start({"self": self.model, "env": self.model.env}, {})
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.env.step = self.original
+        if kind is None:
+            self.callback.on_training_end()
+
+    def __call__(self, run: Run) -> bool:
+        """After an iteration: go on?"""
+        self.model.num_timesteps = run.state.steps
+        return self.going
+
+    def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
+        """A segment, between two of the callback's methods."""
+        self.callback.on_rollout_start()
+        found = self.engine.collect(env, state, **quota)
+        self.callback.on_rollout_end()
+        return found
+
+    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+        """The engine's, with what was noted since the last."""
+        values = self.model.logger.values
+        noted = {key: torch.tensor(value) for key, value in values.items()}
+        values.clear()
+        return self.engine.update(steps, last_obs) | noted
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """The environments' step, told to the callback; rows that only reset an environment are none of it."""
+        found = obs, rewards, terminated, truncated, _ = self.original(actions)
+        decided = ~self.ended
+        self.total, self.length = self.total + rewards * decided, self.length + decided
+        done = (terminated | truncated) & decided
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(x)} for x in truncated & ~terminated]
+        for i in np.flatnonzero(done):
+            infos[i]["episode"] = {"r": float(self.total[i]), "l": int(self.length[i])}
+        self.total[done], self.length[done] = 0.0, 0
+        self.ended = done
+        if self.going and decided.any():
+            self.model.num_timesteps += int(decided.sum())
+            self.callback.update_locals(
+                {"infos": infos, "rewards": np.array(rewards), "dones": done, "actions": actions, "new_obs": obs}
+            )
+            self.going = self.callback.on_step()
+        return found
