@@ -10,10 +10,8 @@ from clipper import cli
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [page for folder in ("walk", "guides") for page in sorted((DOCS / "en" / folder).glob("*.md"))]
-LINES = {
-    page.stem: [line for code in BLOCK.findall(page.read_text(encoding="utf-8")) for line in code.splitlines()]
-    for page in PAGES
-}
+TEXTS = {page.stem: page.read_text(encoding="utf-8").replace("\\\n", "") for page in PAGES}
+LINES = {page: "".join(BLOCK.findall(text)).splitlines() for page, text in TEXTS.items()}
 CASES = [pytest.param(line, id=f"{page}-{i}") for page, lines in LINES.items() for i, line in enumerate(lines)]
 
 
