@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -75,3 +76,41 @@ def test_three_for_each_page_and_no_name_twice() -> None:
     assert set(pages) <= set(PAGES)
     assert {len(of_page) for of_page in pages.values()} == {3}
     assert len(EXERCISES) == 3 * len(pages)
+
+
+ODD = {
+    "nothing": lambda *_: None,
+    "a word": lambda *_: "G",
+    "no argument": lambda: 0.0,
+    "its first argument": lambda x, *_: x,
+    "an empty tensor": lambda *_: torch.empty(0),
+    "a scalar": lambda *_: torch.tensor(0.5),
+    "NaN": lambda *_: float("nan"),
+    "a pair": lambda x, *_: (x, x),
+    "a dictionary": lambda *_: {"G": 1.0},
+    "an error": lambda *_: torch.ones(2) @ torch.ones(3),
+    "an exit": lambda *_: sys.exit(0),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_no_answer_breaks_the_checker_and_none_of_these_is_right(exercise: Exercise, odd: str) -> None:
+    verdict = judge(exercise, ODD[odd])
+    assert not verdict.right
+    assert verdict.words.en
+    assert "\n" not in verdict.words.en + verdict.words.zh
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_an_answer_cannot_spoil_what_it_is_compared_with(exercise: Exercise) -> None:
+    """One that writes over its inputs is told so, or that it is wrong; the right one passes as before."""
+
+    def spoil(*inputs: Any) -> Any:
+        for x in inputs:
+            if isinstance(x, torch.Tensor) and x.is_floating_point():
+                x.detach().fill_(0.125)
+        return 0.125
+
+    assert not judge(exercise, spoil).right
+    assert judge(exercise, exercise.right).right

@@ -79,6 +79,8 @@ def test_a_right_answer_passes_and_leaves_nothing_behind(capsys: pytest.CaptureF
         ("return out", "return out + 1", "G (γ = 0.9)[0, 0] is 2.891 instead of 1.891."),
         ("import torch", "import torhc", "It cannot be imported: ModuleNotFoundError: No module named 'torhc'"),
         ("    return out", "  return out", "This is no Python: line 9: unindent"),
+        ("    return out", "    raise SystemExit(0)", "It raises SystemExit in line 9"),
+        ("import torch", "raise SystemExit(0)", "It cannot be imported: SystemExit"),
         ("    return out", "    raise NotImplementedError", "Nothing is written there yet."),
     ],
 )

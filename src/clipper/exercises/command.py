@@ -84,7 +84,7 @@ def check(exercise: Exercise, file: Path) -> Verdict:
     except SyntaxError as error:
         words = f"line {error.lineno}: {error.msg}", f"第 {error.lineno} 行：{error.msg}"
         return Verdict(False, Words(f"This is no Python: {words[0]}", f"不是合法的 Python 代码：{words[1]}"))
-    except Exception as error:  # noqa: BLE001, RUF100 (an answer may raise anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001, RUF100 (an answer may raise anything)
         kind = f"{type(error).__name__}: {error}"
         return Verdict(False, Words(f"It cannot be imported: {kind}", f"无法导入：{kind}"))
     answer = getattr(module, exercise.function, None)

@@ -85,7 +85,7 @@ def judge(exercise: Exercise, answer: Answer) -> Verdict:
         return Verdict(False, Words("Nothing is written there yet.", "这里还什么都没有写。"))
     except NotNumbersError as error:
         return Verdict(False, Words(*error.args[0]))
-    except Exception as error:  # noqa: BLE001, RUF100 (an answer may raise anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001, RUF100 (an answer may raise anything)
         return Verdict(False, raised(error))
     return Verdict(True, Words("Right.", "正确。")) if same(found, expected) else recognise(exercise, found, expected)
 
@@ -93,10 +93,18 @@ def judge(exercise: Exercise, answer: Answer) -> Verdict:
 def recognise(exercise: Exercise, found: Numbers, expected: Numbers) -> Verdict:
     """What is wrong with numbers that are."""
     for mistake in exercise.mistakes:
-        sign = mistake.when is not None and mistake.when(found, expected)
-        if sign or (mistake.answer is not None and same(found, numbers(exercise.probe(mistake.answer)))):
+        made = mistake.answer is not None and same(found, numbers(exercise.probe(mistake.answer)))
+        if made or betrayed(mistake, found, expected):
             return Verdict(False, mistake.words, mistake.name)
     return Verdict(False, difference(found, expected))
+
+
+def betrayed(mistake: Mistake, found: Numbers, expected: Numbers) -> bool:
+    """Whether numbers bear the sign of a mistake; those of a shape that it cannot be looked for in do not."""
+    try:
+        return mistake.when is not None and mistake.when(found, expected)
+    except (RuntimeError, IndexError, KeyError):
+        return False
 
 
 def numbers(found: Measured) -> Numbers:
@@ -117,8 +125,8 @@ def number(name: str, value: Any) -> Tensor:
 
 
 def same(found: Numbers, expected: Numbers) -> bool:
-    """Equal shapes and, but for rounding, equal numbers; NaN equals NaN."""
-    return all(agree(found[name], value) for name, value in expected.items())
+    """The same names and shapes and, but for rounding, equal numbers; NaN equals NaN."""
+    return found.keys() == expected.keys() and all(agree(found[name], value) for name, value in expected.items())
 
 
 def agree(found: Tensor, expected: Tensor) -> bool:
@@ -128,7 +136,10 @@ def agree(found: Tensor, expected: Tensor) -> bool:
 
 
 def difference(found: Numbers, expected: Numbers) -> Words:
-    """The first number, or shape, that is not what it should be."""
+    """The first number, or shape, that is not what it should be, or a part that is not there, or too many."""
+    for name in expected.keys() ^ found.keys():
+        extra = name in found
+        return Words(f"{name}: {'not asked for' if extra else 'missing'}.", f"{name}：{'多余' if extra else '缺失'}。")
     name = next(name for name, value in expected.items() if not agree(found[name], value))
     got, wanted = found[name], expected[name]
     if got.shape != wanted.shape:
@@ -142,7 +153,7 @@ def difference(found: Numbers, expected: Numbers) -> Words:
     return Words(f"{where} is {a} instead of {b}.", f"{where} 为 {a}，应为 {b}。")
 
 
-def raised(error: Exception) -> Words:
+def raised(error: BaseException) -> Words:
     """What an answer raised, and in which line of its file."""
     frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).parent != Path(__file__).parent / "pages"]
     own = [f for f in frames if f.filename != __file__ and "site-packages" not in f.filename]
