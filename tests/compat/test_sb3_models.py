@@ -13,7 +13,7 @@ from torch import nn
 import clipper
 from clipper import algorithms
 from clipper.compat import sb3
-from clipper.compat.sb3 import A2C, PPO, TRPO, MaskablePPO
+from clipper.compat.sb3 import A2C, PPO, TRPO, MaskablePPO, RecurrentPPO
 from clipper.compat.sb3.common.callbacks import (
     BaseCallback,
     CheckpointCallback,
@@ -27,8 +27,11 @@ from clipper.compat.sb3.common.evaluation import evaluate_policy
 from clipper.compat.sb3.common.monitor import Monitor
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, SpaceMismatchError
+from clipper.memory import LSTM
 from clipper.optimizers import RMSProp
+from clipper.policy_options import EncoderOptions
 
+FLAT = EncoderOptions(cnn="none")  # the MlpPolicy flattens images
 QUICK: dict[str, Any] = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "seed": 3}
 
 
@@ -56,7 +59,7 @@ def test_learning_is_clippers_run_bit_for_bit(env: str) -> None:
     run = clipper.train(env, algorithm, policy=preset.policy, num_envs=2, seed=3, total_steps=256, vector="serial")
     assert model.num_timesteps == run.state.steps
     assert torch.equal(model.learner.parameters, run.learner.parameters)
-    obs = np.random.default_rng(0).normal(size=(5, *model.observation_space.shape)).astype(np.float32)
+    obs = np.stack([model.observation_space.sample() for _ in range(5)])
     assert np.array_equal(model.predict(obs, deterministic=True)[0], run.policy.predict(obs))
 
 
@@ -76,7 +79,7 @@ def test_arguments_are_the_fields_they_name() -> None:
     )  # fmt: skip
     assert model.config.seed == 11
     assert model.config.policy == clipper.PolicyOptions(
-        hidden=(8,), critic_hidden=(16, 4), activation="elu", orthogonal=False,
+        hidden=(8,), critic_hidden=(16, 4), activation="elu", orthogonal=False, encoder=FLAT,
         head=clipper.HeadOptions(rescale_action=False, initial_log_std=-1.0),
     )  # fmt: skip
     assert (model.n_envs, model.n_steps, model.gamma) == (3, 50, 0.9)
@@ -86,7 +89,7 @@ def test_defaults_are_the_presets() -> None:
     for model, preset in ((PPO, clipper.presets.sb3), (A2C, clipper.presets.sb3_a2c), (TRPO, clipper.presets.sb3_trpo)):
         config = model("MlpPolicy", "CartPole-v1").config
         assert config.algorithm == preset().algorithm
-        assert config.policy == preset().policy
+        assert config.policy == dataclasses.replace(preset().policy, encoder=FLAT)
     assert A2C("MlpPolicy", "CartPole-v1", rms_prop_eps=1e-3).config.algorithm == algorithms.A2C(
         horizon=5, lam=1.0, learning_rate=7e-4, optimizer=RMSProp(0.99, 1e-3), value_coef=0.5
     )
@@ -113,13 +116,78 @@ def test_normalisation_is_the_policys() -> None:
     assert np.abs(env.reset()[:, 2]).max() > 0
 
 
+class Screen(gymnasium.Env):
+    """Images with a dot, in a Dict or alone."""
+
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, alone: bool) -> None:
+        image = gymnasium.spaces.Box(0, 255, (40, 40, 3), np.uint8)
+        speed = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+        self.alone = alone
+        self.observation_space = image if alone else gymnasium.spaces.Dict(image=image, speed=speed)
+        self.space: Any = self.observation_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self.space.seed(seed)
+        return self.space.sample(), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict]:
+        return self.space.sample(), 1.0, False, bool(self.np_random.random() < 0.2), {}
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_images_and_parts(alone: bool, tmp_path: Path) -> None:
+    env = DummyVecEnv([lambda: Screen(alone)] * 2)
+    settings: dict[str, Any] = QUICK | {"n_steps": 8, "n_epochs": 1}
+    model = PPO("CnnPolicy" if alone else "MultiInputPolicy", env, **settings).learn(16)
+    assert model.config.policy.shared == alone
+    obs, expected = env.reset(), None
+    expected, _ = model.predict(obs, deterministic=True)
+    assert expected.shape == (2,)
+    env.step(expected)
+    model.save(tmp_path / "model")
+    assert np.array_equal(PPO.load(tmp_path / "model", env=env).predict(obs, deterministic=True)[0], expected)
+
+
+def test_memory_is_carried_and_emptied_where_an_episode_begins(tmp_path: Path) -> None:
+    env = make_vec_env("CartPole-v1", n_envs=2)
+    settings: dict[str, Any] = {"n_steps": 16, "batch_size": 16, "n_epochs": 2, "seed": 3}
+    model = RecurrentPPO("MlpLstmPolicy", env, policy_kwargs={"lstm_hidden_size": 8}, **settings).learn(64)
+    assert model.config.policy.memory == LSTM(8)
+    assert isinstance(model.config.algorithm, algorithms.PPO)
+    assert model.config.algorithm.minibatches == 2
+    model.save(tmp_path / "model")
+    model = RecurrentPPO.load(tmp_path / "model", env=env)
+    obs, starts = env.reset(), np.ones(2, dtype=bool)
+    _, first = model.predict(obs, state=None, episode_start=starts, deterministic=True)
+    _, second = model.predict(obs, state=first, episode_start=~starts, deterministic=True)
+    _, again = model.predict(obs, state=second, episode_start=starts, deterministic=True)
+    _, half = model.predict(obs, state=second, episode_start=np.array([True, False]), deterministic=True)
+    for a, b, c, d in zip(first, second, again, half, strict=True):
+        assert torch.equal(a, c)
+        assert torch.equal(d[0], a[0])
+        if a.any():  # the critic's stays empty
+            assert not torch.equal(a, b)
+            assert not torch.equal(d[1], a[1])
+    mean, _ = evaluate_policy(model, env, n_eval_episodes=2)
+    assert mean > 0
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "gSDE": (lambda: PPO("MlpPolicy", "CartPole-v1", use_sde=True), "use_sde=True"),
     "value clip": (lambda: PPO("MlpPolicy", "CartPole-v1", clip_range_vf=0.2), "clip_range_vf=0.2"),
     "buffer": (lambda: A2C("MlpPolicy", "CartPole-v1", rollout_buffer_class=dict), "rollout_buffer_class"),
     "window": (lambda: PPO("MlpPolicy", "CartPole-v1", stats_window_size=5), "stats_window_size=5"),
     "subsampling": (lambda: TRPO("MlpPolicy", "CartPole-v1", sub_sampling_factor=2), "sub_sampling_factor=2"),
-    "policy": (lambda: PPO("CnnPolicy", "CartPole-v1"), "policy 'CnnPolicy'"),
+    "policy": (lambda: PPO("CustomPolicy", "CartPole-v1"), "policy 'CustomPolicy'"),
+    "no images": (lambda: PPO("CnnPolicy", "CartPole-v1"), "CnnPolicy is for images"),
+    "no memory": (lambda: PPO("MlpLstmPolicy", "CartPole-v1"), "policy 'MlpLstmPolicy'"),
+    "two LSTMs": (
+        lambda: RecurrentPPO("MlpLstmPolicy", "CartPole-v1", policy_kwargs={"n_lstm_layers": 2}),
+        "n_lstm_layers=2",
+    ),
     "activation": (lambda: PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"activation_fn": nn.GELU}), "GELU"),
     "extractor": (
         lambda: PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"features_extractor_class": object}),

@@ -1,8 +1,8 @@
 """Programs written for Stable-Baselines3, with only the import changed.
 
 ``from clipper.compat.sb3 import PPO`` for ``from stable_baselines3 import PPO``, and likewise for its ``common``
-modules and sb3-contrib's ``TRPO`` and ``MaskablePPO``. Arguments are mapped onto Clipper's settings, or refused by
-name. What differs:
+modules and sb3-contrib's ``TRPO``, ``MaskablePPO`` and ``RecurrentPPO``. Arguments are mapped onto Clipper's settings,
+or refused by name. What differs:
 
 - Running statistics of ``VecNormalize`` belong to the policy: environments give raw observations and rewards, and
   ``predict`` takes them; the model's file holds the statistics.
@@ -13,9 +13,9 @@ name. What differs:
   settings that are plain JSON (``env=`` is needed then); nothing is ever unpickled.
 """
 
-from clipper.compat.sb3.models import A2C, PPO, TRPO, MaskablePPO
+from clipper.compat.sb3.models import A2C, PPO, TRPO, MaskablePPO, RecurrentPPO
 
-__all__ = ["A2C", "PPO", "TRPO", "MaskablePPO"]
+__all__ = ["A2C", "PPO", "TRPO", "MaskablePPO", "RecurrentPPO"]
 
 OTHERS = {
     **dict.fromkeys(("DQN", "SAC", "TD3", "DDPG", "HER", "HerReplayBuffer"), "an off-policy algorithm"),

@@ -3,18 +3,21 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from gymnasium.spaces import Box
 from torch import nn
 
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize
 from clipper.errors import ConfigError
 from clipper.heads import HeadOptions
-from clipper.nets import PolicyOptions
+from clipper.memory import LSTM
+from clipper.policy_options import EncoderOptions, PolicyOptions
 from clipper.schedules import Linear, Schedule
 
 Activation = Literal["tanh", "relu", "elu", "silu"]
 ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.ELU: "elu", nn.SiLU: "silu"}
-POLICIES = ("MlpPolicy", "MultiInputPolicy")
+POLICIES = ("MlpPolicy", "MultiInputPolicy", "CnnPolicy")
 PROBES = (0.0, 0.2, 0.5, 0.7, 1.0)
 
 
@@ -46,11 +49,22 @@ def device_of(device: str | torch.device) -> str:
     return str(device)
 
 
-def policy_options(policy: Any, kwargs: dict[str, Any] | None, env: VecEnv | None) -> PolicyOptions:
+def policy_options(
+    policy: Any, kwargs: dict[str, Any] | None, env: VecEnv | None, memory: bool = False
+) -> PolicyOptions:
     """``policy``, ``policy_kwargs`` and ``VecNormalize`` → the network."""
-    if policy not in POLICIES:
-        raise ConfigError(f"clipper.compat.sb3 takes no policy {policy!r}: there are {' and '.join(POLICIES)}")
-    kwargs = dict(kwargs or {})
+    names = [name.replace("Policy", "LstmPolicy") if memory else name for name in POLICIES]
+    if policy not in names:
+        raise ConfigError(f"clipper.compat.sb3 takes no policy {policy!r}: there are {', '.join(names)}")
+    kwargs, options = dict(kwargs or {}), dict[str, Any]()
+    if policy.startswith("Cnn"):
+        options |= for_images(kwargs, env)
+    elif policy.startswith("Mlp"):
+        options["encoder"] = EncoderOptions(cnn="none")
+    if memory:
+        options["memory"] = LSTM(int(kwargs.pop("lstm_hidden_size", 256)))
+        given = {"n_lstm_layers": 1, "shared_lstm": False, "enable_critic_lstm": True, "lstm_kwargs": None}
+        refuse_others({k: (kwargs.pop(k, default), default) for k, default in given.items()}, "each has one LSTM here")
     arch = kwargs.pop("net_arch", None)
     arch = {"pi": (64, 64), "vf": (64, 64)} if arch is None else arch
     widths = arch if isinstance(arch, dict) else {"pi": arch, "vf": arch}
@@ -60,7 +74,7 @@ def policy_options(policy: Any, kwargs: dict[str, Any] | None, env: VecEnv | Non
     activation = kwargs.pop("activation_fn", nn.Tanh)
     if activation not in ACTIVATIONS:
         raise ConfigError(f"activation_fn={activation!r}: there are Tanh, ReLU, ELU and SiLU of torch.nn")
-    options = {
+    options |= {
         "hidden": hidden,
         "critic_hidden": None if critic == hidden else critic,
         "activation": ACTIVATIONS[activation],
@@ -73,6 +87,18 @@ def policy_options(policy: Any, kwargs: dict[str, Any] | None, env: VecEnv | Non
     if isinstance(env, VecNormalize) and env.norm_obs:
         options |= {"normalise_obs": True, "clip_obs": env.clip_obs}
     return PolicyOptions(**options)
+
+
+def for_images(kwargs: dict[str, Any], env: VecEnv | None) -> dict[str, Any]:
+    """One convolutional network for policy and value, and nothing after it, as ``CnnPolicy`` has it."""
+    space = None if env is None else env.observation_space
+    if not isinstance(space, Box) or space.dtype != np.uint8 or len(space.shape) < 2:
+        raise ConfigError(f"CnnPolicy is for images, which are Boxes of uint8, not for {space}: take MlpPolicy")
+    refuse_others(
+        {"policy_kwargs['net_arch']": (kwargs.pop("net_arch", None), None)}, "CnnPolicy has no layers after it"
+    )
+    kwargs["net_arch"] = []
+    return {"shared": bool(kwargs.pop("share_features_extractor", True))}
 
 
 def reward_scaling(env: VecEnv | None, gamma: float) -> dict[str, Any]:

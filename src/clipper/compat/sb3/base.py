@@ -206,11 +206,19 @@ class Model:
         deterministic: bool = False,
         action_masks: Any = None,
     ) -> tuple[Any, Any]:
-        """Action(s) for one observation or a batch, as the environment takes them, and the state that was given."""
+        """Action(s) for one observation or a batch, as the environment takes them, and the state to give next time.
+
+        Without a memory that is the state that was given.
+        """
         batch = np.ndim(action_masks) > 1 if isinstance(action_masks, np.ndarray) else False
         masks = list(action_masks) if batch else action_masks
-        action = self.policy.predict(observation, deterministic, self.generator, action_mask=masks)
-        return action, state
+        if self.config.policy.memory is None:
+            return self.policy.predict(observation, deterministic, self.generator, action_mask=masks), state
+        begins = False if episode_start is None else np.asarray(episode_start, dtype=bool)
+        return self.policy.predict(
+            observation, deterministic, self.generator, action_mask=masks, memory=() if state is None else state,
+            begins=begins,
+        )  # fmt: skip
 
     def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:
         """Write the model to ``path``, with ``.zip`` where it has no suffix; the file is Clipper's, whatever its name.

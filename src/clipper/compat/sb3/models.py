@@ -27,6 +27,11 @@ def in_minibatches(algorithm: Any, n_envs: int, batch_size: int) -> Algorithm:
     return dataclasses.replace(algorithm, **{name: parts(n_envs, algorithm.horizon, batch_size)})
 
 
+def in_columns(algorithm: Any, n_envs: int, batch_size: int) -> Algorithm:
+    """As many minibatches, but whole environments in each."""
+    return dataclasses.replace(algorithm, minibatches=min(n_envs, parts(n_envs, algorithm.horizon, batch_size)))
+
+
 def refuse_exploration(use_sde: bool, frequency: int, buffer: Any, options: Any, window: int) -> None:
     """What every algorithm has and Clipper has not, or has as a setting of its own."""
     given = {"use_sde": (use_sde, False), "sde_sample_freq": (frequency, -1)}
@@ -96,6 +101,58 @@ class MaskablePPO(PPO):
             raise ConfigError(
                 "MaskablePPO needs an environment with action_masks(): wrap yours in ActionMasker, or use PPO"
             )
+
+
+class RecurrentPPO(Model):
+    """``sb3_contrib.RecurrentPPO``, with the LSTM after the hidden layers instead of before them.
+
+    Minibatches are whole environments, of which there must be several for more than one.
+    """
+
+    batch_argument = staticmethod(in_columns)
+
+    def __init__(
+        self,
+        policy: str,
+        env: Source,
+        learning_rate: Number = 3e-4,
+        n_steps: int = 128,
+        batch_size: int = 128,
+        n_epochs: int = 10,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        clip_range: Number = 0.2,
+        clip_range_vf: Number | None = None,
+        normalize_advantage: bool = True,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 0.5,
+        use_sde: bool = False,
+        sde_sample_freq: int = -1,
+        target_kl: float | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: str | torch.device = "auto",
+    ) -> None:
+        refuse_exploration(use_sde, sde_sample_freq, None, None, stats_window_size)
+        refuse_others({"clip_range_vf": (clip_range_vf, None)}, CLIPPED_VALUE)
+        envs = None if env is None else vectorised(env)
+        kwargs, eps = adam_eps(policy_kwargs)
+        algorithm = algorithms.PPO(
+            horizon=n_steps, epochs=n_epochs, gamma=gamma, lam=gae_lambda, adam_eps=eps,
+            learning_rate=schedule("learning_rate", learning_rate), clip=schedule("clip_range", clip_range),
+            standardise="minibatch" if normalize_advantage else "none", entropy_coef=ent_coef, value_coef=vf_coef,
+            max_grad_norm=max_grad_norm, target_kl=target_kl, **reward_scaling(envs, gamma),
+        )  # fmt: skip
+        self.batch_size = batch_size
+        count = 1 if envs is None else envs.num_envs
+        self.make(
+            in_columns(algorithm, count, batch_size), envs, policy_options(policy, kwargs, envs, memory=True), seed,
+            device, tensorboard_log=tensorboard_log, verbose=verbose,
+        )  # fmt: skip
 
 
 class A2C(Model):
