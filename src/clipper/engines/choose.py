@@ -4,7 +4,7 @@ import os
 from importlib.util import find_spec
 
 import numpy as np
-from gymnasium.spaces import Dict, Tuple
+from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import VectorEnv
 
 from clipper.config import Config
@@ -38,8 +38,8 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
     algorithm = config.algorithm
     try:
         check_fit(learner, env)
-        if masked:
-            raise UnsuitableError("actions are masked")
+        if masked and not isinstance(env.single_action_space, Discrete | MultiDiscrete | MultiBinary):
+            raise UnsuitableError("the bounds of actions change with the state")
         read_algorithm(algorithm)
         missing = [name for name in NEEDED if find_spec(name) is None]
         if missing:

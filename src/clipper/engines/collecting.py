@@ -8,15 +8,15 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, Tensor
 
-from clipper.data import Steps
+from clipper.data import Steps, Tree
 from clipper.engines.kernels import act
 from clipper.engines.kernels.tables import CATEGORICAL, Head, Net, Work
 from clipper.engines.network import Network
 from clipper.engines.team import Team
 from clipper.environments.checks import LARGEST_REWARD, check_finite
 from clipper.errors import EnvironmentContractError
-from clipper.heads import CategoricalHead
-from clipper.rollout import CollectState, count_episodes, cut_off, restart
+from clipper.heads import CategoricalHead, MultiCategoricalHead
+from clipper.rollout import CollectState, count_episodes, cut_off, keep_masks, restart
 
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles
 UNLIMITED = np.iinfo(np.int64).max
@@ -46,6 +46,7 @@ class Player:
                            (own.centre, own.half_width, own.low, own.high)]  # fmt: skip
             self.sent = np.empty((rows, n, self.width), own.dtype)
         self.noise = self.draw(1 if row_by_row else rows)
+        self.all_legal = np.empty((0, head.outputs), bool)
 
     def draw(self, rows: int) -> np.ndarray:
         """Uniform numbers for choices, normal ones for movements."""
@@ -59,16 +60,17 @@ class Player:
             if hasattr(self, name):
                 setattr(self, name, doubled(getattr(self, name)))
 
-    def act(self, obs: np.ndarray, t: int) -> np.ndarray:
+    def act(self, obs: np.ndarray, t: int, mask: Tree = ()) -> np.ndarray:
         """Act in row t; returns what the environments take."""
         if self.row_by_row and t > 0:
             self.noise = self.draw(1)
         noise, action, log_prob = self.noise[0 if self.row_by_row else t], self.action[t], self.log_prob[t]
         play = self.choose if self.discrete else self.move
+        legal = self.all_legal if isinstance(mask, tuple) else flat_mask(self.policy.head, mask)
         if len(self.pieces) == 1:
-            play(0, self.pieces[0], obs, noise, action, log_prob, t)
+            play(0, self.pieces[0], obs, noise, action, log_prob, legal, t)
         else:
-            self.team.run(lambda k, p: play(k, p, obs[p], noise[p], action[p], log_prob[p], t), self.pieces)
+            self.team.run(lambda k, p: play(k, p, obs[p], noise[p], action[p], log_prob[p], legal[p], t), self.pieces)
         if not self.discrete:
             return self.sent[t].reshape(self.n, *self.policy.head.box.shape)
         head = self.policy.head
@@ -77,18 +79,20 @@ class Player:
         return (action.reshape(self.n, *head.start.shape) + head.start).astype(head.dtype)
 
     def choose(
-        self, k: int, piece: slice, obs: np.ndarray, noise: np.ndarray, action: np.ndarray, log_prob: np.ndarray, t: int
-    ) -> None:
+        self, k: int, piece: slice, obs: np.ndarray, noise: np.ndarray, action: np.ndarray, log_prob: np.ndarray,
+        legal: np.ndarray, t: int,
+    ) -> None:  # fmt: skip
         """Discrete actions of some environments."""
         net, head, work = self.net, self.head, self.works[k]
         act.choose(
-            net.theta, self.layers, net.shift, net.scale, net.bound, obs, head.slot, head.sizes, work.capacity,
-            work.out, work.pre, noise, action, log_prob,
+            net.theta, self.layers, net.shift, net.scale, net.bound, obs, head.slot, head.sizes, legal,
+            work.capacity, work.out, work.pre, noise, action, log_prob,
         )  # fmt: skip
 
     def move(
-        self, k: int, piece: slice, obs: np.ndarray, noise: np.ndarray, action: np.ndarray, log_prob: np.ndarray, t: int
-    ) -> None:
+        self, k: int, piece: slice, obs: np.ndarray, noise: np.ndarray, action: np.ndarray, log_prob: np.ndarray,
+        legal: np.ndarray, t: int,
+    ) -> None:  # fmt: skip
         """Continuous actions of some environments."""
         net, head, work = self.net, self.head, self.works[k]
         centre, half_width, low, high = self.bounds
@@ -121,12 +125,14 @@ def collect_segment(
     obs[0] = state.obs.numpy().reshape(n, -1)
     reward, flags = np.empty((rows, n), np.float32), list(np.empty((3, rows, n), bool))
     restarts: list[tuple[int, np.ndarray]] = []
+    masks: list[Tree] = []
     player, done, t = make_player(n, rows, state.generator, horizon is None), state.done.copy(), 0
     while t < horizon if horizon is not None else (left > 0).any():
         if t == len(reward):
             obs, reward, flags = doubled(obs), doubled(reward), [doubled(x) for x in flags]
             player.grow()
-        *answer, info = env.step(player.act(obs[t], t))
+        masks.append(state.action_mask)
+        *answer, info = env.step(player.act(obs[t], t, state.action_mask))
         seen, gain, terminated, truncated = map(np.ascontiguousarray, answer)
         if gain.shape != (n,):
             raise EnvironmentContractError(
@@ -140,14 +146,23 @@ def collect_segment(
         if "restarted" in info:
             restarts.append((t, info["restarted"]))
         state.steps += decided
+        state.done = done
+        if state.mask_source:
+            keep_masks(env, state, seen, info)
         t += 1
     state.obs, state.done = torch.from_numpy(obs[t].reshape(n, *shape).copy()), done
     arrays = [torch.from_numpy(x[:t]) for x in (reward, *flags)]
-    steps = Steps(torch.from_numpy(obs[:t].reshape(t, n, *shape)), *player.tensors(t), *arrays)
+    mask = torch.stack(masks) if state.mask_source else ()
+    steps = Steps(torch.from_numpy(obs[:t].reshape(t, n, *shape)), *player.tensors(t), *arrays, action_mask=mask)
     if restarts:
         cut_off(steps, restarts, state)
     count_episodes(steps, state)
     return steps, state
+
+
+def flat_mask(head: CategoricalHead | MultiCategoricalHead, mask: Tensor) -> np.ndarray:
+    """``[*rows, ΣK]`` from ``[*rows, K]``, or from ``[*rows, D, K]``, in which parts are padded to the longest."""
+    return mask.numpy() if isinstance(head, CategoricalHead) else mask.numpy()[..., head.exists.numpy()]
 
 
 def doubled(x: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from clipper.algorithms import PPO, Algorithm
 from clipper.data import Steps, Tree
-from clipper.engines.collecting import Player, collect_segment
+from clipper.engines.collecting import Player, collect_segment, flat_mask
 from clipper.engines.kernels import loss as losses
 from clipper.engines.kernels import optimizer as optimizers
 from clipper.engines.kernels import returns, update
@@ -71,14 +71,14 @@ def make_net(learner: Learner, network: Network) -> Net:
 
 def make_head(network: Network, theta: np.ndarray) -> Head:
     """The head as the kernels have it."""
-    learned = network.log_std >= 0
+    learned, size = network.log_std >= 0, 0 if network.sizes else network.outputs
     return Head(
         kind=CATEGORICAL if network.sizes else GAUSSIAN,
         slot=network.head,
         outputs=network.outputs,
         value=network.value,
         sizes=np.array(network.sizes, np.int64),
-        log_std=theta[network.log_std : network.log_std + network.outputs] if learned else theta[:0],
+        log_std=theta[network.log_std : network.log_std + network.outputs] if learned else np.empty(size, np.float32),
         log_std_at=network.log_std,
         low=LOG_STD_BOUNDS[0],
         high=LOG_STD_BOUNDS[1],
@@ -105,9 +105,16 @@ class CPU:
         self.gradient = learner.parameters.grad.numpy()
         self.net = make_net(learner, self.network)
         self.head = make_head(self.network, self.net.theta)
+        self.all_legal = np.empty((0, self.network.outputs), bool)
         self.team = Team(threads)
         self.works = [make_work(self.network) for _ in range(threads)]
         self.gradients = [self.gradient, *(np.empty_like(self.gradient) for _ in range(threads - 1))]
+
+    def look_at_plan(self) -> None:
+        """Note the present log σ, where it follows a plan; a learned one is the learner's own memory."""
+        head = self.learner.policy.head
+        if self.head.kind == GAUSSIAN and self.head.log_std_at < 0:
+            self.head.log_std[:] = head.log_std(torch.zeros(1)).numpy()
 
     @BLAS.wrap(limits=1, user_api="blas")
     def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
@@ -115,6 +122,7 @@ class CPU:
         horizon, episodes = quota.get("horizon"), quota.get("episodes")
         if state.mode is not AutoresetMode.NEXT_STEP or len(quota) != 1 or (horizon or episodes or 0) < 1:
             return collect(env, self.learner.policy, state, **quota)
+        self.look_at_plan()
         return collect_segment(env, state, horizon, episodes, self.player)
 
     def player(self, n: int, rows: int, generator: Generator, row_by_row: bool) -> Player:
@@ -128,6 +136,7 @@ class CPU:
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``."""
         learner, plan = self.learner, self.plan
+        self.look_at_plan()
         rows = self.targets(steps, last_obs)
         keep = np.flatnonzero(steps.mask.numpy())
         loss = self.loss(rows, keep, int(np.count_nonzero(steps.done.numpy())))
@@ -177,13 +186,16 @@ class CPU:
     def rows(self, steps: Steps, advantage: np.ndarray, value_target: np.ndarray, value: np.ndarray) -> Rows:
         """Steps and targets as flat arrays."""
         n = steps.mask.numel()
-        action = flat(steps.action, n)
+        action, mask = flat(steps.action, n), steps.action_mask
         discrete = self.head.kind == CATEGORICAL
-        nothing = np.empty((0, 0), np.float32 if discrete else np.int64)
+        nothing, legal = np.empty((0, 0), np.float32 if discrete else np.int64), self.all_legal
+        if not isinstance(mask, tuple):
+            legal = flat_mask(self.learner.policy.head, mask).reshape(n, -1)
         return Rows(
             obs=flat(steps.obs, n),
             choice=action if discrete else nothing,
             action=nothing if discrete else action,
+            legal=legal,
             log_prob=flat(steps.log_prob, n)[:, 0],
             advantage=advantage.reshape(n),
             value_target=value_target.reshape(n),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from clipper.critics import TwoHotBins
 from clipper.encoders import BoxEncoder
 from clipper.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
-from clipper.heads.scales import LearnedLogStd
+from clipper.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.nets import ACTIVATIONS, ActorCritic
 
 WIDEST = 512
@@ -86,9 +86,10 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
     elif type(head) is MultiCategoricalHead:
         last, log_std, sizes = head.logits, -1, tuple(head.exists.sum(1).tolist())
     elif type(head) is GaussianHead:
-        if type(head.log_std) is not LearnedLogStd:
+        if type(head.log_std) not in (LearnedLogStd, PlannedLogStd):
             raise UnsuitableError(f"its head's σ is a {type(head.log_std).__name__}")
-        last, log_std = head.mean, offset(head.log_std.value, flat)
+        last = head.mean
+        log_std = offset(head.log_std.value, flat) if isinstance(head.log_std, LearnedLogStd) else -1
     else:
         raise UnsuitableError(f"its head is a {type(head).__name__}")
     table = Table(flat, encoder.features)

@@ -25,13 +25,15 @@ def look(theta, layers, shift, scale, bound, obs, start, stop, slot, outputs, ca
 
 @njit(**COMPILED)
 def choose(
-    theta, layers, shift, scale, bound, obs, slot, sizes, capacity, out, pre, uniform, action, log_prob
+    theta, layers, shift, scale, bound, obs, slot, sizes, legal, capacity, out, pre, uniform, action, log_prob
 ):  # fmt: skip
-    """Draw discrete actions for all rows of ``obs``, ``capacity`` of them at a time."""
+    """Draw discrete actions for all rows of ``obs``, ``capacity`` at a time; no rows of ``legal``: all are legal."""
     outputs = sizes.sum()
     for start in range(0, len(obs), capacity):
         stop = min(start + capacity, len(obs))
         logits = look(theta, layers, shift, scale, bound, obs, start, stop, slot, outputs, capacity, out, pre)
+        if legal.shape[0] > 0:
+            categorical.forbid(logits, legal, np.arange(start, stop))
         categorical.sample(logits, sizes, uniform[start:stop], action[start:stop], log_prob[start:stop])
 
 

@@ -10,6 +10,17 @@ from numba import njit
 
 from clipper.engines.kernels.options import COMPILED
 
+IMPOSSIBLE = np.float32(-1e9)  # as in ``clipper.heads.discrete``
+
+
+@njit(**COMPILED)
+def forbid(logits, legal, index):
+    """Replace the logits of illegal choices; their probability, and so their gradient, is 0 then."""
+    for b in range(logits.shape[0]):
+        for j in range(logits.shape[1]):
+            if not legal[index[b], j]:
+                logits[b, j] = IMPOSSIBLE
+
 
 @njit(**COMPILED)
 def sample(logits, sizes, uniform, action, log_prob):

@@ -64,6 +64,8 @@ class Rows(NamedTuple):
     """Discrete actions ``[rows, parts]``; no rows for continuous ones."""
     action: np.ndarray
     """Continuous actions ``[rows, components]``; no rows for discrete ones."""
+    legal: np.ndarray
+    """Which choices are legal ``[rows, ΣK]``; no rows where all are."""
     log_prob: np.ndarray
     advantage: np.ndarray
     value_target: np.ndarray

@@ -25,6 +25,8 @@ def accumulate(net, head, loss, rows, index, weight, mean, factor, work, gradien
         out, d_out = work.out[at : at + size * o].reshape(size, o), work.slopes[at : at + size * o].reshape(size, o)
         value, d_value = work.out[at_value : at_value + size], work.slopes[at_value : at_value + size]
         log_prob, entropy, d_log_prob = work.log_prob[:size], work.entropy[:size], work.d_log_prob[:size]
+        if rows.legal.shape[0] > 0:
+            categorical.forbid(out, rows.legal, part)
         if head.kind == CATEGORICAL:
             categorical.evaluate(out, head.sizes, rows.choice, part, log_prob, entropy)
         else:
