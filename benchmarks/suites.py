@@ -10,6 +10,7 @@ from torch import nn
 from clipper import Config, PolicyOptions, Unclipped, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
 from clipper.heads import HeadOptions
+from clipper.memory import GRU, Memory, Transformer
 from clipper.schedules import Linear
 
 Protocol = Literal["evaluation", "success", "training", "best"]
@@ -243,12 +244,43 @@ MASKS = {
     "masked only when acting": grid(MaskedOnlyWhenActing.make),
 }
 
+
+def memory(config: Config, target: Target | None = None) -> Entry:
+    """A recipe for a task that needs a memory."""
+    return entry(lambda: config, 5, target, protocol="evaluation")
+
+
+def instead(config: Config, kind: Memory) -> Config:
+    """The same recipe with another memory, or with none."""
+    return dataclasses.replace(config, policy=dataclasses.replace(config.policy, memory=kind))
+
+
+VELOCITIES = Target(450, "evaluation", "ours; with the velocities Gymnasium's threshold is 475")
+ANSWERS = Target(0.95, "evaluation", "ours; guessing is right in 0.25 of all answers, masked in 0.33")
+HIDDEN, REPEAT, MASKED_REPEAT = (
+    recipes.cartpole_memory(),
+    recipes.repeat_previous(),
+    recipes.repeat_previous(masked=True),
+)
+
+MEMORY = {
+    "cartpole": memory(HIDDEN, VELOCITIES),
+    "cartpole, no memory": memory(instead(HIDDEN, None)),
+    "repeat": memory(REPEAT, ANSWERS),
+    "repeat, gru": memory(instead(REPEAT, GRU(64)), ANSWERS),
+    "repeat, transformer": memory(instead(REPEAT, Transformer(64, window=8)), ANSWERS),
+    "repeat, no memory": memory(instead(REPEAT, None)),
+    "repeat, masked": memory(MASKED_REPEAT, ANSWERS),
+    "repeat, masked, no memory": memory(instead(MASKED_REPEAT, None)),
+}
+
 SUITES: Mapping[str, Mapping[str, Entry]] = {
     "classic": CLASSIC,
     "box2d": BOX2D,
     "mujoco": MUJOCO,
     "hybrid": HYBRID,
     "masks": MASKS,
+    "memory": MEMORY,
     "recipes": RECIPES,
     "line": LINE,
     "trust_region": TRUST_REGION,

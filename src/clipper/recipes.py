@@ -9,6 +9,7 @@ from dataclasses import replace
 from clipper.algorithms import PPO
 from clipper.config import Config
 from clipper.heads import HeadOptions
+from clipper.memory import LSTM
 from clipper.nets import PolicyOptions
 from clipper.schedules import Linear
 
@@ -70,6 +71,27 @@ def hopper() -> Config:
 def halfcheetah() -> Config:
     """HalfCheetah-v5."""
     return mujoco("HalfCheetah-v5")
+
+
+def cartpole_memory() -> Config:
+    """clipper/CartPoleHidden-v0: CartPole without its velocities, which an LSTM has to infer."""
+    return Config(
+        env="clipper/CartPoleHidden-v0",
+        algorithm=PPO(gamma=0.98, lam=0.8, learning_rate=Linear(1e-3), clip=Linear(0.2)),
+        policy=PolicyOptions(hidden=(64,), memory=LSTM(64), normalise_obs=True),
+        total_steps=100_000,
+    )
+
+
+def repeat_previous(masked: bool = False) -> Config:
+    """clipper/RepeatPrevious-v0: say which of four symbols was shown three steps ago."""
+    return Config(
+        env=f"clipper/RepeatPrevious{'Masked' if masked else ''}-v0",
+        algorithm=PPO(gamma=0.9, lam=0.9, horizon=64, epochs=8, learning_rate=Linear(3e-3)),
+        policy=PolicyOptions(hidden=(32,), memory=LSTM(64)),
+        total_steps=150_000,
+        num_envs=16,
+    )
 
 
 HYBRID = PPO(
@@ -156,6 +178,8 @@ RECIPES: dict[str, Callable[[], Config]] = {
         pendulum,
         hopper,
         halfcheetah,
+        cartpole_memory,
+        repeat_previous,
         moving,
         sliding,
         platform,

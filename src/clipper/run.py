@@ -217,11 +217,14 @@ def value_of(name: str, kind: type, values: dict[str, Any]) -> Any:
 
 
 def like(name: str, fresh: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
-    """``tensors[name]``, if it has the shape and dtype of ``fresh``."""
+    """A copy of ``tensors[name]``, if it has the shape and dtype of ``fresh``.
+
+    Tensors out of a file are not aligned as torch's own are, on which the last bits of matrix products may depend.
+    """
     x = tensors[name]
     if (x.shape, x.dtype) != (fresh.shape, fresh.dtype):
         raise TypeError(f"{name} is {x.dtype} of shape {list(x.shape)}, not {fresh.dtype} of {list(fresh.shape)}")
-    return x
+    return x.clone()
 
 
 COUNTERS = {

@@ -124,6 +124,13 @@ def drop(name: str) -> Change:
 
 SIGNED: dict[str, Change] = {
     "a network of 40 GB": assign("config", "policy", "hidden", value=[100_000, 100_000]),
+    "a memory of 4 GB": assign("config", "policy", "memory", value={"type": "LSTM", "size": 16_000, "burn_in": 0}),
+    "a window of a petabyte": assign(
+        "config",
+        "policy",
+        "memory",
+        value={"type": "Transformer", "size": 16_384, "window": 16_384, "heads": 1, "layers": 16_384, "burn_in": 0},
+    ),
     "a thousand million actions": assign("spaces", "action", "n", value=10**9),
     "actions by the million": assign("spaces", "action", "n", value=9_999_999),
     "an observation of a petabyte": assign("spaces", "observation", "shape", value=[10**15]),
@@ -217,7 +224,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Any]]:
 
 LOADED = {"a network of 40 GB", "a thousand million actions", "actions by the million", "an observation of a petabyte",
           "a space that is code", "settings that are code", "settings that are a list", "weights that are missing",
-          "weights of another shape", "settings of another type", "nesting"}  # fmt: skip
+          "weights of another shape", "settings of another type", "nesting", "a memory of 4 GB",
+          "a window of a petabyte"}  # fmt: skip
 """Of these, those that a policy is loaded with; the others are met where a run is resumed."""
 
 

@@ -22,22 +22,21 @@ def begins_of(bits: int, rows: int, columns: int) -> Tensor:
 @given(st.integers(0, 2**24 - 1), st.sampled_from([(1, 1), (1, 3), (6, 1), (6, 4), (3, 8)]))
 def test_a_segment_is_cut_where_episodes_begin(bits: int, shape: tuple[int, int]) -> None:
     begins = begins_of(bits, *shape)
-    pieces = cut(begins)
     expected = []
     for column in range(shape[1]):
         for row in range(shape[0]):
             if row == 0 or begins[row, column]:
                 expected.append([])
             expected[-1].append((row, column))
-    found: list[list[tuple[int, int]]] = [[] for _ in pieces.continued]
-    rows = iter(zip(pieces.row.tolist(), pieces.column.tolist(), strict=True))
-    for size in pieces.sizes.tolist():
-        for piece in found[:size]:
-            piece.append(next(rows))
-    assert next(rows, None) is None
+    found = []
+    for group in cut(begins):
+        lengths = group.real.sum(0).tolist()
+        assert 2 * min(lengths) >= max(lengths) == len(group.row)
+        for p, length in enumerate(lengths):
+            assert group.real[:length, p].all()
+            found.append([(row, int(group.column[p])) for row in group.row[:length, p].tolist()])
+            assert bool(group.continued[p]) == (found[-1][0][0] == 0 and not bool(begins[found[-1][0]]))
     assert sorted(found) == sorted(expected)
-    for piece, continued in zip(found, pieces.continued.tolist(), strict=True):
-        assert continued == (piece[0][0] == 0 and not bool(begins[piece[0]]))
 
 
 def torch_loop(cell, x: Tensor, state: tuple[Tensor, ...], begins: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """LSTM (Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735) and GRU (Cho et al. 2014, arXiv:1406.1078).
 
-A segment is cut where episodes begin, and its pieces run side by side as torch's packed sequences: one call, however
-many resets there are.
+A segment is cut where episodes begin, and pieces of like length run side by side: a few calls of torch's fused layer,
+however many resets there are. (Its packed sequences are slower by far: going backwards, each step fills a gradient of
+the whole batch's size.)
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from clipper.memory.memories import Memories, State, check_sizes, pair
 
@@ -60,31 +60,36 @@ class GRU:
 
 
 class Pieces(NamedTuple):
-    """A segment ``[T, N]`` cut where episodes begin, in the order of packed sequences: the longest pieces first."""
+    """Stretches between resets that are about as long as each other, ``P`` of them, padded at their ends."""
 
-    row: Int[Tensor, " TN"]
-    column: Int[Tensor, " TN"]
-    """Where each packed row comes from."""
-    sizes: Int[Tensor, " L"]
-    """How many pieces have a first row, a second, …; on the CPU."""
+    row: Int[Tensor, "L P"]
+    """Where each comes from; padding repeats the last row."""
+    column: Int[Tensor, " P"]
+    real: Bool[Tensor, "L P"]
+    """False: padding."""
     continued: Bool[Tensor, " P"]
-    """Does the piece go on from what lay before the segment?"""
+    """Does it go on from what lay before the segment?"""
 
 
-def cut(begins: Bool[Tensor, "T N"]) -> Pieces:
-    """Cut a segment where episodes begin."""
+def cut(begins: Bool[Tensor, "T N"]) -> list[Pieces]:
+    """Cut a segment where episodes begin; of pieces that run together, none is less than half as long as another."""
     rows, columns = begins.shape
     first = begins.clone()
     first[0] = True
     start = first.T.reshape(-1).nonzero().squeeze(-1)  # counted column by column
     length = start.diff(append=start.new_tensor([rows * columns]))
-    longest = length.argsort(descending=True, stable=True)
-    start = start[longest]
-    sizes = len(start) - length.bincount().cumsum(0)[:-1]
-    step = torch.arange(len(sizes), device=start.device).repeat_interleave(sizes)
-    piece = torch.arange(rows * columns, device=start.device) - (sizes.cumsum(0) - sizes)[step]
-    place = start[piece] + step
-    return Pieces(place % rows, place // rows, sizes.cpu(), (start % rows == 0) & ~begins[0, start // rows])
+    order = length.argsort(descending=True, stable=True)
+    start, length = start[order], length[order]
+    groups, lengths, at = [], length.tolist(), 0
+    while at < len(lengths):
+        end = at
+        while end < len(lengths) and 2 * lengths[end] >= lengths[at]:
+            end += 1
+        place, size, step = start[at:end], length[at:end], torch.arange(lengths[at], device=start.device)[:, None]
+        row, column = place % rows, place // rows
+        groups.append(Pieces(row + step.minimum(size - 1), column, step < size, (row == 0) & ~begins[0, column]))
+        at = end
+    return groups
 
 
 class Recurrent(nn.Module):
@@ -116,10 +121,12 @@ class Recurrent(nn.Module):
     def sequence(
         self, x: Float[Tensor, "T N F"], state: State, begins: Bool[Tensor, "T N"]
     ) -> Float[Tensor, "T N size"]:
-        pieces = cut(begins)
-        before = [
-            torch.where(pieces.continued[:, None], s[pieces.column[: len(pieces.continued)]], 0)[None] for s in state
-        ]
-        packed = PackedSequence(x[pieces.row, pieces.column], pieces.sizes)
-        out = self.rnn(packed, tuple(before) if self.leaves == 2 else before[0])[0].data
-        return out.new_empty(*x.shape[:2], self.size).index_put((pieces.row, pieces.column), out)
+        outputs, rows, columns = [], [], []
+        for piece in cut(begins):
+            old = [torch.where(piece.continued[:, None], s[piece.column], 0)[None] for s in state]
+            out, _ = self.rnn(x[piece.row, piece.column], tuple(old) if self.leaves == 2 else old[0])
+            outputs.append(out[piece.real])
+            rows.append(piece.row[piece.real])
+            columns.append(piece.column.expand_as(piece.row)[piece.real])
+        place = torch.cat(rows), torch.cat(columns)
+        return x.new_empty(*x.shape[:2], self.size).index_put(place, torch.cat(outputs))
