@@ -29,6 +29,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False  # of torch.nn.Module, whose markup is its own
 html_theme = "furo"
 html_title = "Clipper 文档" if zh else "Clipper"
 html_math_renderer = "mathml"
