@@ -11,12 +11,13 @@ import gymnasium
 import numpy as np
 import onnxruntime
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, OneOf, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from pathlib import Path
 from clipper.export import export_onnx
 from clipper.heads import HeadOptions, TanhGaussian
 from clipper.nets import PolicyOptions, make_policy
 from clipper.cli import run_command
+from clipper.policy_options import EncoderOptions
 
 obs_space = Box(-1, 1, (2, 3))
 tree = Dict({"gear": Discrete(3, start=-1), "aim": Tuple((Box(-2, 2, ()), OneOf((Box(0, 1, (2,)), Discrete(4)))))})
@@ -62,6 +63,16 @@ run, _ = session(ordered)
 found, wanted = run.run(None, {"obs": obs}), ordered.predict(obs)
 for x, y in zip(found, wanted, strict=True):
     np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+seen = Dict({
+    "map": Box(0, 255, (9, 9, 3), np.uint8), "kind": Discrete(4, start=2), "action_mask": Box(0, 1, (3,), np.int8),
+    "inner": Tuple([MultiDiscrete([2, 3]), MultiBinary(3), Box(-1, 1, (2,))]), "state": Box(-1, 1, (3,)),
+})
+encoder = EncoderOptions(cnn="impala", cnn_features=8, embedding=2, critic_only=("state",))
+looking = make_policy(seen, Discrete(3), PolicyOptions(hidden=(8,), encoder=encoder), torch.Generator().manual_seed(0))
+inputs, outputs = export_onnx(looking, seen, Path("policy.onnx"), masked=True)  # which compares it with predict
+assert inputs == ["obs.inner.0", "obs.inner.1", "obs.inner.2", "obs.kind", "obs.map", "action_mask"]
+assert outputs == ["action"]
 
 quick = ["--num-envs", "2", "--horizon", "32", "--total-steps", "64", "--run-dir", "run"]
 assert run_command(["train", "CartPole-v1", "ppo", *quick]) == 0

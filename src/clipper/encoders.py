@@ -5,7 +5,7 @@ The counterpart of ``clipper.spaces`` and ``clipper.heads`` for what comes in.
 
 from collections.abc import Iterable
 from functools import singledispatch
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -61,9 +61,7 @@ def make_encoder(space: gymnasium.Space, options: PolicyOptions, generator: Gene
 
 @make_encoder.register
 def _(space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
-    if options.encoder.cnn != "none" and is_image(space, options.encoder.image_layout):
-        return ImageEncoder(space, options, generator)
-    return BoxEncoder(space, options)
+    return encoder_of(layout_of(space, options.encoder), space, options, generator)
 
 
 @make_encoder.register
@@ -91,6 +89,42 @@ def _(space: Dict, options: PolicyOptions, generator: Generator) -> Encoder:
 @make_encoder.register
 def _(space: Tuple, options: PolicyOptions, generator: Generator) -> Encoder:
     return PartsEncoder(space, {i: make_encoder(part, options, generator) for i, part in enumerate(space)})
+
+
+class Numbers(NamedTuple):
+    """A Box whose numbers are read as they are."""
+
+
+class Pixels(NamedTuple):
+    """A Box that is an image."""
+
+    order: tuple[int, ...]
+    """Of its axes, which brings frames and channels to the front."""
+    image: tuple[int, int, int]
+    """Channels, height, width."""
+
+
+def layout_of(space: Box, options: EncoderOptions) -> Numbers | Pixels:
+    """What a Box holds."""
+    if options.cnn == "none" or not is_image(space, options.image_layout):
+        return Numbers()
+    return Pixels(*channels_first(space.shape, options.image_layout))
+
+
+@singledispatch
+def encoder_of(layout: Any, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
+    """The encoder of a Box, by its layout; dispatched, so that an unrolled file holds only what its recipe runs."""
+    raise NotImplementedError
+
+
+@encoder_of.register
+def _(layout: Numbers, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
+    return BoxEncoder(space, options)
+
+
+@encoder_of.register
+def _(layout: Pixels, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
+    return ImageEncoder(layout, space, options.encoder, generator)
 
 
 class BoxEncoder(nn.Module):
@@ -152,15 +186,14 @@ class ImageEncoder(nn.Module):
 
     dtype_of: Tensor
 
-    def __init__(self, space: Box, options: PolicyOptions, generator: Generator) -> None:
+    def __init__(self, layout: Pixels, space: Box, options: EncoderOptions, generator: Generator) -> None:
         super().__init__()
         self.space, self.shape, self.normalises = space, space.shape, False
-        made = options.encoder
-        self.order, image = channels_first(space.shape, made.image_layout)
+        self.order, self.image = layout
         self.scale = 1 / float(space.high.max()) if np.isfinite(space.high).all() and space.high.max() > 0 else 1.0
-        make, self.features = (nature_cnn, 512) if made.cnn == "nature" else (impala_cnn, 256)
-        self.features = made.cnn_features or self.features
-        self.image, self.net = image, make(image, self.features, generator)
+        make, features = (nature_cnn, 512) if options.cnn == "nature" else (impala_cnn, 256)
+        self.features = options.cnn_features or features
+        self.net = make(self.image, self.features, generator)
         self.register_buffer("dtype_of", torch.empty(0), persistent=False)
 
     def forward(self, obs: Tensor) -> Float[Tensor, "*batch F"]:

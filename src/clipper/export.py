@@ -1,8 +1,9 @@
 """A trained policy as an ONNX file, which runs without Clipper and without torch.
 
-Inputs are named ``obs``, or ``obs.KEY`` where the observation is a Dict, and ``action_mask…`` where masks are asked
-for; outputs ``action…``, laid out as ``clipper.action_layout`` says. All lead with the batch, of any size. Actions are
-the policy's most likely ones, in the environment's units: what ``predict`` returns.
+Inputs are named ``obs``, or ``obs.KEY`` where the observation is a Dict (without the mask's key, and without what only
+the critic sees), and ``action_mask…`` where masks are asked for; outputs ``action…``, laid out as
+``clipper.action_layout`` says. All lead with the batch, of any size. Actions are the policy's most likely ones, in the
+environment's units: what ``predict`` returns.
 """
 
 import importlib.util
@@ -45,6 +46,7 @@ def export_onnx(
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"export to ONNX needs {', '.join(missing)}: pip install 'clipper-rl[export]'")
+    observation_space = getattr(getattr(policy, "encoder", None), "space", observation_space)  # what the actor sees
     given = examples(policy, observation_space, BATCH, masked)
     obs_names, mask_names = (named(kind, tree) for kind, tree in zip(("obs", "action_mask"), given, strict=True))
     graph = Graph(policy, *(pytree.tree_structure(tree) for tree in given)).eval()

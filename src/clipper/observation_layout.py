@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Dict, Tuple
+from gymnasium.spaces import Dict, Discrete, MultiDiscrete, Tuple
 
 from clipper.errors import UnsupportedSpaceError
 
@@ -21,6 +21,10 @@ class Leaf(NamedTuple):
     """Keys and indices that lead to it; empty where the observation is the array."""
     shape: tuple[int, ...]
     dtype: np.dtype
+    least: Any = None
+    """The least value where these are choices, which networks look up; None where they are numbers."""
+    most: Any = None
+    """The largest one."""
 
     def of(self, obs: Any) -> Any:
         """The part of an observation; ``LookupError`` or ``TypeError`` where it has none."""
@@ -45,7 +49,10 @@ def observation_leaves(space: Space, path: tuple[str | int, ...] = ()) -> list[L
             "Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of them. Turn yours into one of these with a "
             f"gymnasium.ObservationWrapper, or leave it out (it is {space})"
         )
-    return [Leaf(path, space.shape, np.dtype(space.dtype))]
+    least = most = None
+    if isinstance(space, Discrete | MultiDiscrete):
+        least, most = space.start, space.start + (space.n if isinstance(space, Discrete) else space.nvec) - 1
+    return [Leaf(path, space.shape, np.dtype(space.dtype), least, most)]
 
 
 def place(path: Sequence[str | int]) -> str:

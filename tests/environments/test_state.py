@@ -13,6 +13,7 @@ from clipper.environments.state import EnvironmentState, get_state, get_states, 
 from clipper.errors import CorruptCheckpointError
 
 CLASSIC = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1", "Pendulum-v1"]
+TOYS = ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4", "Blackjack-v1"]
 MUJOCO = [
     "Ant-v5", "HalfCheetah-v5", "Hopper-v5", "Humanoid-v5", "InvertedDoublePendulum-v5", "Pusher-v5", "Reacher-v5",
     "Swimmer-v5", "Walker2d-v5",
@@ -53,7 +54,7 @@ def through_a_file(state: EnvironmentState) -> EnvironmentState:
 
 
 @pytest.mark.parametrize("before", [0, 1, 69, 70, 133])
-@pytest.mark.parametrize("name", CLASSIC + MUJOCO)
+@pytest.mark.parametrize("name", CLASSIC + TOYS + MUJOCO)
 def test_a_restored_environment_goes_on_bit_for_bit(name: str, before: int) -> None:
     env, other = make_env(name), make_env(name)
     env.action_space.seed(1)

@@ -99,12 +99,25 @@ def not_a_number(obs: Any) -> Any:
         (flat_bits, EnvironmentContractError, r"environment 1 .*\['inner'\]\[1\]\['bits'\] of shape \(4,\).*\(3,\)"),
         (fractions, EnvironmentContractError, r"\['switch'\] of float64.*int64"),
         (lambda obs: obs["switch"], EnvironmentContractError, r"without \['inner'\]|without \['switch'\]"),
+        (lambda obs: obs | {"switch": 5}, EnvironmentContractError, r"\['switch'\] of 5, .* 3 to 4"),
         (not_a_number, NonFiniteError, r"observation\['inner'\]\[0\] nan from environment 1 .* index \[1\]"),
     ],
 )
 def test_a_part_that_is_not_as_promised_is_named(spoil: Any, error: type, why: str) -> None:
     with pytest.raises(error, match=why):
         collected(Serial([Locks, lambda: Broken(spoil)]))
+
+
+def test_a_lone_choice_is_looked_at_too() -> None:
+    class Numbered(Locks):
+        observation_space: Any = Discrete(2)
+
+        def draw(self) -> Any:
+            super().draw()
+            return 2 if self.left == 5 else 1
+
+    with pytest.raises(EnvironmentContractError, match=r"environment 0 .*observation of 2, .* 0 to 1"):
+        collected(Serial([Numbered]))
 
 
 def test_bad_numbers_in_a_part_restart_where_that_is_allowed() -> None:

@@ -15,8 +15,8 @@ from clipper.config import Config
 from clipper.critic_targets import NStep, Polyak
 from clipper.errors import MissingPackageError
 from clipper.heads import HeadOptions
-from clipper.nets import PolicyOptions
 from clipper.objectives import TrustRegion
+from clipper.policy_options import EncoderOptions, PolicyOptions
 from clipper.recipes import RECIPES
 from clipper.schedules import Linear
 from clipper.train import train
@@ -76,6 +76,17 @@ def test_same_parameters_as_the_library(unrolled, tmp_path):
     assert not torch.equal(untrained.learner.parameters, run.learner.parameters)
 
 
+def test_observations_that_are_a_tuple_of_choices(tmp_path):
+    policy = PolicyOptions(hidden=(8,), encoder=EncoderOptions(embedding=2))
+    config = Config(env="Blackjack-v1", algorithm=PPO(horizon=16, epochs=1), policy=policy, total_steps=64, num_envs=2)
+    file = tmp_path / "alone.py"
+    file.write_text(unroll(config))
+    out = subprocess.run([sys.executable, "-I", "-c", ALONE, str(file)], capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    digest = hashlib.sha256(train(config).learner.parameters.detach().numpy().tobytes()).hexdigest()
+    assert out.stdout.splitlines()[-1] == f"sha256 of the parameters: {digest}"
+
+
 def test_imports_no_more_than_torch_numpy_and_gymnasium(unrolled):
     _, _, text = unrolled
     imported = set()
@@ -108,6 +119,11 @@ def test_every_definition_is_made_once_and_used(unrolled):
                 "ClippedMSE",
                 "DualClip",
                 "dual_clip",
+                "ImageEncoder",
+                "ChoiceEncoder",
+                "PartsEncoder",
+                "PopArt",
+                "TwoHot",
                 "Reinforce",
                 "Distribution",
                 "Config",

@@ -44,8 +44,8 @@ class Serial(VectorEnv):
         self.num_envs = len(self.envs)
         self.spec, self.render_mode = first.spec, first.render_mode
         self.leaves = observation_leaves(first.observation_space)
-        self.lone = not isinstance(first.observation_space, Dict | Tuple)
-        """Is an observation one array?"""
+        self.lone = not isinstance(first.observation_space, Dict | Tuple) and self.leaves[0].least is None
+        """Is an observation one array of numbers?"""
         self.metadata = {**first.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
         for i, env in enumerate(self.envs):
@@ -77,7 +77,7 @@ class Serial(VectorEnv):
         self.reward, self.terminated, self.truncated = reward, terminated, truncated
         views = [[array[i, ...] for array in obs] for i in range(self.num_envs)]
         self.rows: list[Any] = [row[0] for row in views] if self.lone else views
-        """Views of ``obs``, of a tree one for each leaf: assigning to one costs half of assigning to an index."""
+        """Views of ``obs``, or one for each leaf: assigning to one costs half of assigning to an index."""
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -109,7 +109,7 @@ class Serial(VectorEnv):
             self.masks[i] = info.get(self.mask_key)
 
     def write(self, i: int, obs: Any) -> None:
-        """Keep an observation that is a tree, leaf by leaf."""
+        """Keep an observation that is a tree, or that is made of choices, leaf by leaf."""
         for leaf, row in zip(self.leaves, self.rows[i], strict=True):
             try:
                 part = leaf.of(obs)
@@ -120,6 +120,11 @@ class Serial(VectorEnv):
                 ) from error
             if type(part) is not np.ndarray or part.dtype is not leaf.dtype or part.shape != leaf.shape:
                 self.check(i, part, leaf)
+            if leaf.least is not None and (np.any(part < leaf.least) or np.any(part > leaf.most)):
+                raise EnvironmentContractError(
+                    f"{self.name(i)} gave an observation{place(leaf.path)} of {part}, but its observation space has "
+                    f"{leaf.least} to {leaf.most}: mend one of the two"
+                )
             row[...] = part
 
     def note_mask(self, i: int, info: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """The state of an environment as arrays and JSON values, so that a resumed run goes on bit for bit, without pickle.
 
-Known are Gymnasium's classic control and MuJoCo v5, its wrappers that keep no state or a simple one, and every
-environment or wrapper with two methods of its own: ``get_state()``, a tree of dict, list, tuple, number, string, None
-and numpy array (arrays keep shape and dtype; what changes its size belongs in a list), and ``set_state(tree)``.
+Known are Gymnasium's classic control, toy text and MuJoCo v5, its wrappers that keep no state or a simple one, and
+every environment or wrapper with two methods of its own: ``get_state()``, a tree of dict, list, tuple, number, string,
+None and numpy array (arrays keep shape and dtype; what changes its size belongs in a list), and ``set_state(tree)``.
 Everything else is opaque: its state is None.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from gymnasium import wrappers
-from gymnasium.envs import classic_control
+from gymnasium.envs import classic_control, toy_text
 from gymnasium.vector import VectorEnv
 
 from clipper.environments.memory import Visible
@@ -134,6 +134,16 @@ def flag(x: Any) -> bool:
     return type(x) is bool
 
 
+def whole(x: Any) -> bool:
+    """None, or an integer from 0, of Python or of numpy."""
+    return x is None or (isinstance(x, int | np.integer) and type(x) is not bool and int(x) >= 0)
+
+
+def cards(x: Any) -> bool:
+    """Blackjack's hand: a list of cards, ace to ten."""
+    return type(x) is list and all(type(card) is int and 1 <= card <= 10 for card in x)
+
+
 def vector(size: int) -> Callable[[Any], bool]:
     """None, or an array or tuple of ``size`` numbers."""
 
@@ -151,6 +161,10 @@ ATTRIBUTES: dict[type, dict[str, Callable[[Any], bool]]] = {
     classic_control.Continuous_MountainCarEnv: {"state": vector(2)},
     classic_control.AcrobotEnv: {"state": vector(4)},
     classic_control.PendulumEnv: {"state": vector(2), "last_u": number},
+    toy_text.FrozenLakeEnv: {"s": whole, "lastaction": whole},
+    toy_text.CliffWalkingEnv: {"s": whole, "lastaction": whole},
+    toy_text.TaxiEnv: {"s": whole, "lastaction": whole, "fickle_step": flag, "taxi_orientation": whole},
+    toy_text.BlackjackEnv: {"player": cards, "dealer": cards},
     wrappers.TimeLimit: {"_elapsed_steps": count},
     wrappers.OrderEnforcing: {"_has_reset": flag},
     # Only info depends on these; the times and the queues of finished episodes start anew.

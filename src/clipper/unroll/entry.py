@@ -13,6 +13,7 @@ from torch import Generator
 from clipper.config import Config
 from clipper.environments import make
 from clipper.nets import make_policy
+from clipper.policy_options import EncoderOptions
 from clipper.unroll.source import ROOT, WIDTH
 
 
@@ -20,6 +21,8 @@ def main_source(config: Config) -> str:
     """``main()``, with the imports from which everything else is found."""
     device = "" if config.device == "cpu" else f".to({config.device!r})"
     start_device = "" if config.device == "cpu" else f", {config.device!r}"
+    if config.policy.encoder.mask_key != EncoderOptions().mask_key:
+        start_device += f", mask_key={config.policy.encoder.mask_key!r}"
     values = [v for part in (config.policy, config.algorithm) for v in instances(part)]
     imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values})
     spaces = "env.single_observation_space, env.single_action_space"
