@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
+import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
@@ -30,7 +31,7 @@ from clipper.nets import PolicyOptions, make_policy
 from clipper.optim import Metrics
 from clipper.plot import plot_run
 from clipper.profile import Profile, part
-from clipper.rollout import start
+from clipper.rollout import CollectState, start
 from clipper.run import Row, Run, read_config, read_rows
 from clipper.value_losses import CrossEntropy
 
@@ -243,12 +244,22 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
     run = build(config, source, module, None, insist="engine" in settings)
     run.path = folder
     restored = run.load_state_dict(tensors, values)
+    if not restored:
+        run.state = with_other_episodes(run)
     config = run.config
     run.exact = run.exact and restored and config == planned
     run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
     if config != planned:
         write_config(run)
     return run
+
+
+def with_other_episodes(run: Run) -> CollectState:
+    """The environments reset once more, with seeds of their own: those of the run's beginning were played already."""
+    seed = np.random.SeedSequence([run.config.seed, run.state.steps]).generate_state(1)[0]
+    state = start(run.env, int(seed), run.config.device)
+    state.steps, state.generator = run.state.steps, run.state.generator
+    return state
 
 
 def go_on(run: Run, callbacks: list[Callback]) -> Run:

@@ -215,3 +215,5 @@ def test_expected_advantages_are_exact() -> None:
     for (state, action), outcomes in mdp.dynamics.items():
         q = sum(p * (r + float(values[s])) for p, r, s in outcomes)
         assert float(weighted[state, action] / weights[state, action]) == pytest.approx(q - float(values[state]))
+    means = (policy.logits.detach().softmax(-1) * weighted / weights)[:-1].sum(-1)
+    assert means.numpy() == pytest.approx(0, abs=1e-12), "V(s) = Σₐ π(a|s) Q(s, a)"

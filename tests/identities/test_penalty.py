@@ -7,6 +7,7 @@ import torch
 from batches import Kind, make_steps, small_policy
 
 from clipper.algorithms import PPOPenalty
+from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty
 from clipper.nets import PolicyOptions
 from clipper.optim import minibatches
@@ -47,6 +48,36 @@ def test_the_loss_is_the_surrogate_and_beta_times_the_kl(kind: Kind) -> None:
     ours, theirs = (torch.autograd.grad(x, policy.actor_parameters()) for x in (loss, expected))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-13)
+
+
+@KINDS
+def test_the_hinge_adds_the_square_of_what_is_beyond_twice_the_target(kind: Kind) -> None:
+    """DPPO's; value and gradient beside the loss without it, on either side of the hinge."""
+    policy = small_policy(kind, PolicyOptions(hidden=(4,))).double()
+    old = deepcopy(policy)
+    plain = PPOPenalty(hinge=0.0)
+    learner = plain.init(policy)
+    steps, last = make_steps(policy, rows=20, envs=3, seed=0)
+    batch = next(minibatches(plain.targets(learner, steps, last), 1, 3, learner.generator))
+    with torch.no_grad():
+        learner.parameters.add_(0.1 * torch.randn(learner.parameters.shape, generator=learner.generator).double())
+    before = old.act(batch.steps.obs)[0]
+    kl = type(before)(*(p.detach() for p in before.params)).kl(policy.act(batch.steps.obs)[0]).mean()
+    mean = kl.item()
+    for target, beyond in ((mean / 5, 3 / 5 * mean), (mean, 0.0)):
+        hinged = PPOPenalty(kl_target=target, hinge=50.0).loss(policy, batch)[0]
+        assert hinged.item() == pytest.approx(plain.loss(policy, batch)[0].item() + 50 * beyond**2, rel=1e-9)
+        slopes = [
+            torch.autograd.grad(x, policy.actor_parameters(), retain_graph=True)
+            for x in (hinged, plain.loss(policy, batch)[0] + 50 * 2 * beyond * kl)
+        ]
+        for a, b in zip(*slopes, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-13)
+
+
+def test_a_hinge_needs_its_target() -> None:
+    with pytest.raises(ConfigError, match="set kl_target"):
+        PPOPenalty(hinge=1.0, kl_target=None).init(small_policy("gaussian"))
 
 
 @KINDS

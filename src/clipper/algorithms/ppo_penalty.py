@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data import Steps, Targets, Tree, each
+from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.normalise import RewardScaler
@@ -41,6 +42,9 @@ class PPOPenalty:
     kl_target: float | None = 0.01
     """d_targ, mean KL that an update should have: β is halved below d_targ / 1.5 and doubled above 1.5 d_targ. None
     keeps β."""
+    hinge: float = 0.0
+    """ξ, weight of max(0, KL − 2 d_targ)² of a minibatch's mean KL, which DPPO adds to β's (Heess et al. 2017,
+    arXiv:1707.02286, algorithm 1); 0 is off."""
     horizon: int = 128
     """T, rows collected per environment and iteration."""
     epochs: int = 10
@@ -78,6 +82,8 @@ class PPOPenalty:
         return {"horizon": self.horizon}
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        if self.hinge and self.kl_target is None:
+            raise ConfigError("the hinge begins at twice kl_target: set kl_target, or hinge=0")
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
         learner = Learner(
             policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, target_critic=self.target_critic
@@ -112,7 +118,10 @@ class PPOPenalty:
             watched: Metrics = dict(zip(WATCHED, metrics, strict=True))
             watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
             watched |= ratio_metrics(log_ratio, mask)
-        return masked_mean(total, mask), watched
+        loss = masked_mean(total, mask)
+        if self.hinge and self.kl_target is not None:
+            loss = loss + self.hinge * (masked_mean(kl, mask) - 2 * self.kl_target).clamp(min=0).square()
+        return loss, watched
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         targets = self.targets(learner, steps, last_obs)
