@@ -23,18 +23,19 @@ obs_space = Box(-1, 1, (2, 3))
 tree = Dict({"gear": Discrete(3, start=-1), "aim": Tuple((Box(-2, 2, ()), OneOf((Box(0, 1, (2,)), Discrete(4)))))})
 
 
-def policy_for(space, **head):
-    options = PolicyOptions(hidden=(8,), normalise_obs=True, head=HeadOptions(**head))
+def policy_for(space, obs_space=obs_space, memory=None, **head):
+    options = PolicyOptions(hidden=(8,), normalise_obs=True, head=HeadOptions(**head), memory=memory)
     policy = make_policy(obs_space, space, options, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for weights in policy.parameters():
             weights += 0.5 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(1))
-    policy.encoder.normaliser.absorb(torch.randn(64, 6, generator=torch.Generator().manual_seed(2)) + 1)
+    if isinstance(obs_space, Box):
+        policy.absorb(torch.randn(64, 2, 3, generator=torch.Generator().manual_seed(2)) + 1, torch.zeros(64))
     return policy
 
 
 def session(policy, **options):
-    names = export_onnx(policy, obs_space, Path("policy.onnx"), **options)
+    names = export_onnx(policy, Path("policy.onnx"), **options)
     return onnxruntime.InferenceSession("policy.onnx", providers=["CPUExecutionProvider"]), names
 
 
@@ -70,9 +71,21 @@ seen = Dict({
 })
 encoder = EncoderOptions(cnn="impala", cnn_features=8, embedding=2, critic_only=("state",))
 looking = make_policy(seen, Discrete(3), PolicyOptions(hidden=(8,), encoder=encoder), torch.Generator().manual_seed(0))
-inputs, outputs = export_onnx(looking, seen, Path("policy.onnx"), masked=True)  # which compares it with predict
+inputs, outputs = export_onnx(looking, Path("policy.onnx"), masked=True)  # which compares it with predict
 assert inputs == ["obs.inner.0", "obs.inner.1", "obs.inner.2", "obs.kind", "obs.map", "action_mask"]
 assert outputs == ["action"]
+
+for kind in ("lstm", "gru", "transformer"):
+    remembering = policy_for(Box(-9, 9, (2,)), memory=kind)
+    run, (inputs, outputs) = session(remembering)
+    kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+    state = [np.zeros([9, *x.shape[1:]], kinds[x.type]) for x in run.get_inputs()[1:]]
+    assert [f"next_{name}" for name in inputs[1:]] == outputs[1:]
+    memory = ()
+    for step in range(3):
+        action, memory = remembering.predict(obs + step, memory=memory)
+        found, *state = run.run(None, {"obs": obs + step} | dict(zip(inputs[1:], state)))
+        np.testing.assert_allclose(found, action, rtol=1e-4, atol=1e-4)
 
 quick = ["--num-envs", "2", "--horizon", "32", "--total-steps", "64", "--run-dir", "run"]
 assert run_command(["train", "CartPole-v1", "ppo", *quick]) == 0

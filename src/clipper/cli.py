@@ -320,12 +320,12 @@ def plot_command(args: Sequence[str]) -> int:
 def export_command(args: Sequence[str]) -> int:
     """``clipper export``."""
     from clipper.export import export_onnx  # noqa: PLC0415
-    from clipper.load import load_with_config, observation_space  # noqa: PLC0415
+    from clipper.load import load_with_config  # noqa: PLC0415
 
     options = parse(Export, args, "clipper export")
     policy, _ = load_with_config(options.run, best=options.best)
     file = options.onnx or options.run / "policy.onnx"
-    inputs, outputs = export_onnx(policy, observation_space(options.run, options.best), file, masked=options.masked)
+    inputs, outputs = export_onnx(policy, file, masked=options.masked)
     text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
     Console().print(text, highlight=False, soft_wrap=True)
     return 0

@@ -3,7 +3,8 @@
 Inputs are named ``obs``, or ``obs.KEY`` where the observation is a Dict (without the mask's key, and without what only
 the critic sees), and ``action_mask…`` where masks are asked for; outputs ``action…``, laid out as
 ``clipper.action_layout`` says. All lead with the batch, of any size. Actions are the policy's most likely ones, in the
-environment's units: what ``predict`` returns.
+environment's units: what ``predict`` returns. A policy with a memory also takes ``memory.0``, …, zeros where an episode
+begins, and gives ``next_memory.0``, …, which goes in with the next observation.
 """
 
 import importlib.util
@@ -13,7 +14,6 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector.utils import batch_space
@@ -32,13 +32,12 @@ from clipper.heads.state_dependent import StateDependentHead
 from clipper.masks import action_masks
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
+INPUTS, OUTPUTS = ("obs", "memory", "action_mask"), ("action", "next_memory")
 BATCH, CHECKED = 2, 64  # rows of the example that is traced, and of the comparison with predict
 TOLERANCE = 1e-4  # of the actions; float32 is summed in another order
 
 
-def export_onnx(
-    policy: nn.Module, observation_space: gymnasium.Space, output: Path, *, masked: bool = False
-) -> tuple[list[str], list[str]]:
+def export_onnx(policy: Any, output: Path, *, masked: bool = False) -> tuple[list[str], list[str]]:
     """Write the policy and compare the file with ``predict``; the names of its inputs and outputs.
 
     ``masked`` adds inputs for the masks of the action space. Raises ``ConfigError`` where a package is missing, the
@@ -46,24 +45,22 @@ def export_onnx(
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"export to ONNX needs {', '.join(missing)}: pip install 'clipper-rl[export]'")
-    observation_space = getattr(getattr(policy, "encoder", None), "space", observation_space)  # what the actor sees
-    given = examples(policy, observation_space, BATCH, masked)
-    obs_names, mask_names = (named(kind, tree) for kind, tree in zip(("obs", "action_mask"), given, strict=True))
-    graph = Graph(policy, *(pytree.tree_structure(tree) for tree in given)).eval()
-    action_names = named("action", graph.act(*given))
+    given = examples(policy, BATCH, masked)
+    inputs = [name for kind, tree in zip(INPUTS, given, strict=True) for name in named(kind, tree)]
+    graph = Graph(policy, [pytree.tree_structure(tree) for tree in given]).eval()
+    outputs = [name for kind, tree in zip(OUTPUTS, graph.act(*given), strict=True) for name in named(kind, tree)]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells which other packages it would know
-    batch = torch.export.Dim("batch")
-    inputs = tuple(leaves(given))
+    batch, tensors = torch.export.Dim("batch"), tuple(leaves(given))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter about its own parts
         program = torch.onnx.export(
-            graph, inputs, dynamo=True, verbose=False, input_names=[*obs_names, *mask_names],
-            output_names=action_names, dynamic_shapes=(tuple({0: batch} for _ in inputs),),
+            graph, tensors, dynamo=True, verbose=False, input_names=inputs, output_names=outputs,
+            dynamic_shapes=(tuple({0: batch} for _ in tensors),),
         )  # fmt: skip
     content = program.model_proto.SerializeToString()  # pyright: ignore[reportOptionalMemberAccess]
-    compare(content, policy, observation_space, [*obs_names, *mask_names], masked)
+    compare(content, policy, inputs, masked)
     files.replace(output, content)
-    return [*obs_names, *mask_names], action_names
+    return inputs, outputs
 
 
 def named(kind: str, tree: Tree) -> list[str]:
@@ -72,20 +69,25 @@ def named(kind: str, tree: Tree) -> list[str]:
 
 
 class Graph(nn.Module):
-    """Leaves of observations and masks → leaves of the most likely action, in the environment's units."""
+    """Leaves of observations, memory, masks → those of the likeliest action in the environment's units, and memory."""
 
-    def __init__(self, policy: nn.Module, obs: Any, mask: Any) -> None:
+    def __init__(self, policy: Any, trees: list[Any]) -> None:
         super().__init__()
-        self.policy, self.obs, self.mask = policy, obs, mask
+        self.policy, self.trees = policy, trees
 
-    def act(self, obs: Tree, mask: Tree) -> Tree:
-        dist, _ = self.policy.act(obs, action_mask=mask)  # pyright: ignore[reportCallIssue]
-        return in_units(self.policy.head, dist.mode, mask)
+    def act(self, obs: Tree, memory: tuple[Tensor, ...], mask: Tree) -> tuple[Tree, tuple[Tensor, ...]]:
+        features = self.policy.actor(self.policy.encoder(obs))
+        if memory:
+            features, memory = self.policy.memory.actor.step(features, memory)
+        dist = self.policy.head(features, action_mask=mask)
+        return in_units(self.policy.head, dist.mode, mask), memory
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        count = self.obs.num_leaves
-        obs = pytree.tree_unflatten(list(given[:count]), self.obs)
-        return tuple(leaves(self.act(obs, pytree.tree_unflatten(list(given[count:]), self.mask))))
+        rest, trees = list(given), []
+        for tree in self.trees:
+            mine, rest = rest[: tree.num_leaves], rest[tree.num_leaves :]
+            trees.append(pytree.tree_unflatten(mine, tree))
+        return tuple(leaves(self.act(*trees)))
 
 
 @singledispatch
@@ -154,14 +156,19 @@ def boxed(box: BoxMap, action: Tensor, bounds: Tree) -> Tensor:
     return torch.minimum(torch.maximum(centre + half_width * raw, low), high)
 
 
-def examples(policy: Any, observation_space: gymnasium.Space, rows: int, masked: bool) -> tuple[Tree, Tree]:
-    """Observations drawn from their space, and masks that allow everything."""
-    space = batch_space(observation_space, rows)
+def examples(policy: Any, rows: int, masked: bool) -> tuple[Tree, tuple[Tensor, ...], Tree]:
+    """Observations drawn from their space, an empty memory, and masks that allow everything."""
+    space = batch_space(policy.encoder.space, rows)
     space.seed(0)
-    obs = pytree.tree_map(torch.as_tensor, plain(space.sample()))
-    if not masked:
-        return obs, ()
-    return obs, action_masks(policy.action_space, [None] * rows, rows, np.ones(rows, dtype=bool))
+    obs = pytree.tree_map(read, plain(space.sample()))
+    memory = () if policy.memory is None else policy.memory.actor.empty(rows)
+    mask = action_masks(policy.action_space, [None] * rows, rows, np.ones(rows, dtype=bool)) if masked else ()
+    return obs, memory, mask
+
+
+def read(x: np.ndarray) -> Tensor:
+    """As collecting reads it: floating observations as float32."""
+    return torch.as_tensor(x.astype(np.float32) if x.dtype.kind == "f" else x)
 
 
 def plain(sample: Any) -> Any:
@@ -171,18 +178,20 @@ def plain(sample: Any) -> Any:
     return tuple(map(plain, sample)) if isinstance(sample, tuple) else np.asarray(sample)
 
 
-def compare(
-    content: bytes, policy: nn.Module, observation_space: gymnasium.Space, inputs: list[str], masked: bool
-) -> None:
-    """Raise ``ConfigError`` where the file's actions are not ``predict``'s."""
+def compare(content: bytes, policy: Any, inputs: list[str], masked: bool) -> None:
+    """Raise ``ConfigError`` where the file's actions are not ``predict``'s, in the first step or in the one after."""
     import onnxruntime  # noqa: PLC0415 (optional)
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    obs, mask = examples(policy, observation_space, CHECKED, masked)
-    feed = {name: leaf.numpy() for name, leaf in zip(inputs, leaves((obs, mask)), strict=True)}
-    found = session.run(None, feed)
-    wanted = leaves(policy.predict(pytree.tree_map(lambda x: x.numpy(), obs)))  # pyright: ignore[reportCallIssue]
-    pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(found, wanted, strict=True)]
-    worst = max(float(np.abs(a - b).max()) for a, b in pairs)
-    if not worst <= TOLERANCE:
-        raise ConfigError(f"the ONNX file would act otherwise than the policy, by up to {worst:g}: it was not written")
+    obs, memory, mask = examples(policy, CHECKED, masked)
+    arrays, theirs = pytree.tree_map(lambda x: x.numpy(), obs), ()
+    for _ in range(2):
+        fed = [x.numpy() if isinstance(x, Tensor) else x for x in leaves((obs, memory, mask))]
+        found = session.run(None, dict(zip(inputs, fed, strict=True)))
+        action, theirs = policy.predict(arrays, memory=theirs)
+        wanted = leaves(action)
+        memory = tuple(found[len(wanted) :])
+        pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(found, wanted, strict=False)]
+        worst = max(float(np.abs(a - b).max()) for a, b in pairs)
+        if not worst <= TOLERANCE:
+            raise ConfigError(f"the ONNX file would act otherwise than the policy, by up to {worst:g}: it is not kept")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gymnasium import Space
 from gymnasium.spaces import flatdim
 from torch import Generator, Tensor, nn
 
@@ -50,11 +49,6 @@ def load_with_config(path: str | Path, *, best: bool = False, policy: nn.Module 
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CorruptCheckpointError(f"{path} does not fit its own settings: {error}") from error
     return policy.to("cpu"), config
-
-
-def observation_space(path: Path, best: bool = False) -> Space:
-    """What the policy of a run's folder observes."""
-    return space_from_json(read(path, best)[1]["spaces"]["observation"])
 
 
 def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
