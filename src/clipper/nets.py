@@ -19,7 +19,7 @@ from clipper.errors import ConfigError
 from clipper.heads import Head
 from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.masks import action_masks
-from clipper.memory import Memories, memory_of
+from clipper.memory import memory_of
 from clipper.normalise import ReturnNormaliser
 from clipper.observation_layout import observation_batch
 from clipper.policy_options import MASK_KEY, PolicyOptions
@@ -94,7 +94,7 @@ class ActorCritic(nn.Module):
     def __init__(
         self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
         returns: Reader | None = None, action_space: gymnasium.Space | None = None, *,
-        critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Memories | None = None,
+        critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
@@ -102,7 +102,7 @@ class ActorCritic(nn.Module):
         self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
         self.memory = memory
-        """Of the actor and of the critic, between their trunks and what reads these; None without one."""
+        """The actor's and the critic's ``Memories``, between their trunks and what reads these; None without one."""
         self.renew = getattr(head, "renew", None)
         """(memory, which environments begin an episode, generator) → memory for the next step; None without noise."""
         if memory is not None and self.renew is not None:

@@ -89,7 +89,7 @@ def repeat_previous(masked: bool = False) -> Config:
         env=f"clipper/RepeatPrevious{'Masked' if masked else ''}-v0",
         algorithm=PPO(gamma=0.9, lam=0.9, horizon=64, epochs=8, learning_rate=Linear(3e-3)),
         policy=PolicyOptions(hidden=(32,), memory=LSTM(64)),
-        total_steps=150_000,
+        total_steps=100_000,
         num_envs=16,
     )
 

@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete, OneOf
+from gymnasium.spaces import Box, Dict, Discrete, OneOf, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from kinds import KINDS
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from clipper.environments.serial import Serial
 from clipper.heads import HeadOptions
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.optim import minibatches
+from clipper.policy_options import EncoderOptions
 from clipper.rollout import collect, start
 
 BACKENDS = ["serial", "next_step", "same_step", "disabled"]
@@ -113,6 +114,11 @@ CASES = {
     "masked": (Discrete(3), True, HeadOptions(action_gain=1.0)),
     "hybrid masked": (HYBRID, True, HeadOptions(action_gain=1.0)),
     "box": (Box(-1, 1, (2,)), False, HeadOptions(action_gain=1.0)),
+    "autoregressive": (
+        Tuple([Discrete(2), Box(-1, 1, (1,))]),
+        False,
+        HeadOptions(action_gain=1.0, autoregressive=True),
+    ),
 }
 
 
@@ -187,3 +193,37 @@ def test_rows_that_are_burnt_in_are_not_learned_from() -> None:
         assert int(batch.steps.mask.sum()) == int((((rows >= 3) | fresh) & steps.mask).sum()) < len(columns.value)
         _, value = policy(batch.steps.obs, batch.steps.memory)
         assert (value.mean - batch.value).abs().max() < 1e-5  # they still bring the state to where it was
+
+
+class Hinted(gymnasium.ObservationWrapper):
+    """Adds what the critic alone may see."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self.observation_space = Dict({"seen": Box(-np.inf, np.inf, (3,)), "hint": Discrete(7)})
+
+    def observation(self, observation: np.ndarray) -> dict[str, Any]:
+        return {"seen": observation, "hint": int(observation[2]) % 7}
+
+
+@torch.no_grad()
+def test_a_critic_that_sees_more_remembers_more() -> None:
+    """Dict observations, a critic with an encoder of its own, and a memory; ``predict`` does without the hint."""
+    env = Serial([lambda i=i: Hinted(Timed(i, Discrete(3), masked=True)) for i in range(3)])
+    policy = policy_for(env, "lstm", encoder=EncoderOptions(critic_only=("hint",)))
+    algorithm = PPO()
+    learner, state = algorithm.init(policy), start(env, 0)
+    for _ in range(2):
+        steps, state = collect(env, policy, state, horizon=9)
+        dist, value = policy(steps.obs, steps.memory, steps.action_mask)
+        assert (dist.log_prob(steps.action) - steps.log_prob)[steps.mask].abs().max() < 1e-12
+        targets = algorithm.targets(learner, steps, state.obs)
+        assert (value.mean - targets.value).abs().max() < 1e-12
+        other = steps._replace(obs=steps.obs | {"hint": (steps.obs["hint"] + 1) % 7})
+        dist, value = policy(other.obs, steps.memory, steps.action_mask)
+        assert (dist.log_prob(steps.action) - steps.log_prob)[steps.mask].abs().max() < 1e-12
+        assert (value.mean - targets.value)[steps.mask].abs().max() > 1e-3
+        with torch.enable_grad():
+            algorithm.update(learner, steps, state.obs)
+    _, memory = policy.predict({"seen": np.zeros(3, np.float32)}, memory=())
+    policy.predict({"seen": np.ones(3, np.float32)}, memory=memory)
