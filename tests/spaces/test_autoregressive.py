@@ -7,6 +7,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from spaces.matrix import AnySpace, observations, policy_for
+from spaces.skills import Orders, table
 from spaces.test_densities import actions_of
 from torch import Generator
 
@@ -46,12 +47,6 @@ def pair(space: gymnasium.Space, obs: torch.Tensor, mask=()):
 
 def every_action(space: gymnasium.Space, states: int = STATES) -> list:
     return [each(lambda x: x.expand(states, *x.shape), action) for action in actions_of(space)]
-
-
-def table(rng: np.random.Generator, rows: int, count: int) -> np.ndarray:
-    mask = rng.random((rows, count)) < 0.5
-    mask[np.arange(rows), rng.integers(count, size=rows)] = True
-    return mask
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["free", "masked"])
@@ -227,52 +222,6 @@ def test_trpo_keeps_its_kl() -> None:
     kl = (before.exp() * (before - after)).sum(0).mean()
     assert 0 < kl <= 0.01
     assert kl == pytest.approx(metrics["policy/kl"].item(), rel=1e-5)
-
-
-class Orders(gymnasium.Env):
-    """A unit and what it is told to do: which targets and how far it may go depends on the unit. Refuses all else."""
-
-    observation_space = Box(-np.inf, np.inf, (3,))
-    action_space = Tuple([Discrete(3), Discrete(4), Box(0, 10, (1,))])
-
-    def __init__(self, flaw: str = "") -> None:
-        self.flaw, self.count = flaw, 0
-
-    def look(self):
-        self.count += 1
-        self.units, self.targets = table(self.np_random, 1, 3)[0], table(self.np_random, 3, 4)
-        self.reach = self.np_random.uniform(0, 5, 3)
-        bounds = np.stack([np.stack([self.reach, self.reach + 1], 1)], -1)
-        targets = {"given": 0, "table": self.targets}
-        if self.count > 5:
-            match self.flaw:
-                case "rows":
-                    targets["table"] = self.targets[:2]
-                case "later":
-                    targets["given"] = 2
-                case "nothing":
-                    targets["table"] = self.targets & ~self.units[:, None]
-                case "unreachable":
-                    targets["table"] = self.targets & self.units[:, None]
-                case "plain":
-                    return self.np_random.normal(size=3), {"action_mask": (self.units, self.targets[0], None)}
-        mask = self.units, targets, {"given": 0, "table": bounds.reshape(3, 2, 1)}
-        return self.np_random.normal(size=3), {"action_mask": mask}
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.left = int(self.np_random.integers(1, 6))
-        return self.look()
-
-    def step(self, action):
-        unit, target, distance = action
-        assert self.action_space.contains(action)
-        assert self.units[unit]
-        assert self.targets[unit, target]
-        assert self.reach[unit] - 1e-5 <= distance[0] <= self.reach[unit] + 1 + 1e-5
-        self.left -= 1
-        obs, info = self.look()
-        return obs, float(target), self.left == 0, False, info
 
 
 def orders_policy(seed: int = 0) -> ActorCritic:

@@ -7,12 +7,15 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from spaces.matrix import CHOICES, HYBRID, OBSERVATIONS, SPACES, observations, policy_for
+from spaces.skills import Orders, Telling
 from torch import Generator
 
 from clipper.action_layout import element
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty, Reinforce
 from clipper.data import each, leaves
 from clipper.environments import make
+from clipper.environments.serial import Serial
+from clipper.environments.workers import Workers
 from clipper.errors import EnvironmentContractError
 from clipper.masks import action_masks
 from clipper.rollout import collect, start
@@ -261,3 +264,19 @@ def test_predict_takes_a_mask() -> None:
     assert [policy.predict(obs, action_mask=np.eye(3)[k]) for k in range(3)] == [-1, 0, 1]
     assert policy.predict(np.stack([obs] * 3), action_mask=list(np.eye(3))).tolist() == [-1, 0, 1]
     assert policy.predict(obs) in (-1, 0, 1)
+
+
+@pytest.mark.parametrize("game", [Telling, Orders])
+def test_masks_come_from_worker_processes_as_from_this_one(game: type[gymnasium.Env]) -> None:
+    """Trees, a method's, and tables; the games refuse what is illegal."""
+    workers, collected = Workers([game] * 5, 2), []
+    try:
+        for env in (Serial([game] * 5), workers):
+            policy = policy_for(env.single_action_space, autoregressive=game is Orders)
+            state = start(env, 3)
+            collect(env, policy, state, horizon=15)
+            collected.append(collect(env, policy, state, horizon=15)[0])
+    finally:
+        workers.close()
+    assert leaves(collected[0].action_mask)
+    assert all(torch.equal(a, b) for a, b in zip(leaves(collected[0]), leaves(collected[1]), strict=True))

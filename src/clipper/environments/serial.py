@@ -67,6 +67,9 @@ class Serial(VectorEnv):
         self.rows_stepped = self.restarts = 0
         self.mask_key: str | None = None
         """The entry of an environment's info that says which actions are legal."""
+        shown = isinstance(first.observation_space, Dict) and KEYS[0] in first.observation_space.spaces
+        self.asks = not shown and first.has_wrapper_attr("action_masks")
+        """Is ``action_masks()`` of an environment asked where its info tells nothing?"""
         self.masks: list[Any] = [None] * n
 
     def write_to(
@@ -104,9 +107,9 @@ class Serial(VectorEnv):
             self.write(i, obs)
         self.reward[i], self.resets[i] = 0.0, False
         if self.mask_key is None:
-            self.mask_key = next((key for key in KEYS if key in info), None)
+            self.mask_key = next((key for key in KEYS if key in info), KEYS[0] if self.asks else None)
         if self.mask_key is not None:
-            self.masks[i] = info.get(self.mask_key)
+            self.masks[i] = self.mask_of(i, info)
 
     def write(self, i: int, obs: Any) -> None:
         """Keep an observation that is a tree, or that is made of choices, leaf by leaf."""
@@ -130,11 +133,19 @@ class Serial(VectorEnv):
     def note_mask(self, i: int, info: dict[str, Any]) -> None:
         """Keep the mask that an environment's info holds."""
         if self.mask_key is not None:
-            self.masks[i] = info.get(self.mask_key)
+            self.masks[i] = self.mask_of(i, info)
         elif any(key in info for key in KEYS):
             raise EnvironmentContractError(
                 f"{self.name(i)} gives an action mask with a step, but gave none with its reset: add it to both"
             )
+
+    def mask_of(self, i: int, info: dict[str, Any]) -> Any:
+        """What the environment's info says is legal, or else its method, which is asked only where it decides next."""
+        if self.mask_key in info:
+            return info[self.mask_key]
+        if not self.asks or self.resets[i]:
+            return None
+        return self.envs[i].get_wrapper_attr("action_masks")()
 
     def with_masks(self, info: dict[str, Any]) -> dict[str, Any]:
         """The info with all masks, and which environments gave one."""
