@@ -68,13 +68,13 @@ def _(space: Box) -> Encoding:
 @encoding.register
 def _(space: Dict) -> Encoding:
     parts = {key: encoding(part) for key, part in space.items()}
-    return Encoding(total(parts.values()), lambda x: torch.cat([told(e, x[key]) for key, e in parts.items()], -1))
+    return Encoding(numbers_in(parts.values()), lambda x: torch.cat([told(e, x[key]) for key, e in parts.items()], -1))
 
 
 @encoding.register
 def _(space: Tuple) -> Encoding:
     parts = [encoding(part) for part in space]
-    return Encoding(total(parts), lambda x: torch.cat([told(*pair) for pair in zip(parts, x, strict=True)], -1))
+    return Encoding(numbers_in(parts), lambda x: torch.cat([told(*pair) for pair in zip(parts, x, strict=True)], -1))
 
 
 @encoding.register
@@ -91,7 +91,7 @@ def _(space: OneOf) -> Encoding:
         ]
         return torch.cat([chosen.to(shown[0].dtype), *shown], -1)
 
-    return Encoding(len(branches) + total(branches), of)
+    return Encoding(len(branches) + numbers_in(branches), of)
 
 
 def only(used: Tensor, x: Tensor) -> Tensor:
@@ -101,10 +101,10 @@ def only(used: Tensor, x: Tensor) -> Tensor:
 
 def told(part: Encoding, x: Tree) -> Tensor:
     """The part's numbers as floats."""
-    numbers = part.of(x)
-    return numbers if numbers.is_floating_point() else numbers.to(torch.get_default_dtype())
+    y = part.of(x)
+    return y if y.is_floating_point() else y.to(torch.get_default_dtype())
 
 
-def total(parts: Iterable[Encoding]) -> int:
+def numbers_in(parts: Iterable[Encoding]) -> int:
     """Numbers in all."""
     return sum(part.size for part in parts)

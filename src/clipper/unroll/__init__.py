@@ -20,8 +20,6 @@ __all__ = ["UnrollError", "unroll"]
 
 def unroll(config: Config) -> str:
     """The text of a Python file that trains as ``config`` says, and needs neither Clipper nor jaxtyping."""
-    if config.env.startswith("clipper/"):
-        raise UnrollError(f"{config.env} is an environment of Clipper's own, which a file without Clipper cannot make")
     program = Program(main_source(config), entered(config))
     text = assemble(program, f"{type(config.algorithm).__name__} on {config.env}", extra(config))
     undefined = sorted(global_reads(ast.parse(text)) - defined(text) - set(dir(builtins)) - {"__name__"})

@@ -12,9 +12,11 @@ from torch import Generator
 
 from clipper.config import Config
 from clipper.environments import make
+from clipper.environments.hybrid import TASKS
+from clipper.environments.ids import split_id
 from clipper.nets import make_policy
 from clipper.policy_options import EncoderOptions
-from clipper.unroll.source import ROOT, WIDTH
+from clipper.unroll.source import ROOT, WIDTH, UnrollError
 
 
 def main_source(config: Config) -> str:
@@ -25,13 +27,14 @@ def main_source(config: Config) -> str:
         start_device += f", mask_key={config.policy.encoder.mask_key!r}"
     values = [v for part in (config.policy, config.algorithm) for v in instances(part)]
     imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values})
+    made, needed = environment(config)
+    imports = sorted({*imports, *needed})
     spaces = "env.single_observation_space, env.single_action_space"
     return f'''
 import hashlib
 import torch
 import gymnasium
 from torch import Generator
-from clipper.environments import make
 from clipper.nets import make_policy
 from clipper.rollout import collect, start
 {chr(10).join(imports)}
@@ -40,7 +43,7 @@ def main() -> None:
     """Train, print the mean return of the episodes that finished in each iteration, then what identifies the result."""
     torch.set_num_threads({config.threads})
     seed, total_steps = {config.seed}, {config.total_steps:_}
-    env = make({quoted(config.env)}, num_envs={config.num_envs})
+    env = {made}
     algorithm = {code(config.algorithm, 4, len("algorithm = "))}
     options = {code(config.policy, 4, len("options = "))}
     policy = make_policy({spaces}, options, Generator().manual_seed(seed)){device}
@@ -57,6 +60,21 @@ def main() -> None:
     parameters = learner.parameters.detach().cpu().numpy()
     print("sha256 of the parameters:", hashlib.sha256(parameters.tobytes()).hexdigest())
 '''
+
+
+def environment(config: Config) -> tuple[str, list[str]]:
+    """What makes the environments, as code, and its imports; of Clipper's own tasks, without Gymnasium's registry."""
+    name, given = split_id(config.env)
+    if name not in TASKS:
+        if name.startswith("clipper/"):
+            raise UnrollError(f"{name} is an environment of Clipper's own that is not cut into files yet")
+        return f"make({quoted(config.env)}, num_envs={config.num_envs})", ["from clipper.environments import make"]
+    task, _, settings = TASKS[name]
+    module, _, maker = task.partition(":")
+    arguments = "".join(f", {key}={value!r}" for key, value in (settings | given).items())
+    package = "clipper.environments.hybrid"
+    needed = [f"from {package}.vector import Native", f"from {package}.{module} import {maker}"]
+    return f"Native({maker}, {config.num_envs}{arguments})", needed
 
 
 def instances(value: Any) -> Iterator[Any]:

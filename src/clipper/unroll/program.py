@@ -47,6 +47,8 @@ class Program:
         """Protocols that nothing but annotations names."""
         self.instead: dict[Definition, Definition] = {}
         """Protocol → the class that stands for it in annotations."""
+        self.renamed: dict[Import, str] = {}
+        """What is from elsewhere and has the name of a definition → what it is called instead."""
         self.read: dict[tuple[Definition, int], set[str]] = {}
         self.visit(Module(MAIN, main))
         self.kept |= set(self.modules[MAIN].definitions)
@@ -208,14 +210,22 @@ class Program:
     def position(self, definition: Definition) -> tuple[int, int]:
         return self.order.index(definition.module), definition.first
 
+    def other_name(self, foreign: Import, owner: Definition) -> str:
+        """A name for an import whose own the library gives to something else: ``SpacesOneOf`` for ``spaces.OneOf``."""
+        name = f"{foreign.module.rpartition('.')[2].capitalize()}{foreign.member}"
+        if foreign.member is None or foreign.alias or any(d.name == name for d in self.kept) or name in self.imports:
+            raise UnrollError(f"{owner.name} is defined in {owner.module.name} and is also {foreign}")
+        self.imports[name] = foreign._replace(alias=name)
+        return name
+
     def refuse_collisions(self) -> None:
         """Raise where one name would mean two things in the file."""
         owner: dict[str, Definition] = {}
         for d in sorted(self.kept, key=self.position):
             if d.name == "_":
                 continue
-            if d.name in self.imports:
-                raise UnrollError(f"{d.name} is defined in {d.module.name} and is also {self.imports[d.name]}")
+            if (foreign := self.imports.pop(d.name, None)) is not None:
+                self.renamed[foreign] = self.other_name(foreign, d)
             if d.name in owner:
                 raise UnrollError(f"{d.name} is defined in {owner[d.name].module.name} and in {d.module.name}")
             owner[d.name] = d

@@ -118,11 +118,16 @@ def bindings(node: ast.Import | ast.ImportFrom) -> dict[str, Import]:
 
 
 def bound_names(node: ast.stmt) -> list[str]:
-    """Names that a definition or an assignment binds."""
+    """Names that a definition or an assignment binds, or definitions of which only some are made (``try``)."""
     if isinstance(node, Function | ast.ClassDef):
         return [node.name]
+    if isinstance(node, ast.Try):
+        inner = [*node.body, *(n for handler in node.handlers for n in handler.body), *node.orelse]
+        names = [list(bindings(n)) if isinstance(n, ast.Import | ast.ImportFrom) else bound_names(n) for n in inner]
+        return list(dict.fromkeys(name for found in names for name in found))
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return [t.id for t in targets if isinstance(t, ast.Name)]
+    parts = [part for t in targets for part in (t.elts if isinstance(t, ast.Tuple) else [t])]
+    return [t.id for t in parts if isinstance(t, ast.Name)]
 
 
 def global_reads(tree: ast.AST) -> set[str]:

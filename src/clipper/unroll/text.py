@@ -59,20 +59,21 @@ def assemble(program: Program, title: str, extra: str = "") -> str:
 def imports(found: dict[str, Import]) -> str:
     """Import statements: the standard library's first, members of one module together."""
     plain: dict[bool, list[str]] = {True: [], False: []}
-    members: dict[str, list[str]] = {}
+    members: dict[tuple[str, str], list[str]] = {}
     for i in found.values():
         standard = i.module.partition(".")[0] in sys.stdlib_module_names
         renamed = f" as {i.alias}" if i.alias and i.alias != i.member else ""
         if i.member is None:
             plain[standard].append(f"import {i.module}{renamed}")
-        else:
-            members.setdefault(i.module, []).append(i.member + renamed)
+        else:  # ruff has one with a name of its own on a line of its own
+            members.setdefault((i.module, i.member + renamed if renamed else ""), []).append(i.member + renamed)
     blocks = []
     for standard in (True, False):
         lines = sorted(plain[standard])
-        for module in sorted(members):
+        for module, own in sorted(members):
             if (module.partition(".")[0] in sys.stdlib_module_names) is standard:
-                lines.append(f"from {module} import {', '.join(sorted(members[module], key=constants_first))}")
+                names = ", ".join(sorted(members[module, own], key=constants_first))
+                lines.append(f"from {module} import {names}")
         blocks.append("\n".join(lines))
     return "\n\n".join(b for b in blocks if b)
 
@@ -84,7 +85,8 @@ def constants_first(name: str) -> tuple[int, str]:
 
 def section(program: Program, module: Module) -> str:
     """One module's kept definitions beneath its name and its docstring."""
-    kept = sorted((d for d in program.kept if d.module is module), key=lambda d: d.first)
+    found = sorted((d for d in program.kept if d.module is module), key=lambda d: d.first)
+    kept = list({d.node: d for d in found}.values())  # one statement may bind several names
     if not kept:
         return ""
     pieces = [cut(program, d) for d in kept]
@@ -137,6 +139,8 @@ def edits(program: Program, definition: Definition) -> Iterator[Edit]:
     for n in ast.walk(node):
         if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and n.value.id in module.shapes:
             yield Edit((n.lineno, n.col_offset), end(n), ast.unparse(shaped(n)))
+        if isinstance(n, ast.Name) and program.renamed and (name := other_name(program, module, n)):
+            yield Edit((n.lineno, n.col_offset), end(n), name)
         if isinstance(n, ast.ImportFrom) and (n.module or "").split(".")[0] == PACKAGE:
             yield Edit((n.lineno, 0), end(n), "")
     for annotation in annotations(node):
@@ -147,6 +151,12 @@ def edits(program: Program, definition: Definition) -> Iterator[Edit]:
     if members and isinstance(node, ast.AnnAssign) and (value := node.value):
         left = [ast.unparse(m) for m in members if alive(program, module, m)]
         yield Edit((value.lineno, value.col_offset), end(value), " | ".join(left))
+
+
+def other_name(program: Program, module: Module, node: ast.Name) -> str | None:
+    """What the file calls an import from outside the library whose own name means something else there."""
+    foreign = module.imports.get(node.id) if node.id not in module.by_name else None
+    return None if foreign is None else program.renamed.get(foreign)
 
 
 def alive(program: Program, module: Module, member: ast.expr) -> bool:

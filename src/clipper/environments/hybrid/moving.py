@@ -143,4 +143,5 @@ def brake(choice: np.ndarray, speed: np.ndarray) -> np.ndarray:
     return np.where(choice == STOP, slower, speed)
 
 
-Moving, Sliding = partial(Vehicles, drive=roll), partial(Vehicles, drive=slide)
+Moving = partial(Vehicles, drive=roll)
+Sliding = partial(Vehicles, drive=slide)
