@@ -130,13 +130,13 @@ EXERCISES = (
         name="stored-action",
         title=Words("What is stored, what is sent", "存什么，发什么"),
         task=Words(
-            "Write `stored_action(mean, log_std, noise, low, high)` → `(stored, sent, log_prob)`. mean and noise are "
-            "`[B, A]`, log_std, low and high `[A]`. The policy draws a normal action, meant for [−1, 1]. What is sent "
-            "to the environment is mapped affinely from [−1, 1] onto [low, high] and clipped there; what is stored, "
+            "Write `stored_action(mean, log_std, noise, low, high)` → `(stored, sent, log_prob)`. mean and noise are\n"
+            "`[B, A]`, log_std, low and high `[A]`. The policy draws a normal action, meant for [−1, 1]. What is sent\n"
+            "to the environment is mapped affinely from [−1, 1] onto [low, high] and clipped there; what is stored,\n"
             "and whose log-density `[B]` is returned, must be such that a later ratio is exact.",
-            "写 `stored_action(mean, log_std, noise, low, high)`，返回 `(stored, sent, log_prob)`。mean 和 noise 是 "
-            "`[B, A]`，log_std、low、high 是 `[A]`。策略采样一个正态动作，它的范围按 [−1, 1] 设计。发给环境的动作由 "
-            "[−1, 1] 仿射映射到 [low, high] 并在那里裁剪；存下来的动作和返回的对数密度 `[B]`，必须使以后的比率是准确"
+            "写 `stored_action(mean, log_std, noise, low, high)`，返回 `(stored, sent, log_prob)`。mean 和 noise 是\n"
+            "`[B, A]`，log_std、low、high 是 `[A]`。策略采样一个正态动作，它的范围按 [−1, 1] 设计。发给环境的动作由\n"
+            "[−1, 1] 仿射映射到 [low, high] 并在那里裁剪；存下来的动作和返回的对数密度 `[B]`，必须使以后的比率是准确\n"
             "的。",
         ),
         start=blank("stored_action(mean, log_std, noise, low, high)"),
@@ -180,13 +180,13 @@ EXERCISES = (
         name="gaussian-actor",
         title=Words("What is drawn is data", "采出的动作就是数据"),
         task=Words(
-            "Write `gaussian_actor(obs, layers, log_std, noise)` → `(action, log_prob)`. `layers` is a list of "
-            "(weight `[out, in]`, bias `[out]`) of an MLP with tanh between its layers and nothing behind the last, "
-            "whose output is the mean. The action is drawn with the given standard normal noise. log_prob `[B]` is "
+            "Write `gaussian_actor(obs, layers, log_std, noise)` → `(action, log_prob)`. `layers` is a list of\n"
+            "(weight `[out, in]`, bias `[out]`) of an MLP with tanh between its layers and nothing behind the last,\n"
+            "whose output is the mean. The action is drawn with the given standard normal noise. log_prob `[B]` is\n"
             "what a policy gradient differentiates: the likelihood of that action, which is data from then on.",
-            "写 `gaussian_actor(obs, layers, log_std, noise)`，返回 `(action, log_prob)`。`layers` 是 (weight `[out, "
-            "in]`, bias `[out]`) 的列表，构成一个 MLP：层间用 tanh，最后一层之后什么也不加，输出就是均值。动作用给定的"
-            "标准正态噪声采样。log_prob `[B]` 是策略梯度要求导的量：该动作的似然，而动作一旦采出就是数据。",
+            "写 `gaussian_actor(obs, layers, log_std, noise)`，返回 `(action, log_prob)`。`layers` 是 (weight `[out,\n"
+            "in]`, bias `[out]`) 的列表，构成一个 MLP：层间用 tanh，最后一层之后什么也不加，输出就是均值。动作用给定\n"
+            "的标准正态噪声采样。log_prob `[B]` 是策略梯度要求导的量：该动作的似然，而动作一旦采出就是数据。",
         ),
         start=blank("gaussian_actor(obs, layers, log_std, noise)"),
         probe=probe_actor,
@@ -221,10 +221,10 @@ EXERCISES = (
         name="squashed-log-prob",
         title=Words("The density of a squashed action", "压缩后动作的密度"),
         task=Words(
-            "Write `squashed_log_prob(u, mean, log_std)`: u `[B, A]` was drawn from N(mean, σ²), and the action is a "
-            "= tanh(u). Return log π(a) `[B]`, the density of a. It has to be exact where tanh(u) rounds to ±1: u = "
+            "Write `squashed_log_prob(u, mean, log_std)`: u `[B, A]` was drawn from N(mean, σ²), and the action is a\n"
+            "= tanh(u). Return log π(a) `[B]`, the density of a. It has to be exact where tanh(u) rounds to ±1: u =\n"
             "−40 is tried.",
-            "写 `squashed_log_prob(u, mean, log_std)`：u `[B, A]` 采自 N(mean, σ²)，动作是 a = tanh(u)。返回 a 的对数"
+            "写 `squashed_log_prob(u, mean, log_std)`：u `[B, A]` 采自 N(mean, σ²)，动作是 a = tanh(u)。返回 a 的对数\n"
             "密度 log π(a) `[B]`。在 tanh(u) 舍入为 ±1 的地方也要准确：会用 u = −40 来试。",
         ),
         start=blank("squashed_log_prob(u, mean, log_std)"),

@@ -69,12 +69,12 @@ EXERCISES = (
         name="time-limit",
         title=Words("A time limit is no end", "时间上限不是终止"),
         task=Words(
-            "Write `time_limit(reward, next_value, terminated, truncated, gamma)` → `[B]`, the one-step target r + γ "
-            "V(s′) (core detail 5). `next_value` is V of the true next state, also where the episode was cut off. A "
+            "Write `time_limit(reward, next_value, terminated, truncated, gamma)` → `[B]`, the one-step target r + γ\n"
+            "V(s′) (core detail 5). `next_value` is V of the true next state, also where the episode was cut off. A\n"
             "state may be both terminal and at the limit.",
-            "写 `time_limit(reward, next_value, terminated, truncated, gamma)`，返回 `[B]`：一步目标 r + γ V(s′)（核心"
-            "细节 5）。`next_value` 是真正的下一状态的 V，回合被截断时也是如此。一个状态可能既是终止状态，又恰好到了时"
-            "间上限。",
+            "写 `time_limit(reward, next_value, terminated, truncated, gamma)`，返回 `[B]`：一步目标 r + γ V(s′)（核\n"
+            "心细节 5）。`next_value` 是真正的下一状态的 V，回合被截断时也是如此。一个状态可能既是终止状态，又恰好到\n"
+            "了时间上限。",
         ),
         start=blank("time_limit(reward, next_value, terminated, truncated, gamma)"),
         probe=probe_target,
@@ -114,11 +114,11 @@ EXERCISES = (
         name="shuffled-minibatches",
         title=Words("Each decision once an epoch", "每个 epoch 每个决策恰好一次"),
         task=Words(
-            "Write `shuffled_minibatches(n, parts, generator)` → a list of `parts` tensors of indices (core detail "
-            "6): together each of 0 … n − 1 exactly once, in random order drawn from `generator` (a torch.Generator), "
+            "Write `shuffled_minibatches(n, parts, generator)` → a list of `parts` tensors of indices (core detail\n"
+            "6): together each of 0 … n − 1 exactly once, in random order drawn from `generator` (a torch.Generator),\n"
             "sizes that differ by at most 1. It is called once for every epoch.",
-            "写 `shuffled_minibatches(n, parts, generator)`，返回 `parts` 个下标张量的列表（核心细节 6）：合起来 0 … "
-            "n − 1 每个恰好出现一次，顺序由 `generator`（torch.Generator）随机决定，大小至多相差 1。每个 epoch 调用一"
+            "写 `shuffled_minibatches(n, parts, generator)`，返回 `parts` 个下标张量的列表（核心细节 6）：合起来 0 …\n"
+            "n − 1 每个恰好出现一次，顺序由 `generator`（torch.Generator）随机决定，大小至多相差 1。每个 epoch 调用一\n"
             "次。",
         ),
         start=blank("shuffled_minibatches(n, parts, generator)"),
@@ -174,11 +174,11 @@ EXERCISES = (
         name="global-norm",
         title=Words("Gradients clipped by their global norm", "按全局范数裁剪梯度"),
         task=Words(
-            "Write `global_norm(gradients, bound)`: a list of tensors → a list of tensors (core detail 11). The "
-            "Euclidean norm of all of them together is brought down to `bound` where it is larger; their common "
+            "Write `global_norm(gradients, bound)`: a list of tensors → a list of tensors (core detail 11). The\n"
+            "Euclidean norm of all of them together is brought down to `bound` where it is larger; their common\n"
             "direction stays.",
-            "写 `global_norm(gradients, bound)`：输入张量列表，返回张量列表（核心细节 11）。所有梯度合在一起的欧几里得"
-            "范数若超过 `bound`，就缩小到 `bound`；整体方向不变。",
+            "写 `global_norm(gradients, bound)`：输入张量列表，返回张量列表（核心细节 11）。所有梯度合在一起的欧几里\n"
+            "得范数若超过 `bound`，就缩小到 `bound`；整体方向不变。",
         ),
         start=blank("global_norm(gradients, bound)"),
         probe=probe_clip,

@@ -62,10 +62,10 @@ EXERCISES = (
         name="entropy",
         title=Words("Entropy of a choice", "离散动作的熵"),
         task=Words(
-            "Write `entropy(logits)`: logits `[B, K]` of a categorical distribution → its entropy `[B]` in nats, H = "
-            "−Σₖ πₖ log πₖ. A logit may be −10⁹ (an action that is masked): its share of the entropy and its gradient "
+            "Write `entropy(logits)`: logits `[B, K]` of a categorical distribution → its entropy `[B]` in nats, H =\n"
+            "−Σₖ πₖ log πₖ. A logit may be −10⁹ (an action that is masked): its share of the entropy and its gradient\n"
             "are 0, not NaN.",
-            "写 `entropy(logits)`：输入分类分布的 logits `[B, K]`，返回以 nat 为单位的熵 `[B]`，H = −Σₖ πₖ log πₖ。"
+            "写 `entropy(logits)`：输入分类分布的 logits `[B, K]`，返回以 nat 为单位的熵 `[B]`，H = −Σₖ πₖ log πₖ。\n"
             "logit 可能是 −10⁹（被屏蔽的动作）：它对熵的贡献和它的梯度都是 0，而不是 NaN。",
         ),
         start=blank("entropy(logits)"),
@@ -107,13 +107,13 @@ EXERCISES = (
         name="full-loss",
         title=Words("Three terms and their signs", "三项与它们的符号"),
         task=Words(
-            "Write `full_loss(surrogate, value, target, entropy, c1, c2)`. The first four are `[B]`: L^CLIP of each "
-            "decision (to be climbed), V(s), what V is fitted to, and the policy's entropy. Return the one number "
-            "that an optimizer should descend: L^CLIP and c₂ H should grow, c₁ (V − R)² should shrink, each in the "
+            "Write `full_loss(surrogate, value, target, entropy, c1, c2)`. The first four are `[B]`: L^CLIP of each\n"
+            "decision (to be climbed), V(s), what V is fitted to, and the policy's entropy. Return the one number\n"
+            "that an optimizer should descend: L^CLIP and c₂ H should grow, c₁ (V − R)² should shrink, each in the\n"
             "mean over decisions. The target is data: no gradient goes through it.",
-            "写 `full_loss(surrogate, value, target, entropy, c1, c2)`。前四个都是 `[B]`：每个决策的 L^CLIP（越大越"
-            "好）、V(s)、V 的拟合目标、策略的熵。返回优化器应当下降的那一个数：L^CLIP 和 c₂ H 要增大，c₁ (V − R)² 要减"
-            "小，都对决策取平均。拟合目标是数据：梯度不经过它。",
+            "写 `full_loss(surrogate, value, target, entropy, c1, c2)`。前四个都是 `[B]`：每个决策的 L^CLIP（越大越\n"
+            "好）、V(s)、V 的拟合目标、策略的熵。返回优化器应当下降的那一个数：L^CLIP 和 c₂ H 要增大，c₁ (V − R)² 要\n"
+            "减小，都对决策取平均。拟合目标是数据：梯度不经过它。",
         ),
         start=blank("full_loss(surrogate, value, target, entropy, c1, c2)"),
         probe=probe_loss,
@@ -161,10 +161,10 @@ EXERCISES = (
         name="standardise-advantages",
         title=Words("Standardised advantages", "优势标准化"),
         task=Words(
-            "Write `standardise_advantages(advantage, mask)`, both `[B]`: bring the advantages of the decisions (mask "
-            "True) to mean 0 and standard deviation 1, with n − 1 under the root, as torch has it. Rows that are no "
+            "Write `standardise_advantages(advantage, mask)`, both `[B]`: bring the advantages of the decisions (mask\n"
+            "True) to mean 0 and standard deviation 1, with n − 1 under the root, as torch has it. Rows that are no\n"
             "decision count for nothing and become 0. Where all advantages are the same, the result is 0.",
-            "写 `standardise_advantages(advantage, mask)`，两者都是 `[B]`：把各决策（mask 为 True）的优势变为均值 0、"
+            "写 `standardise_advantages(advantage, mask)`，两者都是 `[B]`：把各决策（mask 为 True）的优势变为均值 0、\n"
             "标准差 1，方差除以 n − 1，与 torch 一致。不是决策的行不参与统计，结果为 0。所有优势都相同时，结果为 0。",
         ),
         start=blank("standardise_advantages(advantage, mask)"),

@@ -99,12 +99,12 @@ EXERCISES = (
         name="one-of-log-prob",
         title=Words("Only the chosen skill counts", "只有选中的技能才算数"),
         task=Words(
-            "Write `one_of_log_prob(logits, choice, mean, log_std, arguments)`. There are K skills with one normally "
-            "distributed argument each: logits, mean and arguments are `[B, K]`, log_std `[K]`, choice `[B]`. Return "
-            "`[B]`: log π(a) = log π(k) + log π(xₖ | k). Arguments of other skills are there only to keep the shape; "
+            "Write `one_of_log_prob(logits, choice, mean, log_std, arguments)`. There are K skills with one normally\n"
+            "distributed argument each: logits, mean and arguments are `[B, K]`, log_std `[K]`, choice `[B]`. Return\n"
+            "`[B]`: log π(a) = log π(k) + log π(xₖ | k). Arguments of other skills are there only to keep the shape;\n"
             "they may be NaN, and neither value nor gradient may notice.",
-            "写 `one_of_log_prob(logits, choice, mean, log_std, arguments)`。共有 K 个技能，各带一个正态分布的参数："
-            "logits、mean、arguments 是 `[B, K]`，log_std 是 `[K]`，choice 是 `[B]`。返回 `[B]`：log π(a) = log π(k) "
+            "写 `one_of_log_prob(logits, choice, mean, log_std, arguments)`。共有 K 个技能，各带一个正态分布的参数：\n"
+            "logits、mean、arguments 是 `[B, K]`，log_std 是 `[K]`，choice 是 `[B]`。返回 `[B]`：log π(a) = log π(k)\n"
             "+ log π(xₖ | k)。其他技能的参数只是为了保持形状，可能是 NaN，数值和梯度都不应受影响。",
         ),
         start=blank("one_of_log_prob(logits, choice, mean, log_std, arguments)"),
@@ -144,9 +144,9 @@ EXERCISES = (
         name="one-of-entropy",
         title=Words("Entropy of a choice with arguments", "带参数的选择的熵"),
         task=Words(
-            "Write `one_of_entropy(logits, log_std)` → `[B]` for the same policy: the entropy of the pair (k, xₖ). "
+            "Write `one_of_entropy(logits, log_std)` → `[B]` for the same policy: the entropy of the pair (k, xₖ).\n"
             "logits are `[B, K]`, log_std `[K]`.",
-            "对同一个策略写 `one_of_entropy(logits, log_std)`，返回 `[B]`：二元组 (k, xₖ) 的熵。logits 是 `[B, K]`，"
+            "对同一个策略写 `one_of_entropy(logits, log_std)`，返回 `[B]`：二元组 (k, xₖ) 的熵。logits 是 `[B, K]`，\n"
             "log_std 是 `[K]`。",
         ),
         start=blank("one_of_entropy(logits, log_std)"),
@@ -184,12 +184,12 @@ EXERCISES = (
         name="per-part-loss",
         title=Words("One clipped term per part (H-PPO)", "每一部分各自裁剪（H-PPO）"),
         task=Words(
-            "Write `per_part_loss(log_ratio, advantage, epsilon)`: log_ratio `[P, B]` holds log πᵢ/μᵢ of each of the "
-            "P parts of an action (0 where a part was not used), advantage is `[B]`. Return `[B]`, Σᵢ −min(rᵢ Â, "
+            "Write `per_part_loss(log_ratio, advantage, epsilon)`: log_ratio `[P, B]` holds log πᵢ/μᵢ of each of the\n"
+            "P parts of an action (0 where a part was not used), advantage is `[B]`. Return `[B]`, Σᵢ −min(rᵢ Â,\n"
             "clip(rᵢ, 1 − ε, 1 + ε) Â), where rᵢ is the part's own ratio.",
-            "写 `per_part_loss(log_ratio, advantage, epsilon)`：log_ratio `[P, B]` 是动作 P 个部分各自的 log πᵢ/μᵢ（没"
-            "有用到的部分为 0），advantage 是 `[B]`。返回 `[B]`：Σᵢ −min(rᵢ Â, clip(rᵢ, 1 − ε, 1 + ε) Â)，其中 rᵢ 是该"
-            "部分自己的比率。",
+            "写 `per_part_loss(log_ratio, advantage, epsilon)`：log_ratio `[P, B]` 是动作 P 个部分各自的 log πᵢ/μᵢ（\n"
+            "没有用到的部分为 0），advantage 是 `[B]`。返回 `[B]`：Σᵢ −min(rᵢ Â, clip(rᵢ, 1 − ε, 1 + ε) Â)，其中 rᵢ \n"
+            "是该部分自己的比率。",
         ),
         start=blank("per_part_loss(log_ratio, advantage, epsilon)"),
         probe=probe_parts,

@@ -78,10 +78,10 @@ EXERCISES = (
         name="masked-probabilities",
         title=Words("Probabilities under a mask", "掩码下的概率"),
         task=Words(
-            "Write `masked_probabilities(logits, mask)`, `[B, K]` and booleans `[B, K]` (True is legal) → "
-            "probabilities `[B, K]` that sum to 1, exactly 0 where masked, with no gradient to a masked logit. One of "
+            "Write `masked_probabilities(logits, mask)`, `[B, K]` and booleans `[B, K]` (True is legal) →\n"
+            "probabilities `[B, K]` that sum to 1, exactly 0 where masked, with no gradient to a masked logit. One of\n"
             "the masked logits is 900.",
-            "写 `masked_probabilities(logits, mask)`：输入 `[B, K]` 和布尔 `[B, K]`（True 表示合法），返回概率 `[B, "
+            "写 `masked_probabilities(logits, mask)`：输入 `[B, K]` 和布尔 `[B, K]`（True 表示合法），返回概率 `[B,\n"
             "K]`：和为 1，被屏蔽处恰为 0，被屏蔽的 logit 没有梯度。其中一个被屏蔽的 logit 是 900。",
         ),
         start=blank("masked_probabilities(logits, mask)"),
@@ -120,7 +120,7 @@ EXERCISES = (
         name="masked-entropy",
         title=Words("Entropy under a mask", "掩码下的熵"),
         task=Words(
-            "Write `masked_entropy(logits, mask)` → `[B]`, the entropy in nats of the masked distribution. Value and "
+            "Write `masked_entropy(logits, mask)` → `[B]`, the entropy in nats of the masked distribution. Value and\n"
             "gradient have to be finite.",
             "写 `masked_entropy(logits, mask)`，返回 `[B]`：掩码后分布的熵（nat）。数值和梯度都必须有限。",
         ),
@@ -160,12 +160,12 @@ EXERCISES = (
         name="masked-ratio",
         title=Words("Find the bug: the ratio", "找出错误：比率"),
         task=Words(
-            "The file has a `masked_ratio(logits, old_logits, action, mask)` → r = π(a|s)/μ(a|s) `[B]`, as it is "
-            "found in many a code base, with a mistake. Both policies act under the mask. A test that every PPO "
+            "The file has a `masked_ratio(logits, old_logits, action, mask)` → r = π(a|s)/μ(a|s) `[B]`, as it is\n"
+            "found in many a code base, with a mistake. Both policies act under the mask. A test that every PPO\n"
             "should pass finds it: the ratio of a policy to itself is 1. Repair it.",
-            "文件里有一个 `masked_ratio(logits, old_logits, action, mask)`，返回 r = π(a|s)/μ(a|s) `[B]`，许多代码库里"
-            "都有这样的写法，其中有一个错误。两个策略都在掩码下行动。任何 PPO 都该通过的一项检验就能发现它：策略与自身"
-            "之比为 1。请修好它。",
+            "文件里有一个 `masked_ratio(logits, old_logits, action, mask)`，返回 r = π(a|s)/μ(a|s) `[B]`，许多代码库\n"
+            "里都有这样的写法，其中有一个错误。两个策略都在掩码下行动。任何 PPO 都该通过的一项检验就能发现它：策略与\n"
+            "自身之比为 1。请修好它。",
         ),
         start=NAIVE,
         probe=probe_ratio,
