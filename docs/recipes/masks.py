@@ -47,7 +47,7 @@ class Unmasked(Naive):
 
 
 def numbers(total_steps: int = 30_000) -> dict[str, list[float]]:
-    """Return of the episodes in each iteration and KL(μ‖π) at its end (k3), for the three kinds."""
+    """Return of the episodes in each iteration and the mean KL(μ‖π) over its update (k3), for the three kinds."""
     found: dict[str, list[float]] = {}
     algorithm = clipper.PPO(horizon=64, epochs=4, learning_rate=2e-3)
     for name, kind in (("masked", lambda inner: inner), ("naive", Naive), ("unmasked", Unmasked)):
