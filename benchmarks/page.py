@@ -18,7 +18,7 @@ from clipper.plot import bootstrap_interval, thousands
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = {language: ROOT / "docs" / language / "benchmarks.md" for language in ("en", "zh")}
-COLUMN = {"evaluation": "evaluation_mean", "training": "training_mean"}
+COLUMN = {"evaluation": "evaluation_mean", "success": "success_rate", "training": "training_mean"}
 Row = dict[str, str]
 WORDS = {
     "en": {
@@ -26,7 +26,8 @@ WORDS = {
         "intro": "Written by `python benchmarks/page.py` from what `benchmarks/learning.py` and `benchmarks/speed.py` "
         "measured; [their page](../../benchmarks/README.md) says how to repeat each number.",
         "learning": "Learning",
-        "protocols": "*evaluation*: deterministic episodes of the final policy, 100 (hybrid tasks: 1000); *training*: "
+        "protocols": "*evaluation*: deterministic episodes of the final policy, 100 (hybrid tasks: 1000); *success*: "
+        "the part of those that succeeded; *training*: "
         "the last 100 training episodes; *best*: the moment of training at which the mean over seeds of deterministic "
         "evaluations was largest. Intervals: percentile bootstrap of the mean over seeds, 95 %.",
         "entry": ("settings", "task", "steps", "seeds", "protocol", "mean", "95 % interval", "target", "reached"),
@@ -48,6 +49,7 @@ WORDS = {
         "`benchmarks/speed.py` 的实测结果生成；如何复现每个数字，见[基准说明](../../benchmarks/README.md)。",
         "learning": "学习效果",
         "protocols": "*evaluation*：最终策略的确定性评估，100 个回合（混合动作任务为 1000 个）；"
+        "*success*：其中成功的比例；"
         "*training*：最后 100 个训练回合；"
         "*best*：训练过程中，各种子确定性评估均值最大的那一刻。区间：对种子均值做百分位自助法，95 %。",
         "entry": ("设置", "任务", "步数", "种子", "口径", "均值", "95 % 区间", "目标", "达到"),

@@ -42,19 +42,19 @@ def spoil(action, by: float):
 
 
 @pytest.mark.parametrize("space", ONE_OFS.values(), ids=ONE_OFS)
-@pytest.mark.parametrize("by", [1e9, float("nan")])
-def test_unused_arguments_change_no_bit(space: gymnasium.Space, by: float) -> None:
+def test_unused_arguments_change_no_bit(space: gymnasium.Space) -> None:
     steps, last_obs = collected(space)
-    spoiled = steps._replace(action=spoil(steps.action, by))
-    assert any((x != y).any() for x, y in zip(leaves(steps.action), leaves(spoiled.action), strict=True))
+    given = [steps, *(steps._replace(action=spoil(steps.action, by)) for by in (1e9, float("nan")))]
     results = []
-    for given in (steps, spoiled):
-        algorithm = PPO(horizon=16, entropy_coef=0.01)
+    for some in given:
+        algorithm = PPO(horizon=16, epochs=2, entropy_coef=0.01)
         learner = algorithm.init(policy_for(space), seed=3)
-        metrics = algorithm.update(learner, given, last_obs)
+        metrics = algorithm.update(learner, some, last_obs)
         results.append((learner.parameters.detach().clone(), torch.stack(list(metrics.values()))))
-    assert torch.equal(results[0][0], results[1][0])
-    assert torch.equal(results[0][1], results[1][1])
+    for spoiled, (parameters, metrics) in zip(given[1:], results[1:], strict=True):
+        assert any((x != y).any() for x, y in zip(leaves(steps.action), leaves(spoiled.action), strict=True))
+        assert torch.equal(results[0][0], parameters)
+        assert torch.equal(results[0][1], metrics)
 
 
 def test_log_prob_is_the_choices_plus_the_chosen_arguments() -> None:
