@@ -86,6 +86,8 @@ FIELDS = sorted({f for row in ROWS for f in in_backticks(row[2]) if f.partition(
 
 def look(config: Config, field: str) -> Any:
     owner, _, name = field.partition(".")
+    if owner not in OWNERS:  # a value that some field may have: its own default
+        return getattr(getattr(clipper, owner)(), name)
     value: Any = config
     for part in (OWNERS[owner] + name).split("."):
         value = getattr(value, part)

@@ -61,12 +61,15 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any
         inputs, made = flatdim(spaces["observation"]), config.policy.encoder
         images = any(is_image(leaf, made.image_layout) for leaf in observation_leaves(spaces["observation"]))
         first = [inputs, *([made.cnn_features or 512] if images and made.cnn != "none" else [])]
-        widths = [made.embedding, *first, *config.policy.hidden, flatdim(spaces["action"])]
+        trunks = config.policy.hidden, config.policy.critic_hidden or config.policy.hidden
+        ends = flatdim(spaces["action"]), config.policy.critic.outputs
+        layers = [[made.embedding, *first, *trunk, end] for trunk, end in zip(trunks, ends, strict=True)]
+        widths = [width for row in layers for width in row]
         kind = memory_of(config.policy.memory)
         remembered = 0 if kind is None else kind.numbers(max(widths))
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptCheckpointError(f"the checkpoint does not say which spaces its policy is for: {error}") from error
-    largest = max((a * b for a, b in itertools.pairwise(widths)), default=0)
+    largest = max(a * b for row in layers for a, b in itertools.pairwise(row))
     rows = len(tensors["collect.obs.0"]) if tensors.get("collect.obs.0", torch.zeros(())).ndim else config.num_envs
     if max(largest, remembered, *widths) > enough or config.num_envs > max(rows, 1) * 64:
         raise CorruptCheckpointError(

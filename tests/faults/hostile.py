@@ -124,6 +124,10 @@ def drop(name: str) -> Change:
 
 SIGNED: dict[str, Change] = {
     "a network of 40 GB": assign("config", "policy", "hidden", value=[100_000, 100_000]),
+    "a critic of 40 GB": assign("config", "policy", "critic_hidden", value=[100_000, 100_000]),
+    "bins by the thousand million": assign(
+        "config", "policy", "critic", value={"type": "TwoHot", "bins": 10**9 + 1, "limit": 20.0}
+    ),
     "a memory of 4 GB": assign("config", "policy", "memory", value={"type": "LSTM", "size": 16_000, "burn_in": 0}),
     "a window of a petabyte": assign(
         "config",
@@ -224,7 +228,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Any]]:
 
 LOADED = {"a network of 40 GB", "a thousand million actions", "actions by the million", "an observation of a petabyte",
           "a space that is code", "settings that are code", "settings that are a list", "weights that are missing",
-          "weights of another shape", "settings of another type", "nesting", "a memory of 4 GB",
+          "weights of another shape", "settings of another type", "nesting", "a memory of 4 GB", "a critic of 40 GB",
+          "bins by the thousand million",
           "a window of a petabyte"}  # fmt: skip
 """Of these, those that a policy is loaded with; the others are met where a run is resumed."""
 

@@ -219,6 +219,20 @@ def test_a_mask_s_key_may_be_an_observation_like_any_other_or_wrong() -> None:
         start(env, 0, mask_key="seen")
 
 
+@pytest.mark.parametrize("critic", [clipper.PopArt(), clipper.TwoHot()])
+def test_memory_parts_of_the_critic_s_own_and_its_kind_go_together(critic: Any) -> None:
+    loss = clipper.CrossEntropy() if isinstance(critic, clipper.TwoHot) else clipper.MSE()
+    options = EncoderOptions(critic_only=("inner",), embedding=2)
+    policy = PolicyOptions(hidden=(8,), memory="lstm", critic=critic, normalise_obs=True, encoder=options)
+    env = SyncVectorEnv([Locks] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
+    algorithm = clipper.PPO(horizon=16, epochs=2, minibatches=1, learning_rate=0.0, value_loss=loss)
+    run = clipper.train(env, algorithm, policy=policy, total_steps=90)
+    assert all(row["policy/ratio_max"] == pytest.approx(1, abs=1e-5) for row in run.history)
+    action, memory = run.policy.predict({"switch": 3}, memory=())
+    assert action in (0, 1)
+    assert len(memory)
+
+
 def solved(env: Any, policy: PolicyOptions, steps: int, **fields: Any) -> float:
     defaults: dict[str, Any] = {"horizon": 32, "epochs": 4, "minibatches": 4, "learning_rate": 3e-3, "gamma": 0.0}
     run = clipper.train(env, clipper.PPO(**(defaults | fields)), policy=policy, total_steps=steps, num_envs=8, seed=0)
