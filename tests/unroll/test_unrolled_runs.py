@@ -15,6 +15,7 @@ from clipper.config import Config
 from clipper.critic_targets import NStep, Polyak
 from clipper.errors import MissingPackageError
 from clipper.heads import HeadOptions
+from clipper.memory import LSTM
 from clipper.objectives import TrustRegion
 from clipper.policy_options import EncoderOptions, PolicyOptions
 from clipper.recipes import RECIPES
@@ -36,6 +37,10 @@ SHORT = {
         total_steps=1500, num_envs=4, seed=7,
     ),
     "reinforce": Config(env="CartPole-v1", algorithm=Reinforce(episodes=8), total_steps=1000, num_envs=4, seed=3),
+    "memory": Config(
+        env="CartPole-v1", algorithm=PPO(horizon=32, epochs=2), policy=PolicyOptions(hidden=(8,), memory=LSTM(8)),
+        total_steps=600, num_envs=4, seed=2,
+    ),
     "trpo": Config(env="CartPole-v1", algorithm=TRPO(horizon=64), total_steps=1000, num_envs=4, seed=5),
 }  # fmt: skip
 

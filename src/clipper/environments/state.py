@@ -17,7 +17,7 @@ from gymnasium import wrappers
 from gymnasium.envs import classic_control, toy_text
 from gymnasium.vector import VectorEnv
 
-from clipper.environments.memory import Visible
+from clipper.environments.memory.tasks import Visible
 from clipper.environments.one_of import OneOfActions
 from clipper.environments.serial import Serial
 from clipper.environments.trees import (

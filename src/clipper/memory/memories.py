@@ -143,7 +143,7 @@ def pair(make: Callable[[int], nn.Module], actor: int, critic: int | None, burn_
 
 def check_sizes(name: str, **sizes: int) -> None:
     """Raise ``ConfigError`` for what no memory can have."""
-    for field, size in sizes.items():
-        least = 0 if field == "burn_in" else 1
+    for what, size in sizes.items():
+        least = 0 if what == "burn_in" else 1
         if not least <= size <= LARGEST:
-            raise ConfigError(f"{name}: {field} must be from {least} to {LARGEST}, not {size}")
+            raise ConfigError(f"{name}: {what} must be from {least} to {LARGEST}, not {size}")

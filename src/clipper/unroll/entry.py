@@ -14,6 +14,7 @@ from clipper.config import Config
 from clipper.environments import make
 from clipper.environments.hybrid import TASKS
 from clipper.environments.ids import split_id
+from clipper.environments.memory import MEMORY_TASKS
 from clipper.nets import make_policy
 from clipper.policy_options import EncoderOptions
 from clipper.unroll.source import ROOT, WIDTH, UnrollError
@@ -65,6 +66,14 @@ def main() -> None:
 def environment(config: Config) -> tuple[str, list[str]]:
     """What makes the environments, as code, and its imports; of Clipper's own tasks, without Gymnasium's registry."""
     name, given = split_id(config.env)
+    if name in MEMORY_TASKS:
+        maker, _, settings = MEMORY_TASKS[name]
+        arguments = "".join(f", {key}={value!r}" for key, value in (settings | given).items())
+        needed = ["from clipper.environments import make", f"from clipper.environments.memory.tasks import {maker}"]
+        if not arguments:
+            return f"make({maker}, num_envs={config.num_envs})", needed
+        made = f"make(partial({maker}{arguments}), num_envs={config.num_envs})"
+        return made, [*needed, "from functools import partial"]
     if name not in TASKS:
         if name.startswith("clipper/"):
             raise UnrollError(f"{name} is an environment of Clipper's own that is not cut into files yet")

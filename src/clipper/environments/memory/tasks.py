@@ -1,8 +1,4 @@
-"""Tasks that need a memory: what decides the reward is not in the observation.
-
->>> import clipper, gymnasium
->>> env = gymnasium.make("clipper/RepeatPrevious-v0")
-"""
+"""What decides the reward is not in the observation."""
 
 from typing import Any
 
@@ -10,6 +6,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.spaces import Box, Discrete
+from gymnasium.wrappers import TimeLimit
 
 
 class Visible(gymnasium.ObservationWrapper):
@@ -27,8 +24,11 @@ class Visible(gymnasium.ObservationWrapper):
 
 
 def cart_pole(**kwargs: Any) -> gymnasium.Env:
-    """CartPole (Barto, Sutton & Anderson 1983) of which only cart position and pole angle are seen, no velocity."""
-    return Visible(CartPoleEnv(**kwargs), (0, 2))
+    """CartPole (Barto, Sutton & Anderson 1983) of which only cart position and pole angle are seen, no velocity.
+
+    Episodes are truncated after 500 steps, as CartPole-v1's are.
+    """
+    return TimeLimit(Visible(CartPoleEnv(**kwargs), (0, 2)), 500)
 
 
 class RepeatPrevious(gymnasium.Env):
@@ -79,10 +79,3 @@ class RepeatPrevious(gymnasium.Env):
         if not (0 <= state["t"] <= self.length and ((state["shown"] >= 0) & (state["shown"] < self.symbols)).all()):
             raise ValueError(f"a step {state['t']} of {self.length}, or symbols beyond {self.symbols}")
         self.shown, self.forbidden, self.t = state["shown"].copy(), state["forbidden"], state["t"]
-
-
-gymnasium.register("clipper/CartPoleHidden-v0", cart_pole, max_episode_steps=500, reward_threshold=475.0)
-gymnasium.register("clipper/RepeatPrevious-v0", f"{__name__}:RepeatPrevious", reward_threshold=0.95)
-gymnasium.register(
-    "clipper/RepeatPreviousMasked-v0", f"{__name__}:RepeatPrevious", reward_threshold=0.95, kwargs={"masked": True}
-)
