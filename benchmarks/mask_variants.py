@@ -8,7 +8,7 @@ from clipper import Config
 from clipper.data import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
-from clipper.nets import ActorCritic, Value, make_policy
+from clipper.nets import ActorCritic, CriticOutput, make_policy
 
 
 class MaskedOnlyWhenActing(ActorCritic):
@@ -28,7 +28,7 @@ class MaskedOnlyWhenActing(ActorCritic):
         policy.__class__ = cls
         return policy  # pyright: ignore[reportReturnType]
 
-    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Value]:
+    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, CriticOutput]:
         return super().forward(obs, memory)
 
 
