@@ -1,7 +1,9 @@
 """Environments for worker processes, which import them from here; one fails in every way that a process can."""
 
+import importlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,18 @@ class Choosing(gymnasium.Env):
 
     def set_state(self, state: Any) -> None:
         self.memory[...] = state
+
+
+class Telling(gymnasium.Env):
+    """Observes whether torch was loaded when it was made, and then imports from Clipper as a user's module may."""
+
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, module: str, name: str) -> None:
+        before = "torch" in sys.modules
+        imported = not module or hasattr(importlib.import_module(module), name)
+        self.seen = np.array([before, imported], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None):
+        return self.seen, {}

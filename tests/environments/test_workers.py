@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from environments.failing import Choosing, Failing
+from environments.failing import Choosing, Failing, Telling
 from gymnasium import spaces
 from torch import Generator
 
@@ -203,6 +203,18 @@ def test_what_cannot_be_made_says_why() -> None:
         Workers([lambda: lock] * 2, 2)
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [("", ""), ("clipper", "PPO"), ("clipper.evaluate", "Evaluation"), ("clipper.train", "train")]
+)
+def test_an_environment_may_import_from_clipper_and_torch_is_loaded_only_then(module: str, name: str) -> None:
+    workers = Workers([partial(Telling, module, name), partial(Telling, module, name)], 1)
+    try:
+        obs, _ = workers.reset(seed=0)
+        np.testing.assert_array_equal(obs, [[0, 1], [bool(module), 1]])
+    finally:
+        workers.close()
+
+
 def test_closing_ends_even_what_hangs(tmp_path: Path) -> None:
     env = failing(tmp_path, "hang", {0: 1})
     env.reset(seed=0)
@@ -218,7 +230,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 sys.path[:0] = [{tests!r}]
-from environments.failing import Choosing, Failing
+from environments.failing import Choosing, Failing, Telling
 from clipper.environments.workers import Workers, merged
 env = Workers([partial(Failing, i, Path({folder!r}), {{0: 3}} if i == 1 else None, "hang") for i in range(2)], 2)
 env.reset(seed=0)

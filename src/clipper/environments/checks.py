@@ -8,6 +8,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper.errors import EnvironmentContractError, NonFiniteError
 
+MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
 

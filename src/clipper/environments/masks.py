@@ -8,18 +8,17 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.data import Tree, across
-from clipper.environments.checks import describe
+from clipper.environments.checks import MASK_KEYS, describe
 from clipper.errors import EnvironmentContractError
 from clipper.masks import MaskError, action_masks
 
-KEYS = ("action_mask", "legal_action_mask")
 Source = Callable[[VectorEnv, Any, dict[str, Any], np.ndarray], Any]
 """(environment, observations, info, which environments decide next) → masks, as ``clipper.masks`` takes them."""
 
 
-def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any], mask_key: str = KEYS[0]) -> Source | None:
+def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any], mask_key: str = MASK_KEYS[0]) -> Source | None:
     """Where the masks are after a reset: ``info``, the observation ``mask_key``, or ``env.action_masks()``."""
-    for key in KEYS:
+    for key in MASK_KEYS:
         if key in info:
             return from_info(key)
     if mask_key and isinstance(obs, dict) and mask_key in obs:

@@ -17,8 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.action_layout import batch, element
-from clipper.environments.checks import check_numbers, describe
-from clipper.environments.masks import KEYS
+from clipper.environments.checks import MASK_KEYS, check_numbers, describe
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
 from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
 
@@ -67,7 +66,7 @@ class Serial(VectorEnv):
         self.rows_stepped = self.restarts = 0
         self.mask_key: str | None = None
         """The entry of an environment's info that says which actions are legal."""
-        shown = isinstance(first.observation_space, Dict) and KEYS[0] in first.observation_space.spaces
+        shown = isinstance(first.observation_space, Dict) and MASK_KEYS[0] in first.observation_space.spaces
         self.asks = not shown and first.has_wrapper_attr("action_masks")
         """Is ``action_masks()`` of an environment asked where its info tells nothing?"""
         self.masks: list[Any] = [None] * n
@@ -107,7 +106,7 @@ class Serial(VectorEnv):
             self.write(i, obs)
         self.reward[i], self.resets[i] = 0.0, False
         if self.mask_key is None:
-            self.mask_key = next((key for key in KEYS if key in info), KEYS[0] if self.asks else None)
+            self.mask_key = next((key for key in MASK_KEYS if key in info), MASK_KEYS[0] if self.asks else None)
         if self.mask_key is not None:
             self.masks[i] = self.mask_of(i, info)
 
@@ -134,7 +133,7 @@ class Serial(VectorEnv):
         """Keep the mask that an environment's info holds."""
         if self.mask_key is not None:
             self.masks[i] = self.mask_of(i, info)
-        elif any(key in info for key in KEYS):
+        elif any(key in info for key in MASK_KEYS):
             raise EnvironmentContractError(
                 f"{self.name(i)} gives an action mask with a step, but gave none with its reset: add it to both"
             )

@@ -17,9 +17,9 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.environments import hybrid
+from clipper.environments.checks import MASK_KEYS
 from clipper.environments.ids import split_id
 from clipper.environments.make import EnvSource, make, make_single, named_errors
-from clipper.environments.masks import KEYS
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError
@@ -127,7 +127,7 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
 
 def drawn(space: gymnasium.Space, info: dict[str, Any]) -> Any:
     """A random action, a legal one where that is told of a plain choice: what is not may raise."""
-    mask = next((info[key] for key in KEYS if key in info), None)
+    mask = next((info[key] for key in MASK_KEYS if key in info), None)
     if mask is None or not isinstance(space, gymnasium.spaces.Discrete):
         return space.sample()
     return space.sample(mask=np.asarray(mask, dtype=np.int8))

@@ -6,6 +6,8 @@ import mmap
 import os
 import sys
 from contextlib import suppress
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +23,7 @@ from clipper.environments.state import EnvironmentState, get_states, set_states
 def main() -> None:
     """Called by ``workers.BOOT``; the arguments are descriptors: of the channel, the memory, and the lifeline."""
     sys.modules["clipper"].__getattr__ = whole_package  # pyright: ignore[reportAttributeAccessIssue]
+    sys.meta_path.insert(0, WholeFirst())
     channel, memory, lifeline = (int(x) for x in sys.argv[1:4])
     end_with(lifeline)
     with suppress(BrokenPipeError):  # the trainer went away while we were at work
@@ -40,6 +43,29 @@ def whole_package(name: str) -> Any:
     package.__spec__, package.__file__ = spec, spec.origin
     spec.loader.exec_module(package)
     return getattr(package, name)
+
+
+class WholeFirst(MetaPathFinder, Loader):
+    """Lets ``from clipper.… import …`` in an environment's code begin with the whole package, as it does elsewhere.
+
+    All that a worker needs by itself is loaded before this finder is asked. Loaded alone, a module of a higher floor
+    would import the package while it is half-way itself.
+    """
+
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if not fullname.startswith("clipper."):
+            return None
+        sys.meta_path.remove(self)
+        if sys.modules["clipper"].__spec__ is None:
+            whole_package("__version__")
+        return ModuleSpec(fullname, self) if fullname in sys.modules else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module, which the package has loaded."""
+        return sys.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Done already."""
 
 
 def end_with(lifeline: int) -> None:
