@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from walk import DOCS, RECIPES, committed, recipe
@@ -32,6 +33,23 @@ def test_the_figures_numbers_again(name: str, tmp_path: Path) -> None:
         assert found[key][:stop] == near, key
     module.draw(found, tmp_path / "figure.svg")
     ET.parse(tmp_path / "figure.svg")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_figures_numbers_in_full(name: str) -> None:
+    """Point by point; of runs, which part where another processor rounds otherwise, the mean of each curve."""
+    module = recipe(name)
+    found, expected = module.numbers(), committed(name)
+    assert list(found) == list(expected)
+    learned = hasattr(module, "COMPARED")
+    for key in found:
+        near = {"rel": max(module.TOLERANCE, 0.2 if learned else 0), "abs": getattr(module, "ABSOLUTE", None)}
+        if learned:
+            assert len(found[key]) == len(expected[key]), key
+            assert fmean(found[key]) == pytest.approx(fmean(expected[key]), **near), key
+        else:
+            assert found[key] == pytest.approx(expected[key], **near), key
 
 
 def test_the_error_is_that_of_independent_games() -> None:

@@ -19,7 +19,7 @@ def trajectory_sum(
 ) -> Float[Tensor, ""]:
     """(1/M) Σ over M trajectories of Σₜ xₜ within each: the reduction that REINFORCE's derivation asks for.
 
-    A mean over decisions instead weighs each trajectory by 1 / length and is biased where lengths differ
+    A mean over decisions divides by the sum of lengths, which actions have a part in: it is biased where they differ
     (Williams 1992, doi:10.1007/BF00992696; Nota & Thomas 2020, arXiv:1906.07073, on such omissions).
     """
     return x.masked_fill(~mask, 0).sum() / trajectories
