@@ -75,7 +75,7 @@ def leave(app: Any, page: str, source: list[str]) -> None:
 
 
 def as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are read as they look: |x| is a bar, * a product, and an equation has its own line."""
+    """Docstrings are read as they look: |x| is a bar, * a product, an equation has its own line, a list its items."""
     paragraphs = "\n".join(lines).strip().split("\n\n")
     written = []
     for paragraph in paragraphs:
@@ -83,7 +83,9 @@ def as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
         text = "".join(p if CODE.match(p) else re.sub(r"([|*\\`_])", r"\\\1", p) for p in parts)
         rows = text.splitlines()
         equations = len(rows) > 1 and all(" = " in row for row in rows)
-        written += [("| " if equations else "") + row.strip() for row in rows] + [""]
+        listed = text.startswith("- ")
+        before = ["| " if equations else "  " if listed and not row.startswith("- ") else "" for row in rows]
+        written += [start + row.strip() for start, row in zip(before, rows, strict=True)] + [""]
     lines[:] = written
 
 
