@@ -1,7 +1,9 @@
-"""The command lines of the walk and the guides: every flag exists and takes what is given to it."""
+"""The command lines of the walk and the guides: every flag takes what is given to it, and a page's lines run."""
 
 import re
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 from walk import DOCS
@@ -29,3 +31,15 @@ def test_it_parses(line: str) -> None:
         cli.parse(cli.Train, flags, line, cli.Train(config=config))
     else:
         cli.parse(kind, args, line)
+
+
+@pytest.mark.parametrize("page", [page for page, lines in LINES.items() if lines])
+def test_they_run_in_order(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder, with the files that the page tells to save; for fewer steps and episodes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(DOCS / "recipes")])
+    for line in LINES[page]:
+        shorter = re.sub(r"--(total-steps|eval-every|episodes) \d+", "", line)
+        command, *args = shlex.split(shorter)[1:]
+        fewer = {"train": ["--total-steps", "256"], "evaluate": ["--episodes", "2"]}
+        assert cli.COMMANDS[command][0]([*args, *fewer.get(command, [])]) == 0, line
