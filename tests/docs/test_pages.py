@@ -24,6 +24,18 @@ def read(language: str, page: str) -> str:
     return (DOCS / language / page).read_text(encoding="utf-8")
 
 
+def whole(language: str, page: str) -> str:
+    """With the text of the Markdown that the page includes, whose title is the page's own."""
+    folder = (DOCS / language / page).parent
+
+    def text(block: re.Match[str]) -> str:
+        if block[1] != "{include}":
+            return block[0]
+        return (folder / block[2]).read_text(encoding="utf-8").partition("\n")[2]
+
+    return FENCE.sub(text, read(language, page))
+
+
 def fragment(path: Path, name: str) -> list[ast.stmt]:
     """The body of a function or class, ``A.b`` a method, without its docstring; [] where there is none."""
     body: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
@@ -41,17 +53,38 @@ def test_every_page_is_there_in_both_languages() -> None:
 
 @pytest.mark.parametrize("page", names("en"))
 def test_both_languages_have_the_same_content(page: str) -> None:
-    """Headings' levels, rows of tables, formulas, fragments and pictures, in the same order."""
+    """Headings' levels, rows of tables, formulas, fragments, pictures, in the same order; of a drawing, its lines."""
     parts = []
     for language in LANGUAGES:
-        text = read(language, page)
+        text = whole(language, page)
         prose = FENCE.sub("", text)
-        blocks = [(kind, title, body) for kind, title, body in FENCE.findall(text) if kind != "{toctree}"]
+        blocks = [
+            (kind, title, body if kind else body.count("\n"))
+            for kind, title, body in FENCE.findall(text)
+            if kind != "{toctree}"
+        ]
         toctrees = [re.sub(r":caption:.*", "", body) for kind, _, body in FENCE.findall(text) if kind == "{toctree}"]
         headings = re.findall(r"^(#+) \S", prose, re.MULTILINE)
         rows = len(re.findall(r"^\|", prose, re.MULTILINE))
         parts.append((headings, rows, FORMULA.findall(prose), IMAGE.findall(prose), blocks, toctrees))
     assert parts[0][0][0] == "#"
+    assert parts[0] == parts[1]
+
+
+def test_the_architecture_is_whole_in_both_languages() -> None:
+    """As many headings, blocks of code and items, the same code names in links, and no link into nothing."""
+    parts = []
+    for language in LANGUAGES:
+        text = whole(language, "architecture.md")
+        prose = FENCE.sub("", text)
+        counts = [len(re.findall(start, prose, re.MULTILINE)) for start in (r"^#+ \S", r"^- ", r"^\d+\. ")]
+        folder = DOCS / "zh" if language == "zh" else DOCS
+        links = {(folder / link).resolve() for link in re.findall(r"\]\(([^)]+)\)", prose)}
+        assert not [link for link in links if not link.exists()]
+        source = {link for link in links if not link.is_relative_to(DOCS)}
+        parts.append((counts, len(FENCE.findall(text)), source))
+    assert parts[0][0][0] > 10
+    assert parts[0][1] > 0
     assert parts[0] == parts[1]
 
 
