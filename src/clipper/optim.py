@@ -64,7 +64,7 @@ class Learner:
         """Fraction of the run that is done, for schedules."""
         self.running_return: Tensor | None = None
         """γ times the discounted return so far, ``[N]``, where the next segment begins; for reward scaling."""
-        self.skipped = torch.zeros((), dtype=torch.int64, device=self.parameters.device)
+        self.skipped = torch.zeros((), device=self.parameters.device)
         """Steps that were not taken since their loss or gradient was not finite."""
         self.skipped_in_a_row = self.skipped.clone()
         """Those since the last step that was taken."""
@@ -236,9 +236,10 @@ def gradient_step(
     gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1))
     optimizer = optimizer or learner.optimizer
     optimizer.param_groups[0]["lr"] = learning_rate
-    broken = ~(loss.detach() + norm).isfinite()
-    learner.skipped = learner.skipped + broken
-    learner.skipped_in_a_row = (learner.skipped_in_a_row + 1) * broken
+    broken = loss.detach() + norm
+    broken.sub_(broken).ne_(broken)  # x − x is 0, or else NaN, which differs from itself: now 1 where x is not finite
+    learner.skipped.add_(broken)
+    learner.skipped_in_a_row.mul_(broken).add_(broken)
     optimizer.found_inf = broken.float()  # pyright: ignore[reportAttributeAccessIssue] (torch's guard, read on device)
     optimizer.step()
     return norm
@@ -247,8 +248,8 @@ def gradient_step(
 def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
     """A step that no optimizer takes, or 0 where it or its loss is not finite; the learner then counts one more."""
     broken = ~(loss.detach() + step.sum()).isfinite()
-    learner.skipped = learner.skipped + broken
-    learner.skipped_in_a_row = (learner.skipped_in_a_row + 1) * broken
+    learner.skipped.add_(broken)
+    learner.skipped_in_a_row.add_(1).mul_(broken)
     return torch.where(broken, 0, step)
 
 

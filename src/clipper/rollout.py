@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree, each, same_form, total
 from clipper.distributions import Composite
-from clipper.environments.checks import check_finite, checked_step, describe
+from clipper.environments.checks import LARGEST_REWARD, check_finite, check_rewards, checked_step, describe
 from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
@@ -153,16 +153,13 @@ def collect(
     would favour short ones), padded by the mask. ``state`` is updated in place and returned; its ``obs`` is
     ``last_obs`` for the algorithm's update.
     """
-    if (horizon is None) == (episodes is None):
-        raise ConfigError("collect takes either horizon or episodes")
-    if (horizon or episodes or 0) < 1:
-        raise ConfigError(f"collect needs a horizon or episodes of at least 1, not {horizon or episodes or 0}")
+    if (horizon is None) == (episodes is None) or (horizon or episodes or 0) < 1:
+        raise ConfigError(f"collect takes either horizon or episodes, at least 1, not {horizon=} and {episodes=}")
     n, next_step, memory = env.num_envs, state.mode is AutoresetMode.NEXT_STEP, getattr(policy, "memory", None)
     if state.stale or (episodes is not None and not state.fresh):
         restart(env, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
-    rows, restarts = list[tuple](), list[tuple[int, np.ndarray]]()
-    last: list[Last] = []
+    rows, restarts, last = list[tuple](), list[tuple[int, np.ndarray]](), list[Last]()
     state.fresh, state.stale = False, episodes is not None
     renew, lone, device = getattr(policy, "renew", None), isinstance(state.obs, Tensor), state.generator.device
     carried = state.memory = state.memory if memory is None else memory.forget(state.memory, np.zeros(n, dtype=bool))
@@ -190,17 +187,20 @@ def collect(
                 state.memory, (state.done if next_step else done) | info.get("restarted", False)
             )
         # Environments may reuse their arrays, so each row keeps copies.
-        before, facts = state.obs, (reward.astype(np.float32), terminated & decided, done & decided, decided)
-        rows.append((before, action, log_prob, log_probs, state.action_mask, *facts))
-        copied = torch.tensor(obs, dtype=before.dtype, device=device) if lone else copy_like(before, obs)
-        state.obs, state.done = copied, done
+        facts = np.array(reward), terminated & decided, done & decided, decided
+        rows.append((state.obs, action, log_prob, log_probs, state.action_mask, *facts))
+        state.obs = torch.tensor(obs, dtype=state.obs.dtype, device=device) if lone else copy_like(state.obs, obs)
+        state.done = done
         if state.mask_source:
             keep_masks(env, state, obs, info)
         state.steps += int(decided.sum())
     columns = list(zip(*rows, strict=True))
-    arrays = [torch.from_numpy(np.stack(column)).to(device) for column in columns[5:]]
+    reward, *flags = map(np.stack, columns[5:])
+    if not float(np.vdot(reward, reward)) <= LARGEST_REWARD * LARGEST_REWARD:
+        check_rewards(env, reward, flags[-1], state.steps)
     obs, action, log_prob, log_probs, masks = (each(lambda *rows: torch.stack(rows), *column) for column in columns[:5])
-    steps = Steps(obs, action, log_prob, *arrays, log_probs=log_probs, action_mask=masks)
+    facts = (torch.from_numpy(x).to(device) for x in (reward.astype(np.float32), *flags))
+    steps = Steps(obs, action, log_prob, *facts, log_probs=log_probs, action_mask=masks)
     if restarts:
         cut_off(steps, restarts, state)
     count_episodes(steps, state)

@@ -19,17 +19,28 @@ def describe(env: VectorEnv) -> str:
 
 
 def checked_step(env: VectorEnv, actions: Any, steps: int) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict]:
-    """``env.step(actions)``, after ``steps`` decisions in all; raises where its numbers are none, or too large."""
+    """``env.step(actions)``, after ``steps`` decisions in all; raises where an observation's numbers are none.
+
+    Of rewards only the shape is looked at: nothing reads them until ``check_rewards`` may look at many at once.
+    """
     obs, reward, terminated, truncated, info = env.step(actions)
     if np.shape(reward) != (env.num_envs,):
         raise EnvironmentContractError(
             f"rewards of shape {np.shape(reward)} from {env.num_envs} environments: each reward must be one number"
         )
-    for x, what, largest in ((reward, "reward", LARGEST_REWARD), (obs, "observation", LARGEST_FLOAT32)):
-        # Arrays whose numbers are good, as nearly all are, cost no further call.
-        if not isinstance(x, np.ndarray) or (x.dtype.kind == "f" and not float(np.vdot(x, x)) <= largest * largest):
-            check_finite(env, x, what, steps, largest=largest)
+    # Arrays whose numbers are good, as nearly all are, cost no further call.
+    if not isinstance(obs, np.ndarray) or (
+        obs.dtype.kind == "f" and not float(np.vdot(obs, obs)) <= LARGEST_FLOAT32 * LARGEST_FLOAT32
+    ):
+        check_finite(env, obs, "observation", steps)
     return obs, reward, terminated, truncated, info
+
+
+def check_rewards(env: VectorEnv, reward: np.ndarray, decided: np.ndarray, steps: int) -> None:
+    """Like ``check_finite``, row by row of rewards ``[T, N]``, the last after ``steps`` decisions in all."""
+    before = steps - np.cumsum(decided.sum(axis=1)[::-1])[::-1]
+    for row, taken in zip(reward, before.tolist(), strict=True):
+        check_finite(env, row, "reward", taken, largest=LARGEST_REWARD)
 
 
 def check_finite(
