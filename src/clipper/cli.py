@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
-from clipper.config import Config
+from clipper.config import Config, config_for
+from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
 from clipper.option_text import register_option_types
 from clipper.presets import PRESETS
@@ -150,11 +151,22 @@ class CheckExercise:
     """Language of what is printed."""
 
 
-def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None) -> T:
-    """Command line arguments → a dataclass; prints help or the nearest right flag, and exits, where asked or wrong."""
+def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None, more: str = "") -> T:
+    """Command line arguments → a dataclass; prints help or the nearest right flag, and exits, where asked or wrong.
+
+    The help says ``more`` than the class does.
+    """
     extra: dict[str, Any] = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(kind, args=list(args), prog=prog, config=marks, registry=register_option_types(), **extra)
+    return tyro.cli(
+        kind,
+        args=list(args),
+        prog=prog,
+        config=marks,
+        registry=register_option_types(),
+        description=f"{kind.__doc__}{more}",
+        **extra,
+    )
 
 
 def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
@@ -166,7 +178,7 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ConfigError(f"there is no algorithm {algorithm!r}.{nearest(algorithm, ALGORITHMS)}")
     rest = list(args[len(words) :])
-    config = RECIPES[name]() if name in RECIPES else Config(env=name or said("--env", rest) or "CartPole-v1")
+    config = RECIPES[name]() if name in RECIPES else config_for(name or said("--env", rest) or "CartPole-v1")
     preset = said("--preset", rest)
     if preset is not None:
         config = with_preset(config, preset, keep_budget=name in RECIPES)
@@ -208,7 +220,10 @@ def nearest(word: str, known: Any) -> str:
 def train_command(args: Sequence[str]) -> int:
     """``clipper train``."""
     default, rest = train_defaults(args)
-    options = parse(Train, rest, f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", Train(config=default))
+    prog, more = f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", ""
+    if is_atari(default.env):
+        more = f" Behind an Atari game's id may stand, after commas: {described()}."
+    options = parse(Train, rest, prog, Train(config=default), more)
     folder = options.run_dir or new_run_dir(options.config)
     reach_own_code(options.config.env)
     if options.seeds > 1:

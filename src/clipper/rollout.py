@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree, each, same_form, total
 from clipper.distributions import Composite
-from clipper.environments.checks import LARGEST_REWARD, check_finite, check_rewards, checked_step, describe
+from clipper.environments.checks import LARGEST_REWARD, TELLS, TOLD, check_finite, check_rewards, checked_step, describe
 from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
@@ -160,7 +160,7 @@ def collect(
         restart(env, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
     rows, restarts, last = list[tuple](), list[tuple[int, np.ndarray]](), list[Last]()
-    state.fresh, state.stale = False, episodes is not None
+    state.fresh, state.stale, told = False, episodes is not None, list[Episode]() if env.metadata.get(TELLS) else None
     renew, lone, device = getattr(policy, "renew", None), isinstance(state.obs, Tensor), state.generator.device
     carried = state.memory = state.memory if memory is None else memory.forget(state.memory, np.zeros(n, dtype=bool))
     while len(rows) < horizon if horizon is not None else quota is not None and (quota > 0).any():
@@ -176,9 +176,8 @@ def collect(
             restarts.append((len(rows), info["restarted"]))
         done = terminated | truncated
         decided = ~state.done if next_step else np.ones(n, dtype=bool)
-        if quota is not None:
-            decided &= quota > 0
-            quota -= done & decided
+        if quota is not None or told is not None:
+            decided = count_down(quota, decided, done, info, told)
         if not next_step and done.any():
             obs, info, ended = reset_ended(env, obs, done, info, state, len(rows))
             last += [e for e in ended if decided[e.env]]
@@ -203,7 +202,7 @@ def collect(
     steps = Steps(obs, action, log_prob, *facts, log_probs=log_probs, action_mask=masks)
     if restarts:
         cut_off(steps, restarts, state)
-    count_episodes(steps, state)
+    count_episodes(steps, state, told)
     steps = with_last_observations(steps, last, state.obs) if last else steps
     return steps if memory is None else steps._replace(memory=memory.past(carried, steps.mask)), state
 
@@ -235,8 +234,8 @@ def restart(env: VectorEnv, state: CollectState) -> None:
         keep_masks(env, state, obs, info)
 
 
-def count_episodes(steps: Steps, state: CollectState) -> None:
-    """Sum rewards and decisions per episode, across the segments that an episode spans."""
+def count_episodes(steps: Steps, state: CollectState, told: list[Episode] | None = None) -> None:
+    """Sum rewards and decisions per episode, across the segments that an episode spans, unless these were ``told``."""
     reward = steps.reward.masked_fill(~steps.mask, 0).double().cpu().numpy()
     mask, done = steps.mask.cpu().numpy(), steps.done.cpu().numpy()
     total = state.running_total + reward.cumsum(0)
@@ -251,7 +250,30 @@ def count_episodes(steps: Steps, state: CollectState) -> None:
     state.running_length[env[last]] -= lengths[last]
     totals[~first] -= total[t, env][before]
     lengths[~first] -= length[t, env][before]
-    state.episodes = list(map(Episode, env.tolist(), totals.tolist(), lengths.tolist()))
+    counted = map(Episode, env.tolist(), totals.tolist(), lengths.tolist())
+    state.episodes = list(counted) if told is None else told
+
+
+def count_down(
+    quota: np.ndarray | None, decided: np.ndarray, done: np.ndarray, info: dict[str, Any], told: list[Episode] | None
+) -> np.ndarray:
+    """``decided`` (``[N]``) without the environments whose ``quota`` is used up; it is lowered where an episode ends.
+
+    Environments may keep count of their episodes themselves, by what their infos tell: then these are added to
+    ``told``, which is else None. So a score is a game's own, and a whole game's, although rewards are clipped and the
+    loss of a life ends what is learned from.
+    """
+    wanted = np.ones_like(decided) if quota is None else quota > 0
+    decided = decided & wanted
+    if told is None:
+        ended = decided & done
+    else:
+        ended = wanted & info.get(f"_{TOLD[0]}", False)
+        total, length = (info.get(key, wanted) for key in TOLD)
+        told += [Episode(i, float(total[i]), int(length[i])) for i in np.flatnonzero(ended).tolist()]
+    if quota is not None:
+        quota -= ended
+    return decided
 
 
 def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> None:

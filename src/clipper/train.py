@@ -16,7 +16,7 @@ from torch import Generator, nn
 
 from clipper import checkpoint, files
 from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
-from clipper.config import Config, to_json
+from clipper.config import Config, config_for, to_json
 from clipper.critic_targets import Polyak
 from clipper.critics import PopArt, TwoHot
 from clipper.engines import choose
@@ -125,7 +125,9 @@ def configure(
         return dataclasses.replace(env, **changes), env.env
     if isinstance(env, VectorEnv):
         changes["num_envs"] = env.num_envs
-    return Config(env=env if isinstance(env, str) else describe_source(env), **changes), env
+    if isinstance(env, str):
+        return dataclasses.replace(config_for(env), **changes), env
+    return Config(env=describe_source(env), **changes), env
 
 
 def describe_source(source: EnvSource) -> str:

@@ -12,6 +12,7 @@ from clipper.engines.network import UnsuitableError, read_network
 from clipper.engines.plan import read_algorithm
 from clipper.engines.protocol import Engine
 from clipper.engines.torch_engine import Torch
+from clipper.environments.checks import TELLS
 from clipper.errors import ConfigError
 from clipper.optim import Learner
 
@@ -65,3 +66,5 @@ def check_fit(learner: Learner, env: VectorEnv) -> None:
     read_network(learner.policy, learner.parameters)
     if space.dtype is None or not np.issubdtype(space.dtype, np.floating):
         raise UnsuitableError(f"observations are {space.dtype}")
+    if env.metadata.get(TELLS):
+        raise UnsuitableError("the environment keeps count of its episodes, of which kernels do not hear")

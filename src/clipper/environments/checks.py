@@ -9,6 +9,8 @@ from gymnasium.vector import VectorEnv
 from clipper.errors import EnvironmentContractError, NonFiniteError
 
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
+TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length
+TOLD = ("episode_return", "episode_length")  # these two
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
 
@@ -16,6 +18,11 @@ LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error square
 def describe(env: VectorEnv) -> str:
     """The environment's id where it has one."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def told(total: float, length: int) -> dict[str, Any]:
+    """What the info of one environment says where an episode has ended, and the environment keeps count itself."""
+    return dict(zip(TOLD, (total, length), strict=True))
 
 
 def checked_step(env: VectorEnv, actions: Any, steps: int) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict]:

@@ -17,6 +17,8 @@ from clipper.environments.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
 
 EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
+MAKERS: list[Callable[..., gymnasium.Env | None]] = []
+"""Asked before Gymnasium is, with an id and a dict of the arguments behind it: the environment, or None."""
 
 
 def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gymnasium.Env:
@@ -29,6 +31,9 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
         return source(**kwargs)
     source, given = split_id(source)
     with named_errors(source, given):
+        for maker in MAKERS:
+            if (env := maker(source, given, **kwargs)) is not None:
+                return env
         try:
             return gymnasium.make(source, disable_env_checker=True, **(given | kwargs))
         except gymnasium.error.UnregisteredEnv:

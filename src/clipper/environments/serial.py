@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.action_layout import batch, element
-from clipper.environments.checks import MASK_KEYS, check_numbers, describe
+from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, check_numbers, describe
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
 from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
 
@@ -64,6 +64,10 @@ class Serial(VectorEnv):
         """Which environments the next step resets."""
         self.seeds: Sequence[int | None] = [None] * n
         self.rows_stepped = self.restarts = 0
+        self.tells = bool(self.metadata.get(TELLS))
+        """Do environments keep count of their episodes? One may end while it is reset."""
+        self.passed_on = (*SUCCESS, *(TOLD if self.tells else ()))
+        """What of an episode's last info goes into the step's."""
         self.mask_key: str | None = None
         """The entry of an environment's info that says which actions are legal."""
         shown = isinstance(first.observation_space, Dict) and MASK_KEYS[0] in first.observation_space.spaces
@@ -167,13 +171,14 @@ class Serial(VectorEnv):
                 if resets[i]:
                     obs, own = env.reset()
                     reward, resets[i] = 0.0, False
+                    info = self.with_last(i, own, info) if own and self.tells else info
                 else:
                     obs, reward, terminated, truncated, own = env.step(actions[i])
                     if self.max_restarts:
                         check_numbers(obs, reward)
                     if terminated or truncated:
                         self.terminated[i], self.truncated[i], resets[i] = terminated, truncated, True
-                        info = self.with_success(i, own, info) if own else info
+                        info = self.with_last(i, own, info) if own else info
                 if lone:
                     if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
                         self.check(i, obs, leaf)
@@ -189,9 +194,9 @@ class Serial(VectorEnv):
             info = self.with_masks(info)
         return self.obs, rewards, self.terminated, self.truncated, info
 
-    def with_success(self, i: int, own: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
-        """The info with what an episode's last one says about its success, laid out as Gymnasium's environments do."""
-        for key in SUCCESS:
+    def with_last(self, i: int, own: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
+        """The info with what an episode's last one says about the whole of it, laid out as Gymnasium lays out infos."""
+        for key in self.passed_on:
             if is_number(own.get(key)):
                 info = {key: np.zeros(self.num_envs), f"_{key}": np.zeros(self.num_envs, dtype=bool), **info}
                 info[key][i], info[f"_{key}"][i] = own[key], True

@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from clipper.environments import hybrid
+from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.ids import split_id
 from clipper.environments.make import EnvSource, make, make_single, named_errors
@@ -84,7 +84,7 @@ def vectorise(
         return Stepping(Serial(factories, max_restarts=max_restarts), "serial", f"in this process{told}")
     if sys.platform == "win32":
         raise ConfigError("worker processes need Linux or macOS: use --vector serial")
-    spec = gymnasium.registry.get(name)
+    spec = None if atari.is_atari(name) else gymnasium.registry.get(name)  # ale-py registers its own there, too
     env = Workers(factories, processes, env_timeout=env_timeout, max_restarts=max_restarts, spec=spec)
     several = "processes" if processes > 1 else "process"
     return Stepping(env, "workers", f"in {processes} worker {several}{told}")
@@ -139,6 +139,8 @@ def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
         raise ConfigError("vector=native needs an environment's id; hand over a VectorEnv of your own as it is")
     source, given = split_id(source)
     with named_errors(source, given):
+        if atari.is_atari(source):
+            return atari.make_native(source, atari.read_options(source, given), num_envs, cores())
         spec = gymnasium.spec(source)
         if spec.vector_entry_point is None:
             raise ConfigError(
