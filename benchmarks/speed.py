@@ -31,6 +31,7 @@ from workloads import WORKLOADS, Workload, flops_per_decision, measure_peak, spe
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS, CLIPPER, EAGER = "environments alone", "Clipper", "Clipper, torch engine"
 LIMIT = "computed limit"
+KERNELS = ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY")  # each library shall choose its own
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each as many as the workload says
 RECENT = 100  # episodes in the mean training return, as in peers/measure.py
 
@@ -149,7 +150,8 @@ def measure(side: Side, workload: Workload, number: int) -> Sample:
     with TemporaryDirectory() as folder:  # for what libraries write into the working folder
         done = subprocess.run(
             command,
-            env=os.environ | dict.fromkeys(THREADS, str(workload.threads)),
+            env={k: x for k, x in os.environ.items() if k not in KERNELS}
+            | dict.fromkeys(THREADS, str(workload.threads)),
             cwd=folder,
             capture_output=True,
             text=True,

@@ -1,10 +1,20 @@
 """First-order optimizers as values that an algorithm holds."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+
+
+def light(kind: type[torch.optim.Optimizer]) -> Any:
+    """The same optimizer, without the decorators that load torch's compiler: some 75 MB, and over a second."""
+    add, step = (inspect.unwrap(x) for x in (kind.add_param_group, kind.step))
+    return type(kind.__name__, (kind,), {"add_param_group": add, "step": torch.no_grad()(step)})
+
+
+FUSED, MEAN_SQUARE, PLAIN = map(light, (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Optimizer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +25,10 @@ class Adam:
     """ε, which bounds steps along tiny gradients."""
 
     def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
-        return torch.optim.Adam([parameters], eps=self.eps, fused=True)
+        return FUSED([parameters], eps=self.eps, fused=True)
 
 
-class RMSprop(torch.optim.RMSprop):
+class RMSprop(MEAN_SQUARE):
     """torch's, which leaves all as it was where ``found_inf`` is 1, as torch's fused Adam does."""
 
     found_inf: torch.Tensor | None = None
@@ -63,7 +73,7 @@ class RMSPropTF:
         return TensorFlowRMSProp([parameters], {"lr": 0.0, "alpha": self.decay, "eps": self.eps})
 
 
-class TensorFlowRMSProp(torch.optim.Optimizer):
+class TensorFlowRMSProp(PLAIN):
     """What ``RMSPropTF`` describes."""
 
     @torch.no_grad()
