@@ -69,7 +69,7 @@ seen = Dict({
     "map": Box(0, 255, (9, 9, 3), np.uint8), "kind": Discrete(4, start=2), "action_mask": Box(0, 1, (3,), np.int8),
     "inner": Tuple([MultiDiscrete([2, 3]), MultiBinary(3), Box(-1, 1, (2,))]), "state": Box(-1, 1, (3,)),
 })
-encoder = EncoderOptions(cnn="impala", cnn_features=8, embedding=2, critic_only=("state",))
+encoder = EncoderOptions(cnn="impala", cnn_features=8, bfloat16=True, embedding=2, critic_only=("state",))
 looking = make_policy(seen, Discrete(3), PolicyOptions(hidden=(8,), encoder=encoder), torch.Generator().manual_seed(0))
 inputs, outputs = export_onnx(looking, Path("policy.onnx"), masked=True)  # which compares it with predict
 assert inputs == ["obs.inner.0", "obs.inner.1", "obs.inner.2", "obs.kind", "obs.map", "action_mask"]

@@ -194,12 +194,17 @@ class ImageEncoder(nn.Module):
         make, features = (nature_cnn, 512) if options.cnn == "nature" else (impala_cnn, 256)
         self.features = options.cnn_features or features
         self.net = make(self.image, self.features, generator)
+        self.coarse = options.bfloat16
         self.register_buffer("dtype_of", torch.empty(0), persistent=False)
 
     def forward(self, obs: Tensor) -> Float[Tensor, "*batch F"]:
         lead = obs.shape[: obs.ndim - len(self.shape)]
         pixels = obs.reshape(-1, *self.shape).permute(0, *(1 + axis for axis in self.order)).reshape(-1, *self.image)
-        return self.net(pixels.to(self.dtype_of.dtype) * self.scale).reshape(*lead, self.features)
+        # Channels last in memory: convolutions are a sixth to a third faster so, and IMPALA's act in half the time.
+        pixels = (pixels.to(self.dtype_of.dtype) * self.scale).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.coarse):
+            features = self.net(pixels)
+        return features.to(self.dtype_of.dtype).reshape(*lead, self.features)
 
     def absorb(self, obs: Tensor) -> None: ...
 

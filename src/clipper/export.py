@@ -10,6 +10,8 @@ begins, and gives ``next_memory.0``, …, which goes in with the next observatio
 import importlib.util
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -51,16 +53,30 @@ def export_onnx(policy: Any, output: Path, *, masked: bool = False) -> tuple[lis
     outputs = [name for kind, tree in zip(OUTPUTS, graph.act(*given), strict=True) for name in named(kind, tree)]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells which other packages it would know
     batch, tensors = torch.export.Dim("batch"), tuple(leaves(given))
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter about its own parts
-        program = torch.onnx.export(
-            graph, tensors, dynamo=True, verbose=False, input_names=inputs, output_names=outputs,
-            dynamic_shapes=(tuple({0: batch} for _ in tensors),),
-        )  # fmt: skip
-    content = program.model_proto.SerializeToString()  # pyright: ignore[reportOptionalMemberAccess]
-    compare(content, policy, inputs, masked)
+    with in_float32(policy):
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of the exporter about its own parts
+            program = torch.onnx.export(
+                graph, tensors, dynamo=True, verbose=False, input_names=inputs, output_names=outputs,
+                dynamic_shapes=(tuple({0: batch} for _ in tensors),),
+            )  # fmt: skip
+        content = program.model_proto.SerializeToString()  # pyright: ignore[reportOptionalMemberAccess]
+        compare(content, policy, inputs, masked)
     files.replace(output, content)
     return inputs, outputs
+
+
+@contextmanager
+def in_float32(policy: nn.Module) -> Iterator[None]:
+    """Meanwhile image networks compute in float32 even where the policy trains them in bfloat16."""
+    coarse: list[Any] = [module for module in policy.modules() if getattr(module, "coarse", False)]
+    for module in coarse:
+        module.coarse = False
+    try:
+        yield
+    finally:
+        for module in coarse:
+            module.coarse = True
 
 
 def named(kind: str, tree: Tree) -> list[str]:

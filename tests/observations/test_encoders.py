@@ -228,6 +228,24 @@ def test_gradients_by_finite_differences() -> None:
             torch.testing.assert_close((gradient * direction).sum(), slope, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("cnn", ["nature", "impala"])
+def test_bfloat16_rounds_features_and_gradients_and_nothing_more(cnn: Any) -> None:
+    space = Box(0, 255, (40, 40, 3), np.uint8)
+    space.seed(0)
+    exact, coarse = (made(space, cnn=cnn, cnn_features=16, bfloat16=bfloat16) for bfloat16 in (False, True))
+    coarse.load_state_dict(exact.state_dict())
+    obs = batch(space, 4)
+    features, rounded = exact(obs), coarse(obs)
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(features, rounded)
+    assert (features - rounded).detach().norm() < 0.02 * features.detach().norm()  # bfloat16 rounds to 2⁻⁹
+    for encoder, y in ((exact, features), (coarse, rounded)):
+        y.square().sum().backward()
+        assert all(p.dtype == p.grad.dtype == torch.float32 for p in encoder.parameters())
+    for p, q in zip(exact.parameters(), coarse.parameters(), strict=True):
+        assert (p.grad - q.grad).norm() < 0.1 * p.grad.norm()
+
+
 def test_the_actor_never_sees_what_is_the_critic_s() -> None:
     space = Dict({"state": Box(-1, 1, (3,)), "seen": Box(-1, 1, (2,)), "action_mask": Box(0, 1, (2,), np.int8)})
     options = PolicyOptions(encoder=EncoderOptions(critic_only=("state",)), normalise_obs=True)
