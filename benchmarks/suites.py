@@ -69,9 +69,14 @@ def mujoco(task: str) -> Entry:
 
 MUJOCO = {task.lower(): mujoco(task) for task in MUJOCO_TASKS}
 
+ATARI = {
+    "pong": entry(recipes.pong, 3, Target(20, "training", "ours; 37 details: 20.86, PPO's paper: 20.7"), episodes=10),
+    "breakout": entry(recipes.breakout, 3, Target(400, "training", "ours; 37 details: 404, CleanRL: 415"), episodes=10),
+}
+
 SCORES = {
     "CartPole-v1": 475, "Acrobot-v1": -85, "LunarLander-v3": 200, "Hopper-v5": 2300, "HalfCheetah-v5": 5000,
-    "clipper/Moving-v0": 1.8, "clipper/Platform-v0": 0.95,
+    "clipper/Moving-v0": 1.8, "clipper/Platform-v0": 0.95, "ALE/Pong-v5": 20,
 }  # fmt: skip
 """Time to score: when the mean over the latest 100 training episodes first reached it."""
 
@@ -278,6 +283,7 @@ SUITES: Mapping[str, Mapping[str, Entry]] = {
     "classic": CLASSIC,
     "box2d": BOX2D,
     "mujoco": MUJOCO,
+    "atari": ATARI,
     "hybrid": HYBRID,
     "masks": MASKS,
     "memory": MEMORY,

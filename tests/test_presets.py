@@ -32,6 +32,13 @@ WRITTEN: dict[str, dict[str, Any]] = {
         "algorithm.value_loss": ClippedMSE(0.2), "algorithm.clip": 0.2, "algorithm.correction": 1,
         "algorithm.scale_rewards": False, "policy.normalise_obs": False, "total_steps": 500_000,
     },
+    "cleanrl-atari": {
+        "num_envs": 8, "algorithm.horizon": 128, "algorithm.minibatches": 4, "algorithm.epochs": 4,
+        "algorithm.learning_rate": Linear(2.5e-4), "algorithm.entropy_coef": 0.01, "algorithm.value_coef": 0.5 * 0.5,
+        "algorithm.value_loss": ClippedMSE(0.1), "algorithm.clip": 0.1, "algorithm.gamma": 0.99, "algorithm.lam": 0.95,
+        "algorithm.max_grad_norm": 0.5, "algorithm.adam_eps": 1e-5, "policy.shared": True, "policy.hidden": (),
+        "policy.encoder.cnn": "nature", "total_steps": 10_000_000,
+    },
     "cleanrl-continuous": OPENAI | {"algorithm.correction": 1},
     "baselines": OPENAI | {"algorithm.correction": 0},
     "sb3": {

@@ -12,6 +12,7 @@ from torch import Tensor
 import clipper
 from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions
 from clipper.distributions import DiagonalGaussian, MultiCategorical
+from clipper.environments.atari import Atari  # whose switches tests/environments/test_atari.py turns
 from clipper.option_text import to_text
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -87,7 +88,7 @@ FIELDS = sorted({f for row in ROWS for f in in_backticks(row[2]) if f.partition(
 def look(config: Config, field: str) -> Any:
     owner, _, name = field.partition(".")
     if owner not in OWNERS:  # a value that some field may have: its own default
-        return getattr(getattr(clipper, owner)(), name)
+        return getattr(Atari() if owner == "Atari" else getattr(clipper, owner)(), name)
     value: Any = config
     for part in (OWNERS[owner] + name).split("."):
         value = getattr(value, part)

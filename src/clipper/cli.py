@@ -34,8 +34,8 @@ class Train:
 
     config: Config
     preset: str | None = None
-    """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, sb3, sb3-a2c, sb3-trpo,
-    spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment)."""
+    """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, cleanrl-atari, sb3, sb3-a2c,
+    sb3-trpo, spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment)."""
     run_dir: Path | None = None
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
     seeds: int = 1
@@ -185,7 +185,8 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     if algorithm is not None and not isinstance(config.algorithm, ALGORITHMS[algorithm]):
         if preset is not None:
             raise ConfigError(f"--preset {preset} sets {type(config.algorithm).__name__}, not {algorithm}")
-        config = dataclasses.replace(config, algorithm=ALGORITHMS[algorithm]())
+        chosen = ALGORITHMS[algorithm]()
+        config = dataclasses.replace(config, algorithm=chosen) if name in RECIPES else config_for(config.env, chosen)
     if name is None and "--env" not in rest and not {"-h", "--help"} & set(rest):
         raise ConfigError("name an environment or a recipe: clipper train CartPole-v1")
     return config, rest

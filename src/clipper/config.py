@@ -6,7 +6,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from clipper.algorithms import PPO, Algorithm
+from clipper.algorithms import NPG, PPO, TRPO, VPG, Algorithm, PPOApart
 from clipper.environments.atari import is_atari, read_options
 from clipper.environments.ids import split_id
 from clipper.errors import ConfigError
@@ -84,18 +84,20 @@ ATARI_POLICY = PolicyOptions(hidden=(), shared=True)
 """Nature's network alone, for actor and critic together."""
 
 
-def config_for(env: str) -> Config:
+def config_for(env: str, algorithm: Algorithm | None = None) -> Config:
     """What a run in an environment begins with, by its id: the defaults, or for Atari games what is usual there.
 
-    That are 8 games, 10M decisions, PPO as in "The 37 implementation details", and one convolutional network; none
-    where the console's memory is what is seen.
+    That are 8 games, 10M decisions, PPO as in "The 37 implementation details", and one convolutional network for actor
+    and critic, or one for each where the ``algorithm`` moves them apart; none where the console's memory is seen.
     """
     name, given = split_id(env)
     if not is_atari(name):
-        return Config(env=env)
-    pictures = read_options(name, given).obs_type != "ram"
-    policy = ATARI_POLICY if pictures else PolicyOptions()
-    return Config(env=env, algorithm=ATARI_PPO, policy=policy, total_steps=10_000_000)
+        return Config(env=env, algorithm=algorithm or PPO())
+    apart = isinstance(algorithm, VPG | NPG | TRPO | PPOApart)
+    policy = dataclasses.replace(ATARI_POLICY, shared=not apart)
+    if read_options(name, given).obs_type == "ram":
+        policy = PolicyOptions()
+    return Config(env=env, algorithm=algorithm or ATARI_PPO, policy=policy, total_steps=10_000_000)
 
 
 def to_json(value: Any) -> Any:

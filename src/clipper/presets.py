@@ -56,6 +56,20 @@ def cleanrl_continuous(env: str = "HalfCheetah-v5") -> Config:
     )  # fmt: skip
 
 
+def cleanrl_atari(env: str = "ALE/Pong-v5") -> Config:
+    """CleanRL's ``ppo_atari.py`` (cleanrl @fe8d8a0): the 37 details' settings for Atari, as ``pong`` has them."""
+    return Config(
+        env=env,
+        algorithm=PPO(
+            horizon=128, epochs=4, minibatches=4, learning_rate=Linear(2.5e-4), clip=0.1, entropy_coef=0.01,
+            value_coef=0.25, value_loss=ClippedMSE(0.1),
+        ),
+        policy=PolicyOptions(hidden=(), shared=True),
+        total_steps=10_000_000,
+        num_envs=8,
+    )  # fmt: skip
+
+
 def sb3(env: str = "CartPole-v1") -> Config:
     """Stable-Baselines3's ``PPO("MlpPolicy", env)`` (2.9.2, ``ppo/ppo.py``), whose ``batch_size=64`` is a 32nd of 2048.
 
@@ -294,7 +308,8 @@ def rl_zoo(env: str = "CartPole-v1") -> Config:
 
 
 ALL = (
-    cleanrl, cleanrl_continuous, sb3, sb3_a2c, sb3_trpo, spinning_up, spinning_up_vpg, baselines, andrychowicz, rl_zoo,
+    cleanrl, cleanrl_continuous, cleanrl_atari, sb3, sb3_a2c, sb3_trpo, spinning_up, spinning_up_vpg, baselines,
+    andrychowicz, rl_zoo,
 )  # fmt: skip
 PRESETS: dict[str, Callable[[str], Config]] = {f.__name__.replace("_", "-"): f for f in ALL}
 """By name, as ``clipper train ENVIRONMENT --preset NAME`` takes them."""

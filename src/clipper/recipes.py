@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from clipper.algorithms import PPO
-from clipper.config import Config
+from clipper.config import Config, config_for
 from clipper.heads import HeadOptions
 from clipper.memory import LSTM
 from clipper.nets import PolicyOptions
@@ -71,6 +71,24 @@ def hopper() -> Config:
 def halfcheetah() -> Config:
     """HalfCheetah-v5."""
     return mujoco("HalfCheetah-v5")
+
+
+def atari(env: str) -> Config:
+    """The Atari setting of "The 37 implementation details": 8 games, 128 rows, 4 epochs of 4 minibatches.
+
+    It is what any game begins with, for 10M decisions: ``clipper train ALE/Qbert-v5``.
+    """
+    return config_for(env)
+
+
+def pong() -> Config:
+    """ALE/Pong-v5 with the standard preprocessing; a game is over at 21 points, which makes 21 the highest score."""
+    return atari("ALE/Pong-v5")
+
+
+def breakout() -> Config:
+    """ALE/Breakout-v5 with the standard preprocessing; two walls of bricks make 864 points."""
+    return atari("ALE/Breakout-v5")
 
 
 def cartpole_memory() -> Config:
@@ -178,6 +196,8 @@ RECIPES: dict[str, Callable[[], Config]] = {
         pendulum,
         hopper,
         halfcheetah,
+        pong,
+        breakout,
         cartpole_memory,
         repeat_previous,
         moving,

@@ -126,7 +126,7 @@ def configure(
     if isinstance(env, VectorEnv):
         changes["num_envs"] = env.num_envs
     if isinstance(env, str):
-        return dataclasses.replace(config_for(env), **changes), env
+        return dataclasses.replace(config_for(env, algorithm), **changes), env
     return Config(env=describe_source(env), **changes), env
 
 

@@ -41,6 +41,11 @@ SHORT = {
         env="CartPole-v1", algorithm=PPO(horizon=32, epochs=2), policy=PolicyOptions(hidden=(8,), memory=LSTM(8)),
         total_steps=600, num_envs=4, seed=2,
     ),
+    "atari": dataclasses.replace(
+        RECIPES["breakout"](), env="ALE/Breakout-v5,screen_size=36", total_steps=64, num_envs=2,
+        algorithm=PPO(horizon=16, epochs=1),
+        policy=PolicyOptions(hidden=(), shared=True, encoder=EncoderOptions(cnn_features=8)),
+    ),
     "trpo": Config(env="CartPole-v1", algorithm=TRPO(horizon=64), total_steps=1000, num_envs=4, seed=5),
 }  # fmt: skip
 
@@ -162,7 +167,7 @@ def test_a_nested_default_that_was_changed_is_written_out():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=pytest.mark.long) if recipe().env.startswith("clipper/") else n
+        pytest.param(n, marks=pytest.mark.long) if recipe().env.startswith(("clipper/", "ALE/")) else n
         for n, recipe in RECIPES.items()
     ],
 )

@@ -12,6 +12,7 @@ from torch import Generator
 
 from clipper.config import Config
 from clipper.environments import make
+from clipper.environments.atari import is_atari
 from clipper.environments.hybrid import TASKS
 from clipper.environments.ids import split_id
 from clipper.environments.memory import MEMORY_TASKS
@@ -74,6 +75,11 @@ def environment(config: Config) -> tuple[str, list[str]]:
             return f"make({maker}, num_envs={config.num_envs})", needed
         made = f"make(partial({maker}{arguments}), num_envs={config.num_envs})"
         return made, [*needed, "from functools import partial"]
+    if is_atari(name):
+        needed = ["from clipper.environments import make", "from clipper.environments.atari.game import make_game"]
+        arguments = ", ".join(f"{quoted(key)}: {code(value, 0, 0)}" for key, value in given.items())
+        made = f"make(partial(make_game, {quoted(name)}, {{{arguments}}}), num_envs={config.num_envs})"
+        return made, [*needed, "from functools import partial"]
     if name not in TASKS:
         if name.startswith("clipper/"):
             raise UnrollError(f"{name} is an environment of Clipper's own that is not cut into files yet")
@@ -130,9 +136,10 @@ def quoted(text: str) -> str:
 
 def extra(config: Config) -> str:
     """The extra of Gymnasium that brings the environment's own packages; empty where there is none."""
-    spec = gymnasium.registry.get(config.env.partition(",")[0])
+    name = config.env.partition(",")[0]
+    spec = gymnasium.registry.get(name)
     found = re.match(r"gymnasium\.envs\.(box2d|mujoco)\b", str(spec.entry_point) if spec is not None else "")
-    return found[1] if found else ""
+    return "atari" if is_atari(name) else found[1] if found else ""
 
 
 def entered(config: Config) -> set[tuple[str, int]]:

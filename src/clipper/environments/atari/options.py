@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
 from clipper.errors import ConfigError
 
-PREFIX = "ALE/"
+IDS = re.compile(r"(ale_py:)?(ALE/\w+-v\d+|\w+NoFrameskip-v4)")
 FEWEST_COLUMNS = 160
 """Of the emulator's picture, which is 160 wide and at least as high; an area's mean cannot enlarge it."""
 MOST_NOOPS = 256
@@ -69,8 +70,8 @@ DEFAULTS = Atari()
 
 
 def is_atari(name: str) -> bool:
-    """Is it the id of an Atari game, ``ALE/…``?"""
-    return name.removeprefix("ale_py:").startswith(PREFIX)
+    """Is it the id of an Atari game, ``ALE/Pong-v5``, or the older ``PongNoFrameskip-v4`` of wrapped environments?"""
+    return IDS.fullmatch(name) is not None
 
 
 def read_options(name: str, given: dict[str, Any]) -> Atari:
