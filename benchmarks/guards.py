@@ -5,12 +5,15 @@ One run takes its iterations with and without the guards by turns, so that what 
 the policy has learned by then, meets both alike; "without" takes out the looks at observations and rewards, the test of
 loss and gradient, and the counting. (The compiled engine's guards are comparisons inside its kernels; they cannot be
 taken out from here.) Prints, as a ratio of speeds, the median time of an iteration without guards over the median time
-of one with all of them; it should be 0.98 or more. Use a machine that is otherwise idle.
+of one with all of them; it should be 0.98 or more; and keeps it as row F7's figure in results/reliability.json
+(``python tools/reliability.py`` brings it to the pages). Use a machine that is otherwise idle.
 """
 
 import contextlib
+import json
 import sys
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 from unittest import mock
@@ -25,6 +28,7 @@ from clipper.environments.vector import Vector
 from clipper.optim import Learner
 
 WARMUP = 5  # iterations
+RESULTS = Path(__file__).parent / "results" / "reliability.json"
 
 
 class Work(NamedTuple):
@@ -95,6 +99,7 @@ def times(work: Work, first: int) -> tuple[list[float], list[float]]:
 def main() -> None:
     """Measure and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    found = {"rounds": float(rounds)}
     for name, work in WORKS.items():
         rows = work.num_envs * work.horizon
         measured = [[median(side) for side in times(work, first)] for first in range(rounds)]
@@ -104,6 +109,9 @@ def main() -> None:
             f"{name}: {guarded:,.0f} steps/s with, {bare:,.0f} without; ratio within a round: median "
             f"{median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}"
         )
+        found[name] = round(median(ratios), 3)
+    figures = json.loads(RESULTS.read_text())
+    RESULTS.write_text(json.dumps(figures | {"F7": found}, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
