@@ -10,7 +10,8 @@ from batches import ACTIONS, OBSERVATIONS
 
 import clipper
 from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions, presets
-from clipper.cli import Train, run_command, train_defaults
+from clipper.cli import run_command, train_defaults
+from clipper.command_options import Train
 from clipper.config import from_json, to_json
 from clipper.errors import ConfigError
 from clipper.heads import SoftplusOfState, TanhGaussian

@@ -8,9 +8,9 @@ import torch
 
 import clipper
 from clipper import checkpoint
+from clipper.begin import Settings, restore
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.run import Run
-from clipper.train import Settings, restore
 
 SMALL = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
 

@@ -1,23 +1,21 @@
-"""The command line. Every flag is a field of a dataclass: its docstring is the help."""
+"""The command line: what each command does."""
 
 import dataclasses
 import difflib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
+from clipper.command_options import CheckExercise, Evaluate, Export, Play, Plot, Resume, Train, Unroll, parse
 from clipper.config import Config, config_for
 from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
-from clipper.option_text import register_option_types
 from clipper.presets import PRESETS
 from clipper.recipes import RECIPES
 
@@ -25,148 +23,6 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-apart": PPOApart, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
 }  # fmt: skip
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train:
-    """Train a policy: clipper train ENVIRONMENT-OR-RECIPE [ALGORITHM] [options]."""
-
-    config: Config
-    preset: str | None = None
-    """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, cleanrl-atari, sb3, sb3-a2c,
-    sb3-trpo, spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment)."""
-    run_dir: Path | None = None
-    """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
-    seeds: int = 1
-    """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
-    profile: bool = False
-    """Print at the end where the time went, part by part; it is in the metrics, too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resume:
-    """Go on with a run that was interrupted."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    env: str | None = None
-    """The environment once more, where it is code of your own (my_package:MyEnv-v0)."""
-    total_steps: int | None = None
-    """Train longer than was planned; schedules are planned anew, and the run no longer counts as exact."""
-    profile: bool = False
-    """Print at the end where the time went, part by part."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Play whole episodes with a trained policy and print its return."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    episodes: int = 100
-    """Episodes to play."""
-    seed: int = 0
-    """Seed of the environments and, where --stochastic, of the actions."""
-    best: bool = False
-    """The best policy that an evaluation found during training, instead of the last one."""
-    stochastic: bool = False
-    """Sample actions instead of taking the most likely one."""
-    env: str | None = None
-    """The environment once more, where it is code of your own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Play:
-    """Watch a trained policy, in a window or as a video."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    video: Path | None = None
-    """Write this .mp4 or .gif instead of opening a window."""
-    episodes: int = 1
-    """Episodes to play."""
-    seed: int = 0
-    """Seed of the environment."""
-    best: bool = False
-    """The best policy that an evaluation found during training, instead of the last one."""
-    stochastic: bool = False
-    """Sample actions instead of taking the most likely one."""
-    env: str | None = None
-    """The environment once more, where it is code of your own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """Draw the learning curves of runs, seeds as a mean with its interval; with --diagnostics, how updates went."""
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of runs."""
-    output: Path | None = None
-    """The picture; where none is named, curves.png or suite.png, or with --diagnostics diagnostics.png in each run's
-    folder."""
-    suite: bool = False
-    """Compare algorithms over tasks: curves, interquartile mean with its interval, performance profiles, and the
-    probability that one beats another."""
-    diagnostics: bool = False
-    """Draw KL, clip fraction, largest ratio, entropy, explained variance, advantages per batch and minibatch, gradient
-    norm and losses over time: one picture for each run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """Write a trained policy as an ONNX file, which runs without Clipper and without torch."""
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    onnx: Path | None = None
-    """The file; policy.onnx in the run's folder where none is named."""
-    best: bool = False
-    """The best policy that an evaluation found during training, instead of the last one."""
-    masked: bool = False
-    """Let the file take action masks, too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unroll:
-    """Print one standalone file of exactly what a recipe runs."""
-
-    recipe: tyro.conf.Positional[str]
-    """Name of a recipe."""
-    output: Path | None = None
-    """Write the file here instead of printing it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckExercise:
-    """Check your answer to an exercise of the documentation; without a name, list the exercises."""
-
-    name: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="NAME")]] = None
-    """Name of an exercise; alone, its task is printed."""
-    file: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="FILE.py")]] = None
-    """Your file, which is run."""
-    start: bool = False
-    """Write the file to begin from, with the task in it; under the function's name where no file is named."""
-    language: Literal["terminal", "en", "zh"] = "terminal"
-    """Language of what is printed."""
-
-
-def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None, more: str = "") -> T:
-    """Command line arguments → a dataclass; prints help or the nearest right flag, and exits, where asked or wrong.
-
-    The help says ``more`` than the class does.
-    """
-    extra: dict[str, Any] = {} if default is None else {"default": default}
-    marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(
-        kind,
-        args=list(args),
-        prog=prog,
-        config=marks,
-        registry=register_option_types(),
-        description=f"{kind.__doc__}{more}",
-        **extra,
-    )
 
 
 def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:

@@ -1,64 +1,31 @@
-"""The training loop, and what is around it: making a run, resuming one."""
+"""The training loop: collect, update, record, until there is a reason to stop."""
 
-import dataclasses
-import json
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Unpack
 
-import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
-from torch import Generator, nn
+from torch import nn
 
-from clipper import checkpoint, files
-from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
-from clipper.config import Config, config_for, to_json
-from clipper.critic_targets import Polyak
-from clipper.critics import PopArt, TwoHot
-from clipper.engines import choose
+from clipper.algorithms import Algorithm
+from clipper.begin import Settings, build, configure, restore
+from clipper.config import Config
 from clipper.environments.make import EnvSource
 from clipper.environments.serial import Serial
-from clipper.environments.vector import vectorise
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
-from clipper.load import check_size
 from clipper.logs import Log
-from clipper.nets import PolicyOptions, make_policy
+from clipper.nets import PolicyOptions
 from clipper.optim import Metrics
 from clipper.plot import plot_run
 from clipper.profile import Profile, part
-from clipper.rollout import CollectState, start
-from clipper.run import Row, Run, read_config, read_rows
-from clipper.value_losses import CrossEntropy
+from clipper.run import Row, Run
 
 Callback = Callable[[Run], bool | None]
 """Called after each iteration; a run stops where one returns False, and is saved also where one raises."""
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
-
-
-class Settings(TypedDict, total=False):
-    """The fields of ``Config`` that ``train`` takes as keywords."""
-
-    total_steps: int
-    num_envs: int
-    seed: int
-    device: str
-    threads: int
-    engine: Literal["auto", "torch", "cpu"]
-    vector: Literal["auto", "serial", "workers", "native"]
-    env_timeout: float
-    on_env_error: Literal["raise", "restart"]
-    max_restarts: int
-    eval_every: int
-    eval_episodes: int
-    until_solved: bool
-    checkpoint_every: int
-    keep_checkpoints: int
-    max_skipped_steps: int
 
 
 def train(
@@ -107,161 +74,6 @@ def watch(run: Run, profile: Profile) -> None:
     for owner in (run.engine, type(run.config.algorithm)):  # an engine may have its own way to make them
         if hasattr(owner, "targets"):
             profile.watch(owner, "targets", "targets")
-
-
-def configure(
-    env: EnvSource | Config,
-    algorithm: Algorithm | None,
-    policy: PolicyOptions | nn.Module | None,
-    settings: Settings,
-) -> tuple[Config, EnvSource]:
-    """What the user said → one ``Config``, and what makes the environment."""
-    changes: dict[str, Any] = dict(settings)
-    if algorithm is not None:
-        changes["algorithm"] = algorithm
-    if isinstance(policy, PolicyOptions):
-        changes["policy"] = policy
-    if isinstance(env, Config):
-        return dataclasses.replace(env, **changes), env.env
-    if isinstance(env, VectorEnv):
-        changes["num_envs"] = env.num_envs
-    if isinstance(env, str):
-        return dataclasses.replace(config_for(env, algorithm), **changes), env
-    return Config(env=describe_source(env), **changes), env
-
-
-def describe_source(source: EnvSource) -> str:
-    """A name for an environment that was not given by id; for people, never imported."""
-    if isinstance(source, VectorEnv) and source.spec is not None:
-        return source.spec.id
-    name = getattr(source, "__qualname__", type(source).__qualname__)
-    return f"<{getattr(source, '__module__', '')}.{name}>"
-
-
-def build(
-    config: Config, source: EnvSource, policy: nn.Module | None, run_dir: str | Path | None, insist: bool = True
-) -> Run:
-    """Make the environment, the policy and the learner; every error in the settings shows here.
-
-    ``insist`` on the engine that the settings name; a resumed run may lack what it began with.
-    """
-    check(config, source)
-    torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
-    env, vector, stepping = vectorise(
-        source,
-        config.num_envs,
-        config.vector,
-        total_steps=config.total_steps,
-        env_timeout=config.env_timeout,
-        max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
-    )
-    generator = Generator().manual_seed(config.seed)
-    if policy is None:
-        check_critic(config)
-        module = make_policy(env.single_observation_space, env.single_action_space, config.policy, generator)
-    else:
-        module = policy
-    learner = config.algorithm.init(module.to(config.device), seed=config.seed)
-    state = start(env, config.seed, config.device, config.policy.encoder.mask_key)
-    folder = None if run_dir is None else Path(run_dir)
-    engine = choose(learner, config, env, insist, masked=state.mask_source is not None)
-    config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them
-    run = Run(config, source, env, learner, state, engine, folder, stepping=stepping, custom_policy=policy is not None)
-    run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
-    if folder is not None:
-        if (folder / "config.json").exists():
-            raise ConfigError(f"{folder} already holds a run: resume it, or name another folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_config(run)
-    return run
-
-
-def write_config(run: Run) -> None:
-    """The settings, as ``config.json``."""
-    assert run.path is not None
-    files.replace(run.path / "config.json", (json.dumps(to_json(run.config), indent=2) + "\n").encode())
-
-
-def check(config: Config, source: EnvSource) -> None:
-    """Raise ``ConfigError`` for combinations that cannot work."""
-    if isinstance(config.algorithm, PPO | PPOApart | PPOPenalty):
-        decisions = config.num_envs * config.algorithm.horizon
-        if decisions < config.algorithm.minibatches:
-            raise ConfigError(
-                f"num_envs × horizon = {decisions} decisions cannot be split into {config.algorithm.minibatches} "
-                "minibatches: raise num_envs or horizon, or lower minibatches"
-            )
-        if config.policy.memory is not None and config.num_envs < config.algorithm.minibatches:
-            raise ConfigError(
-                f"with a memory, minibatches are whole environments: {config.num_envs} cannot be split into "
-                f"{config.algorithm.minibatches}; raise num_envs, or lower minibatches"
-            )
-    if config.until_solved and not config.eval_every:
-        raise ConfigError("until_solved needs evaluations: set eval_every")
-    if config.eval_every and isinstance(source, VectorEnv):
-        raise ConfigError("eval_every needs an id or a factory, to make environments apart from the one that trains")
-    try:
-        torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {config.device!r} cannot be used here: {error}") from error
-
-
-def check_critic(config: Config) -> None:
-    """Raise ``ConfigError`` where the algorithm cannot fit the critic that the policy's options make."""
-    critic, algorithm = config.policy.critic, config.algorithm
-    loss = getattr(algorithm, "value_loss", None)
-    if isinstance(critic, TwoHot) != isinstance(loss, CrossEntropy):
-        has, needs = (type(x).__name__ if x is not None else "none" for x in (critic, loss))
-        raise ConfigError(
-            f"the critic is {has} and value_loss is {needs}: a TwoHot critic is fitted by CrossEntropy, and that "
-            "fits no other (--critic two_hot --value-loss cross_entropy)"
-        )
-    if isinstance(critic, PopArt) and isinstance(getattr(algorithm, "target_critic", None), Polyak):
-        raise ConfigError(
-            "PopArt rescales the critic's weights, which an average of old weights cannot follow: use "
-            "target_critic=Periodic(...), or normalise_returns"
-        )
-
-
-def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings: Settings) -> Run:
-    """A run as its latest whole checkpoint left it."""
-    planned = read_config(folder)
-    config = dataclasses.replace(planned, **settings)
-    if env is None and (":" in config.env or config.env.startswith("<")):
-        raise ConfigError(
-            f"this run's environment is {config.env}, which is code of your own: name it again with env= (--env), so "
-            "that nothing is imported because a file says so"
-        )
-    source = config.env if env is None or isinstance(env, Config) else env
-    module = policy if isinstance(policy, nn.Module) else None
-    if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
-        run = build(config, source, module, None, insist="engine" in settings)
-        run.path = folder  # the run was ended before it began
-        write_config(run)
-        return run
-    tensors, values = checkpoint.load_latest(folder)
-    check_size(config, tensors, values)
-    if values.get("custom_policy") and not isinstance(policy, nn.Module):
-        raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
-    run = build(config, source, module, None, insist="engine" in settings)
-    run.path = folder
-    restored = run.load_state_dict(tensors, values)
-    if not restored:
-        run.state = with_other_episodes(run)
-    config = run.config
-    run.exact = run.exact and restored and config == planned
-    run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
-    if config != planned:
-        write_config(run)
-    return run
-
-
-def with_other_episodes(run: Run) -> CollectState:
-    """The environments reset once more, with seeds of their own: those of the run's beginning were played already."""
-    seed = np.random.SeedSequence([run.config.seed, run.state.steps]).generate_state(1)[0]
-    state = start(run.env, int(seed), run.config.device)
-    state.steps, state.generator = run.state.steps, run.state.generator
-    return state
 
 
 def go_on(run: Run, callbacks: list[Callback]) -> Run:

@@ -14,10 +14,10 @@ from torch import nn
 
 import clipper
 from clipper.algorithms import Algorithm
+from clipper.begin import Settings
 from clipper.engines import cpu, team
 from clipper.errors import ConfigError
 from clipper.run import Run
-from clipper.train import Settings
 
 QUICK = clipper.PPO(horizon=16, epochs=2)
 

@@ -10,7 +10,7 @@ import torch
 from kinds import KINDS
 
 import clipper
-from clipper.cli import Train, parse
+from clipper.command_options import Train, parse
 from clipper.config import Config, from_json, to_json
 from clipper.environments import make
 from clipper.errors import ConfigError, CorruptCheckpointError

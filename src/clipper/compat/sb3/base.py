@@ -14,6 +14,7 @@ from torch import Generator
 
 from clipper import checkpoint
 from clipper.algorithms import Algorithm
+from clipper.begin import write_config
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import MaybeCallback, one_callback
@@ -30,7 +31,7 @@ from clipper.progress import ProgressDisplay
 from clipper.rollout import start
 from clipper.run import Row, Run
 from clipper.space_json import check_same_spaces, space_from_json, space_to_json
-from clipper.train import go_on, write_config
+from clipper.train import go_on
 
 Spaces = dict[str, gymnasium.Space]
 M = TypeVar("M", bound="Model")
