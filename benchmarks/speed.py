@@ -2,96 +2,37 @@
 
 sh benchmarks/make_peers.sh                                 # before: the peers' virtual environments
 python benchmarks/speed.py --quick                          # under 3 minutes: Clipper and Stable-Baselines3 on CartPole
-python benchmarks/speed.py --cleanrl PATH                   # all of it; the path is a checkout
-python benchmarks/speed.py --works w1 w3 --rounds 3         # some rows
+python benchmarks/speed.py --cleanrl PATH --leanrl PATH --purejaxrl PATH   # all of it; the paths are checkouts
+python benchmarks/speed.py --works w1 w3 --peers sb3 torchrl --rounds 3    # some rows, some peers
+python benchmarks/speed.py --resume                         # go on where an interrupted run of the same commit stopped
 
 Every side trains in a process of its own, one after another, round by round (A B C A B C …), so that a machine that
-slows down slows all. A peer that is not installed is left out with a message.
+slows down slows all. A peer that is not installed is left out, and one that fails on a workload is left out of its
+further rounds, each with a message here and on the page; then the exit status is 1. Results are written after every
+process.
 """
 
-import csv
 import dataclasses
-import json
-import os
-import platform
-import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
+from samples import THREADS, Machine, PeerError, Sample, machine, measure, read_samples, write_samples
+from sides import CHECKOUTS, CLIPPER, EAGER, ENVIRONMENTS, HERE, PEERS, Side, find_sides
 from workloads import WORKLOADS, Workload, flops_per_decision, measure_peak, speed_limit
 
-HERE = Path(__file__).resolve().parent
-ENVIRONMENTS, CLIPPER, EAGER = "environments alone", "Clipper", "Clipper, torch engine"
 LIMIT = "computed limit"
-KERNELS = ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY")  # each library shall choose its own
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each as many as the workload says
 RECENT = 100  # episodes in the mean training return, as in peers/measure.py
 
 Row = dict[str, str]
-
+Missing = dict[str, dict[str, str]]
+"""By library and workload ("" for all): why it was not measured."""
 
 QUICK = dataclasses.replace(WORKLOADS["W1"], iterations=40)
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One library: the interpreter of its virtual environment, and the script that runs it."""
-
-    name: str
-    python: Path
-    script: str
-    arguments: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ("python",)
-    """Of environments that it can be given: Python's, stepped one by one, and natively vectorised ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One process's result."""
-
-    workload: str
-    library: str
-    round: int
-    steps: int
-    seconds: float
-    mean_return: float | None
-    optimizer_steps: int
-    threads: int
-    memory: float
-    """Megabytes at the peak, above those that the imports take."""
-    load: float
-    """The machine's load average over one minute, just before."""
-    versions: str
-
-    @property
-    def speed(self) -> float:
-        """Decisions per second."""
-        return self.steps / self.seconds
-
-    @property
-    def words(self) -> str:
-        """One line for the screen."""
-        score = "" if self.mean_return is None else f", return {self.mean_return:.1f}"
-        return f"{self.library} {self.speed:,.0f} steps/s{score}, {self.memory:,.0f} MB, load {self.load:.2f}"
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where and when the samples were taken."""
-
-    cpu: str
-    cores: int
-    system: str
-    commit: str
-    date: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,84 +41,26 @@ class Options:
 
     works: tuple[str, ...] = tuple(WORKLOADS)
     """Rows, by name (benchmarks/workloads.py lists them); capitals do not matter."""
+    peers: tuple[str, ...] = PEERS
+    """Beside Clipper, which is always measured."""
     cleanrl: Path | None = None
     """A checkout of CleanRL; it is on no package index, and left out without this."""
+    leanrl: Path | None = None
+    """A checkout of LeanRL, in the same way."""
+    purejaxrl: Path | None = None
+    """A checkout of PureJaxRL, in the same way."""
     rounds: int = 5
     """The table shows medians over them."""
     iterations: int | None = None
     """Training iterations per process, instead of each workload's own number."""
     peak: float | None = None
     """Float32 GFLOP/s of one core, for the computed limit; measured where it is not given."""
+    resume: bool = False
+    """Take what the CSV file has, of this commit and machine, and measure the rest."""
     quick: bool = False
     """Clipper and Stable-Baselines3 on a shorter W1, three rounds, nothing written unless --out says where."""
     out: Path | None = None
     """Results go to this path with .md and .csv added; by default benchmarks/results/speed."""
-
-
-BOTH = ("python", "native")
-CHECKOUTS = ("cleanrl",)  # on no package index
-
-
-def find_sides(options: Options, say: Console) -> list[Side]:
-    """All that can run here, in the order of each round."""
-    here = Path(sys.executable)
-    sides = [
-        Side(ENVIRONMENTS, here, "run_environments.py", kinds=BOTH),
-        Side(CLIPPER, here, "run_clipper.py", ("cpu",), BOTH),
-        Side(EAGER, here, "run_clipper.py", ("torch",), BOTH),
-    ]
-    peers = [
-        ("Stable-Baselines3", "sb3", ("python",), None),
-        ("CleanRL", "cleanrl", BOTH, options.cleanrl),
-        ("Tianshou", "tianshou", ("python",), None),
-        ("skrl", "skrl", ("python",), None),
-    ]
-    for name, folder, kinds, checkout in peers[:1] if options.quick else peers:
-        python = HERE / ".peers" / folder / "bin" / "python"
-        if checkout is None and folder in CHECKOUTS:
-            say.print(f"{name} is left out: give a checkout with --{folder} PATH")
-        elif not python.exists():
-            say.print(f"{name} is left out: sh benchmarks/make_peers.sh {folder} makes its virtual environment")
-        else:
-            sides.append(Side(name, python, f"run_{folder}.py", (str(checkout and checkout.resolve()),), kinds))
-    return sides
-
-
-def measure(side: Side, workload: Workload, number: int) -> Sample:
-    """Run one side in its own process; refuses a result that did other work than the workload says."""
-    load = os.getloadavg()[0]
-    command = [side.python, HERE / "peers" / side.script, json.dumps(dataclasses.asdict(workload)), *side.arguments]
-    with TemporaryDirectory() as folder:  # for what libraries write into the working folder
-        done = subprocess.run(
-            command,
-            env={k: x for k, x in os.environ.items() if k not in KERNELS}
-            | dict.fromkeys(THREADS, str(workload.threads)),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(f"{side.name} failed on {workload.name}:\n{done.stderr[-3000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if side.name != ENVIRONMENTS and result["optimizer_steps"] != workload.optimizer_steps:
-        raise SystemExit(
-            f"{side.name} took {result['optimizer_steps']} optimizer steps on {workload.name}, not "
-            f"{workload.optimizer_steps}: not the same work"
-        )
-    return Sample(
-        workload=workload.name,
-        library=side.name,
-        round=number,
-        steps=result["steps"],
-        seconds=result["seconds"],
-        mean_return=result["return"],
-        optimizer_steps=result["optimizer_steps"],
-        threads=result["threads"],
-        memory=result["memory"],
-        load=load,
-        versions=", ".join(f"{name} {version}" for name, version in result["versions"].items()),
-    )
 
 
 def summarise(samples: list[Sample], peak: float) -> list[Row]:
@@ -239,23 +122,9 @@ def ratio_words(ratios: list[float]) -> str:
     return f"{median(ratios):.2f}× ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else ""
 
 
-def machine() -> Machine:
-    """The processor, the system and the commit of this run."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    return Machine(
-        cpu=models[0] if models else platform.processor() or platform.machine(),
-        cores=os.cpu_count() or 0,
-        system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        commit=commit,
-        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
-
-
-def markdown(rows: list[Row], samples: list[Sample], workloads: list[Workload], where: Machine) -> str:
+def markdown(
+    rows: list[Row], samples: list[Sample], workloads: list[Workload], where: Machine, missing: Missing | None = None
+) -> str:
     """The results page."""
     columns = [name for name in rows[0] if name != "versions"]
     lines = [" | ".join(columns), "|".join("---" for _ in columns)]
@@ -267,6 +136,7 @@ def markdown(rows: list[Row], samples: list[Sample], workloads: list[Workload], 
         f"average before a process {min(loads):.2f} to {max(loads):.2f}",
         f"{', '.join(THREADS)} and torch's threads: the workload's",
         *(f"{library}: {versions}" for library, versions in {r["library"]: r["versions"] for r in rows}.items()),
+        *(f"not measured: {line}" for line in missing_words(missing or {})),
     ]
     return PAGE.format(
         workloads="\n".join(f"- {w.name}: {w.words}." for w in workloads),
@@ -274,6 +144,16 @@ def markdown(rows: list[Row], samples: list[Sample], workloads: list[Workload], 
         facts="\n".join(f"- {fact}" for fact in facts),
         recent=RECENT,
     )
+
+
+def missing_words(missing: Missing) -> list[str]:
+    """Libraries and workloads that were not measured, with the reason."""
+    lines = []
+    for library, reasons in missing.items():
+        for reason in dict.fromkeys(reasons.values()):
+            works = [work for work, given in reasons.items() if given == reason and work]
+            lines.append(f"{library}{' on ' if works else ''}{', '.join(works)} ({reason})")
+    return lines
 
 
 PAGE = """# Training speed
@@ -290,9 +170,10 @@ and range over rounds of the ratio within a round. `training return` is the mean
 training, median over rounds; for the environments alone, actions are random. `memory` is the process's peak above
 what its imports take. `computed limit` is threads / (1/v + F/p): v the speed of the environments alone, F the
 operations of the networks' products per decision, p the fused multiply-adds that a core does at best; nothing overlaps.
-Rows with natively vectorised environments stand for themselves.
+Rows with natively vectorised environments (W2) are compared with each other only.
 
-All sides: Gymnasium's own environments, two separate tanh networks, Adam, γ 0.99, λ 0.95, clip 0.2, value
+All sides: Gymnasium's own environments (PureJaxRL: gymnax's CartPole, compiled together with its training), two
+separate tanh networks, Adam, γ 0.99, λ 0.95, clip 0.2, value
 coefficient 0.5 on the mean squared error, no value clip, no entropy bonus, gradient norm at most 0.5, advantages
 standardised per minibatch, no normalisation of observations or rewards, the same number of optimizer steps (checked).
 Clipper is timed through `clipper.train` into a run folder (metrics, TensorBoard events, checkpoints), with its compiled
@@ -300,23 +181,15 @@ CPU engine and with its torch engine, which is the definition that the other one
 Stable-Baselines3 through `learn` with its default logging, on `DummyVecEnv`; CleanRL's script is unmodified and logs to
 TensorBoard, but for continuous actions its normalising wrappers are taken out. Tianshou, on its
 `DummyVectorEnv`, logs nothing by default; skrl, on Gymnasium's synchronous vector environment, standardises advantages
-per batch and writes a checkpoint ten times.
+per batch and writes a checkpoint ten times. LeanRL's scripts are unmodified, without their normalising wrappers and
+Weights & Biases, and compile in the warm-up. TorchRL's parts (SerialEnv, Collector, GAE once a batch, ClipPPOLoss) are
+put together as in its examples and log nothing. PufferLib's trainer computes advantages before every minibatch, takes
+whole segments for one, and writes a checkpoint every 200 iterations; its dashboard is off. PureJaxRL's script is
+unmodified: its value loss is clipped, and since it is compiled before the clock starts, all its iterations are timed.
+No side collects while it updates.
 
 {facts}
 """
-
-
-def write(out: Path, samples: list[Sample], page: str, where: Machine) -> None:
-    """The page, and the samples with commit and machine."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".md").write_text(page)
-    with out.with_suffix(".csv").open("w", newline="") as file:
-        records = [
-            dataclasses.asdict(s) | {"steps_per_second": round(s.speed, 1)} | dataclasses.asdict(where) for s in samples
-        ]
-        writer = csv.DictWriter(file, list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
 
 
 def chosen(names: tuple[str, ...]) -> list[Workload]:
@@ -325,6 +198,70 @@ def chosen(names: tuple[str, ...]) -> list[Workload]:
     if unknown := [name for name in names if name.lower() not in known]:
         raise SystemExit(f"no workload {', '.join(unknown)}: choose from {', '.join(known)}")
     return [known[name.lower()] for name in names]
+
+
+def table_of(rows: list[Row], where: Machine) -> Table:
+    """The rows for the screen."""
+    table = Table(title=f"{where.cpu}, {where.cores} cores, commit {where.commit}")
+    for name in rows[0]:
+        if name != "versions":
+            table.add_column(name, justify="left" if name in ("workload", "library") else "right")
+    for row in rows:
+        table.add_row(*(value for name, value in row.items() if name != "versions"))
+    return table
+
+
+class Session:
+    """One run: what is measured so far, what could not be, and the files that say so after every process."""
+
+    def __init__(self, workloads: list[Workload], out: Path | None, peak: float, say: Console, *, resume: bool) -> None:
+        self.workloads, self.out, self.peak, self.say = workloads, out, peak, say
+        self.where = machine()
+        self.samples = read_samples(out.with_suffix(".csv"), self.where) if resume and out is not None else []
+        self.missing: Missing = {}
+        self.failed = False
+
+    def run(self, sides: list[Side], rounds: int) -> None:
+        """Every workload, round by round, side by side."""
+        for workload in self.workloads:
+            self.say.print(f"{workload.name}: {workload.words}")
+            for side in sides:
+                if reason := side.refuses(workload):
+                    self.leave_out(side.name, reason, workload.name)
+            for number in range(rounds):
+                for side in sides:
+                    if workload.name not in self.missing.get(side.name, {}):
+                        self.take(side, workload, number)
+
+    def take(self, side: Side, workload: Workload, number: int) -> None:
+        """One sample, unless the file had it; a side that fails is not tried again on this workload."""
+        work = dataclasses.replace(workload, seed=number + 1)
+        if any((s.workload, s.library, s.round) == (work.name, side.name, number) for s in self.samples):
+            return
+        try:
+            self.samples.append(measure(side, work, number))
+        except PeerError as error:
+            words = str(error)
+            self.say.print(f"{side.name} failed on {work.name}:\n{words}", highlight=False, markup=False)
+            self.leave_out(side.name, f"failed: {words.splitlines()[-1][:200]}", work.name)
+            self.failed = True
+            return
+        self.say.print(f"  round {number + 1}: {self.samples[-1].words}", highlight=False)
+        self.write()
+
+    def leave_out(self, name: str, reason: str, workload: str = "") -> None:
+        """Note why a side is not measured, on a workload or at all."""
+        self.missing.setdefault(name, {})[workload] = reason
+        self.say.print(f"{name} is left out{' of ' if workload else ''}{workload}: {reason}", markup=False)
+
+    def write(self) -> None:
+        """The page and the samples, as far as they are."""
+        if self.out is not None:
+            rows = summarise(self.samples, self.peak)
+            write_samples(self.out.with_suffix(".csv"), self.samples, self.where)
+            self.out.with_suffix(".md").write_text(
+                markdown(rows, self.samples, self.workloads, self.where, self.missing)
+            )
 
 
 def main() -> None:
@@ -336,27 +273,22 @@ def main() -> None:
         workloads = [dataclasses.replace(w, iterations=options.iterations) for w in workloads]
     if any(w.iterations <= w.warmup for w in workloads):
         raise SystemExit("--iterations must exceed the warm-up's 3")
-    sides, where, samples = find_sides(options, say), machine(), []
-    peak = options.peak * 1e9 if options.peak else measure_peak()
-    for workload in workloads:
-        say.print(f"{workload.name}: {workload.words}")
-        for number in range(min(options.rounds, 3) if options.quick else options.rounds):
-            for side in sides:
-                if ("native" if workload.native else "python") in side.kinds:
-                    samples.append(measure(side, dataclasses.replace(workload, seed=number + 1), number))
-                    say.print(f"  round {number + 1}: {samples[-1].words}", highlight=False)
-    rows = summarise(samples, peak)
-    table = Table(title=f"{where.cpu}, {where.cores} cores, commit {where.commit}")
-    for name in rows[0]:
-        if name != "versions":
-            table.add_column(name, justify="left" if name in ("workload", "library") else "right")
-    for row in rows:
-        table.add_row(*(value for name, value in row.items() if name != "versions"))
-    say.print(table)
+    checkouts = {name: getattr(options, name) for name in CHECKOUTS}
+    sides, left_out = find_sides(("sb3",) if options.quick else options.peers, checkouts)
     out = options.out or (None if options.quick else HERE / "results" / "speed")
+    peak = options.peak * 1e9 if options.peak else measure_peak()
+    session = Session(workloads, out, peak, say, resume=options.resume)
+    for name, reason in left_out.items():
+        session.leave_out(name, reason)
+    session.run(sides, min(options.rounds, 3) if options.quick else options.rounds)
+    if not session.samples:
+        raise SystemExit("nothing could be measured")
+    session.write()
+    say.print(table_of(summarise(session.samples, peak), session.where))
     if out is not None:
-        write(out, samples, markdown(rows, samples, workloads, where), where)
         say.print(f"written: {out.with_suffix('.md')} and {out.with_suffix('.csv')}")
+    if session.failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ class Workload:
     num_envs: int = 8
     native: bool = False
     """All environments in one, vectorised by who wrote it: never compared with environments stepped one by one."""
+    continuous: bool = False
+    """Whether actions are Gaussian."""
     threads: int = 1
     """That each side may use."""
     warmup: int = 3
@@ -59,13 +61,14 @@ WORKLOADS = {
     for work in (
         cartpole("W1"),
         cartpole("W1-256", hidden=(256, 256), iterations=50),
-        cartpole("W1-gauss", env="Pendulum-v1", sizes=(3, 1)),
+        cartpole("W1-gauss", env="Pendulum-v1", sizes=(3, 1), continuous=True),
         cartpole("W2-512", num_envs=512, native=True, threads=2, iterations=20),
         cartpole("W2-2048", num_envs=2048, horizon=64, native=True, threads=2, iterations=20),
         Workload(
             name="W3",
             env="HalfCheetah-v5",
             sizes=(17, 6),
+            continuous=True,
             learning_rate=3e-4,
             horizon=256,
             epochs=10,

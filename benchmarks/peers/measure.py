@@ -12,10 +12,14 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import torch
-from torch.optim.optimizer import register_optimizer_step_post_hook
+try:
+    import torch
+    import torch.optim.optimizer
+except ImportError:  # a peer that does without it sets its threads and counts its optimizer steps itself
+    torch = None
 
 RECENT = 100  # episodes in the mean training return
+SHARED = ("torch", "numpy", "gymnasium", "mujoco")  # packages that most sides have
 
 counted = 0
 imported = 0.0
@@ -32,8 +36,9 @@ def begin() -> dict[str, Any]:
     global imported  # noqa: PLW0603
     imported = peak_memory()
     work = json.loads(sys.argv[1])
-    torch.set_num_threads(work["threads"])
-    register_optimizer_step_post_hook(count_optimizer_step)
+    if torch is not None:
+        torch.set_num_threads(work["threads"])
+        torch.optim.optimizer.register_optimizer_step_post_hook(count_optimizer_step)
     return work
 
 
@@ -43,12 +48,19 @@ def peak_memory() -> float:
 
 
 def report(
-    steps: int, seconds: float, returns: list[float], *packages: str, optimizer_steps: int | None = None
+    steps: int,
+    seconds: float,
+    returns: list[float],
+    *packages: str,
+    optimizer_steps: int | None = None,
+    threads: int | None = None,
 ) -> None:
     """Print the result as the last line: decisions, seconds, mean return of the last episodes, memory, versions.
 
-    Optimizer steps are those that torch's hook counted, unless the library counts its own.
+    Optimizer steps are those that torch's hook counted, and threads those that torch has, unless they are given.
     """
+    if torch is not None and threads is None:
+        threads = torch.get_num_threads()
     recent = returns[-RECENT:]
     result = {
         "steps": steps,
@@ -56,9 +68,9 @@ def report(
         "return": sum(recent) / len(recent) if recent else None,
         "episodes": len(recent),
         "optimizer_steps": counted if optimizer_steps is None else optimizer_steps,
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "memory": peak_memory() - imported,
-        "versions": {name: installed(name) for name in ("torch", "numpy", "gymnasium", "mujoco", *packages)},
+        "versions": {name: found for name in (*SHARED, *packages) if (found := installed(name))},
     }
     print(json.dumps(result), flush=True)
 

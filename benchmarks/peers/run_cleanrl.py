@@ -12,72 +12,14 @@ import runpy
 import sys
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
 import tyro  # noqa: F401  # the script imports these two: they belong to the memory before it begins
+from counting import CountingEnv, CountingNativeEnv, linear_of_width, made, without
 from measure import begin, report
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401
-
-made: "list[CountingEnv | CountingNativeEnv]" = []  # by the script
-
-
-class CountingEnv(gymnasium.vector.SyncVectorEnv):
-    """Counts decisions (in next-step autoreset the row after an episode's end is none) and returns."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.decisions, self.resetting = 0, 0
-        self.returns: list[float] = []
-        made.append(self)
-
-    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One step of every environment."""
-        result = super().step(actions)
-        self.decisions += self.num_envs - self.resetting
-        self.resetting = int(np.count_nonzero(result[2] | result[3]))
-        if self.resetting:
-            info = result[4]
-            self.returns += info["episode"]["r"][info["_episode"]].tolist()
-        return result
-
-
-class CountingNativeEnv(gymnasium.vector.VectorWrapper):
-    """The same for an environment vectorised natively, which tells no returns."""
-
-    work: ClassVar[dict[str, Any]]
-
-    def __init__(self, makers: list[Any]) -> None:
-        env = gymnasium.make_vec(self.work["env"], num_envs=len(makers), vectorization_mode="vector_entry_point")
-        super().__init__(env)
-        self.decisions, self.resetting = 0, 0
-        self.totals, self.returns = np.zeros(len(makers)), []
-        made.append(self)
-
-    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One step of every environment."""
-        result = self.env.step(actions)
-        self.decisions += self.num_envs - self.resetting
-        ended = result[2] | result[3]
-        self.totals += result[1]
-        self.resetting = int(np.count_nonzero(ended))
-        if self.resetting:
-            self.returns += self.totals[ended].tolist()
-            self.totals[ended] = 0.0
-        return result
-
-
-def linear_of_width(width: int) -> type[torch.nn.Linear]:
-    """A Linear of torch with ``width`` wherever the script says 64."""
-
-    class Linear(torch.nn.Linear):
-        def __init__(self, inputs: int, outputs: int) -> None:
-            in_features, out_features = (width if size == 64 else int(size) for size in (inputs, outputs))
-            super().__init__(in_features, out_features)
-
-    return Linear
 
 
 class IterationClock(io.TextIOBase):
@@ -91,11 +33,6 @@ class IterationClock(io.TextIOBase):
         if text == "SPS:":
             self.marks.append((time.perf_counter(), made[-1].decisions))
         return len(text)
-
-
-def without(env: gymnasium.Env, *_: Any, **__: Any) -> gymnasium.Env:
-    """A wrapper that wraps nothing."""
-    return env
 
 
 def arguments(work: dict[str, Any]) -> list[str]:

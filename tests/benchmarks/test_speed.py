@@ -1,10 +1,14 @@
 """The arithmetic of the speed table, on samples made by hand, and its refusal of unequal work."""
 
 import importlib.util
+import io
+import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(PATH))  # speed.py imports the file beside it, as a script does
@@ -15,6 +19,7 @@ speed = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = speed  # dataclasses look their module up
 spec.loader.exec_module(speed)
 workloads = importlib.import_module("workloads")
+sides = importlib.import_module("sides")
 PEAK = 100e9
 
 
@@ -66,7 +71,7 @@ def test_a_side_that_does_other_work_is_refused(tmp_path, difference):
     script.write_text(f"import json\nprint('a log line')\nprint(json.dumps({result!r}))\n")
     side = speed.Side("Peer", Path(sys.executable), str(script))
     if difference:
-        with pytest.raises(SystemExit, match="not the same work"):
+        with pytest.raises(speed.PeerError, match="not the same work"):
             speed.measure(side, work, 0)
     else:
         assert speed.measure(side, work, 0).speed == 25.0
@@ -75,8 +80,96 @@ def test_a_side_that_does_other_work_is_refused(tmp_path, difference):
 def test_a_peer_that_fails_is_reported_with_its_own_words(tmp_path):
     script = tmp_path / "peer.py"
     script.write_text("raise SystemExit('no such simulator')\n")
-    with pytest.raises(SystemExit, match="no such simulator"):
+    with pytest.raises(speed.PeerError, match="no such simulator"):
         speed.measure(speed.Side("Peer", Path(sys.executable), str(script)), speed.WORKLOADS["W1"], 0)
+
+
+def side_of(path, name, *, fails=False, refuses=lambda _: ""):
+    """A library whose script notes each start, and takes the steps of W1 unless it fails."""
+    result = {"steps": 50, "seconds": 2.0, "return": None, "threads": 1, "memory": 5.0, "versions": {"torch": "2"}}
+    result["optimizer_steps"] = 1600
+    script = path / f"{name}.py"
+    script.write_text(
+        f"open({str(path / (name + '.starts'))!r}, 'a').write('x')\n"
+        + ("raise SystemExit('the library is broken')\n" if fails else f"print({json.dumps(result)!r})\n")
+    )
+    return speed.Side(name, Path(sys.executable), str(script), refuses=refuses)
+
+
+def session(out, *, resume=False):
+    quiet = Console(file=io.StringIO())
+    return speed.Session([speed.WORKLOADS["W1"]], out, PEAK, quiet, resume=resume)
+
+
+def starts(path, name):
+    counted = path / f"{name}.starts"
+    return len(counted.read_text()) if counted.exists() else 0
+
+
+def test_a_peer_that_fails_spoils_nothing_and_is_named_on_the_page(tmp_path):
+    both = [side_of(tmp_path, "broken", fails=True), side_of(tmp_path, "sound")]
+    both.append(side_of(tmp_path, "misfit", refuses=lambda work: f"not for {work.env}"))
+    measured = session(tmp_path / "speed")
+    measured.run(both, 2)
+    assert [(s.library, s.round) for s in measured.samples] == [("sound", 0), ("sound", 1)]
+    assert measured.failed
+    assert [starts(tmp_path, name) for name in ("broken", "sound", "misfit")] == [1, 2, 0]
+    page = (tmp_path / "speed.md").read_text()
+    assert "not measured: broken on W1 (failed: the library is broken)" in page
+    assert "not measured: misfit on W1 (not for CartPole-v1)" in page
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    sound = side_of(tmp_path, "sound")
+    first = session(tmp_path / "speed")
+    first.run([sound], 1)
+    again = session(tmp_path / "speed", resume=True)
+    assert again.samples == first.samples
+    again.run([sound], 3)
+    assert [s.round for s in again.samples] == [0, 1, 2]
+    assert starts(tmp_path, "sound") == 3
+    table = tmp_path / "speed.csv"
+    table.write_text(table.read_text().replace(first.where.commit, "another"))
+    with pytest.raises(SystemExit, match="cannot be resumed: its commit is another"):
+        session(tmp_path / "speed", resume=True)
+
+
+def test_who_can_run_is_found_and_the_others_are_told_why(tmp_path):
+    for name in ("skrl", "leanrl", "purejaxrl", "cleanrl"):
+        python = tmp_path / name / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.touch()
+    checkouts = {"leanrl": tmp_path, "purejaxrl": None, "cleanrl": tmp_path / "nowhere"}
+    found, missing = sides.find_sides(("skrl", "sb3", *checkouts), checkouts, tmp_path)
+    assert [side.name for side in found[3:]] == ["LeanRL", "LeanRL, compiled", "skrl"]
+    assert found[4].arguments == (str(tmp_path), "compiled")
+    assert missing["Stable-Baselines3"] == "sh benchmarks/make_peers.sh sb3 makes its virtual environment"
+    assert missing["PureJaxRL, on gymnax"] == "give a checkout with --purejaxrl PATH"
+    assert "is no folder" in missing["CleanRL"]
+    with pytest.raises(SystemExit, match="no peer rllib"):
+        sides.find_sides(("rllib",), {}, tmp_path)
+
+
+def test_a_library_is_given_only_the_work_that_it_can_do():
+    takes = {
+        name: [work.name for work in speed.WORKLOADS.values() if not refuses(work)]
+        for name, _, _, refuses in sides.SIDES
+    }
+    single = ["W1", "W1-256", "W1-gauss"]
+    assert takes["Stable-Baselines3"] == takes["TorchRL"] == [*single, "W3"]
+    assert takes["LeanRL"] == takes["LeanRL, compiled"] == ["W1-gauss", "W3"]
+    assert takes["PureJaxRL, on gymnax"] == ["W2-512", "W2-2048"]
+    assert takes["PufferLib"] == [*single, "W2-512", "W2-2048"]
+    assert takes["CleanRL"] == list(speed.WORKLOADS)
+
+
+def test_every_peer_has_a_script_and_a_virtual_environment_that_can_be_made():
+    assert {folder for _, folder, _, _ in sides.SIDES} == set(sides.PEERS)
+    for name in sides.PEERS:
+        assert (PATH / "peers" / f"run_{name}.py").exists()
+    done = subprocess.run(["sh", PATH / "make_peers.sh", "nothing"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"no peer nothing: choose from {' '.join(sides.PEERS)}"
 
 
 def test_operations_are_counted_layer_by_layer():

@@ -1,0 +1,94 @@
+"""The libraries that speed.py measures: where each is installed, what script runs it, and what work it can be given."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from workloads import Workload
+
+HERE = Path(__file__).resolve().parent
+ENVIRONMENTS, CLIPPER, EAGER = "environments alone", "Clipper", "Clipper, torch engine"
+PEERS = ("sb3", "cleanrl", "leanrl", "tianshou", "skrl", "torchrl", "pufferlib", "purejaxrl")
+CHECKOUTS = ("cleanrl", "leanrl", "purejaxrl")  # on no package index
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One library: the interpreter of its virtual environment, and the script that runs it."""
+
+    name: str
+    python: Path
+    script: str
+    arguments: tuple[str, ...] = ()
+    refuses: Callable[[Workload], str] = lambda _: ""
+    """Why it cannot be given a workload; empty where it can."""
+
+
+def no_native(work: Workload) -> str:
+    """Of a library that is run on environments stepped one by one only."""
+    return "its script here steps environments one by one" if work.native else ""
+
+
+def continuous_only(work: Workload) -> str:
+    """LeanRL, whose PPO scripts are for continuous actions and Atari."""
+    return "" if work.continuous and not work.native else "its PPO scripts are for continuous actions and Atari"
+
+
+def own_environments(work: Workload) -> str:
+    """PureJaxRL, whose environments are compiled with the training."""
+    if work.native and work.env == "CartPole-v1" and work.hidden == (64, 64):
+        return ""
+    return "its environments are its own, natively vectorised, and the networks of its script are 64-64"
+
+
+def whole_segments(work: Workload) -> str:
+    """PufferLib, whose minibatches consist of segments as long as the horizon."""
+    rows = work.num_envs * work.horizon // work.minibatches
+    return "" if rows % work.horizon == 0 else f"its minibatches are whole segments, and {rows} rows are none"
+
+
+# Name in the table, folder in .peers/, further arguments of its script, what it refuses.
+SIDES = (
+    ("Stable-Baselines3", "sb3", (), no_native),
+    ("CleanRL", "cleanrl", (), lambda _: ""),
+    ("LeanRL", "leanrl", ("eager",), continuous_only),
+    ("LeanRL, compiled", "leanrl", ("compiled",), continuous_only),
+    ("Tianshou", "tianshou", (), no_native),
+    ("skrl", "skrl", (), no_native),
+    ("TorchRL", "torchrl", (), no_native),
+    ("PufferLib", "pufferlib", (), whole_segments),
+    ("PureJaxRL, on gymnax", "purejaxrl", (), own_environments),
+)
+
+
+def find_sides(
+    names: tuple[str, ...], checkouts: Mapping[str, Path | None], peers: Path = HERE / ".peers"
+) -> tuple[list[Side], dict[str, str]]:
+    """Clipper's sides and all of ``names`` that can run here, in the order of each round; and why others cannot.
+
+    ``checkouts`` has the path of each library that is on no package index.
+    """
+    if unknown := [name for name in names if name not in PEERS]:
+        raise SystemExit(f"no peer {', '.join(unknown)}: choose from {', '.join(PEERS)}")
+    here = Path(sys.executable)
+    sides = [
+        Side(ENVIRONMENTS, here, "run_environments.py"),
+        Side(CLIPPER, here, "run_clipper.py", ("cpu",)),
+        Side(EAGER, here, "run_clipper.py", ("torch",)),
+    ]
+    left_out = {}
+    for name, folder, arguments, refuses in SIDES:
+        python, checkout = peers / folder / "bin" / "python", checkouts.get(folder)
+        if folder not in names:
+            continue
+        if not python.exists():
+            left_out[name] = f"sh benchmarks/make_peers.sh {folder} makes its virtual environment"
+        elif folder in CHECKOUTS and checkout is None:
+            left_out[name] = f"give a checkout with --{folder} PATH"
+        elif checkout is not None and not checkout.is_dir():
+            left_out[name] = f"--{folder} {checkout} is no folder"
+        else:
+            path = () if checkout is None else (str(checkout.resolve()),)
+            sides.append(Side(name, python, f"run_{folder}.py", (*path, *arguments), refuses))
+    return sides, left_out
