@@ -43,7 +43,10 @@ def train(
 
     ``env`` is an environment id, a factory of environments, a ready ``gymnasium.vector.VectorEnv``, or a whole
     ``Config`` (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
-    ``clipper.nets.Policy``. ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
+    ``clipper.nets.Policy``. What is not given has its default, or for an Atari game's id what is usual there
+    (``clipper.config.config_for``).
+
+    ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your
     own, must be given again. ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The other
     keywords are the fields of ``Config``.

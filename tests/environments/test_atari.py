@@ -205,6 +205,19 @@ def test_fire_is_pressed_where_a_game_or_a_life_begins() -> None:
         assert counting.buttons.count(1) == (1 + 4 * (lives - env.lives) if fires else 0)
 
 
+def test_lives_follow_one_another_unless_a_whole_game_is_asked_for() -> None:
+    env = make(f"{BREAKOUT},noop_max=1", 1)
+    for whole in (False, True):
+        env.reset(seed=0)
+        single: Any = env.envs[0]  # pyright: ignore[reportAttributeAccessIssue]
+        while not env.step(np.array([0]))[2][0]:
+            pass
+        assert single.life_lost
+        env.reset() if whole else env.step(np.array([0]))
+        assert single.lives == (5 if whole else 4)
+        assert (single.length == 0) == whole
+
+
 def changed(name: str, **given: Any) -> bool:
     """Does a setting change what a game gives, with the same seed and actions?"""
     steps = 150 if "reward_clipping" in given else 60

@@ -1,6 +1,8 @@
 """Presets against the libraries' own defaults: signatures, files and arguments as they are installed."""
 
+import ast
 import inspect
+import os
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -88,6 +90,28 @@ def test_cleanrl(kind: Kind) -> None:
         lam=args.gae_lambda, learning_rate=Linear(args.learning_rate), clip=args.clip_coef,
         value_loss=ClippedMSE(args.clip_coef), value_coef=0.5 * args.vf_coef, entropy_coef=args.ent_coef,
         max_grad_norm=args.max_grad_norm, target_kl=args.target_kl, scale_rewards=kind == "gaussian",
+    )  # fmt: skip
+
+
+def test_cleanrl_atari() -> None:
+    folder = os.environ.get("CLEANRL")
+    if folder is None:
+        pytest.skip("CLEANRL names no checkout")
+    [path] = [p for p in (Path(folder) / "ppo_atari.py", Path(folder) / "cleanrl" / "ppo_atari.py") if p.exists()]
+    [args] = [x for x in ast.parse(path.read_text()).body if isinstance(x, ast.ClassDef) and x.name == "Args"]
+    fields = [x for x in args.body if isinstance(x, ast.AnnAssign) and isinstance(x.value, ast.Constant)]
+    theirs: dict[str, Any] = {ast.unparse(x.target): x.value.value for x in fields}  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    config = presets.cleanrl_atari()
+    assert (config.num_envs, config.total_steps) == (theirs["num_envs"], theirs["total_timesteps"])
+    assert theirs["anneal_lr"]
+    assert theirs["clip_vloss"]
+    assert theirs["norm_adv"]
+    assert config.algorithm == replace(
+        PPO(),
+        horizon=theirs["num_steps"], epochs=theirs["update_epochs"], minibatches=theirs["num_minibatches"],
+        gamma=theirs["gamma"], lam=theirs["gae_lambda"], learning_rate=Linear(theirs["learning_rate"]),
+        clip=theirs["clip_coef"], value_loss=ClippedMSE(theirs["clip_coef"]), value_coef=0.5 * theirs["vf_coef"],
+        entropy_coef=theirs["ent_coef"], max_grad_norm=theirs["max_grad_norm"], target_kl=theirs["target_kl"],
     )  # fmt: skip
 
 

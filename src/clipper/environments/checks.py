@@ -11,6 +11,7 @@ from clipper.errors import EnvironmentContractError, NonFiniteError
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
 TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length
 TOLD = ("episode_return", "episode_length")  # these two
+WHOLE = {"whole_episode": True}  # what such an environment's reset is given where a part of an episode will not do
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
 

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.action_layout import batch, element
-from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, check_numbers, describe
+from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, WHOLE, check_numbers, describe
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
 from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
 
@@ -100,7 +100,7 @@ class Serial(VectorEnv):
         """Reset one environment."""
         self.resets[i] = True
         try:
-            obs, info = self.envs[i].reset(seed=seed, options=options)
+            obs, info = self.envs[i].reset(seed=seed, options=WHOLE if self.tells and options is None else options)
         except Exception as error:
             raise self.failure(i, error) from error
         if self.lone:

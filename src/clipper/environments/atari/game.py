@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 
 from clipper.environments.atari.options import MOST_NOOPS, Atari, is_atari, read_options
 from clipper.environments.atari.pictures import Shrink
-from clipper.environments.checks import TELLS, told
+from clipper.environments.checks import TELLS, WHOLE, told
 from clipper.errors import ConfigError, MissingPackageError
 
 NEW_GAME, NEW_LIFE = 255, 254
@@ -64,10 +64,10 @@ class Game(gymnasium.Env):
         self.score, self.over, self.life_lost = 0.0, True, False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """A new game, or, after the loss of a life and without a seed, the same one's next life."""
+        """A new game, or, after the loss of a life, the same one's next; a seed or ``WHOLE`` asks for a new game."""
         super().reset(seed=seed)
         info: dict[str, Any] = {}
-        if self.life_lost and not self.over and seed is None:
+        if self.life_lost and not self.over and seed is None and options != WHOLE:
             self.next_life()
             if not self.over:
                 return self.observation(), info
