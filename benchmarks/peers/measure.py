@@ -14,9 +14,9 @@ from typing import Any
 
 try:
     import torch
-    import torch.optim.optimizer
+    from torch.optim.optimizer import register_optimizer_step_post_hook as call_after_step
 except ImportError:  # a peer that does without it sets its threads and counts its optimizer steps itself
-    torch = None
+    torch = call_after_step = None
 
 RECENT = 100  # episodes in the mean training return
 SHARED = ("torch", "numpy", "gymnasium", "mujoco")  # packages that most sides have
@@ -36,9 +36,9 @@ def begin() -> dict[str, Any]:
     global imported  # noqa: PLW0603
     imported = peak_memory()
     work = json.loads(sys.argv[1])
-    if torch is not None:
+    if torch is not None and call_after_step is not None:
         torch.set_num_threads(work["threads"])
-        torch.optim.optimizer.register_optimizer_step_post_hook(count_optimizer_step)
+        call_after_step(count_optimizer_step)
     return work
 
 

@@ -172,6 +172,18 @@ def test_every_peer_has_a_script_and_a_virtual_environment_that_can_be_made():
     assert done.stderr.strip() == f"no peer nothing: choose from {' '.join(sides.PEERS)}"
 
 
+@pytest.mark.parametrize("name", ["W1", "W2-512"])
+def test_the_environments_alone_are_measured_by_their_own_script(name):
+    work = speed.dataclasses.replace(speed.WORKLOADS[name], iterations=4, horizon=50)
+    alone = speed.measure(speed.Side(speed.ENVIRONMENTS, Path(sys.executable), "run_environments.py"), work, 0)
+    rows = 4 * 50 * work.num_envs
+    # One by one every row is a decision; natively, the row after an episode is none, and random ones last 22 steps.
+    assert alone.steps == rows if not work.native else 0.9 * rows < alone.steps < rows
+    assert 15 < alone.mean_return < 35
+    assert alone.threads == work.threads
+    assert "torch 2" in alone.versions
+
+
 def test_operations_are_counted_layer_by_layer():
     # Actor 4·64 + 64·64 + 64·2 and critic 4·64 + 64·64 + 64·1 multiplications and as many additions; one forward pass
     # to act, then four epochs of a forward pass and of two products as large on the way back.
