@@ -75,7 +75,7 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError("the policy has a memory")
     encoder, head = policy.encoder, policy.head
     if type(encoder) is not BoxEncoder:
-        raise UnsuitableError(f"its encoder is a {type(encoder).__name__}")
+        raise UnsuitableError(f"kernels know no {type(encoder).__name__}")
     if policy.critic_encoder is not None:
         raise UnsuitableError("its critic has an encoder of its own")
     if isinstance(policy.returns, TwoHotBins):
