@@ -184,8 +184,9 @@ TensorBoard, but for continuous actions its normalising wrappers are taken out. 
 per batch and writes a checkpoint ten times. LeanRL's scripts are unmodified, without their normalising wrappers and
 Weights & Biases, and compile in the warm-up. TorchRL's parts (SerialEnv, Collector, GAE once a batch, ClipPPOLoss) are
 put together as in its examples and log nothing. PufferLib's trainer computes advantages before every minibatch, takes
-whole segments for one, and writes a checkpoint every 200 iterations; its dashboard is off. PureJaxRL's script is
-unmodified: its value loss is clipped, and since it is compiled before the clock starts, all its iterations are timed.
+whole segments for one, clamps rewards to [-1, 1], and writes a checkpoint every 200 iterations; its dashboard is off.
+PureJaxRL's script is unmodified: its value loss is clipped, and since it is compiled before the clock starts, all its
+iterations are timed.
 No side collects while it updates.
 
 {facts}

@@ -2,8 +2,8 @@
 
 Its own CartPole in C is not built (see make_peers.sh), so the native environment is the one that the other sides have.
 Minibatches are whole segments, as the trainer makes them, drawn with equal weights here (its priority exponent is 0);
-advantages are computed anew before each, as it always does. Native environments are reset in a step of their own, which
-is no decision, and so are its serial ones.
+advantages are computed anew before each, as it always does, and it clamps rewards to [-1, 1]. Native environments are
+reset in a step of their own, which is no decision, and so are its serial ones.
 """
 
 import time

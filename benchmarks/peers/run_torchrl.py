@@ -24,6 +24,8 @@ from torchrl.data import (  # pyright: ignore[reportMissingImports]
     SamplerWithoutReplacement,
 )
 from torchrl.envs import (  # pyright: ignore[reportMissingImports]
+    Compose,
+    DoubleToFloat,
     GymEnv,
     RewardSum,
     SerialEnv,
@@ -67,7 +69,7 @@ def networks(env: gymnasium.Env, spec: Any, hidden: list[int]) -> tuple[Any, Any
 def make_env(work: dict[str, Any]) -> TransformedEnv:
     """All environments, with the sum of rewards of every episode."""
     single = lambda: GymEnv(work["env"], categorical_action_encoding=True, device="cpu")  # noqa: E731
-    env = TransformedEnv(SerialEnv(work["num_envs"], single), RewardSum())
+    env = TransformedEnv(SerialEnv(work["num_envs"], single), Compose(DoubleToFloat(), RewardSum()))
     env.set_seed(work["seed"])
     return env
 
