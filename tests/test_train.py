@@ -1,5 +1,6 @@
 """The Python interface: every way to name an environment and a policy, callbacks, predicting, evaluating, loading."""
 
+import gc
 import json
 from functools import partial
 from pathlib import Path
@@ -260,3 +261,18 @@ def test_the_researchers_loop() -> None:
 
 def test_a_partial_can_be_the_factory() -> None:
     assert train_quickly(partial(gymnasium.make, "CartPole-v1")).state.steps >= 256
+
+
+def test_the_garbage_collector_is_left_as_it_was() -> None:
+    """What imports left is set aside while a run lasts; what the caller had set aside stays there."""
+    seen: list[int] = []
+    train_quickly(callback=lambda _: seen.append(gc.get_freeze_count()))
+    assert min(seen) > 0
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        train_quickly()
+        assert gc.get_freeze_count() > 0.9 * before > 0  # some die without being looked for
+    finally:
+        gc.unfreeze()

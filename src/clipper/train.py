@@ -1,5 +1,6 @@
 """The training loop: collect, update, record, until there is a reason to stop."""
 
+import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -51,7 +52,7 @@ def train(
     own, must be given again. ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The other
     keywords are the fields of ``Config``.
     """
-    threads, watched = torch.get_num_threads(), Profile()
+    threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
     try:
         if resume is not None:
             run = restore(Path(resume), env, policy, settings)
@@ -63,8 +64,12 @@ def train(
         if profile:
             run.profile = watched
             watch(run, watched)
+        if first:
+            gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
         return go_on(run, [callback] if callable(callback) else list(callback))
     finally:
+        if first:
+            gc.unfreeze()
         watched.close()
         torch.set_num_threads(threads)
 
