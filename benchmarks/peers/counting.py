@@ -68,6 +68,28 @@ def linear_of_width(width: int) -> type[torch.nn.Linear]:
     return Linear
 
 
+def script_flags(work: dict[str, Any]) -> list[str]:
+    """The workload as the flags that CleanRL's scripts have, and LeanRL's, which descend from them."""
+    values = {
+        "env-id": work["env"],
+        "seed": work["seed"],
+        "total-timesteps": work["iterations"] * work["horizon"] * work["num_envs"],
+        "num-envs": work["num_envs"],
+        "num-steps": work["horizon"],
+        "num-minibatches": work["minibatches"],
+        "update-epochs": work["epochs"],
+        "learning-rate": work["learning_rate"],
+        "gamma": 0.99,
+        "gae-lambda": 0.95,
+        "clip-coef": 0.2,
+        "vf-coef": 1.0,  # their value loss carries another factor of 0.5
+        "ent-coef": 0.0,
+        "max-grad-norm": 0.5,
+    }
+    flags = ["--no-anneal-lr", "--no-clip-vloss", "--no-cuda"]
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))] + flags
+
+
 def without(env: gymnasium.Env, *_: Any, **__: Any) -> gymnasium.Env:
     """A wrapper that wraps nothing."""
     return env

@@ -12,12 +12,11 @@ import runpy
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import torch
 import tyro  # noqa: F401  # the script imports these two: they belong to the memory before it begins
-from counting import CountingEnv, CountingNativeEnv, linear_of_width, made, without
+from counting import CountingEnv, CountingNativeEnv, linear_of_width, made, script_flags, without
 from measure import begin, report
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401
 
@@ -35,28 +34,6 @@ class IterationClock(io.TextIOBase):
         return len(text)
 
 
-def arguments(work: dict[str, Any]) -> list[str]:
-    """The workload as the script's own flags."""
-    values = {
-        "env-id": work["env"],
-        "seed": work["seed"],
-        "total-timesteps": work["iterations"] * work["horizon"] * work["num_envs"],
-        "num-envs": work["num_envs"],
-        "num-steps": work["horizon"],
-        "num-minibatches": work["minibatches"],
-        "update-epochs": work["epochs"],
-        "learning-rate": work["learning_rate"],
-        "gamma": 0.99,
-        "gae-lambda": 0.95,
-        "clip-coef": 0.2,
-        "vf-coef": 1.0,  # its value loss carries another factor of 0.5
-        "ent-coef": 0.0,
-        "max-grad-norm": 0.5,
-    }
-    flags = ["--no-anneal-lr", "--no-clip-vloss", "--no-cuda", "--no-track"]
-    return [word for name, value in values.items() for word in (f"--{name}", str(value))] + flags
-
-
 def main() -> None:
     """Run the script, and report the iterations after the warm-up."""
     work = begin()
@@ -71,7 +48,7 @@ def main() -> None:
     for name in ("NormalizeObservation", "NormalizeReward", "TransformObservation", "TransformReward"):
         setattr(gymnasium.wrappers, name, without)
     clock, stdout = IterationClock(), sys.stdout
-    sys.argv = [str(script), *arguments(work)]
+    sys.argv = [str(script), *script_flags(work), "--no-track"]
     sys.stdout = clock
     try:
         runpy.run_path(str(script), run_name="__main__")

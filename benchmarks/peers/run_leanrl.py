@@ -21,10 +21,11 @@ import tensordict  # noqa: F401  # pyright: ignore[reportMissingImports]
 import torch
 import tqdm
 import tyro  # noqa: F401  # these the script imports: they belong to the memory before it begins
-from counting import CountingEnv, made, without
+from counting import CountingEnv, made, script_flags, without
 from measure import begin, report
 
 SCRIPTS = {"eager": "ppo_continuous_action.py", "compiled": "ppo_continuous_action_torchcompile.py"}
+COMPILE = {"eager": [], "compiled": ["--compile", "--no-cudagraphs"]}
 
 
 class IterationClock:
@@ -63,30 +64,6 @@ def compile_acting(function: Callable[..., Any], **options: Any) -> Callable[...
 compile_any = torch.compile
 
 
-def arguments(work: dict[str, Any], mode: str) -> list[str]:
-    """The workload as the script's own flags."""
-    values = {
-        "env-id": work["env"],
-        "seed": work["seed"],
-        "total-timesteps": work["iterations"] * work["horizon"] * work["num_envs"],
-        "num-envs": work["num_envs"],
-        "num-steps": work["horizon"],
-        "num-minibatches": work["minibatches"],
-        "update-epochs": work["epochs"],
-        "learning-rate": work["learning_rate"],
-        "gamma": 0.99,
-        "gae-lambda": 0.95,
-        "clip-coef": 0.2,
-        "vf-coef": 1.0,  # its value loss carries another factor of 0.5
-        "ent-coef": 0.0,
-        "max-grad-norm": 0.5,
-    }
-    flags = ["--no-anneal-lr", "--no-clip-vloss", "--no-cuda"]
-    if mode == "compiled":
-        flags += ["--compile", "--no-cudagraphs"]
-    return [word for name, value in values.items() for word in (f"--{name}", str(value))] + flags
-
-
 def main() -> None:
     """Run the script, and report the iterations after the warm-up."""
     work = begin()
@@ -102,7 +79,7 @@ def main() -> None:
     wandb = ModuleType("wandb")
     wandb.__dict__.update(init=nothing, log=nothing)
     sys.modules["wandb"] = wandb
-    sys.argv = [str(script), *arguments(work, mode)]
+    sys.argv = [str(script), *script_flags(work), *COMPILE[mode]]
     optimizer = runpy.run_path(str(script), run_name="__main__")["optimizer"]
     (began, before), (ended, after) = IterationClock.marks[work["warmup"]], IterationClock.marks[-1]
     # Adam's own count: compiled steps pass by the hooks of torch's optimizers.

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 import torch
 from measure import begin, report
+from networks import mlp
 from pufferlib import PufferEnv, pufferl, vector  # pyright: ignore[reportMissingImports]
 from pufferlib.emulation import GymnasiumPufferEnv  # pyright: ignore[reportMissingImports]
 from torch import nn
@@ -67,15 +68,6 @@ class Serial(vector.Serial):
         """Of finished episodes, the environments one after another: at most ten of each."""
         latest = 100 // len(self.envs) + 1
         return [float(total) for env in self.envs for total in list(env.env.return_queue)[-latest:]]
-
-
-def mlp(inputs: int, hidden: list[int], outputs: int) -> nn.Sequential:
-    """Tanh layers, and a linear one."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.Tanh()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
 
 class Policy(nn.Module):

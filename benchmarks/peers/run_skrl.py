@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import torch
 from measure import begin, report
+from networks import mlp
 from skrl.agents.torch.ppo import PPO, PPO_CFG  # pyright: ignore[reportMissingImports]
 from skrl.envs.wrappers.torch import wrap_env  # pyright: ignore[reportMissingImports]
 from skrl.memories.torch import RandomMemory  # pyright: ignore[reportMissingImports]
@@ -21,15 +22,6 @@ from skrl.models.torch import (  # pyright: ignore[reportMissingImports]
 from skrl.trainers.torch import SequentialTrainer  # pyright: ignore[reportMissingImports]
 from skrl.utils import set_seed  # pyright: ignore[reportMissingImports]
 from torch import nn
-
-
-def mlp(inputs: int, hidden: list[int], outputs: int) -> nn.Sequential:
-    """Tanh layers, and a linear one."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.Tanh()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
 
 class Choice(CategoricalMixin, Model):

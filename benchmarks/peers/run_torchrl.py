@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import torch
 from measure import begin, report
+from networks import mlp
 from tensordict.nn import (  # pyright: ignore[reportMissingImports]
     AddStateIndependentNormalScale,
     TensorDictModule,
@@ -36,15 +37,6 @@ from torchrl.objectives import ClipPPOLoss  # pyright: ignore[reportMissingImpor
 from torchrl.objectives.value.advantages import GAE  # pyright: ignore[reportMissingImports]
 
 warnings.filterwarnings("ignore")
-
-
-def mlp(inputs: int, hidden: list[int], outputs: int) -> nn.Sequential:
-    """Tanh layers, and a linear one."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.Tanh()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
 
 def networks(env: gymnasium.Env, spec: Any, hidden: list[int]) -> tuple[Any, Any]:

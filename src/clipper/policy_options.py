@@ -23,7 +23,7 @@ class EncoderOptions:
     """Numbers that an image becomes; none for the papers' 512 and 256."""
     bfloat16: bool = False
     """Compute image networks in bfloat16 (torch's autocast), which is about twice as fast where the processor has it.
-    Weights and gradients stay float32; the first epoch's ratios are no longer 1 but to two digits."""
+    Weights and gradients stay float32; the first epoch's ratios are then only near 1."""
     image_layout: Literal["auto", "hwc", "chw"] = "auto"
     """Where an image's channels stand. Auto tells by the shape, or asks; hwc and chw make an image of every Box of
     three dimensions, those of floats too."""
