@@ -13,8 +13,6 @@ import clipper
 from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
 from clipper.engines import team
 from clipper.engines.cpu import CPU
-from clipper.engines.kernels import mlp
-from clipper.engines.network import TANH
 from clipper.engines.torch_engine import Torch
 from clipper.errors import NonFiniteError
 from clipper.optim import Learner
@@ -184,15 +182,6 @@ def test_gaussian_actions_have_mean_and_spread() -> None:
     mean, std = dist.mean.numpy(), dist.stddev.numpy()
     assert (np.abs(action.mean(0) - mean) < 4 * std / N**0.5).all()
     assert (np.abs(action.std(0) / std - 1) < 4 / (2 * N) ** 0.5).all()
-
-
-def test_tanh() -> None:
-    x = np.linspace(-12, 12, 1_000_001, dtype=np.float32)
-    y = x.copy()
-    mlp.activate(y[None], np.zeros_like(y), y[None], TANH)
-    assert np.abs(y - np.tanh(x.astype(np.float64))).max() < 3e-7
-    assert np.abs(y).max() <= 1
-    assert np.isnan(mlp.tanh(np.float32(np.nan)))
 
 
 def diverge(change: Callable[[Learner], object]) -> None:

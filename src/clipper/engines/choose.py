@@ -16,7 +16,6 @@ from clipper.environments.checks import TELLS
 from clipper.errors import ConfigError
 from clipper.optim import Learner
 
-NEEDED = ("numba", "scipy", "threadpoolctl")
 LOADING_PAYS = 20_000  # decisions in which compiled kernels save the seconds that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 
@@ -42,9 +41,8 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
         if masked and not isinstance(env.single_action_space, Discrete | MultiDiscrete | MultiBinary):
             raise UnsuitableError("the bounds of actions change with the state")
         read_algorithm(algorithm)
-        missing = [name for name in NEEDED if find_spec(name) is None]
-        if missing:
-            raise UnsuitableError(f"{missing[0]} is not installed")
+        if find_spec("numba") is None:
+            raise UnsuitableError("numba is not installed")
         if asked == "auto" and config.total_steps < LOADING_PAYS:
             raise UnsuitableError("the run is short")
         from clipper.engines import cpu  # noqa: PLC0415 (loads Numba, which takes a second)

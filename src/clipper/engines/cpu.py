@@ -3,14 +3,14 @@
 Parameters, gradient and the optimizer's moments are the learner's own memory, so a checkpoint does not know the engine.
 """
 
-import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
-from threadpoolctl import ThreadpoolController
 from torch import Generator, Tensor
 
 from clipper.algorithms import PPO, Algorithm
@@ -20,6 +20,7 @@ from clipper.engines.kernels import loss as losses
 from clipper.engines.kernels import optimizer as optimizers
 from clipper.engines.kernels import returns, update
 from clipper.engines.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
+from clipper.engines.kernels.tiles import LANES
 from clipper.engines.network import Network, read_network
 from clipper.engines.plan import Plan, read_algorithm
 from clipper.engines.team import Team
@@ -33,9 +34,7 @@ from clipper.rollout import CollectState, collect, start
 from clipper.schedules import at
 from clipper.value_losses import ClippedMSE, Huber, ValueLoss
 
-CHUNK = 256  # rows that pass forward and backward together: the buffers stay in the cache
-importlib.import_module("scipy.linalg.cython_blas")  # what Numba multiplies with, loaded so that it is found below
-BLAS = ThreadpoolController()
+CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
 
 
 def is_compiled() -> bool:
@@ -55,6 +54,17 @@ def compile_kernels() -> None:
         steps, state = engine.collect(env, start(env, 0), horizon=2)
         engine.update(steps, state.obs)
         env.close()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Torch's own helpers spin for a while after each of its operations, on the cores that the kernels compute on."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def make_net(learner: Learner, network: Network) -> Net:
@@ -87,9 +97,9 @@ def make_head(network: Network, theta: np.ndarray) -> Head:
 
 def make_work(network: Network) -> Work:
     """Memory for one thread."""
-    out, pre, slopes = np.zeros((3, network.width * CHUNK), np.float32)
-    scratch = np.zeros(max(network.largest, network.widest * CHUNK), np.float32)
-    return Work(CHUNK, out, pre, slopes, scratch, *np.empty((3, CHUNK)))
+    stride = CHUNK + LANES
+    buffers = np.zeros((3, network.width * stride), np.float32)
+    return Work(CHUNK, stride, *buffers, *np.empty((5, CHUNK), np.float32))
 
 
 class CPU:
@@ -116,7 +126,6 @@ class CPU:
         if self.head.kind == GAUSSIAN and self.head.log_std_at < 0:
             self.head.log_std[:] = head.log_std(torch.zeros(1)).numpy()
 
-    @BLAS.wrap(limits=1, user_api="blas")
     def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
         """As ``rollout.collect``; for a horizon, the noise of a whole segment is drawn at once."""
         horizon, episodes = quota.get("horizon"), quota.get("episodes")
@@ -132,9 +141,13 @@ class CPU:
             row_by_row,
         )  # fmt: skip
 
-    @BLAS.wrap(limits=1, user_api="blas")
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``."""
+        with one_torch_thread():
+            return self.learn(steps, last_obs)
+
+    def learn(self, steps: Steps, last_obs: Tree) -> Metrics:
+        """The update itself."""
         learner, plan = self.learner, self.plan
         self.look_at_plan()
         rows = self.targets(steps, last_obs)

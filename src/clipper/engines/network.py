@@ -52,17 +52,10 @@ class Network:
     """Slot of the value layer's output."""
     log_std: int
     """Offset of log σ among the parameters; −1 where there is none."""
-    largest: int
-    """The most parameters of a layer's weights."""
 
     def operations(self, layers: np.ndarray) -> int:
         """Multiplications and additions of a forward pass of one row through ``layers``."""
         return int(2 * (layers[:, INPUTS] * layers[:, OUTPUTS]).sum())
-
-    @property
-    def widest(self) -> int:
-        """The most numbers per row that go into a layer."""
-        return int(self.layers[:, INPUTS].max())
 
 
 def read_network(policy: nn.Module, flat: Tensor) -> Network:
@@ -112,7 +105,6 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         sizes=sizes,
         value=value,
         log_std=log_std,
-        largest=int((layers[:, INPUTS] * layers[:, OUTPUTS]).max()),
     )
 
 

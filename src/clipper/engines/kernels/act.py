@@ -9,18 +9,18 @@ from numba import njit
 from clipper.engines.kernels import categorical, gaussian, mlp
 from clipper.engines.kernels.options import COMPILED
 from clipper.engines.kernels.tables import Net, Work
+from clipper.engines.kernels.tiles import LANES
 from clipper.environments.checks import LARGEST_REWARD
 
 
 @njit(**COMPILED)
 def look(theta, layers, shift, scale, bound, obs, start, stop, slot, outputs, capacity, out, pre):
-    """The head's numbers for the observations from ``start`` to ``stop``."""
-    nothing, none = out[:0], np.empty(0)
+    """The head's numbers for the observations from ``start`` to ``stop``, one column for each."""
+    nothing, stride = out[:0], capacity + LANES
     net = Net(theta, layers, shift, scale, bound)
-    work = Work(capacity, out, pre, nothing, nothing, none, none, none)
+    work = Work(capacity, stride, out, pre, nothing, nothing, nothing, nothing, nothing, nothing)
     mlp.forward(net, layers, obs, np.arange(start, stop), work)
-    at, n = slot * capacity, stop - start
-    return out[at : at + n * outputs].reshape(n, outputs)
+    return out[slot * stride : (slot + outputs) * stride].reshape(outputs, stride)
 
 
 @njit(**COMPILED)

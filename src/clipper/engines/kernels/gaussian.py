@@ -1,6 +1,7 @@
 """The normal distribution (``clipper.distributions.gaussian``): sampling, likelihood and its gradient.
 
-``log_std`` ``[A]`` is the parameter, the same in every state; log σ is that, kept within bounds.
+``log_std`` ``[A]`` is the parameter, the same in every state; log σ is that, kept within bounds. Means have one row per
+component and one column per decision.
 """
 
 import math
@@ -16,13 +17,12 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 @njit(**COMPILED)
 def sample(mean, log_std, low, high, noise, action, log_prob):
     """μ + σ ε, and its log-likelihood."""
-    rows, size = mean.shape
-    for b in range(rows):
-        total = np.float32(-HALF_LOG_2PI * size)
-        for j in range(size):
+    for b in range(log_prob.size):
+        total = np.float32(-HALF_LOG_2PI * log_std.size)
+        for j in range(log_std.size):
             l = np.float32(min(max(log_std[j], low), high))
-            action[b, j] = mean[b, j] + np.float32(math.exp(l)) * noise[b, j]
-            z = (action[b, j] - mean[b, j]) * np.float32(math.exp(-l))
+            action[b, j] = mean[j, b] + np.float32(math.exp(l)) * noise[b, j]
+            z = (action[b, j] - mean[j, b]) * np.float32(math.exp(-l))
             total -= np.float32(0.5) * z * z + l
         log_prob[b] = total
 
@@ -30,32 +30,31 @@ def sample(mean, log_std, low, high, noise, action, log_prob):
 @njit(**COMPILED)
 def evaluate(mean, log_std, low, high, action, index, log_prob, entropy):
     """Log π(a|s) and the entropy of each row."""
-    rows, size = mean.shape
-    precision = np.empty(size)
+    rows, size, half = index.size, log_std.size, np.float32(0.5)
     total_log, h = -HALF_LOG_2PI * size, (0.5 + HALF_LOG_2PI) * size
     for j in range(size):
         l = min(max(float(log_std[j]), low), high)
-        precision[j] = math.exp(-l)
         total_log -= l
         h += l
-    for b in range(rows):
-        total, i = total_log, index[b]
-        for j in range(size):
-            z = (float(action[i, j]) - mean[b, j]) * precision[j]
-            total -= 0.5 * z * z
-        log_prob[b], entropy[b] = total, h
+    log_prob[:] = total_log
+    entropy[:] = h
+    for j in range(size):
+        precision = np.float32(math.exp(-min(max(float(log_std[j]), low), high)))
+        for b in range(rows):
+            z = (action[index[b], j] - mean[j, b]) * precision
+            log_prob[b] -= half * z * z
 
 
 @njit(**COMPILED)
 def backward(mean, log_std, low, high, action, index, d_log_prob, d_entropy, d_mean, d_log_std):
     """∂log π/∂μ = z/σ and ∂log π/∂log σ = z² − 1 with z = (a − μ)/σ; ∂H/∂log σ = 1. Adds to ``d_log_std``."""
-    rows, size = mean.shape
-    for j in range(size):
-        precision = math.exp(-min(max(float(log_std[j]), low), high))
-        total = 0.0
+    rows, one = index.size, np.float32(1.0)
+    for j in range(log_std.size):
+        precision = np.float32(math.exp(-min(max(float(log_std[j]), low), high)))
+        total = np.float32(0.0)
         for b in range(rows):
-            z = (float(action[index[b], j]) - mean[b, j]) * precision
-            d_mean[b, j] = d_log_prob[b] * z * precision
-            total += d_log_prob[b] * (z * z - 1) + d_entropy
+            z = (action[index[b], j] - mean[j, b]) * precision
+            d_mean[j, b] = d_log_prob[b] * z * precision
+            total += d_log_prob[b] * (z * z - one)
         if d_log_std.size > 0 and low <= log_std[j] <= high:
-            d_log_std[j] += total
+            d_log_std[j] += total + d_entropy * rows

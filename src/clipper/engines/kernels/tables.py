@@ -43,17 +43,20 @@ class Head(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Memory for the rows that pass through the layers together."""
+    """Memory for the decisions that pass through the layers together, each of which has a column."""
 
     capacity: int
-    """The most rows."""
+    """The most decisions, a multiple of ``LANES``."""
+    stride: int
+    """From one row to the next: more than the capacity, since rows a power of 2 apart share too few cache lines."""
     out: np.ndarray
     pre: np.ndarray
     slopes: np.ndarray
-    scratch: np.ndarray
     log_prob: np.ndarray
     entropy: np.ndarray
     d_log_prob: np.ndarray
+    largest: np.ndarray
+    total: np.ndarray
 
 
 class Rows(NamedTuple):

@@ -13,32 +13,36 @@ from clipper.engines.kernels.tables import CATEGORICAL
 @njit(**COMPILED)
 def accumulate(net, head, loss, rows, index, weight, mean, factor, work, gradient, sums):
     """Add what the rows ``index`` contribute to the gradient and to what is watched, ``capacity`` rows at a time."""
-    n, capacity, o = index.size, work.capacity, head.outputs
+    n, stride, o = index.size, work.stride, head.outputs
     actor_weight = loss.actor_weight if loss.actor_weight > 0 else weight
     d_entropy = -loss.entropy_coef * weight
     d_log_std = gradient[head.log_std_at : head.log_std_at + o] if head.log_std_at >= 0 else gradient[:0]
-    for start in range(0, n, capacity):
-        part = index[start : min(start + capacity, n)]
-        size = part.size
+    first, last = head.slot * stride, (head.slot + o) * stride
+    out, d_out = work.out[first:last].reshape(o, stride), work.slopes[first:last].reshape(o, stride)
+    value, d_value = work.out[head.value * stride :], work.slopes[head.value * stride :]
+    for start in range(0, n, work.capacity):
+        part = index[start : min(start + work.capacity, n)]
+        size, columns = part.size, mlp.whole(part.size)
         mlp.forward(net, net.layers, rows.obs, part, work)
-        at, at_value = head.slot * capacity, head.value * capacity
-        out, d_out = work.out[at : at + size * o].reshape(size, o), work.slopes[at : at + size * o].reshape(size, o)
-        value, d_value = work.out[at_value : at_value + size], work.slopes[at_value : at_value + size]
         log_prob, entropy, d_log_prob = work.log_prob[:size], work.entropy[:size], work.d_log_prob[:size]
         if rows.legal.shape[0] > 0:
             categorical.forbid(out, rows.legal, part)
         if head.kind == CATEGORICAL:
-            categorical.evaluate(out, head.sizes, rows.choice, part, log_prob, entropy)
+            largest, total = work.largest[:size], work.total[:size]
+            categorical.evaluate(out, head.sizes, rows.choice, part, log_prob, entropy, largest, total)
         else:
             gaussian.evaluate(out, head.log_std, head.low, head.high, rows.action, part, log_prob, entropy)
         slopes(rows, part, loss, mean, factor, actor_weight, weight, log_prob, value, d_log_prob, d_value, sums)
-        sums[2] += entropy.sum()
+        for b in range(size):
+            sums[2] += entropy[b]
         if head.kind == CATEGORICAL:
-            categorical.backward(out, head.sizes, rows.choice, part, d_log_prob, d_entropy, d_out)
+            categorical.backward(out, head.sizes, rows.choice, part, d_log_prob, d_entropy, d_out, entropy)
         else:
             gaussian.backward(
                 out, head.log_std, head.low, head.high, rows.action, part, d_log_prob, d_entropy, d_out, d_log_std
             )
+        d_out[:, size:columns] = 0
+        d_value[size:columns] = 0
         mlp.backward(net, gradient, size, work)
 
 

@@ -1,0 +1,257 @@
+"""Products of small matrices, a tile of the result at a time in the processor's vector registers.
+
+Matrices of activations have one row per feature and one column per decision, so that vectors lie along decisions and
+layers of any size fit. Their rows are ``stride`` numbers apart, and as many columns are computed as fill whole vectors.
+
+A tile is written in LLVM's own operations, since Numba does not keep a block of sums in registers by itself.
+"""
+
+from collections.abc import Callable
+from itertools import product as pairs
+from typing import Any
+
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import njit, types
+from numba.core import cgutils, config
+from numba.extending import intrinsic
+
+from clipper.engines.kernels.options import COMPILED
+
+
+def has(feature: str) -> bool:
+    """Does the processor have this? Numba's own settings (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) outweigh the host."""
+    settings: Any = config
+    if settings.CPU_NAME or settings.CPU_FEATURES:
+        return f"+{feature}" in (settings.CPU_FEATURES or "").split(",")
+    return get_host_cpu_features().get(feature, False)
+
+
+LANES = 16 if has("avx512f") else 8 if has("avx2") else 4
+"""float32 numbers in a vector."""
+ROWS, VECTORS = (8, 2) if LANES == 16 else (4, 2)
+"""A large tile; with what is multiplied it fills the registers without overflowing them (32 or 16)."""
+LONG = 8
+"""Vectors in a tile of one row."""
+SIDE = 4
+"""Rows and columns of a tile whose sums run along decisions; columns are fewer where vectors are shorter."""
+ACROSS = LANES // SIDE if LANES < SIDE * SIDE else SIDE
+
+F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+VECTOR = ir.VectorType(F32, LANES)
+NOTHING = ir.Constant(VECTOR, ir.Undefined)
+ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+
+
+class Code:
+    """What the tiles are written with: addresses, vectors, and a loop that carries sums."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any) -> None:
+        self.context, self.builder, self.signature = context, builder, signature
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+        self.fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+
+    def address(self, argument: int, array: Any, at: Any) -> Any:
+        """Of ``array[at]``."""
+        data = self.context.make_array(self.signature.args[argument])(self.context, self.builder, array).data
+        return self.builder.gep(data, [at])
+
+    def load(self, start: Any, vector: int = 0) -> Any:
+        """A vector, so many after ``start``."""
+        place = self.builder.gep(start, [I64(vector * LANES)])
+        found = self.builder.load(self.builder.bitcast(place, VECTOR.as_pointer()))
+        found.align = 4
+        return found
+
+    def store(self, value: Any, start: Any, vector: int) -> None:
+        """A vector, so many after ``start``."""
+        place = self.builder.gep(start, [I64(vector * LANES)])
+        self.builder.store(value, self.builder.bitcast(place, VECTOR.as_pointer())).align = 4
+
+    def spread(self, number: Any) -> Any:
+        """The same number in all lanes."""
+        first = self.builder.insert_element(NOTHING, number, I32(0))
+        return self.builder.shuffle_vector(first, NOTHING, ir.Constant(ir.VectorType(I32, LANES), [0] * LANES))
+
+    def multiples(self, step: Any, count: int) -> list[Any]:
+        """0, step, 2 step, …"""
+        return [self.builder.mul(step, I64(i)) for i in range(count)]
+
+    def loop(
+        self,
+        times: Any,
+        starts: list[Any],
+        steps: list[Any],
+        sums: int,
+        body: Callable[[list[Any], list[Any]], list[Any]],
+    ) -> list[Any]:
+        """Vectors of sums, 0 at first and ``body(addresses, sums)`` after each pass; addresses go on by steps."""
+        builder = self.builder
+        before = builder.basic_block
+        head, within, after = (builder.append_basic_block(name) for name in ("head", "within", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        k, carried = builder.phi(I64), [builder.phi(VECTOR) for _ in range(sums)]
+        places = [builder.phi(start.type) for start in starts]
+        for phi, start in zip([k, *carried, *places], [I64(0), *[ZERO] * sums, *starts], strict=True):
+            phi.add_incoming(start, before)
+        builder.cbranch(builder.icmp_signed("<", k, times), within, after)
+        builder.position_at_end(within)
+        following = body(places, carried)
+        moved = [builder.gep(place, [step]) for place, step in zip(places, steps, strict=True)]
+        for phi, value in zip([k, *carried, *places], [builder.add(k, I64(1)), *following, *moved], strict=True):
+            phi.add_incoming(value, builder.basic_block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return carried
+
+    def totals(self, vectors: list[Any]) -> list[Any]:
+        """The sum of each vector's lanes, side by side in vectors; their number is a multiple of the lanes.
+
+        Neighbouring lanes of two vectors are added, which leaves one vector, until all lanes are.
+        """
+        lanes = ir.VectorType(I32, LANES)
+        even, odd = (ir.Constant(lanes, list(range(first, 2 * LANES, 2))) for first in (0, 1))
+        groups = [vectors[i : i + LANES] for i in range(0, len(vectors), LANES)]
+        found = []
+        for group in groups:
+            while len(group) > 1:
+                group = [  # noqa: PLW2901
+                    self.builder.fadd(*(self.builder.shuffle_vector(a, b, which) for which in (even, odd)))
+                    for a, b in zip(group[::2], group[1::2], strict=True)
+                ]
+            found += group
+        return found
+
+
+def spreading(rows: int, vectors: int) -> Any:
+    """C = A B for a tile of C, ``rows × vectors``; A's numbers are spread over all lanes. See ``multiply``."""
+
+    @intrinsic
+    def tile(typing, a, a_at, down, along, b, b_at, c, c_at, stride, inner, add):
+        def generate(context, builder, signature, arguments):
+            a, a_at, down, along, b, b_at, c, c_at, stride, inner, add = arguments
+            code = Code(context, builder, signature)
+            starts = [code.address(0, a, a_at), code.address(4, b, b_at)]
+            lower = code.multiples(down, rows)
+
+            def body(places: list[Any], sums: list[Any]) -> list[Any]:
+                right = [code.load(places[1], v) for v in range(vectors)]
+                left = [code.spread(builder.load(builder.gep(places[0], [row]))) for row in lower]
+                products = pairs(left, right)
+                return [builder.call(code.fma, [x, y, s]) for (x, y), s in zip(products, sums, strict=True)]
+
+            sums = code.loop(inner, starts, [along, stride], rows * vectors, body)
+            start = code.address(6, c, c_at)
+            adding = builder.icmp_signed("!=", add, I64(0))
+            for r, row in enumerate(code.multiples(stride, rows)):
+                place = builder.gep(start, [row])
+                for v in range(vectors):
+                    before = builder.select(adding, code.load(place, v), ZERO)
+                    code.store(builder.fadd(sums[r * vectors + v], before), place, v)
+            return context.get_dummy_value()
+
+        return types.void(a, *[types.int64] * 3, b, types.int64, c, *[types.int64] * 4), generate
+
+    return tile
+
+
+def summing(rows: int, columns: int) -> Any:
+    """C += A Bᵀ for a tile of C, ``rows × columns``, with sums along the columns of A and B. See ``add_product``."""
+
+    @intrinsic
+    def tile(typing, a, a_at, b, b_at, stride, c, c_at, down, along, inner):
+        def generate(context, builder, signature, arguments):
+            a, a_at, b, b_at, stride, c, c_at, down, along, inner = arguments
+            code = Code(context, builder, signature)
+            starts = [code.address(0, a, a_at), code.address(2, b, b_at)]
+            lower = code.multiples(stride, max(rows, columns))
+
+            def body(places: list[Any], sums: list[Any]) -> list[Any]:
+                right = [code.load(builder.gep(places[1], [row])) for row in lower[:columns]]
+                left = [code.load(builder.gep(places[0], [row])) for row in lower[:rows]]
+                products = pairs(left, right)
+                return [builder.call(code.fma, [x, y, s]) for (x, y), s in zip(products, sums, strict=True)]
+
+            step = I64(LANES)
+            sums = code.loop(inner, starts, [step, step], rows * columns, body)
+            count = len(sums)
+            sums += [ZERO] * (-count % LANES)
+            totals = code.totals(sums)
+            start = code.address(5, c, c_at)
+            for k in range(count):
+                total = builder.extract_element(totals[k // LANES], I32(k % LANES))
+                r, i = divmod(k, columns)
+                place = builder.gep(start, [builder.add(builder.mul(down, I64(r)), builder.mul(along, I64(i)))])
+                builder.store(builder.fadd(builder.load(place), total), place)
+            return context.get_dummy_value()
+
+        number = types.int64
+        return types.void(a, number, b, number, number, c, *[number] * 4), generate
+
+    return tile
+
+
+spread_large, spread_tall = spreading(ROWS, VECTORS), spreading(ROWS, 1)
+spread_long, spread_one = spreading(1, LONG), spreading(1, 1)
+sum_large, sum_one = summing(SIDE, ACROSS), summing(1, 1)
+sum_across, sum_down = summing(1, ACROSS), summing(SIDE, 1)
+
+
+@njit(**COMPILED)
+def multiply(a, a_at, down, along, b, b_at, c, c_at, stride, rows, inner, columns, add):
+    """C = A B, or C + A B where ``add`` is 1.
+
+    A's number in row i and column k stands in ``a`` at ``a_at + i × down + k × along``; B and C begin at ``b_at`` and
+    ``c_at``, and their rows are ``stride`` apart. A is ``rows × inner``; ``columns`` is a multiple of ``LANES``.
+    """
+    column = 0
+    while column + VECTORS * LANES <= columns:
+        row = 0
+        while row + ROWS <= rows:
+            spread_large(
+                a, a_at + row * down, down, along, b, b_at + column, c, c_at + row * stride + column, stride, inner, add
+            )
+            row += ROWS
+        column += VECTORS * LANES
+    if column < columns:
+        row = 0
+        while row + ROWS <= rows:
+            spread_tall(
+                a, a_at + row * down, down, along, b, b_at + column, c, c_at + row * stride + column, stride, inner, add
+            )
+            row += ROWS
+    for row in range(rows - rows % ROWS, rows):
+        at, to, column = a_at + row * down, c_at + row * stride, 0
+        while column + LONG * LANES <= columns:
+            spread_long(a, at, down, along, b, b_at + column, c, to + column, stride, inner, add)
+            column += LONG * LANES
+        while column < columns:
+            spread_one(a, at, down, along, b, b_at + column, c, to + column, stride, inner, add)
+            column += LANES
+
+
+@njit(**COMPILED)
+def add_product(a, a_at, b, b_at, stride, c, c_at, rows, columns, inner):
+    """C += A Bᵀ, with C's ``rows`` of ``columns`` numbers side by side from ``c_at`` on.
+
+    A and B begin at ``a_at`` and ``b_at``; their rows are ``stride`` apart and have ``inner`` numbers, a multiple of
+    ``LANES``.
+    """
+    times = inner // LANES
+    whole = columns - columns % ACROSS
+    row = 0
+    while row + SIDE <= rows:
+        left, to = a_at + row * stride, c_at + row * columns
+        for column in range(0, whole, ACROSS):
+            sum_large(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+        for column in range(whole, columns):
+            sum_down(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+        row += SIDE
+    while row < rows:
+        left, to = a_at + row * stride, c_at + row * columns
+        for column in range(0, whole, ACROSS):
+            sum_across(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+        for column in range(whole, columns):
+            sum_one(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+        row += 1
