@@ -23,21 +23,25 @@ def sheet(rows: int, used: int, stride: int) -> np.ndarray:
     return numbers
 
 
-@pytest.mark.parametrize("add", [0, 1])
+@pytest.mark.parametrize("more", ["nothing", "bias", "add"])
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("rows", "inner", "used"), SIZES)
-def test_multiply_equals_numpys_product(rows: int, inner: int, used: int, turned: bool, add: int) -> None:
+def test_multiply_equals_numpys_product(rows: int, inner: int, used: int, turned: bool, more: str) -> None:
     columns = mlp.whole(used)
     assert columns % tiles.LANES == 0 <= columns - used < tiles.LANES
     stride, before = columns + 3, 5
     left, right, result = sheet(rows, inner, inner), sheet(inner, used, stride), sheet(rows, used, stride)
-    expected = left.astype(float) @ right[:, :columns] + add * result[:, :columns]
+    bias = sheet(rows, 1, 1)
+    added = {"nothing": 0, "bias": bias, "add": result[:, :columns]}[more]
+    expected = left.astype(float) @ right[:, :columns] + added
     beyond = result[:, columns:].copy()
-    stored = np.concatenate([np.full(before, np.nan, np.float32), (left.T if turned else left).ravel()])
+    stored = np.concatenate([np.full(before, np.nan, np.float32), (left.T if turned else left).ravel(), bias.ravel()])
     down, along = (1, rows) if turned else (inner, 1)
+    bias_at = before + left.size if more == "bias" else -1
     tiles.multiply(
-        stored, before, down, along, right.ravel(), 0, result.reshape(-1), 0, stride, rows, inner, columns, add
-    )
+        stored, before, down, along, bias_at, right.ravel(), 0, result.reshape(-1), 0, stride, rows, inner, columns,
+        int(more == "add"),
+    )  # fmt: skip
     np.testing.assert_allclose(result[:, :columns], expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(result[:, columns:], beyond)
 

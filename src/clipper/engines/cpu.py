@@ -97,9 +97,8 @@ def make_head(network: Network, theta: np.ndarray) -> Head:
 
 def make_work(network: Network) -> Work:
     """Memory for one thread."""
-    stride = CHUNK + LANES
-    buffers = np.zeros((3, network.width * stride), np.float32)
-    return Work(CHUNK, stride, *buffers, *np.empty((5, CHUNK), np.float32))
+    buffers = np.zeros((3, network.width * (CHUNK + LANES)), np.float32)
+    return Work(CHUNK, *buffers, *np.empty((5, CHUNK), np.float32))
 
 
 class CPU:

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium.spaces import Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from gymnasium.wrappers import OrderEnforcing
 
 from clipper.action_layout import batch, element
 from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, WHOLE, check_numbers, describe
@@ -24,6 +25,19 @@ from clipper.observation_layout import Leaf, observation_leaves, observation_tre
 NOTHING: dict[str, Any] = {}
 SUCCESS = ("is_success", "success")
 """The entries of an episode's last info that say whether its task was done."""
+
+
+def unguarded(env: gymnasium.Env) -> gymnasium.Env:
+    """Without Gymnasium's guard against a step before the first reset: ``Serial`` takes none, and it costs 4 %."""
+    outer, inner = None, env
+    while isinstance(inner, gymnasium.Wrapper):
+        if type(inner) is OrderEnforcing:
+            if outer is None:
+                return inner.env
+            outer.env = inner.env
+            return env
+        outer, inner = inner, inner.env
+    return env
 
 
 class Serial(VectorEnv):
@@ -38,7 +52,7 @@ class Serial(VectorEnv):
         self, factories: Sequence[Callable[[], gymnasium.Env]], *, max_restarts: int = 0, first_index: int = 0
     ) -> None:
         self.factories, self.max_restarts, self.first_index = factories, max_restarts, first_index
-        self.envs = [factory() for factory in factories]
+        self.envs = [unguarded(factory()) for factory in factories]
         first = self.envs[0]
         self.num_envs = len(self.envs)
         self.spec, self.render_mode = first.spec, first.render_mode
@@ -215,7 +229,7 @@ class Serial(VectorEnv):
         with suppress(Exception):
             self.envs[i].close()
         try:
-            self.envs[i] = self.factories[i]()
+            self.envs[i] = unguarded(self.factories[i]())
         except Exception as second:
             raise self.failure(i, second) from second
         self.begin(i, anew(self.seeds[i], self.rows_stepped))

@@ -9,16 +9,15 @@ from numba import njit
 from clipper.engines.kernels import categorical, gaussian, mlp
 from clipper.engines.kernels.options import COMPILED
 from clipper.engines.kernels.tables import Net, Work
-from clipper.engines.kernels.tiles import LANES
 from clipper.environments.checks import LARGEST_REWARD
 
 
 @njit(**COMPILED)
 def look(theta, layers, shift, scale, bound, obs, start, stop, slot, outputs, capacity, out, pre):
     """The head's numbers for the observations from ``start`` to ``stop``, one column for each."""
-    nothing, stride = out[:0], capacity + LANES
+    nothing, stride = out[:0], mlp.stride_of(stop - start)
     net = Net(theta, layers, shift, scale, bound)
-    work = Work(capacity, stride, out, pre, nothing, nothing, nothing, nothing, nothing, nothing)
+    work = Work(capacity, out, pre, nothing, nothing, nothing, nothing, nothing, nothing)
     mlp.forward(net, layers, obs, np.arange(start, stop), work)
     return out[slot * stride : (slot + outputs) * stride].reshape(outputs, stride)
 

@@ -2,6 +2,7 @@
 
 All layers' outputs lie in one flat buffer, one row of it for each feature and one column for each decision: feature f
 of the layer whose slot is s stands from ``(s + f) × stride`` on. Its gradient has the same place in a second buffer.
+The stride depends on how many decisions there are (``stride_of``).
 Slot 0 holds the encoded observations. A network is a table with one row per layer in the order of computation, so that
 trunks may be shared or separate, of any depth.
 
@@ -17,6 +18,8 @@ from clipper.engines.kernels.options import COMPILED
 from clipper.engines.kernels.tiles import LANES, add_product, multiply
 from clipper.engines.network import ELU, RELU, SILU, STOP, TANH, WRITE
 
+APART = 64  # numbers: a stride that is a multiple of this gets some more
+
 
 @njit(**COMPILED)
 def whole(rows):
@@ -25,33 +28,31 @@ def whole(rows):
 
 
 @njit(**COMPILED)
-def activate(out, pre, at, stride, columns, bias, activation):
-    """Y ← f(y + bias) in place, ELU and SiLU by tanh(x/2); ``pre`` keeps x where the derivative needs it."""
+def stride_of(rows):
+    """From one feature to the next: rows that are a large power of 2 apart would share too few of the cache's lines."""
+    columns = whole(rows)
+    return columns if columns % APART else columns + LANES
+
+
+@njit(**COMPILED)
+def activate(y, pre, activation):
+    """Y ← f(y) in place, ELU and SiLU by tanh(x/2); ``pre`` keeps x where the derivative needs it."""
     half, one, zero = np.float32(0.5), np.float32(1.0), np.float32(0.0)
-    for j in range(bias.size):
-        y = out[at + j * stride : at + j * stride + columns]
-        c = bias[j]
-        if activation == TANH:
-            for b in range(columns):
-                y[b] = tanh(y[b] + c)
-        elif activation == RELU:
-            for b in range(columns):
-                x = y[b] + c
-                y[b] = zero if x < zero else x
-        elif activation == ELU:
-            for b in range(columns):
-                x = y[b] + c
-                t = tanh(half * (zero if x > zero else x))
-                y[b] = x if x > zero else (t + t) / (one - t)
-        elif activation == SILU:
-            kept = pre[at + j * stride : at + j * stride + columns]
-            for b in range(columns):
-                x = y[b] + c
-                kept[b] = x
-                y[b] = x * (half * (one + tanh(half * x)))
-        else:
-            for b in range(columns):
-                y[b] += c
+    if activation == TANH:
+        for i in range(y.size):
+            y[i] = tanh(y[i])
+    elif activation == RELU:
+        for i in range(y.size):
+            y[i] = zero if y[i] < zero else y[i]
+    elif activation == ELU:
+        for i in range(y.size):
+            t = tanh(half * (zero if y[i] > zero else y[i]))
+            y[i] = y[i] if y[i] > zero else (t + t) / (one - t)
+    elif activation == SILU:
+        for i in range(y.size):
+            x = y[i]
+            pre[i] = x
+            y[i] = x * (half * (one + tanh(half * x)))
 
 
 @njit(**COMPILED)
@@ -106,19 +107,20 @@ def encode(net, obs, index, out, stride, columns):
 @njit(**COMPILED)
 def forward(net, layers, obs, index, work):
     """The observations ``obs[index]`` through some layers of the table."""
-    stride, columns, theta, out = work.stride, whole(index.size), net.theta, work.out
+    stride, columns, theta, out = stride_of(index.size), whole(index.size), net.theta, work.out
     encode(net, obs, index, out, stride, columns)
     for row in range(layers.shape[0]):
         weight, bias, inputs, outputs, source, slot, activation, _ = layers[row]
         x, y = source * stride, slot * stride
-        multiply(theta, weight, inputs, 1, out, x, out, y, stride, outputs, inputs, columns, 0)
-        activate(out, work.pre, y, stride, columns, theta[bias : bias + outputs], activation)
+        multiply(theta, weight, inputs, 1, bias, out, x, out, y, stride, outputs, inputs, columns, 0)
+        end = y + outputs * stride
+        activate(out[y:end], work.pre[y:end], activation)
 
 
 @njit(**COMPILED)
 def backward(net, gradient, rows, work):
     """From the last layers' ∂L/∂y in ``work.slopes`` to the parameters' gradients, which are added to ``gradient``."""
-    stride, columns, theta, layers = work.stride, whole(rows), net.theta, net.layers
+    stride, columns, theta, layers = stride_of(rows), whole(rows), net.theta, net.layers
     out, slopes = work.out, work.slopes
     for row in range(layers.shape[0] - 1, -1, -1):
         weight, bias, inputs, outputs, source, slot, activation, back = layers[row]
@@ -128,4 +130,4 @@ def backward(net, gradient, rows, work):
         add_product(slopes, y, out, x, stride, gradient, weight, outputs, inputs, columns)
         if back != STOP:
             add = 0 if back == WRITE else 1
-            multiply(theta, weight, 1, inputs, slopes, y, slopes, x, stride, inputs, outputs, columns, add)
+            multiply(theta, weight, 1, inputs, -1, slopes, y, slopes, x, stride, inputs, outputs, columns, add)

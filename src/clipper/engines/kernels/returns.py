@@ -14,7 +14,7 @@ def values(net, layers, slot, obs, shift, scale, work, out):
         index = np.arange(start, min(start + work.capacity, len(obs)))
         mlp.forward(net, layers, obs, index, work)
         for b in range(index.size):
-            out[start + b] = shift + scale * work.out[slot * work.stride + b]
+            out[start + b] = shift + scale * work.out[slot * mlp.stride_of(index.size) + b]
 
 
 @njit(**COMPILED)

@@ -46,9 +46,7 @@ class Work(NamedTuple):
     """Memory for the decisions that pass through the layers together, each of which has a column."""
 
     capacity: int
-    """The most decisions, a multiple of ``LANES``."""
-    stride: int
-    """From one row to the next: more than the capacity, since rows a power of 2 apart share too few cache lines."""
+    """The most decisions."""
     out: np.ndarray
     pre: np.ndarray
     slopes: np.ndarray

@@ -128,11 +128,11 @@ def spreading(rows: int, vectors: int) -> Any:
     """C = A B for a tile of C, ``rows × vectors``; A's numbers are spread over all lanes. See ``multiply``."""
 
     @intrinsic
-    def tile(typing, a, a_at, down, along, b, b_at, c, c_at, stride, inner, add):
+    def tile(typing, a, a_at, down, along, bias, b, b_at, c, c_at, stride, inner, add):
         def generate(context, builder, signature, arguments):
-            a, a_at, down, along, b, b_at, c, c_at, stride, inner, add = arguments
+            a, a_at, down, along, bias, b, b_at, c, c_at, stride, inner, add = arguments
             code = Code(context, builder, signature)
-            starts = [code.address(0, a, a_at), code.address(4, b, b_at)]
+            starts = [code.address(0, a, a_at), code.address(5, b, b_at)]
             lower = code.multiples(down, rows)
 
             def body(places: list[Any], sums: list[Any]) -> list[Any]:
@@ -142,16 +142,19 @@ def spreading(rows: int, vectors: int) -> Any:
                 return [builder.call(code.fma, [x, y, s]) for (x, y), s in zip(products, sums, strict=True)]
 
             sums = code.loop(inner, starts, [along, stride], rows * vectors, body)
-            start = code.address(6, c, c_at)
-            adding = builder.icmp_signed("!=", add, I64(0))
+            start = code.address(7, c, c_at)
+            adding, biased = (builder.icmp_signed(">=", x, I64(least)) for x, least in ((add, 1), (bias, 0)))
+            first = code.address(0, a, builder.select(biased, bias, I64(0)))
             for r, row in enumerate(code.multiples(stride, rows)):
                 place = builder.gep(start, [row])
+                constant = code.spread(builder.load(builder.gep(first, [I64(r)])))
+                constant = builder.select(biased, constant, ZERO)
                 for v in range(vectors):
-                    before = builder.select(adding, code.load(place, v), ZERO)
+                    before = builder.select(adding, code.load(place, v), constant)
                     code.store(builder.fadd(sums[r * vectors + v], before), place, v)
             return context.get_dummy_value()
 
-        return types.void(a, *[types.int64] * 3, b, types.int64, c, *[types.int64] * 4), generate
+        return types.void(a, *[types.int64] * 4, b, types.int64, c, *[types.int64] * 4), generate
 
     return tile
 
@@ -199,35 +202,31 @@ sum_across, sum_down = summing(1, ACROSS), summing(SIDE, 1)
 
 
 @njit(**COMPILED)
-def multiply(a, a_at, down, along, b, b_at, c, c_at, stride, rows, inner, columns, add):
+def multiply(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, columns, add):
     """C = A B, or C + A B where ``add`` is 1.
 
     A's number in row i and column k stands in ``a`` at ``a_at + i × down + k × along``; B and C begin at ``b_at`` and
-    ``c_at``, and their rows are ``stride`` apart. A is ``rows × inner``; ``columns`` is a multiple of ``LANES``.
+    ``c_at``, and their rows are ``stride`` apart. A is ``rows × inner``; ``columns`` is a multiple of ``LANES``. What
+    stands in ``a`` from ``bias`` on is added to the rows, unless ``bias`` is −1 or ``add`` is 1.
     """
-    column = 0
-    while column + VECTORS * LANES <= columns:
-        row = 0
-        while row + ROWS <= rows:
-            spread_large(
-                a, a_at + row * down, down, along, b, b_at + column, c, c_at + row * stride + column, stride, inner, add
-            )
-            row += ROWS
-        column += VECTORS * LANES
-    if column < columns:
-        row = 0
-        while row + ROWS <= rows:
-            spread_tall(
-                a, a_at + row * down, down, along, b, b_at + column, c, c_at + row * stride + column, stride, inner, add
-            )
-            row += ROWS
-    for row in range(rows - rows % ROWS, rows):
-        at, to, column = a_at + row * down, c_at + row * stride, 0
+    column, whole = 0, rows - rows % ROWS
+    while column < columns:
+        wide = column + VECTORS * LANES <= columns
+        right = b_at + column
+        for row in range(0, whole, ROWS):
+            at, to, own = a_at + row * down, c_at + row * stride + column, bias + row if bias >= 0 else -1
+            if wide:
+                spread_large(a, at, down, along, own, b, right, c, to, stride, inner, add)
+            else:
+                spread_tall(a, at, down, along, own, b, right, c, to, stride, inner, add)
+        column += VECTORS * LANES if wide else LANES
+    for row in range(whole, rows):
+        at, to, own, column = a_at + row * down, c_at + row * stride, bias + row if bias >= 0 else -1, 0
         while column + LONG * LANES <= columns:
-            spread_long(a, at, down, along, b, b_at + column, c, to + column, stride, inner, add)
+            spread_long(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
             column += LONG * LANES
         while column < columns:
-            spread_one(a, at, down, along, b, b_at + column, c, to + column, stride, inner, add)
+            spread_one(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
             column += LANES
 
 

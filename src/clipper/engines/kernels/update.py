@@ -13,16 +13,16 @@ from clipper.engines.kernels.tables import CATEGORICAL
 @njit(**COMPILED)
 def accumulate(net, head, loss, rows, index, weight, mean, factor, work, gradient, sums):
     """Add what the rows ``index`` contribute to the gradient and to what is watched, ``capacity`` rows at a time."""
-    n, stride, o = index.size, work.stride, head.outputs
+    n, o = index.size, head.outputs
     actor_weight = loss.actor_weight if loss.actor_weight > 0 else weight
     d_entropy = -loss.entropy_coef * weight
     d_log_std = gradient[head.log_std_at : head.log_std_at + o] if head.log_std_at >= 0 else gradient[:0]
-    first, last = head.slot * stride, (head.slot + o) * stride
-    out, d_out = work.out[first:last].reshape(o, stride), work.slopes[first:last].reshape(o, stride)
-    value, d_value = work.out[head.value * stride :], work.slopes[head.value * stride :]
     for start in range(0, n, work.capacity):
         part = index[start : min(start + work.capacity, n)]
-        size, columns = part.size, mlp.whole(part.size)
+        size, columns, stride = part.size, mlp.whole(part.size), mlp.stride_of(part.size)
+        first, last = head.slot * stride, (head.slot + o) * stride
+        out, d_out = work.out[first:last].reshape(o, stride), work.slopes[first:last].reshape(o, stride)
+        value, d_value = work.out[head.value * stride :], work.slopes[head.value * stride :]
         mlp.forward(net, net.layers, rows.obs, part, work)
         log_prob, entropy, d_log_prob = work.log_prob[:size], work.entropy[:size], work.d_log_prob[:size]
         if rows.legal.shape[0] > 0:
