@@ -26,6 +26,7 @@ from learning_runs import (
     Job,
     Row,
     alone,
+    evaluate,
     last_words,
     launch,
     log_of,
@@ -69,6 +70,8 @@ class Options:
     """Folder of the results; by default benchmarks/results for a whole suite, and the cache for a part or a trial."""
     report_only: bool = False
     """Run nothing: table and picture of what is finished, and a list of what is missing."""
+    evaluate_again: bool = False
+    """Train nothing: evaluate the finished runs anew, as the suite asks for today, then report."""
     total_steps: int | None = None
     """Try everything out with runs of this length, which is not the study; the cache has a folder of its own."""
 
@@ -326,7 +329,13 @@ def main() -> int:
     if options.jobs < 1:
         raise SystemExit("--jobs must be at least 1")
     good = True
-    if not options.report_only:
+    if options.evaluate_again:
+        with alone(options.cache_folder):
+            for job in plan(options):
+                if stage(job) == "finished":
+                    evaluate(job, job.study)
+                    say(f"{job}: {number(job.study['evaluation']['mean'], '.3f')}")
+    elif not options.report_only:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with alone(options.cache_folder):

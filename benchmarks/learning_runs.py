@@ -30,6 +30,7 @@ from clipper.session import StopOnSignal
 HERE = Path(__file__).resolve().parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 EVALUATION_SEED = 10_000_000  # far from training's seeds and from those of the evaluations during training
+SEEDS_APART = 10_000  # runs are evaluated on episodes of their own, so that the interval over runs has their luck in it
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_STATUS_LINES = 60.0
 PACKAGES = {"clipper": "clipper-rl", "torch": "torch", "gymnasium": "gymnasium", "numpy": "numpy", "mujoco": "mujoco"}
@@ -108,14 +109,21 @@ def train_one(job: Job) -> int:
             run = clipper.train(config, policy=policy, run_dir=job.folder, callback=callback)
     if run.state.steps < run.config.total_steps:
         return 128 + (stop.received or signal.SIGHUP)
-    evaluation = run.evaluate(SUITES[job.suite][job.entry].episodes, seed=EVALUATION_SEED)
-    study["evaluation"] = {
-        "mean": evaluation.mean, "std": evaluation.std, "success_rate": evaluation.success_rate,
-        "returns": evaluation.returns.tolist(),
-    }  # fmt: skip
     study |= {"exact": run.exact, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
-    write_json(job.folder / "study.json", study)
+    evaluate(job, study)
     return 0
+
+
+def evaluate(job: Job, study: Row) -> None:
+    """Evaluate the final policy and note it."""
+    make, seed = SUITES[job.suite][job.entry].policy, EVALUATION_SEED + SEEDS_APART * job.seed
+    policy = clipper.load(job.folder, policy=None if make is None else make(job.config))
+    found = clipper.evaluate(policy, job.config.env, episodes=SUITES[job.suite][job.entry].episodes, seed=seed)
+    study["evaluation"] = {
+        "mean": found.mean, "std": found.std, "success_rate": found.success_rate, "returns": found.returns.tolist(),
+        "seed": seed,
+    }  # fmt: skip
+    write_json(job.folder / "study.json", study)
 
 
 def surroundings() -> dict[str, str]:

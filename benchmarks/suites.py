@@ -220,6 +220,7 @@ HYBRID = {
     "platform": hybrid(recipes.platform, PLATFORM),
     "moving": hybrid(recipes.moving, MOVING),
     "sliding": hybrid(recipes.sliding, MOVING),
+    "sliding without velocity": hybrid(recipes.sliding, MOVING, velocity=False),
     "goal": hybrid(recipes.goal, GOAL),
     "goal without an aim": hybrid(recipes.goal, aim=False),
     "hard goal": hybrid(recipes.hard_goal),

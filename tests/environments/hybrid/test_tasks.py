@@ -81,6 +81,23 @@ def test_sliding_adds_velocities_and_moving_turns_them() -> None:
     assert (x, y) == pytest.approx((0.0, 0.7))
 
 
+def test_the_velocity_that_sliding_can_show_is_the_way_per_time() -> None:
+    envs = gymnasium.make_vec("clipper/Sliding-v0", num_envs=64, velocity=True)
+    obs, _ = envs.reset(seed=0)
+    assert (obs[:, 10:] == 0).all()
+    generator, going, moved = np.random.default_rng(0), np.ones(64, bool), 0
+    for _ in range(20):
+        argument = generator.uniform(-1, 1, (64, 1)).astype(np.float32)
+        action = generator.integers(0, 3, 64), (np.abs(argument), argument, np.zeros(64, np.int64))
+        before = obs
+        obs, _, terminated, *_ = envs.step(action)
+        going &= ~terminated
+        way = (obs - before)[going, :2] / 0.005
+        np.testing.assert_allclose(obs[going, 10:], way, atol=1e-4)
+        moved += (np.abs(way) > 0.01).sum()
+    assert moved > 64
+
+
 def test_a_copy_that_is_over_draws_nothing_and_does_not_change_the_others() -> None:
     """The middle one of three, the others over, is the only copy of another one with the same generator."""
     three: Any = gymnasium.make_vec("clipper/Platform-v0", 3)

@@ -59,14 +59,12 @@ class Code:
     def load(self, start: Any, vector: int = 0) -> Any:
         """A vector, so many after ``start``."""
         place = self.builder.gep(start, [I64(vector * LANES)])
-        found = self.builder.load(self.builder.bitcast(place, VECTOR.as_pointer()))
-        found.align = 4
-        return found
+        return self.builder.load(self.builder.bitcast(place, VECTOR.as_pointer()), align=4)
 
     def store(self, value: Any, start: Any, vector: int) -> None:
         """A vector, so many after ``start``."""
         place = self.builder.gep(start, [I64(vector * LANES)])
-        self.builder.store(value, self.builder.bitcast(place, VECTOR.as_pointer())).align = 4
+        self.builder.store(value, self.builder.bitcast(place, VECTOR.as_pointer()), align=4)
 
     def spread(self, number: Any) -> Any:
         """The same number in all lanes."""
@@ -110,18 +108,19 @@ class Code:
 
         Neighbouring lanes of two vectors are added, which leaves one vector, until all lanes are.
         """
-        lanes = ir.VectorType(I32, LANES)
-        even, odd = (ir.Constant(lanes, list(range(first, 2 * LANES, 2))) for first in (0, 1))
-        groups = [vectors[i : i + LANES] for i in range(0, len(vectors), LANES)]
         found = []
-        for group in groups:
+        for i in range(0, len(vectors), LANES):
+            group = vectors[i : i + LANES]
             while len(group) > 1:
-                group = [  # noqa: PLW2901
-                    self.builder.fadd(*(self.builder.shuffle_vector(a, b, which) for which in (even, odd)))
-                    for a, b in zip(group[::2], group[1::2], strict=True)
-                ]
+                group = [self.neighbours(a, b) for a, b in zip(group[::2], group[1::2], strict=True)]
             found += group
         return found
+
+    def neighbours(self, a: Any, b: Any) -> Any:
+        """Sums of each two neighbouring lanes: those of ``a``, then those of ``b``."""
+        lanes = ir.VectorType(I32, LANES)
+        even, odd = (ir.Constant(lanes, list(range(first, 2 * LANES, 2))) for first in (0, 1))
+        return self.builder.fadd(self.builder.shuffle_vector(a, b, even), self.builder.shuffle_vector(a, b, odd))
 
 
 def spreading(rows: int, vectors: int) -> Any:

@@ -18,7 +18,8 @@ the episode ends where d < 0.1 and v = 0. Leaving the field or decision 201 end 
 both are terminations, since time is part of the observation. A sound agent's mean return is about 1.9.
 
 Chosen here: bounds of the observation space that hold (the original's are inverted), and brake's argument, which is
-``Discrete(1)``: nothing to decide.
+``Discrete(1)``: nothing to decide. The original's observation has θ, but not φ; ``Sliding-v0,velocity=true`` adds
+v·e(φ), without which an agent that turns while it slides cannot know where to.
 """
 
 from collections.abc import Callable
@@ -53,8 +54,12 @@ class Vehicles:
 
     fps: ClassVar[int] = 30
 
-    def __init__(self, num_envs: int, drive: Drive) -> None:
-        self.single_observation_space = Box(np.array(LOW, np.float32), np.array(HIGH, np.float32))
+    def __init__(self, num_envs: int, drive: Drive, velocity: bool = False) -> None:
+        more = (HIGH[2],) * 2 if velocity else ()
+        low, high = (*LOW, *(-x for x in more)), (*HIGH, *more)
+        self.velocity = velocity
+        """Does the observation end with v·e(φ)?"""
+        self.single_observation_space = Box(np.array(low, np.float32), np.array(high, np.float32))
         self.single_action_space: gymnasium.Space = OneOf([Box(0, 1, (1,)), Box(-1, 1, (1,)), Discrete(1)])
         self.drive = drive
         self.state = np.zeros((9, num_envs))
@@ -93,11 +98,13 @@ class Vehicles:
         return np.sqrt((x - target_x) ** 2 + (y - target_y) ** 2)
 
     def observe(self) -> np.ndarray:
-        x, y, speed, theta, _, target_x, target_y, steps, _ = self.state
+        x, y, speed, theta, phi, target_x, target_y, steps, _ = self.state
         distance = self.distance()
         inside = distance <= RADIUS
         direction = np.cos(theta), np.sin(theta)
         columns = (x, y, speed, *direction, target_x, target_y, distance, inside, steps / MAX_STEPS)
+        if self.velocity:
+            columns = (*columns, speed * np.cos(phi), speed * np.sin(phi))
         return np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
 
     def info(self) -> dict[str, np.ndarray]:
