@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import gymnasium
 import tyro
-from workloads import flops_per_decision, measure_peak, speed_limit
+from workloads import WORKLOADS, flops_per_decision, measure_peak, speed_limit
 
 from clipper import train
 from clipper.algorithms import PPO
@@ -107,7 +107,7 @@ def environment_speed(num_envs: int, seconds: float = 0.2) -> float:
 
 def limit(num_envs: int, width: int, threads: int, speed: float, peak: float) -> float:
     """Seconds of an iteration, if environments (``speed``, steps/s) and products (``peak``, FLOP/s) were all."""
-    flops = flops_per_decision((width, width), SIZES, EPOCHS)
+    flops = flops_per_decision(dataclasses.replace(WORKLOADS["W1"], hidden=(width, width), sizes=SIZES, epochs=EPOCHS))
     return num_envs * HORIZON / speed_limit(speed, flops, peak, threads)
 
 

@@ -9,6 +9,7 @@ from workloads import Workload
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS, CLIPPER, EAGER = "environments alone", "Clipper", "Clipper, torch engine"
+BFLOAT16 = "Clipper, bfloat16"
 PEERS = ("sb3", "cleanrl", "leanrl", "tianshou", "skrl", "torchrl", "pufferlib", "purejaxrl")
 CHECKOUTS = ("cleanrl", "leanrl", "purejaxrl")  # on no package index
 
@@ -30,9 +31,30 @@ def no_native(work: Workload) -> str:
     return "its script here steps environments one by one" if work.native else ""
 
 
+def no_game(work: Workload) -> str:
+    """Of a library that is not run on pixels here."""
+    return "it is not run on pixels here" if work.game else ""
+
+
+def neither(work: Workload) -> str:
+    """Of a library for which both hold."""
+    return no_native(work) or no_game(work)
+
+
+def game_only(work: Workload) -> str:
+    """Of what concerns convolutions."""
+    return "" if work.game else "bfloat16 is for convolutions"
+
+
+def chosen_already(work: Workload) -> str:
+    """The torch engine on pixels, where no other is to be had."""
+    return "on pixels it is Clipper's only engine" if work.game else ""
+
+
 def continuous_only(work: Workload) -> str:
-    """LeanRL, whose PPO scripts are for continuous actions and Atari."""
-    return "" if work.continuous and not work.native else "its PPO scripts are for continuous actions and Atari"
+    """LeanRL, whose other PPO script is for a GPU."""
+    fits = work.continuous and not work.native
+    return "" if fits else "its script here is the one for continuous actions"
 
 
 def own_environments(work: Workload) -> str:
@@ -44,6 +66,8 @@ def own_environments(work: Workload) -> str:
 
 def whole_segments(work: Workload) -> str:
     """PufferLib, whose minibatches consist of segments as long as the horizon."""
+    if work.game:
+        return no_game(work)
     rows = work.num_envs * work.horizon // work.minibatches
     return "" if rows % work.horizon == 0 else f"its minibatches are whole segments, and {rows} rows are none"
 
@@ -54,9 +78,9 @@ SIDES = (
     ("CleanRL", "cleanrl", (), lambda _: ""),
     ("LeanRL", "leanrl", ("eager",), continuous_only),
     ("LeanRL, compiled", "leanrl", ("compiled",), continuous_only),
-    ("Tianshou", "tianshou", (), no_native),
-    ("skrl", "skrl", (), no_native),
-    ("TorchRL", "torchrl", (), no_native),
+    ("Tianshou", "tianshou", (), neither),
+    ("skrl", "skrl", (), neither),
+    ("TorchRL", "torchrl", (), neither),
     ("PufferLib", "pufferlib", (), whole_segments),
     ("PureJaxRL, on gymnax", "purejaxrl", (), own_environments),
 )
@@ -75,7 +99,8 @@ def find_sides(
     sides = [
         Side(ENVIRONMENTS, here, "run_environments.py"),
         Side(CLIPPER, here, "run_clipper.py", ("cpu",)),
-        Side(EAGER, here, "run_clipper.py", ("torch",)),
+        Side(EAGER, here, "run_clipper.py", ("torch",), chosen_already),
+        Side(BFLOAT16, here, "run_clipper.py", ("bfloat16",), game_only),
     ]
     left_out = {}
     for name, folder, arguments, refuses in SIDES:

@@ -92,8 +92,7 @@ def summarise(samples: list[Sample], peak: float) -> list[Row]:
 def at_limit(alone: Sample, peak: float) -> dict[str, float]:
     """Seconds for the same decisions, if there were nothing but environments and matrix products."""
     work = WORKLOADS[alone.workload]
-    flops = flops_per_decision(work.hidden, work.sizes, work.epochs)
-    return {"seconds": alone.steps / speed_limit(alone.speed, flops, peak, work.threads)}
+    return {"seconds": alone.steps / speed_limit(alone.speed, flops_per_decision(work), peak, work.threads)}
 
 
 def speed_row(workload: str, library: str, mine: dict[int, Sample], samples: list[Sample]) -> Row:
@@ -188,6 +187,12 @@ whole segments for one, clamps rewards to [-1, 1], and writes a checkpoint every
 PureJaxRL's script is unmodified: its value loss is clipped, and since it is compiled before the clock starts, all its
 iterations are timed.
 No side collects while it updates.
+
+W4, Pong: the environments alone are ale-py's vector environment in one thread. Each side has its own preprocessing
+around the same emulator: grey 84 × 84, 4 frames stacked, every 4th one seen, life lost means the end, rewards' signs.
+Clipper's network is computed by torch, as it is chosen by itself, in float32 and with its field `bfloat16`.
+Stable-Baselines3 has `make_atari_env`, `VecFrameStack` and `CnnPolicy`; CleanRL's `ppo_atari.py` is unmodified, with
+two of Gymnasium's wrappers under their former names.
 
 {facts}
 """

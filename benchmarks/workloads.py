@@ -10,7 +10,7 @@ from numba import njit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """Two separate tanh networks, Adam at a constant rate, PPO's usual rest."""
+    """Adam at a constant rate, PPO's usual rest, and two separate tanh networks, or for a ``game`` one from pixels."""
 
     name: str
     env: str
@@ -27,6 +27,8 @@ class Workload:
     """All environments in one, vectorised by who wrote it: never compared with environments stepped one by one."""
     continuous: bool = False
     """Whether actions are Gaussian."""
+    game: bool = False
+    """An Atari game with the usual preprocessing and Nature's network, which actor and critic share."""
     threads: int = 1
     """That each side may use."""
     warmup: int = 3
@@ -42,9 +44,10 @@ class Workload:
     def words(self) -> str:
         """The settings in one line."""
         size = self.num_envs * self.horizon // self.minibatches
+        network = "Nature's network" if self.game else f"networks {'-'.join(map(str, self.hidden))}"
         return (
-            f"{self.env}{', natively vectorised' if self.native else ''}, networks "
-            f"{'-'.join(map(str, self.hidden))}, {self.num_envs} environments × {self.horizon} steps, {self.epochs} "
+            f"{self.env}{', natively vectorised' if self.native else ''}, {network}, "
+            f"{self.num_envs} environments × {self.horizon} steps, {self.epochs} "
             f"epochs × {self.minibatches} minibatches of {size}, learning rate {self.learning_rate}, {self.threads} "
             f"thread{'s' if self.threads > 1 else ''}, {self.iterations} iterations of which {self.warmup} are warm-up"
         )
@@ -75,22 +78,42 @@ WORKLOADS = {
             minibatches=32,
             iterations=20,
         ),
+        Workload(
+            name="W4",
+            env="ALE/Pong-v5",
+            game=True,
+            sizes=(4 * 84 * 84, 6),
+            hidden=(512,),
+            learning_rate=2.5e-4,
+            horizon=128,
+            epochs=4,
+            minibatches=4,
+            iterations=8,
+            threads=2,
+        ),
     )
 }
 
 
-def flops_per_decision(hidden: tuple[int, ...], sizes: tuple[int, int], epochs: int) -> int:
+NATURE = ((4, 8, 20, 32), (32, 4, 9, 64), (64, 3, 7, 64))
+"""Convolutions of Mnih et al. 2015 on 84 × 84 pixels: channels in, the kernel's side, side and channels out."""
+
+
+def flops_per_decision(work: Workload) -> int:
     """Floating-point operations in the matrix products of one decision, from acting to the last epoch.
 
     F = 2 Σ (inputs × outputs) over the layers of actor and critic; F for acting and the value, and 3 F for each epoch's
     forward and backward pass. Activations, targets and the optimizer are left out: the limit is below, not above.
     """
-    observation, outputs = sizes
-    forward = 0
-    for last in (outputs, 1):
-        widths = (observation, *hidden, last)
-        forward += 2 * sum(a * b for a, b in pairwise(widths))
-    return forward * (1 + 3 * epochs)
+    observation, outputs = work.sizes
+    if work.game:
+        _, _, side, channels = NATURE[-1]
+        products = sum(a * kernel**2 * given**2 * b for a, kernel, given, b in NATURE)
+        widths = (channels * side**2, *work.hidden, outputs + 1)
+        products += sum(a * b for a, b in pairwise(widths))
+    else:
+        products = sum(a * b for n in (outputs, 1) for a, b in pairwise((observation, *work.hidden, n)))
+    return 2 * products * (1 + 3 * work.epochs)
 
 
 def speed_limit(environment_speed: float, flops: float, peak: float, threads: int) -> float:

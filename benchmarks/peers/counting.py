@@ -28,7 +28,8 @@ class CountingEnv(gymnasium.vector.SyncVectorEnv):
         self.resetting = int(np.count_nonzero(result[2] | result[3]))
         if self.resetting:
             info = result[4]
-            self.returns += info["episode"]["r"][info["_episode"]].tolist()
+            if "episode" in info:  # a game's lost life ends none
+                self.returns += info["episode"]["r"][info["_episode"]].tolist()
         return result
 
 

@@ -4,14 +4,17 @@ The end of an iteration is the moment when the script prints its "SPS:" line. Un
 finished episodes, so a vector environment that counts them stands in for Gymnasium's (a few microseconds a step). For
 continuous actions its script wraps each environment in observation and reward normalisation; these wrappers are taken
 out, since the other sides run without. Other widths than its own 64 are put in as the script builds its layers, and for
-native environments the vector environment that Gymnasium brings takes the place of the one made of single ones.
+native environments the vector environment that Gymnasium brings takes the place of the one made of single ones. Its
+script for games names two of Gymnasium's wrappers as they were called before.
 """
 
+import importlib
 import io
 import runpy
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import torch
@@ -34,16 +37,32 @@ class IterationClock(io.TextIOBase):
         return len(text)
 
 
+def script_for(work: dict[str, Any]) -> str:
+    """Which of its scripts."""
+    if work["game"]:
+        importlib.import_module("ale_py")  # registers the games
+        work["env"] = work["env"].partition("/")[2].partition("-")[0] + "NoFrameskip-v4"
+        return "ppo_atari.py"
+    discrete = isinstance(gymnasium.make(work["env"]).action_space, gymnasium.spaces.Discrete)
+    return "ppo.py" if discrete else "ppo_continuous_action.py"
+
+
 def main() -> None:
     """Run the script, and report the iterations after the warm-up."""
     work = begin()
-    discrete = isinstance(gymnasium.make(work["env"]).action_space, gymnasium.spaces.Discrete)
-    script = Path(sys.argv[2]).resolve() / "cleanrl" / ("ppo.py" if discrete else "ppo_continuous_action.py")
+    checkout = Path(sys.argv[2]).resolve()
+    script = checkout / "cleanrl" / script_for(work)
+    if work["game"]:
+        sys.path.insert(0, str(checkout))  # it imports cleanrl_utils
+        vars(gymnasium.wrappers).update(
+            GrayScaleObservation=gymnasium.wrappers.GrayscaleObservation,
+            FrameStack=gymnasium.wrappers.FrameStackObservation,
+        )
     CountingNativeEnv.work = work
     gymnasium.vector.SyncVectorEnv = CountingNativeEnv if work["native"] else CountingEnv
-    width, other = work["hidden"]
-    if (width, other) != (64, 64):
-        assert width == other
+    width, *others = work["hidden"]
+    if not work["game"] and width != 64:
+        assert [width] == others
         torch.nn.Linear = linear_of_width(width)
     for name in ("NormalizeObservation", "NormalizeReward", "TransformObservation", "TransformReward"):
         setattr(gymnasium.wrappers, name, without)

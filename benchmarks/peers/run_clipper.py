@@ -1,14 +1,17 @@
 """Clipper on one workload, through ``clipper.train``: logging to a run folder and episode statistics are included.
 
-The engine is the second argument: cpu or torch.
+The engine is the second argument: cpu or torch; on pixels cpu means the one that Clipper chooses, and bfloat16 the same
+with that type in convolutions.
 """
 
 import sys
 import time
+from dataclasses import replace
 
 from measure import begin, report
 
 from clipper.algorithms import PPO
+from clipper.config import config_for
 from clipper.nets import PolicyOptions
 from clipper.run import Run
 from clipper.train import train
@@ -40,11 +43,14 @@ def main() -> None:
     )
     # As many rows as the others collect; the rows between episodes are no decisions, so the callback ends the run.
     total = work["iterations"] * work["horizon"] * work["num_envs"]
-    engine = "torch" if sys.argv[2] == "torch" else "cpu"
+    engine = "torch" if sys.argv[2] == "torch" or work["game"] else "cpu"
+    policy = config_for(work["env"]).policy if work["game"] else PolicyOptions(hidden=tuple(work["hidden"]))
+    if sys.argv[2] == "bfloat16":
+        policy = replace(policy, encoder=replace(policy.encoder, bfloat16=True))
     run = train(
         work["env"],
         algorithm,
-        policy=PolicyOptions(hidden=tuple(work["hidden"])),
+        policy=policy,
         num_envs=work["num_envs"],
         total_steps=total,
         seed=work["seed"],

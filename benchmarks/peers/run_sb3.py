@@ -1,11 +1,26 @@
-"""Stable-Baselines3's PPO on one workload: ``DummyVecEnv`` with monitors, as ``make_vec_env`` makes it by default."""
+"""Stable-Baselines3's PPO on one workload: ``DummyVecEnv`` with monitors, as ``make_vec_env`` makes it by default.
 
+A game has its ``AtariWrapper``, four frames stacked, and ``CnnPolicy``.
+"""
+
+import importlib
 import time
+from typing import Any
 
 from measure import begin, report
 from stable_baselines3 import PPO  # pyright: ignore[reportMissingImports]
-from stable_baselines3.common.env_util import make_vec_env  # pyright: ignore[reportMissingImports]
-from stable_baselines3.common.vec_env import DummyVecEnv  # pyright: ignore[reportMissingImports]
+from stable_baselines3.common.env_util import make_atari_env, make_vec_env  # pyright: ignore[reportMissingImports]
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack  # pyright: ignore[reportMissingImports]
+
+
+def make_env(work: dict[str, Any]) -> Any:
+    """The workload's environments."""
+    options = {"n_envs": work["num_envs"], "seed": work["seed"], "vec_env_cls": DummyVecEnv}
+    if not work["game"]:
+        return make_vec_env(work["env"], **options)
+    importlib.import_module("ale_py")  # registers the games
+    raw = {"frameskip": 1, "repeat_action_probability": 0.0}  # the wrapper skips frames itself
+    return VecFrameStack(make_atari_env(work["env"], env_kwargs=raw, **options), n_stack=4)
 
 
 def main() -> None:
@@ -13,8 +28,8 @@ def main() -> None:
     work = begin()
     rows = work["horizon"] * work["num_envs"]
     model = PPO(
-        "MlpPolicy",
-        make_vec_env(work["env"], work["num_envs"], seed=work["seed"], vec_env_cls=DummyVecEnv),
+        "CnnPolicy" if work["game"] else "MlpPolicy",
+        make_env(work),
         n_steps=work["horizon"],
         batch_size=rows // work["minibatches"],
         n_epochs=work["epochs"],
@@ -27,7 +42,8 @@ def main() -> None:
         ent_coef=0.0,
         max_grad_norm=0.5,
         normalize_advantage=True,
-        policy_kwargs={"net_arch": {"pi": work["hidden"], "vf": work["hidden"]}},  # tanh is its default
+        # tanh is its default
+        policy_kwargs=None if work["game"] else {"net_arch": {"pi": work["hidden"], "vf": work["hidden"]}},
         device="cpu",
         seed=work["seed"],
     )

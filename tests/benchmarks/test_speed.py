@@ -1,5 +1,6 @@
 """The arithmetic of the speed table, on samples made by hand, and its refusal of unequal work."""
 
+import dataclasses
 import importlib.util
 import io
 import json
@@ -7,8 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
+import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from torch.utils.flop_counter import FlopCounterMode
+
+import clipper
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(PATH))  # speed.py imports the file beside it, as a script does
@@ -141,8 +148,8 @@ def test_who_can_run_is_found_and_the_others_are_told_why(tmp_path):
         python.touch()
     checkouts = {"leanrl": tmp_path, "purejaxrl": None, "cleanrl": tmp_path / "nowhere"}
     found, missing = sides.find_sides(("skrl", "sb3", *checkouts), checkouts, tmp_path)
-    assert [side.name for side in found[3:]] == ["LeanRL", "LeanRL, compiled", "skrl"]
-    assert found[4].arguments == (str(tmp_path), "compiled")
+    assert [side.name for side in found[4:]] == ["LeanRL", "LeanRL, compiled", "skrl"]
+    assert found[5].arguments == (str(tmp_path), "compiled")
     assert missing["Stable-Baselines3"] == "sh benchmarks/make_peers.sh sb3 makes its virtual environment"
     assert missing["PureJaxRL, on gymnax"] == "give a checkout with --purejaxrl PATH"
     assert "is no folder" in missing["CleanRL"]
@@ -156,7 +163,8 @@ def test_a_library_is_given_only_the_work_that_it_can_do():
         for name, _, _, refuses in sides.SIDES
     }
     single = ["W1", "W1-256", "W1-gauss"]
-    assert takes["Stable-Baselines3"] == takes["TorchRL"] == [*single, "W3"]
+    assert takes["TorchRL"] == [*single, "W3"]
+    assert takes["Stable-Baselines3"] == [*single, "W3", "W4"]
     assert takes["LeanRL"] == takes["LeanRL, compiled"] == ["W1-gauss", "W3"]
     assert takes["PureJaxRL, on gymnax"] == ["W2-512", "W2-2048"]
     assert takes["PufferLib"] == [*single, "W2-512", "W2-2048"]
@@ -188,8 +196,20 @@ def test_operations_are_counted_layer_by_layer():
     # Actor 4·64 + 64·64 + 64·2 and critic 4·64 + 64·64 + 64·1 multiplications and as many additions; one forward pass
     # to act, then four epochs of a forward pass and of two products as large on the way back.
     actor, critic = 4 * 64 + 64 * 64 + 64 * 2, 4 * 64 + 64 * 64 + 64
-    assert workloads.flops_per_decision((64, 64), (4, 2), 4) == 2 * (actor + critic) * 13
-    assert workloads.flops_per_decision((), (3, 1), 1) == 2 * (3 + 3) * 4
+    assert workloads.flops_per_decision(speed.WORKLOADS["W1"]) == 2 * (actor + critic) * 13
+    linear = dataclasses.replace(speed.WORKLOADS["W1-gauss"], hidden=(), epochs=1)
+    assert workloads.flops_per_decision(linear) == 2 * (3 + 3) * 4
+
+
+def test_operations_of_natures_network_are_those_that_torch_counts():
+    work = speed.WORKLOADS["W4"]
+    config = clipper.config_for(work.env)
+    options = config.policy
+    spaces = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8), gymnasium.spaces.Discrete(work.sizes[1])
+    policy = clipper.make_policy(*spaces, options, torch.Generator().manual_seed(0))
+    with FlopCounterMode(display=False) as counter:
+        policy(torch.zeros(1, 4, 84, 84, dtype=torch.uint8))
+    assert workloads.flops_per_decision(work) == counter.get_total_flops() * (1 + 3 * work.epochs)
 
 
 def test_the_limit_is_the_time_of_environments_and_products_shared_among_cores():
@@ -200,7 +220,7 @@ def test_the_limit_is_the_time_of_environments_and_products_shared_among_cores()
 
 def test_the_limit_stands_after_the_environments_and_clipper_is_compared_with_it():
     work = speed.WORKLOADS["W1"]
-    flops = workloads.flops_per_decision(work.hidden, work.sizes, work.epochs)
+    flops = workloads.flops_per_decision(work)
     # At this peak the products of a decision take 10 µs, as its environment does.
     rows = speed.summarise(
         [sample(speed.ENVIRONMENTS, 0, 100_000, 1.0), sample("Clipper", 0, 100_000, 4.0)], flops / 1e-5
