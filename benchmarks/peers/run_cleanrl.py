@@ -23,6 +23,8 @@ from counting import CountingEnv, CountingNativeEnv, linear_of_width, made, scri
 from measure import begin, report
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401
 
+FORMER_NAMES = {"GrayScaleObservation": "GrayscaleObservation", "FrameStack": "FrameStackObservation"}
+
 
 class IterationClock(io.TextIOBase):
     """Standard output that notes time and decisions at each "SPS:" and drops the text."""
@@ -54,10 +56,8 @@ def main() -> None:
     script = checkout / "cleanrl" / script_for(work)
     if work["game"]:
         sys.path.insert(0, str(checkout))  # it imports cleanrl_utils
-        vars(gymnasium.wrappers).update(
-            GrayScaleObservation=gymnasium.wrappers.GrayscaleObservation,
-            FrameStack=gymnasium.wrappers.FrameStackObservation,
-        )
+        for former, present in FORMER_NAMES.items():
+            setattr(gymnasium.wrappers, former, getattr(gymnasium.wrappers, present))
     CountingNativeEnv.work = work
     gymnasium.vector.SyncVectorEnv = CountingNativeEnv if work["native"] else CountingEnv
     width, *others = work["hidden"]

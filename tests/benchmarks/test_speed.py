@@ -16,6 +16,7 @@ from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
 import clipper
+from clipper.config import config_for
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(PATH))  # speed.py imports the file beside it, as a script does
@@ -203,8 +204,7 @@ def test_operations_are_counted_layer_by_layer():
 
 def test_operations_of_natures_network_are_those_that_torch_counts():
     work = speed.WORKLOADS["W4"]
-    config = clipper.config_for(work.env)
-    options = config.policy
+    options = config_for(work.env).policy
     spaces = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8), gymnasium.spaces.Discrete(work.sizes[1])
     policy = clipper.make_policy(*spaces, options, torch.Generator().manual_seed(0))
     with FlopCounterMode(display=False) as counter:
