@@ -280,6 +280,19 @@ MEMORY = {
     "repeat, masked, no memory": memory(instead(MASKED_REPEAT, None)),
 }
 
+
+def with_engine(config: Config, engine: Literal["torch", "cpu"]) -> Entry:
+    """A recipe with the definition, or with the engine that is held to it."""
+    changed = dataclasses.replace(config, engine=engine, total_steps=min(config.total_steps, 300_000), eval_every=0)
+    return entry(lambda: changed, 5)
+
+
+ENGINES = {
+    f"{recipe.__name__}, {engine}": with_engine(recipe(), engine)
+    for recipe in (recipes.cartpole, recipes.pendulum, recipes.hopper)
+    for engine in ("torch", "cpu")
+}
+
 SUITES: Mapping[str, Mapping[str, Entry]] = {
     "classic": CLASSIC,
     "box2d": BOX2D,
@@ -293,6 +306,7 @@ SUITES: Mapping[str, Mapping[str, Entry]] = {
     "trust_region": TRUST_REGION,
     "surrogates": SURROGATES,
     "tricks": TRICK_ENTRIES,
+    "engines": ENGINES,
 }
 """By name, as ``--suite`` takes them."""
 
