@@ -55,7 +55,7 @@ make_purejaxrl() { # what its ppo.py imports, without the environments of brax a
 failed=""
 for name in "$@"; do
     case $name in
-    sb3) make_peer sb3 stable-baselines3==2.9.2 "$(pin ale-py)" opencv-python-headless ;;
+    sb3) make_peer sb3 stable-baselines3==2.9.2 sb3-contrib==2.9.2 "$(pin ale-py)" opencv-python-headless ;;
     cleanrl) make_peer cleanrl tensorboard tyro "$(pin ale-py)" opencv-python-headless ;; # what its ppo.py imports; the script itself comes from --cleanrl PATH
     leanrl) make_peer leanrl tensordict==0.15.3 tyro tqdm setuptools ;; # in the same way
     tianshou) make_peer tianshou tianshou==2.0.1 ;;

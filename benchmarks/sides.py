@@ -31,14 +31,19 @@ def no_native(work: Workload) -> str:
     return "its script here steps environments one by one" if work.native else ""
 
 
-def no_game(work: Workload) -> str:
-    """Of a library that is not run on pixels here."""
-    return "it is not run on pixels here" if work.game else ""
+def only_mlps(work: Workload) -> str:
+    """Of a library that is run without convolutions and memories only."""
+    return "its script here has neither convolutions nor a memory" if work.game or work.memory else ""
 
 
 def neither(work: Workload) -> str:
     """Of a library for which both hold."""
-    return no_native(work) or no_game(work)
+    return no_native(work) or only_mlps(work)
+
+
+def no_memory(work: Workload) -> str:
+    """CleanRL, whose script with a memory is for Atari."""
+    return "its script with a memory is for Atari" if work.memory else ""
 
 
 def game_only(work: Workload) -> str:
@@ -47,8 +52,8 @@ def game_only(work: Workload) -> str:
 
 
 def chosen_already(work: Workload) -> str:
-    """The torch engine on pixels, where no other is to be had."""
-    return "on pixels it is Clipper's only engine" if work.game else ""
+    """The torch engine on pixels and with a memory, where no other is to be had."""
+    return "here it is Clipper's only engine" if work.game or work.memory else ""
 
 
 def continuous_only(work: Workload) -> str:
@@ -66,8 +71,8 @@ def own_environments(work: Workload) -> str:
 
 def whole_segments(work: Workload) -> str:
     """PufferLib, whose minibatches consist of segments as long as the horizon."""
-    if work.game:
-        return no_game(work)
+    if work.game or work.memory:
+        return only_mlps(work)
     rows = work.num_envs * work.horizon // work.minibatches
     return "" if rows % work.horizon == 0 else f"its minibatches are whole segments, and {rows} rows are none"
 
@@ -75,7 +80,7 @@ def whole_segments(work: Workload) -> str:
 # Name in the table, folder in .peers/, further arguments of its script, what it refuses.
 SIDES = (
     ("Stable-Baselines3", "sb3", (), no_native),
-    ("CleanRL", "cleanrl", (), lambda _: ""),
+    ("CleanRL", "cleanrl", (), no_memory),
     ("LeanRL", "leanrl", ("eager",), continuous_only),
     ("LeanRL, compiled", "leanrl", ("compiled",), continuous_only),
     ("Tianshou", "tianshou", (), neither),

@@ -188,6 +188,9 @@ PureJaxRL's script is unmodified: its value loss is clipped, and since it is com
 iterations are timed.
 No side collects while it updates.
 
+W1-LSTM: sb3-contrib's RecurrentPPO stands for Stable-Baselines3; its LSTM takes the observation, its layer follows,
+where Clipper's layer comes first. Clipper's networks with a memory are computed by torch.
+
 W4, Pong: the environments alone are ale-py's vector environment in one thread. Each side has its own preprocessing
 around the same emulator: grey 84 × 84, 4 frames stacked, every 4th one seen, life lost means the end, rewards' signs.
 Clipper's network is computed by torch, as it is chosen by itself, in float32 and with its field `bfloat16`.

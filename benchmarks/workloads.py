@@ -29,6 +29,8 @@ class Workload:
     """Whether actions are Gaussian."""
     game: bool = False
     """An Atari game with the usual preprocessing and Nature's network, which actor and critic share."""
+    memory: int = 0
+    """Units of an LSTM in actor and critic each."""
     threads: int = 1
     """That each side may use."""
     warmup: int = 3
@@ -45,6 +47,7 @@ class Workload:
         """The settings in one line."""
         size = self.num_envs * self.horizon // self.minibatches
         network = "Nature's network" if self.game else f"networks {'-'.join(map(str, self.hidden))}"
+        network += f" with an LSTM of {self.memory} each" if self.memory else ""
         return (
             f"{self.env}{', natively vectorised' if self.native else ''}, {network}, "
             f"{self.num_envs} environments × {self.horizon} steps, {self.epochs} "
@@ -78,6 +81,7 @@ WORKLOADS = {
             minibatches=32,
             iterations=20,
         ),
+        cartpole("W1-LSTM", hidden=(64,), memory=64, iterations=20),
         Workload(
             name="W4",
             env="ALE/Pong-v5",
@@ -112,7 +116,9 @@ def flops_per_decision(work: Workload) -> int:
         widths = (channels * side**2, *work.hidden, outputs + 1)
         products += sum(a * b for a, b in pairwise(widths))
     else:
-        products = sum(a * b for n in (outputs, 1) for a, b in pairwise((observation, *work.hidden, n)))
+        widths = (observation, *work.hidden, work.memory) if work.memory else (observation, *work.hidden)
+        products = sum(a * b for n in (outputs, 1) for a, b in pairwise((*widths, n)))
+        products += 2 * (4 * (work.hidden[-1] + work.memory) - work.hidden[-1]) * work.memory if work.memory else 0
     return 2 * products * (1 + 3 * work.epochs)
 
 

@@ -1,7 +1,7 @@
 """Clipper on one workload, through ``clipper.train``: logging to a run folder and episode statistics are included.
 
-The engine is the second argument: cpu or torch; on pixels cpu means the one that Clipper chooses, and bfloat16 the same
-with that type in convolutions.
+The engine is the second argument: cpu or torch; on pixels and with a memory cpu means the one that Clipper chooses, and
+bfloat16 the same with that type in convolutions.
 """
 
 import sys
@@ -12,6 +12,7 @@ from measure import begin, report
 
 from clipper.algorithms import PPO
 from clipper.config import config_for
+from clipper.memory import LSTM
 from clipper.nets import PolicyOptions
 from clipper.run import Run
 from clipper.train import train
@@ -43,8 +44,11 @@ def main() -> None:
     )
     # As many rows as the others collect; the rows between episodes are no decisions, so the callback ends the run.
     total = work["iterations"] * work["horizon"] * work["num_envs"]
-    engine = "torch" if sys.argv[2] == "torch" or work["game"] else "cpu"
-    policy = config_for(work["env"]).policy if work["game"] else PolicyOptions(hidden=tuple(work["hidden"]))
+    engine = "torch" if sys.argv[2] == "torch" or work["game"] or work["memory"] else "cpu"
+    memory = LSTM(work["memory"]) if work["memory"] else None
+    policy = PolicyOptions(hidden=tuple(work["hidden"]), memory=memory)
+    if work["game"]:
+        policy = config_for(work["env"]).policy
     if sys.argv[2] == "bfloat16":
         policy = replace(policy, encoder=replace(policy.encoder, bfloat16=True))
     run = train(

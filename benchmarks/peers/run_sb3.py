@@ -1,6 +1,6 @@
 """Stable-Baselines3's PPO on one workload: ``DummyVecEnv`` with monitors, as ``make_vec_env`` makes it by default.
 
-A game has its ``AtariWrapper``, four frames stacked, and ``CnnPolicy``.
+A game has its ``AtariWrapper``, four frames stacked, and ``CnnPolicy``; with a memory it is sb3-contrib's RecurrentPPO.
 """
 
 import importlib
@@ -23,12 +23,24 @@ def make_env(work: dict[str, Any]) -> Any:
     return VecFrameStack(make_atari_env(work["env"], env_kwargs=raw, **options), n_stack=4)
 
 
+def choose(work: dict[str, Any]) -> tuple[Any, str, dict[str, Any] | None]:
+    """The algorithm, the policy's name, and its options."""
+    if work["game"]:
+        return PPO, "CnnPolicy", None
+    options: dict[str, Any] = {"net_arch": {"pi": work["hidden"], "vf": work["hidden"]}}  # tanh is its default
+    if not work["memory"]:
+        return PPO, "MlpPolicy", options
+    contrib = importlib.import_module("sb3_contrib")
+    return contrib.RecurrentPPO, "MlpLstmPolicy", options | {"lstm_hidden_size": work["memory"]}
+
+
 def main() -> None:
     """Train, and report the iterations after the warm-up."""
     work = begin()
     rows = work["horizon"] * work["num_envs"]
-    model = PPO(
-        "CnnPolicy" if work["game"] else "MlpPolicy",
+    algorithm, policy, options = choose(work)
+    model = algorithm(
+        policy,
         make_env(work),
         n_steps=work["horizon"],
         batch_size=rows // work["minibatches"],
@@ -42,8 +54,7 @@ def main() -> None:
         ent_coef=0.0,
         max_grad_norm=0.5,
         normalize_advantage=True,
-        # tanh is its default
-        policy_kwargs=None if work["game"] else {"net_arch": {"pi": work["hidden"], "vf": work["hidden"]}},
+        policy_kwargs=options,
         device="cpu",
         seed=work["seed"],
     )

@@ -154,7 +154,8 @@ def platform() -> Config:
 
 
 GOAL = replace(
-    HYBRID, gamma=0.95, epochs=6, scale_rewards=True, entropy_coefs=(("choice", Linear(0.02)),)
+    HYBRID, gamma=0.95, lam=0.9, epochs=6, learning_rate=Linear(5e-4), scale_rewards=True,
+    entropy_coefs=(("choice", Linear(0.02)),),
 )  # fmt: skip
 
 
