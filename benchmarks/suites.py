@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+import gymnasium
 from mask_variants import MaskedOnlyWhenActing, Unmasked
 from torch import nn
 
@@ -315,6 +316,7 @@ def with_seed(suite: str, name: str, seed: int, total_steps: int | None = None) 
     """The settings of one run."""
     config = SUITES[suite][name].config()
     # Runs fill the cores already; Clipper's own environments are many times as fast natively.
-    vector = "native" if config.env.startswith("clipper/") else "serial"
+    own = config.env.startswith("clipper/") and gymnasium.spec(config.env.partition(",")[0]).vector_entry_point
+    vector = "native" if own else "serial"
     config = dataclasses.replace(config, seed=seed, vector=vector)
     return config if total_steps is None else dataclasses.replace(config, total_steps=total_steps)
