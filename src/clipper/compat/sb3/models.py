@@ -44,6 +44,7 @@ class PPO(Model):
     """``stable_baselines3.PPO``."""
 
     batch_argument = staticmethod(in_minibatches)
+    recurrent = False
 
     def __init__(
         self,
@@ -86,8 +87,9 @@ class PPO(Model):
         self.batch_size = batch_size
         count = 1 if envs is None else envs.num_envs
         self.make(
-            in_minibatches(algorithm, count, batch_size), envs, policy_options(policy, kwargs, envs), seed, device,
-            tensorboard_log=tensorboard_log, verbose=verbose,
+            type(self).batch_argument(algorithm, count, batch_size), envs,
+            policy_options(policy, kwargs, envs, memory=self.recurrent), seed, device, tensorboard_log=tensorboard_log,
+            verbose=verbose,
         )  # fmt: skip
 
 
@@ -103,13 +105,14 @@ class MaskablePPO(PPO):
             )
 
 
-class RecurrentPPO(Model):
+class RecurrentPPO(PPO):
     """``sb3_contrib.RecurrentPPO``, with the LSTM after the hidden layers instead of before them.
 
     Minibatches are whole environments, of which there must be several for more than one.
     """
 
     batch_argument = staticmethod(in_columns)
+    recurrent = True
 
     def __init__(
         self,
@@ -137,21 +140,10 @@ class RecurrentPPO(Model):
         seed: int | None = None,
         device: str | torch.device = "auto",
     ) -> None:
-        refuse_exploration(use_sde, sde_sample_freq, None, None, stats_window_size)
-        refuse_others({"clip_range_vf": (clip_range_vf, None)}, CLIPPED_VALUE)
-        envs = None if env is None else vectorised(env)
-        kwargs, eps = adam_eps(policy_kwargs)
-        algorithm = algorithms.PPO(
-            horizon=n_steps, epochs=n_epochs, gamma=gamma, lam=gae_lambda, adam_eps=eps,
-            learning_rate=schedule("learning_rate", learning_rate), clip=schedule("clip_range", clip_range),
-            standardise="minibatch" if normalize_advantage else "none", entropy_coef=ent_coef, value_coef=vf_coef,
-            max_grad_norm=max_grad_norm, target_kl=target_kl, **reward_scaling(envs, gamma),
-        )  # fmt: skip
-        self.batch_size = batch_size
-        count = 1 if envs is None else envs.num_envs
-        self.make(
-            in_columns(algorithm, count, batch_size), envs, policy_options(policy, kwargs, envs, memory=True), seed,
-            device, tensorboard_log=tensorboard_log, verbose=verbose,
+        super().__init__(
+            policy, env, learning_rate, n_steps, batch_size, n_epochs, gamma, gae_lambda, clip_range, clip_range_vf,
+            normalize_advantage, ent_coef, vf_coef, max_grad_norm, use_sde, sde_sample_freq, None, None, target_kl,
+            stats_window_size, tensorboard_log, policy_kwargs, verbose, seed, device,
         )  # fmt: skip
 
 
