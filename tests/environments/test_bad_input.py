@@ -168,7 +168,7 @@ def test_a_reward_that_is_not_finite_is_placed(value: float) -> None:
 def test_a_number_too_large_for_float32_is_placed() -> None:
     env = Faulty(2, np.array([0, 1e300]))
     env.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
-    with pytest.raises(NonFiniteError, match=r"observation 1e\+300 from environment 0 of Serial at index \[1\]"):
+    with pytest.raises(NonFiniteError, match=r"observation 1e\+300 from environment 0 of Faulty at index \[1\]"):
         run(Serial([lambda: env]))
 
 
@@ -179,7 +179,7 @@ def test_large_finite_numbers_pass() -> None:
 
 def test_the_first_of_several_is_named() -> None:
     env = Serial([lambda: Faulty(2, np.array([np.inf, -np.inf])), lambda: Faulty(2, np.array([np.nan, 0]))])
-    with pytest.raises(NonFiniteError, match=r"inf from environment 0 of Serial at index \[0\]"):
+    with pytest.raises(NonFiniteError, match=r"inf from environment 0 of Faulty at index \[0\]"):
         run(env)
 
 

@@ -16,7 +16,7 @@ from clipper.functional.returns import gae
 from clipper.nets import PolicyOptions, make_policy
 from clipper.rollout import CollectState, collect, start
 
-pytestmark = pytest.mark.filterwarnings("ignore:environment 1 of Serial failed in step")
+pytestmark = pytest.mark.filterwarnings("ignore:environment 1 of Counting failed in step")
 
 
 class Counting(gymnasium.Env):
@@ -77,7 +77,7 @@ def column(steps: Steps, env: int = 1) -> list[tuple]:
 
 def test_the_row_before_ends_the_episode_and_the_failing_one_is_no_decision() -> None:
     env = environments({0: 3}, max_restarts=1)
-    with pytest.warns(UserWarning, match=r"environment 1 of Serial failed in step 3 .* 1 of 1: RuntimeError"):
+    with pytest.warns(UserWarning, match=r"environment 1 of Counting failed in step 3 .* 1 of 1: RuntimeError"):
         (steps,), state = run(env, 6)
     # The third step of the first life raises: s₂ is its true last observation, and the next row begins a new life.
     assert column(steps) == [
@@ -121,7 +121,7 @@ def test_too_many_failures_are_an_error_that_counts_them() -> None:
 
 
 def test_without_restarts_the_first_failure_is_the_error() -> None:
-    with pytest.raises(EnvWorkerError, match=r"environment 1 of Serial failed in step 3: RuntimeError"):
+    with pytest.raises(EnvWorkerError, match=r"environment 1 of Counting failed in step 3: RuntimeError"):
         run(environments({0: 3}, max_restarts=0), 6)
 
 

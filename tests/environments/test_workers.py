@@ -130,7 +130,7 @@ def gone(pid: int) -> bool:
 
 
 TOLD = {
-    "raise": r"environment 2 of Serial failed in step 3: RuntimeError\('worn out'\)",
+    "raise": r"environment 2 of Failing failed in step 3: RuntimeError\('worn out'\)",
     "kill": "environment 2 of Workers: its process was ended by SIGKILL .* in step 3",
     "segfault": "environment 2 of Workers: its process was ended by SIGSEGV in step 3",
     "exit": "environment 2 of Workers: its process exited with status 7 in step 3",

@@ -223,7 +223,7 @@ def test_a_bad_mask_is_named_with_environment_step_and_node(flaw, message: str) 
     env = make(Masked, 3)
     env.envs[1] = Masked(flaw=flaw)  # pyright: ignore[reportAttributeAccessIssue]
     policy = policy_for(CHOICES["discrete"])
-    with pytest.raises(EnvironmentContractError, match=rf"environment 1 of Serial, after \d+ decisions.*{message}"):
+    with pytest.raises(EnvironmentContractError, match=rf"environment 1 of Masked, after \d+ decisions.*{message}"):
         collect(env, policy, start(env, 0), horizon=100)
 
 

@@ -17,8 +17,11 @@ LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error square
 
 
 def describe(env: VectorEnv) -> str:
-    """The environment's id where it has one."""
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+    """The environment's id where it has one, else the name of its class, or of its parts' where it is made of some."""
+    if env.spec is not None:
+        return env.spec.id
+    inner = getattr(env.unwrapped, "envs", None) or [env]
+    return type(inner[0].unwrapped).__name__
 
 
 def told(total: float, length: int) -> dict[str, Any]:
