@@ -6,6 +6,7 @@ layers of any size fit. Their rows are ``stride`` numbers apart, and as many col
 A tile is written in LLVM's own operations, since Numba does not keep a block of sums in registers by itself.
 """
 
+import platform
 from collections.abc import Callable
 from itertools import product as pairs
 from typing import Any
@@ -29,8 +30,10 @@ def has(feature: str) -> bool:
 
 LANES = 16 if has("avx512f") else 8 if has("avx2") else 4
 """float32 numbers in a vector."""
-ROWS, VECTORS = (8, 2) if LANES == 16 else (4, 2)
-"""A large tile; with what is multiplied it fills the registers without overflowing them (32 or 16)."""
+FEW_REGISTERS = LANES < 16 and platform.machine() in ("x86_64", "AMD64", "i386")
+"""16 vector registers, where AVX-512 and ARM have 32."""
+ROWS, VECTORS = (4, 2) if FEW_REGISTERS else (8, 2)
+"""A large tile: its sums and what is multiplied stay in registers."""
 LONG = 8
 """Vectors in a tile of one row."""
 SIDE = 4
