@@ -136,7 +136,8 @@ def tricks(jobs: Sequence[Job], output: Path) -> list[str]:
 
 def masks(jobs: Sequence[Job], output: Path) -> list[str]:
     """The picture of return and KL with and without a mask, and lines of Markdown on how soon each variant learns."""
-    rows = {job: [row for row in metrics(job) if row["episode/recent_return"] is not None] for job in jobs}
+    every = {job: metrics(job) for job in jobs}
+    rows = {job: [row for row in of_job if row["episode/recent_return"] is not None] for job, of_job in every.items()}
     names = list(dict.fromkeys(job.entry for job in jobs))
     best = max(row["episode/recent_return"] for of_job in rows.values() for row in of_job)
     figure = Figure(figsize=(9.6, 3.8), dpi=150, layout="constrained")
@@ -145,15 +146,16 @@ def masks(jobs: Sequence[Job], output: Path) -> list[str]:
     lines += ["| --- | --- | --- | --- |"]
     for name, colour in zip(names, ("#0072B2", "#D55E00", "#009E73"), strict=False):
         own = [of_job for job, of_job in rows.items() if job.entry == name]
-        for k, of_job in enumerate(own):
-            steps = [row["steps"] for row in of_job]
-            panels[0].plot(steps, [row["episode/recent_return"] for row in of_job], color=colour, alpha=0.7,
-                           label=None if k else name)  # fmt: skip
-            panels[1].plot(steps, [row["policy/kl"] for row in of_job], color=colour, alpha=0.7)
+        updates = [of_job for job, of_job in every.items() if job.entry == name]
+        for k, (of_job, all_of_job) in enumerate(zip(own, updates, strict=True)):
+            panels[0].plot([row["steps"] for row in of_job], [row["episode/recent_return"] for row in of_job],
+                           color=colour, alpha=0.7, label=None if k else name)  # fmt: skip
+            panels[1].plot([row["steps"] for row in all_of_job], [row["policy/kl"] for row in all_of_job],
+                           color=colour, alpha=0.7)  # fmt: skip
         goal = 0.95 * best
         reached = [next((r["steps"] for r in of_job if r["episode/recent_return"] >= goal), None) for of_job in own]
         told = ", ".join("never" if x is None else f"{x:,}" for x in reached)
-        largest = max(row["policy/kl"] for of_job in own for row in of_job)
+        largest = max(row["policy/kl"] for of_job in updates for row in of_job)
         lines.append(f"| {name} | {told} | {largest:.3g} | {len(own)} |")
     panels[1].set_yscale("log")
     for axes, title in zip(panels, ("return of the last 100 training episodes", "KL(μ‖π) in an update"), strict=True):
