@@ -104,6 +104,8 @@ def build(
     state = start(env, config.seed, config.device, config.policy.encoder.mask_key)
     folder = None if run_dir is None else Path(run_dir)
     engine = choose(learner, config, env, insist, masked=state.mask_source is not None)
+    if engine.name == "cpu":
+        torch.set_num_threads(1)  # torch's helpers would spin for a while after each operation, on the kernels' cores
     config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them
     run = Run(config, source, env, learner, state, engine, folder, stepping=stepping, custom_policy=policy is not None)
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every

@@ -39,7 +39,7 @@ class Config:
     device: str = "cpu"
     """Where the policy computes: cpu, cuda, cuda:1 …"""
     threads: int = 1
-    """Threads of torch on the CPU; one is fastest for small networks."""
+    """Threads on the CPU, of torch or of the kernels; one is fastest for small networks."""
     engine: Literal["auto", "torch", "cpu"] = "auto"
     """What computes: torch, the definition; cpu, compiled kernels where they fit; auto, the faster for this run."""
     vector: Literal["auto", "serial", "workers", "native"] = "auto"

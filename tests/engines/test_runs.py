@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -86,6 +86,14 @@ def test_what_does_not_fit_is_run_by_torch_with_the_reason(arguments: dict, reas
 
 def test_short_runs_are_run_by_torch() -> None:
     assert quick(engine="auto").engine.description == "torch (the run is short)"
+
+
+@pytest.mark.parametrize(("engine", "expected"), [("cpu", 1), ("torch", 2)])
+def test_torch_has_one_thread_beside_the_engine_s_own(engine: Literal["cpu", "torch"], expected: int) -> None:
+    before, seen = torch.get_num_threads(), []
+    quick(engine=engine, threads=2, callback=lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {expected}
+    assert torch.get_num_threads() == before
 
 
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:

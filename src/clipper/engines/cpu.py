@@ -3,8 +3,6 @@
 Parameters, gradient and the optimizer's moments are the learner's own memory, so a checkpoint does not know the engine.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,17 +52,6 @@ def compile_kernels() -> None:
         steps, state = engine.collect(env, start(env, 0), horizon=2)
         engine.update(steps, state.obs)
         env.close()
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Torch's own helpers spin for a while after each of its operations, on the cores that the kernels compute on."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def make_net(learner: Learner, network: Network) -> Net:
@@ -142,11 +129,6 @@ class CPU:
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``."""
-        with one_torch_thread():
-            return self.learn(steps, last_obs)
-
-    def learn(self, steps: Steps, last_obs: Tree) -> Metrics:
-        """The update itself."""
         learner, plan = self.learner, self.plan
         self.look_at_plan()
         rows = self.targets(steps, last_obs)

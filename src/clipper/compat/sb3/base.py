@@ -151,6 +151,7 @@ class Model:
             state = start(vector, self.seed_of_episodes(), config.device)
             self.check_masks(use_masking, state.mask_source is not None)
             engine = choose(self.learner, config, vector, masked=state.mask_source is not None)
+            torch.set_num_threads(1 if engine.name == "cpu" else config.threads)  # as clipper.begin does
             config = dataclasses.replace(config, engine=engine.name)
             state.steps = self.num_timesteps
             run = Run(config, vector, vector, self.learner, state, engine, self.folder(tb_log_name))
