@@ -129,7 +129,7 @@ def hybrid(
 
 
 def moving() -> Config:
-    """clipper/Moving-v0: stop a vehicle on a target; one seed: 1.844, success 0.997, after 1M steps."""
+    """clipper/Moving-v0: stop a vehicle on a target; five seeds: 1.841 after 1M steps."""
     return hybrid("clipper/Moving-v0", 1_000_000)
 
 
@@ -180,7 +180,7 @@ def catching_point() -> Config:
     """clipper/CatchingPoint-v0: move a point to the target and catch it there.
 
     Before it knows where to move, to stand still and miss until the episode is lost costs least. A large bonus for the
-    choice's entropy, fading to none, keeps it moving until it does; one seed: success 0.95 after 1M steps.
+    choice's entropy, fading to none, keeps it moving until it does; five seeds: success 0.944 after 1M steps.
     """
     algorithm = replace(HYBRID, gamma=0.95, horizon=32, scale_rewards=True, entropy_coefs=(("choice", Linear(1.0)),))
     return hybrid("clipper/CatchingPoint-v0", 1_000_000, algorithm)
