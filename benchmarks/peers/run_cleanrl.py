@@ -40,7 +40,7 @@ class IterationClock(io.TextIOBase):
 
 
 def script_for(work: dict[str, Any]) -> str:
-    """Which of its scripts."""
+    """Which of its scripts; a game's id in ``work`` becomes the older one, whose frames the script itself skips."""
     if work["game"]:
         importlib.import_module("ale_py")  # registers the games
         work["env"] = work["env"].partition("/")[2].partition("-")[0] + "NoFrameskip-v4"
