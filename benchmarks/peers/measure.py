@@ -54,10 +54,12 @@ def report(
     *packages: str,
     optimizer_steps: int | None = None,
     threads: int | None = None,
+    peak: float | None = None,
 ) -> None:
     """Print the result as the last line: decisions, seconds, mean return of the last episodes, memory, versions.
 
-    Optimizer steps are those that torch's hook counted, and threads those that torch has, unless they are given.
+    Optimizer steps are those that torch's hook counted, threads those that torch has, and the peak of memory that of
+    now, unless they are given.
     """
     if torch is not None and threads is None:
         threads = torch.get_num_threads()
@@ -69,7 +71,7 @@ def report(
         "episodes": len(recent),
         "optimizer_steps": counted if optimizer_steps is None else optimizer_steps,
         "threads": threads,
-        "memory": peak_memory() - imported,
+        "memory": (peak_memory() if peak is None else peak) - imported,
         "versions": {name: found for name in (*SHARED, *packages) if (found := installed(name))},
     }
     print(json.dumps(result), flush=True)

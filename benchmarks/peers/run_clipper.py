@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 
-from measure import begin, report
+from measure import begin, peak_memory, report
 
 from clipper.algorithms import PPO
 from clipper.config import config_for
@@ -23,10 +23,12 @@ def main() -> None:
     work = begin()
     marks: list[tuple[float, int]] = []
     returns: list[float] = []
+    peaks: list[float] = []  # the picture of a run comes after the last one, and no other side draws any
 
     def mark(run: Run) -> bool:
         marks.append((time.perf_counter(), run.state.steps))
         returns.extend(episode.total for episode in run.state.episodes)
+        peaks.append(peak_memory())
         return run.iteration < work["iterations"]
 
     algorithm = PPO(
@@ -69,7 +71,8 @@ def main() -> None:
         raise SystemExit(f"the {engine} engine does not fit: {run.engine.description}")
     # Adam's own count: the cpu engine takes its steps without torch's optimizer, where hooks could see them.
     steps_taken = int(run.learner.optimizer.state[run.learner.parameters]["step"])
-    report(after - before, ended - began, returns, "clipper-rl", "numba", optimizer_steps=steps_taken)
+    packages = "clipper-rl", "numba"
+    report(after - before, ended - began, returns, *packages, optimizer_steps=steps_taken, peak=peaks[-1])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from batches import Kind, decisions, make_steps, small_policy
 import clipper
 from clipper.algorithms import Algorithm
 from clipper.data import Targets, each
-from clipper.engines.cpu import CPU
+from clipper.engines.cpu import CPU, Shares
+from clipper.engines.kernels.tables import RATIO, Loss, Rows
 from clipper.nets import ActorCritic
 from clipper.objectives import Objective
 
@@ -110,13 +111,22 @@ def test_policy_gradients(kind: Kind, algorithm: Algorithm) -> None:
     check(policy, policy, algorithm, rows=150)
 
 
+def gradient_of(engine: CPU, rows: Rows, loss: Loss, index: np.ndarray) -> np.ndarray:
+    """Leave a minibatch's gradient in the learner's; returns means of what is watched, then the largest ratio."""
+    shares = Shares(engine, rows, loss, index)
+    shares.add_up(0, len(index))
+    means = shares.sums / len(index)
+    means[7], means[RATIO] = means[3], shares.sums[RATIO]
+    return means
+
+
 def run_kernels(engine: CPU, targets: Targets) -> np.ndarray:
     """The gradient of all decisions as one minibatch, left in the learner's; the means of what is watched."""
     keep = np.flatnonzero(targets.steps.mask.numpy())
     rows = engine.rows(targets.steps, *(x.numpy() for x in (targets.advantage, targets.value_target, targets.value)))
     loss = engine.loss(rows, keep, int(targets.steps.done[targets.steps.mask].sum()))
     # Advantages in a batch's standard units are the targets' business, and these are targets already.
-    watched = engine.share(rows, loss._replace(mean=0.0, factor=1.0), keep)
+    watched = gradient_of(engine, rows, loss._replace(mean=0.0, factor=1.0), keep)
     watched[0] *= loss.actor_weight * len(keep) if loss.actor_weight else 1
     return watched
 

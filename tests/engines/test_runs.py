@@ -15,7 +15,7 @@ from torch import nn
 import clipper
 from clipper.algorithms import Algorithm
 from clipper.begin import Settings
-from clipper.engines import cpu, team
+from clipper.engines import compiled, team
 from clipper.errors import ConfigError
 from clipper.run import Run
 
@@ -102,7 +102,7 @@ def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_environment_variable_outweighs_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert quick().engine.description == "cpu (numba)"
+    assert quick().engine.description == "cpu (compiled kernels)"
     monkeypatch.setenv("CLIPPER_ENGINE", "torch")
     assert quick().engine.description == "torch"
     monkeypatch.setenv("CLIPPER_ENGINE", "cpu")
@@ -117,8 +117,8 @@ def stop_after(iteration: int):
 
 
 def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    for compiled, steps, name in ((True, 20_000, "cpu"), (False, 20_000, "torch"), (False, 200_000, "cpu")):
-        monkeypatch.setattr(cpu, "is_compiled", lambda compiled=compiled: compiled)
+    for there, steps, name in ((True, 20_000, "cpu"), (False, 20_000, "torch"), (False, 200_000, "cpu")):
+        monkeypatch.setattr(compiled, "is_compiled", lambda there=there: there)
         assert quick(engine="auto", total_steps=steps, callback=stop_after(1)).engine.name == name
 
 

@@ -161,7 +161,7 @@ def draw(kind: Kind) -> tuple[torch.distributions.Distribution, np.ndarray]:
     obs = torch.tensor([0.3, -1.0, 2.0]).expand(N, 3).contiguous()
     state = CollectState(obs, np.zeros(N, bool), Generator().manual_seed(5), gymnasium.vector.AutoresetMode.NEXT_STEP)
     player = engine.player(N, 1, state.generator, row_by_row=False)
-    player.act(obs.numpy(), 0)
+    player.act(obs.numpy()[None], 0)
     actions, _ = player.tensors(1)
     with torch.no_grad():
         params = policy.act(obs[0])[0].params

@@ -16,7 +16,7 @@ from clipper.environments.checks import TELLS
 from clipper.errors import ConfigError
 from clipper.optim import Learner
 
-LOADING_PAYS = 20_000  # decisions in which compiled kernels save the seconds that loading them takes
+LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 
 
@@ -45,9 +45,9 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
             raise UnsuitableError("numba is not installed")
         if asked == "auto" and config.total_steps < LOADING_PAYS:
             raise UnsuitableError("the run is short")
-        from clipper.engines import cpu  # noqa: PLC0415 (loads Numba, which takes a second)
+        from clipper.engines import compiled, cpu  # noqa: PLC0415 (loads LLVM)
 
-        if asked == "auto" and config.total_steps < COMPILING_PAYS and not cpu.is_compiled():
+        if asked == "auto" and config.total_steps < COMPILING_PAYS and not compiled.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")
         return cpu.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:

@@ -1,6 +1,6 @@
 """Collecting with compiled kernels: ``clipper.rollout.collect`` in next-step mode, into storage made beforehand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from gymnasium.vector import VectorEnv
 from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree
-from clipper.engines.kernels import act
+from clipper.engines.compiled import Call, Kernels, Packed
 from clipper.engines.kernels.tables import CATEGORICAL, Head, Net, Work
 from clipper.engines.network import Network
 from clipper.engines.team import Team
@@ -30,13 +30,15 @@ class Player:
     """
 
     def __init__(
-        self, policy: Any, network: Network, net: Net, head: Head, works: list[Work], team: Team, n: int, rows: int,
-        generator: Generator, row_by_row: bool,
+        self, kernels: Kernels, policy: Any, network: Network, net: Packed[Net], head: Packed[Head],
+        works: list[Packed[Work]],
+        team: Team, n: int, rows: int, generator: Generator, row_by_row: bool,
     ) -> None:  # fmt: skip
-        self.policy, self.net, self.head, self.works, self.team = policy, net, head, works, team
+        self.kernels, self.policy, self.net, self.head, self.works, self.team = kernels, policy, net, head, works, team
         self.layers, self.n, self.generator, self.row_by_row = network.actor, n, generator, row_by_row
-        self.discrete, self.single = head.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
-        self.width = head.sizes.size if self.discrete else head.outputs
+        table = head.value
+        self.discrete, self.single = table.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
+        self.width = table.sizes.size if self.discrete else table.outputs
         self.pieces = team.pieces(n, network.operations(network.actor))
         self.log_prob = np.empty((rows, n), np.float32)
         self.action = np.empty((rows, n, self.width), np.int64 if self.discrete else np.float32)
@@ -44,15 +46,17 @@ class Player:
             own = policy.head.box
             self.bounds = [np.broadcast_to(x, own.shape).astype(np.float64).reshape(-1) for x in
                            (own.centre, own.half_width, own.low, own.high)]  # fmt: skip
-            self.sent = np.empty((rows, n, self.width), own.dtype)
-        self.noise = self.draw(1 if row_by_row else rows)
-        self.all_legal = np.empty((0, head.outputs), bool)
+            self.sent = np.empty((rows, n, self.width), np.float64 if own.dtype == np.float64 else np.float32)
+        self.noise = torch.empty(1 if row_by_row else rows, n, self.width)
+        self.draw()
+        self.all_legal = np.empty((0, table.outputs), bool)
+        self.calls: list[Call] = []
+        self.seen: np.ndarray | None = None
 
-    def draw(self, rows: int) -> np.ndarray:
+    def draw(self) -> None:
         """Uniform numbers for choices, normal ones for movements."""
-        shape = (rows, self.n, self.width)
         draw = torch.rand if self.discrete else torch.randn
-        return draw(shape, generator=self.generator).numpy()
+        draw(self.noise.shape, generator=self.generator, out=self.noise)
 
     def grow(self) -> None:
         """Double the storage."""
@@ -60,47 +64,40 @@ class Player:
             if hasattr(self, name):
                 setattr(self, name, doubled(getattr(self, name)))
 
+    def look_at(self, obs: np.ndarray) -> None:
+        """Note where observations will stand: ``obs [rows + 1, N, numbers]``."""
+        self.seen, kernels, self.calls = obs, self.kernels, []
+        for work, piece in zip(self.works, self.pieces, strict=False):
+            shared = (
+                self.net, self.layers, self.head, work, piece.start, piece.stop, obs, self.noise.numpy(), self.action,
+                self.log_prob,
+            )  # fmt: skip
+            if self.discrete:
+                self.calls.append(kernels.choose.bind(*shared, self.all_legal, 0))
+            else:
+                move = kernels.move_f8 if self.sent.dtype == np.float64 else kernels.move
+                self.calls.append(move.bind(*shared, *self.bounds, self.sent, 0))
+
     def act(self, obs: np.ndarray, t: int, mask: Tree = ()) -> np.ndarray:
-        """Act in row t; returns what the environments take."""
+        """Act on row t of ``obs [rows + 1, N, numbers]``; returns what the environments take."""
+        if obs is not self.seen:
+            self.look_at(obs)
         if self.row_by_row and t > 0:
-            self.noise = self.draw(1)
-        noise, action, log_prob = self.noise[0 if self.row_by_row else t], self.action[t], self.log_prob[t]
-        play = self.choose if self.discrete else self.move
-        legal = self.all_legal if isinstance(mask, tuple) else flat_mask(self.policy.head, mask)
-        if len(self.pieces) == 1:
-            play(0, self.pieces[0], obs, noise, action, log_prob, legal, t)
+            self.draw()
+        changed: tuple[Any, ...] = (t,)
+        if not isinstance(mask, tuple):
+            changed = np.ascontiguousarray(flat_mask(self.policy.head, mask)), t
+        if len(self.calls) == 1:
+            self.calls[0](*changed)
         else:
-            self.team.run(lambda k, p: play(k, p, obs[p], noise[p], action[p], log_prob[p], legal[p], t), self.pieces)
+            self.team.run(lambda k, _: self.calls[k](*changed), self.pieces)
         if not self.discrete:
-            return self.sent[t].reshape(self.n, *self.policy.head.box.shape)
-        head = self.policy.head
+            box = self.policy.head.box
+            return self.sent[t].reshape(self.n, *box.shape).astype(box.dtype, copy=False)
+        action, head = self.action[t], self.policy.head
         if self.single:
             return action[:, 0] + head.start if head.start else action[:, 0]
         return (action.reshape(self.n, *head.start.shape) + head.start).astype(head.dtype)
-
-    def choose(
-        self, k: int, piece: slice, obs: np.ndarray, noise: np.ndarray, action: np.ndarray, log_prob: np.ndarray,
-        legal: np.ndarray, t: int,
-    ) -> None:  # fmt: skip
-        """Discrete actions of some environments."""
-        net, head, work = self.net, self.head, self.works[k]
-        act.choose(
-            net.theta, self.layers, net.shift, net.scale, net.bound, obs, head.slot, head.sizes, legal,
-            work.capacity, work.out, work.pre, noise, action, log_prob,
-        )  # fmt: skip
-
-    def move(
-        self, k: int, piece: slice, obs: np.ndarray, noise: np.ndarray, action: np.ndarray, log_prob: np.ndarray,
-        legal: np.ndarray, t: int,
-    ) -> None:  # fmt: skip
-        """Continuous actions of some environments."""
-        net, head, work = self.net, self.head, self.works[k]
-        centre, half_width, low, high = self.bounds
-        act.move(
-            net.theta, self.layers, net.shift, net.scale, net.bound, obs, head.slot, head.log_std, head.low, head.high,
-            work.capacity, work.out, work.pre, noise, action, log_prob, centre, half_width, low, high,
-            self.sent[t, piece],
-        )  # fmt: skip
 
     def tensors(self, rows: int) -> tuple[Tensor, Tensor]:
         """Actions and log μ(a|s), as the definition has them."""
@@ -127,18 +124,21 @@ def collect_segment(
     restarts: list[tuple[int, np.ndarray]] = []
     masks: list[Tree] = []
     player, done, t = make_player(n, rows, state.generator, horizon is None), state.done.copy(), 0
+    keeper, storage = None, (done, left, obs, reward, *flags)
     while t < horizon if horizon is not None else (left > 0).any():
         if t == len(reward):
             obs, reward, flags = doubled(obs), doubled(reward), [doubled(x) for x in flags]
             player.grow()
+            storage = done, left, obs, reward, *flags
         masks.append(state.action_mask)
-        *answer, info = env.step(player.act(obs[t], t, state.action_mask))
-        seen, gain, terminated, truncated = map(np.ascontiguousarray, answer)
+        *answer, info = env.step(player.act(obs, t, state.action_mask))
+        seen, gain, *_ = answer
         if gain.shape != (n,):
             raise EnvironmentContractError(
                 f"rewards of shape {gain.shape} from {n} environments: each reward must be one number"
             )
-        decided = act.keep(seen.reshape(n, -1), gain, terminated, truncated, done, left, t, obs, reward, *flags)
+        keeper = keeper or Keeper(player.kernels, seen)
+        decided = keeper.keep(t, answer, storage)
         if decided < 0:
             check_finite(env, gain, "reward", state.steps, largest=LARGEST_REWARD)
             check_finite(env, seen, "observation", state.steps)
@@ -158,6 +158,27 @@ def collect_segment(
         cut_off(steps, restarts, state)
     count_episodes(steps, state)
     return steps, state
+
+
+class Keeper:
+    """Keeps rows of a segment. What environments answer may be of any type; it is copied to where a kernel reads it."""
+
+    def __init__(self, kernels: Kernels, seen: np.ndarray) -> None:
+        n, wide = len(seen), seen.dtype != np.float32
+        self.kernel = kernels.keep_f8 if wide else kernels.keep
+        self.seen = np.empty(seen.shape, np.float64 if wide else np.float32)
+        self.gain, self.terminated, self.truncated = np.empty(n), np.empty(n, bool), np.empty(n, bool)
+        self.storage: tuple[np.ndarray, ...] = ()
+
+    def keep(self, t: int, answer: Sequence[np.ndarray], storage: tuple[np.ndarray, ...]) -> int:
+        """Row t from what ``env.step`` gave; the number of decisions, or −1 where a number may not be finite."""
+        if storage is not self.storage:
+            n, self.storage = len(self.seen), storage
+            self.call = self.kernel.bind(
+                *storage, self.seen.reshape(n, -1), self.gain, self.terminated, self.truncated, 0
+            )  # fmt: skip
+        self.seen[...], self.gain[...], self.terminated[...], self.truncated[...] = answer
+        return self.call(t)
 
 
 def flat_mask(head: CategoricalHead | MultiCategoricalHead, mask: Tensor) -> np.ndarray:

@@ -3,7 +3,7 @@
 Parameters, gradient and the optimizer's moments are the learner's own memory, so a checkpoint does not know the engine.
 """
 
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,47 +11,25 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Generator, Tensor
 
-from clipper.algorithms import PPO, Algorithm
+from clipper.algorithms import Algorithm
 from clipper.data import Steps, Tree
+from clipper.engines import compiled
 from clipper.engines.collecting import Player, collect_segment, flat_mask
-from clipper.engines.kernels import loss as losses
-from clipper.engines.kernels import optimizer as optimizers
-from clipper.engines.kernels import returns, update
+from clipper.engines.compiled import Call, Packed
+from clipper.engines.kernels import tables
 from clipper.engines.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
-from clipper.engines.kernels.tiles import LANES
 from clipper.engines.network import Network, read_network
-from clipper.engines.plan import Plan, read_algorithm
+from clipper.engines.plan import read_algorithm
 from clipper.engines.team import Team
-from clipper.environments import make
 from clipper.heads.scales import LOG_STD_BOUNDS
-from clipper.nets import PolicyOptions, make_policy
 from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optim import Learner, Metrics
 from clipper.optimizers import Adam
-from clipper.rollout import CollectState, collect, start
+from clipper.rollout import CollectState, collect
 from clipper.schedules import at
 from clipper.value_losses import ClippedMSE, Huber, ValueLoss
 
 CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
-
-
-def is_compiled() -> bool:
-    """Has an earlier process left the kernels in Numba's cache?"""
-    folder = update.epoch.stats.cache_path
-    return folder is not None and any(Path(folder).glob("update.epoch-*.nbc"))
-
-
-def compile_kernels() -> None:
-    """Leave all kernels in Numba's cache: one small iteration for each kind of action space."""
-    for env_id in ("CartPole-v1", "Pendulum-v1"):
-        env = make(env_id, 2)
-        spaces = env.single_observation_space, env.single_action_space
-        policy = make_policy(*spaces, PolicyOptions(hidden=(2,)), Generator().manual_seed(0))
-        algorithm = PPO(epochs=1, minibatches=1)
-        engine = CPU(algorithm.init(policy), algorithm)
-        steps, state = engine.collect(env, start(env, 0), horizon=2)
-        engine.update(steps, state.obs)
-        env.close()
 
 
 def make_net(learner: Learner, network: Network) -> Net:
@@ -82,35 +60,37 @@ def make_head(network: Network, theta: np.ndarray) -> Head:
     )
 
 
-def make_work(network: Network) -> Work:
+def make_work(network: Network, lanes: int) -> Work:
     """Memory for one thread."""
-    buffers = np.zeros((3, network.width * (CHUNK + LANES)), np.float32)
-    return Work(CHUNK, *buffers, *np.empty((5, CHUNK), np.float32))
+    buffers = np.zeros((3, network.width * (CHUNK + lanes)), np.float32)
+    order, sums = np.arange(CHUNK), np.zeros(tables.RATIO + 1)
+    return Work(CHUNK, *buffers, *np.empty((5, CHUNK), np.float32), order=order, sums=sums)
 
 
 class CPU:
-    """Collects and updates with Numba's kernels."""
+    """Collects and updates with compiled kernels."""
 
     name: Literal["cpu"] = "cpu"
 
     def __init__(self, learner: Learner, algorithm: Algorithm, threads: int = 1) -> None:
         self.learner, self.algorithm, self.plan = learner, algorithm, read_algorithm(algorithm)
         self.network = read_network(learner.policy, learner.parameters)
-        self.description = "cpu (numba)"
+        self.kernels = compiled.load()
+        self.description = "cpu (compiled kernels)"
         assert learner.parameters.grad is not None
         self.gradient = learner.parameters.grad.numpy()
-        self.net = make_net(learner, self.network)
-        self.head = make_head(self.network, self.net.theta)
+        net = make_net(learner, self.network)
+        self.net, self.head = Packed(net), Packed(make_head(self.network, net.theta))
         self.all_legal = np.empty((0, self.network.outputs), bool)
         self.team = Team(threads)
-        self.works = [make_work(self.network) for _ in range(threads)]
+        self.works = [Packed(make_work(self.network, self.kernels.lanes)) for _ in range(threads)]
         self.gradients = [self.gradient, *(np.empty_like(self.gradient) for _ in range(threads - 1))]
 
     def look_at_plan(self) -> None:
         """Note the present log σ, where it follows a plan; a learned one is the learner's own memory."""
-        head = self.learner.policy.head
-        if self.head.kind == GAUSSIAN and self.head.log_std_at < 0:
-            self.head.log_std[:] = head.log_std(torch.zeros(1)).numpy()
+        head = self.head.value
+        if head.kind == GAUSSIAN and head.log_std_at < 0:
+            head.log_std[:] = self.learner.policy.head.log_std(torch.zeros(1)).numpy()
 
     def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
         """As ``rollout.collect``; for a horizon, the noise of a whole segment is drawn at once."""
@@ -123,13 +103,13 @@ class CPU:
     def player(self, n: int, rows: int, generator: Generator, row_by_row: bool) -> Player:
         """What acts in one segment."""
         return Player(
-            self.learner.policy, self.network, self.net, self.head, self.works, self.team, n, rows, generator,
-            row_by_row,
+            self.kernels, self.learner.policy, self.network, self.net, self.head, self.works, self.team, n, rows,
+            generator, row_by_row,
         )  # fmt: skip
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``."""
-        learner, plan = self.learner, self.plan
+        learner = self.learner
         self.look_at_plan()
         rows = self.targets(steps, last_obs)
         keep = np.flatnonzero(steps.mask.numpy())
@@ -141,7 +121,7 @@ class CPU:
         if policy.encoder.normaliser is not None or policy.returns is not None:
             target = torch.from_numpy(rows.value_target).view_as(steps.reward)
             policy.absorb(steps.obs[steps.mask], target[steps.mask])
-        return summarise(plan, history, rows, keep)
+        return self.summarise(history, rows, keep)
 
     def targets(self, steps: Steps, last_obs: Tensor) -> Rows:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
@@ -156,9 +136,10 @@ class CPU:
         advantage, target = np.empty((2, t, n), np.float32)
         lam = 1.0 if plan.whole_returns else algorithm.lam  # pyright: ignore[reportAttributeAccessIssue]
         expected = zero if plan.whole_returns else value
-        returns.gae(
-            np.ascontiguousarray(reward), expected, terminated, done, mask, algorithm.gamma, lam, advantage, target
-        )
+        self.kernels.gae(
+            *map(np.ascontiguousarray, (reward, expected, terminated, done, mask)), algorithm.gamma, lam, np.zeros(n),
+            advantage, target,
+        )  # fmt: skip
         if plan.whole_returns and plan.baseline:
             advantage -= value[:t]
         return self.rows(steps, advantage, target, value[:t])
@@ -168,7 +149,10 @@ class CPU:
         network, (shift, scale) = self.network, self.return_units()
 
         def work(k: int, piece: slice) -> None:
-            returns.values(self.net, network.critic, network.value, obs[piece], shift, scale, self.works[k], out[piece])
+            self.kernels.values(
+                self.net, network.critic, network.value, obs[piece], shift, scale, self.works[k],
+                out[piece],
+            )  # fmt: skip
 
         self.team.run(work, self.team.pieces(len(obs), network.operations(network.critic)))
 
@@ -181,10 +165,10 @@ class CPU:
         """Steps and targets as flat arrays."""
         n = steps.mask.numel()
         action, mask = flat(steps.action, n), steps.action_mask
-        discrete = self.head.kind == CATEGORICAL
+        discrete = self.head.value.kind == CATEGORICAL
         nothing, legal = np.empty((0, 0), np.float32 if discrete else np.int64), self.all_legal
         if not isinstance(mask, tuple):
-            legal = flat_mask(self.learner.policy.head, mask).reshape(n, -1)
+            legal = np.ascontiguousarray(flat_mask(self.learner.policy.head, mask).reshape(n, -1))
         return Rows(
             obs=flat(steps.obs, n),
             choice=action if discrete else nothing,
@@ -203,7 +187,9 @@ class CPU:
         objective, number = objective_numbers(plan.objective)
         kind, bound = value_loss_numbers(algorithm.value_loss)  # pyright: ignore[reportAttributeAccessIssue]
         shift, scale = self.return_units()
-        mean, factor = losses.standard_units(rows.advantage, keep, plan.correction) if plan.per_batch else (0.0, 1.0)
+        mean, factor = (
+            self.kernels.standard_units(rows.advantage, keep, plan.correction) if plan.per_batch else (0.0, 1.0)
+        )
         return Loss(
             objective=objective,
             number=number,
@@ -227,65 +213,43 @@ class CPU:
         plan, learner = self.plan, self.learner
         optimizer, taken_before = self.optimizer()
         counts = np.array([int(taken_before), int(learner.skipped), int(learner.skipped_in_a_row)])
-        parts = min(plan.minibatches, len(keep))
+        order, parts = np.empty_like(keep), min(plan.minibatches, len(keep))
+        watched = np.empty((parts, tables.NORM + 1))
         largest = np.inf if plan.target_kl is None else 1.5 * plan.target_kl
-        pieces = self.team.pieces(len(keep) // parts, 3 * self.network.operations(self.network.layers))
+        after = optimizer, counts, largest, watched, order
+        if len(self.pieces(len(keep) // parts)) == 1:
+            go_through = self.kernels.epoch.bind(
+                self.net, self.head, loss, rows, self.works[0], self.gradient, *after, parts
+            )
+        else:
+            shares = Shares(self, rows, loss, order)
+            finish = self.kernels.finish.bind(self.net, rows, self.gradient, shares.sums, *after, 0, 0, 0)
+            go_through = partial(self.go_through_in_threads, shares, finish, len(keep), parts)
         history: list[np.ndarray] = []
         for _ in range(plan.epochs):
-            order = keep[torch.randperm(len(keep), generator=learner.generator).numpy()]
-            watched = np.empty((parts, losses.NORM + 1))
-            arguments = rows, loss, order, watched, optimizer, counts, largest
-            taken = self.epoch(*arguments) if len(pieces) == 1 else self.epoch_in_threads(*arguments)
-            history.append(watched[:taken])
+            order[:] = keep[torch.randperm(len(keep), generator=learner.generator).numpy()]
+            taken = go_through()
+            history.append(watched[:taken].copy())
             if taken < parts:
                 break
         for counter, value in zip((taken_before, learner.skipped, learner.skipped_in_a_row), counts, strict=True):
             counter.fill_(int(value))
         return np.concatenate(history)
 
-    def epoch(
-        self, rows: Rows, loss: Loss, order: np.ndarray, watched: np.ndarray, optimizer: Optimizer,
-        counts: np.ndarray, largest: float,
-    ) -> int:  # fmt: skip
-        """One pass in this thread; returns how many steps were taken."""
-        return update.epoch(
-            self.net, self.head, loss, rows, order, len(watched), self.works[0], self.gradient, optimizer, counts,
-            largest, watched,
-        )  # fmt: skip
-
-    def epoch_in_threads(
-        self, rows: Rows, loss: Loss, order: np.ndarray, watched: np.ndarray, optimizer: Optimizer,
-        counts: np.ndarray, largest: float,
-    ) -> int:  # fmt: skip
-        """One pass, each minibatch shared among the threads."""
-        for i, index in enumerate(np.array_split(order, len(watched))):
-            watched[i, : losses.MEAN] = self.share(rows, loss, index)
-            watched[i, losses.MEAN : losses.NORM] = losses.mean_and_std(rows.advantage, index, 0)
-            if watched[i, 3] > largest:
+    def go_through_in_threads(self, shares: "Shares", finish: Call, rows: int, parts: int) -> int:
+        """One pass, each minibatch shared among the threads; returns how many steps were taken."""
+        size, extra, first = rows // parts, rows % parts, 0
+        for i in range(parts):
+            last = first + size + (i < extra)
+            shares.add_up(first, last)
+            if not finish(first, last, i):
                 return i
-            loss_there = float(watched[i, :3].sum())
-            watched[i, -1] = optimizers.step(self.net.theta, self.gradient, optimizer, loss_there, counts)
-        return len(watched)
+            first = last
+        return parts
 
-    def share(self, rows: Rows, loss: Loss, index: np.ndarray) -> np.ndarray:
-        """Leave a minibatch's gradient in the learner's; returns means of what is watched, then the largest ratio."""
-        mean, factor = update.units(loss, rows, index)
-        pieces = self.team.pieces(len(index), 3 * self.network.operations(self.network.layers))
-        sums = np.zeros((len(pieces), losses.RATIO + 1))
-
-        def work(k: int, piece: slice) -> None:
-            self.gradients[k][:] = 0
-            update.accumulate(
-                self.net, self.head, loss, rows, index[piece], 1 / len(index), mean, factor, self.works[k],
-                self.gradients[k], sums[k],
-            )  # fmt: skip
-
-        self.team.run(work, pieces)
-        for k in range(1, len(pieces)):
-            self.gradient += self.gradients[k]
-        means = sums.sum(0) / len(index)
-        means[7], means[losses.RATIO] = means[3], sums[:, losses.RATIO].max()
-        return means
+    def pieces(self, rows: int) -> list[slice]:
+        """The threads' shares of a minibatch."""
+        return self.team.pieces(rows, 3 * self.network.operations(self.network.layers))
 
     def optimizer(self) -> tuple[Optimizer, Tensor]:
         """The learner's optimizer as the kernels have it, and its own count of steps."""
@@ -301,7 +265,7 @@ class CPU:
         group["lr"] = at(rate, learner.progress)
         beta1, beta2 = group["betas"] if adam else (0.0, group["alpha"])
         return Optimizer(
-            kind=optimizers.ADAM if adam else optimizers.RMSPROP,
+            kind=tables.ADAM if adam else tables.RMSPROP,
             first=moments[names[0]].detach().numpy(),
             second=moments[names[-1]].detach().numpy(),
             learning_rate=float(group["lr"]),
@@ -311,18 +275,50 @@ class CPU:
             max_norm=float(self.algorithm.max_grad_norm),  # pyright: ignore[reportAttributeAccessIssue]
         ), moments["step"]
 
+    def summarise(self, history: np.ndarray, rows: Rows, keep: np.ndarray) -> Metrics:
+        """As ``clipper.optim.summarise``."""
+        plan, kernels = self.plan, self.kernels
+        mean, least, largest = history.mean(0), history.min(0), history.max(0)
+        summary = dict(zip(plan.watched, mean, strict=False)) | {"loss/gradient_norm": mean[tables.NORM]}
+        if plan.objective is not None:
+            summary["policy/ratio_max"] = largest[tables.RATIO]
+            for name, k in (("mean", tables.MEAN), ("std", tables.STD)):
+                summary |= {f"advantage/minibatch_{name}_min": least[k], f"advantage/minibatch_{name}_max": largest[k]}
+        summary["advantage/mean"], summary["advantage/std"] = kernels.mean_and_std(rows.advantage, keep, 0)
+        summary["value/explained_variance"] = kernels.explained_variance(rows.value, rows.value_target, keep)
+        return dict(zip(summary, torch.tensor(list(summary.values()), dtype=torch.float32), strict=True))
 
-def summarise(plan: Plan, history: np.ndarray, rows: Rows, keep: np.ndarray) -> Metrics:
-    """As ``clipper.optim.summarise``."""
-    mean, least, largest = history.mean(0), history.min(0), history.max(0)
-    summary = dict(zip(plan.watched, mean, strict=False)) | {"loss/gradient_norm": mean[losses.NORM]}
-    if plan.objective is not None:
-        summary["policy/ratio_max"] = largest[losses.RATIO]
-        for name, k in (("mean", losses.MEAN), ("std", losses.STD)):
-            summary |= {f"advantage/minibatch_{name}_min": least[k], f"advantage/minibatch_{name}_max": largest[k]}
-    summary["advantage/mean"], summary["advantage/std"] = losses.mean_and_std(rows.advantage, keep, 0)
-    summary["value/explained_variance"] = returns.explained_variance(rows.value, rows.value_target, keep)
-    return dict(zip(summary, torch.tensor(list(summary.values()), dtype=torch.float32), strict=True))
+
+class Shares:
+    """The threads' shares of minibatches of ``order``: each adds up a gradient of its own, which are added then."""
+
+    def __init__(self, engine: CPU, rows: Rows, loss: Loss, order: np.ndarray) -> None:
+        kernels = engine.kernels
+        self.engine, self.units = engine, kernels.units.bind(loss, rows, order, 0, 0)
+        own = list(zip(engine.works, engine.gradients, strict=True))
+        self.clear = [kernels.clear.bind(gradient, work) for work, gradient in own]
+        self.accumulate = [
+            kernels.accumulate.bind(engine.net, engine.head, loss, rows, work, gradient, order, 0, 0, 0.0, 0.0, 0.0)
+            for work, gradient in own
+        ]
+        self.sums = engine.works[0].value.sums
+
+    def add_up(self, first: int, last: int) -> None:
+        """Leave the gradient of ``order[first:last]`` in the learner's, and the sums of what is watched in ``sums``."""
+        engine, weight = self.engine, 1 / (last - first)
+        mean, factor = self.units(first, last)
+        pieces = engine.pieces(last - first)
+
+        def work(k: int, piece: slice) -> None:
+            self.clear[k]()
+            self.accumulate[k](first + piece.start, first + piece.stop, weight, mean, factor)
+
+        engine.team.run(work, pieces)
+        for k in range(1, len(pieces)):
+            sums, largest = engine.works[k].value.sums, self.sums[tables.RATIO]
+            engine.gradient += engine.gradients[k]
+            self.sums += sums
+            self.sums[tables.RATIO] = max(largest, sums[tables.RATIO])
 
 
 def flat(x: Tensor, rows: int) -> np.ndarray:
@@ -333,15 +329,15 @@ def flat(x: Tensor, rows: int) -> np.ndarray:
 def value_loss_numbers(loss: ValueLoss) -> tuple[int, float]:
     """Which value loss it is for the kernels, and its bound."""
     if isinstance(loss, Huber):
-        return losses.HUBER, loss.delta
-    return (losses.CLIPPED_MSE, loss.bound) if isinstance(loss, ClippedMSE) else (losses.MSE, 0.0)
+        return tables.HUBER, loss.delta
+    return (tables.CLIPPED_MSE, loss.bound) if isinstance(loss, ClippedMSE) else (tables.MSE, 0.0)
 
 
 def objective_numbers(objective: Objective | None) -> tuple[int, float]:
     """Which objective it is for the kernels, and its own number."""
     if isinstance(objective, DualClip):
-        return losses.DUAL_CLIP, float(objective.c)
+        return tables.DUAL_CLIP, float(objective.c)
     if isinstance(objective, Rollback):
-        return losses.ROLLBACK, float(objective.alpha)
-    kinds = {Clip: losses.CLIP, Unclipped: losses.UNCLIPPED, SPO: losses.SPO}
-    return (losses.POLICY_GRADIENT if objective is None else kinds[type(objective)]), 0.0
+        return tables.ROLLBACK, float(objective.alpha)
+    kinds = {Clip: tables.CLIP, Unclipped: tables.UNCLIPPED, SPO: tables.SPO}
+    return (tables.POLICY_GRADIENT if objective is None else kinds[type(objective)]), 0.0

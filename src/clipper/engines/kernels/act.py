@@ -1,63 +1,79 @@
-"""Acting in one row of a segment, and keeping what the environments answered.
+"""Acting in one row of a segment, and keeping what the environments answered."""
 
-These are called once per row, so they take arrays one by one: taking them out of a tuple costs more than acting does.
-"""
-
-import numpy as np
 from numba import njit
 
 from clipper.engines.kernels import categorical, gaussian, mlp
 from clipper.engines.kernels.options import COMPILED
-from clipper.engines.kernels.tables import Net, Work
+from clipper.engines.kernels.tables import (
+    Bools1,
+    Bools2,
+    Doubles1,
+    Floats2,
+    Floats3,
+    Head,
+    Ints1,
+    Ints2,
+    Ints3,
+    Net,
+    Work,
+)
+from clipper.engines.kernels.views import sheet
 from clipper.environments.checks import LARGEST_REWARD
 
 
 @njit(**COMPILED)
-def look(theta, layers, shift, scale, bound, obs, start, stop, slot, outputs, capacity, out, pre):
-    """The head's numbers for the observations from ``start`` to ``stop``, one column for each."""
-    nothing, stride = out[:0], mlp.stride_of(stop - start)
-    net = Net(theta, layers, shift, scale, bound)
-    work = Work(capacity, out, pre, nothing, nothing, nothing, nothing, nothing, nothing)
-    mlp.forward(net, layers, obs, np.arange(start, stop), work)
-    return out[slot * stride : (slot + outputs) * stride].reshape(outputs, stride)
+def look(net, layers, head, obs, work):
+    """The head's numbers for a few observations, one column for each."""
+    stride = mlp.stride_of(len(obs))
+    mlp.forward(net, layers, obs, work.order[: len(obs)], work)
+    return sheet(work.out, head.slot * stride, head.outputs, stride)
 
 
 @njit(**COMPILED)
 def choose(
-    theta, layers, shift, scale, bound, obs, slot, sizes, legal, capacity, out, pre, uniform, action, log_prob
-):  # fmt: skip
-    """Draw discrete actions for all rows of ``obs``, ``capacity`` at a time; no rows of ``legal``: all are legal."""
-    outputs = sizes.sum()
-    for start in range(0, len(obs), capacity):
-        stop = min(start + capacity, len(obs))
-        logits = look(theta, layers, shift, scale, bound, obs, start, stop, slot, outputs, capacity, out, pre)
+    net: Net, layers: Ints2, head: Head, work: Work, first: int, last: int, obs: Floats3, uniform: Floats3,
+    action: Ints3, log_prob: Floats2, legal: Bools2, t: int,
+) -> None:  # fmt: skip
+    """Draw discrete actions for the environments from ``first`` to ``last`` in row ``t``, ``capacity`` at a time.
+
+    No rows of ``legal``: all choices are. Where ``uniform`` has but one row, that is this row's.
+    """
+    drawn = uniform[t if len(uniform) > 1 else 0]
+    for start in range(first, last, work.capacity):
+        stop = min(start + work.capacity, last)
+        logits = look(net, layers, head, obs[t, start:stop], work)
         if legal.shape[0] > 0:
-            categorical.forbid(logits, legal, np.arange(start, stop))
-        categorical.sample(logits, sizes, uniform[start:stop], action[start:stop], log_prob[start:stop])
+            categorical.forbid(logits, legal[start:stop], work.order[: stop - start])
+        categorical.sample(
+            logits, head.sizes, drawn[start:stop], action[t, start:stop], log_prob[t, start:stop]
+        )  # fmt: skip
 
 
 @njit(**COMPILED)
 def move(
-    theta, layers, shift, scale, bound, obs, slot, log_std, least, most, capacity, out, pre, noise, action, log_prob,
-    centre, half_width, low, high, sent,
-):  # fmt: skip
+    net: Net, layers: Ints2, head: Head, work: Work, first: int, last: int, obs: Floats3, noise: Floats3,
+    action: Floats3, log_prob: Floats2, centre: Doubles1, half_width: Doubles1, low: Doubles1, high: Doubles1,
+    sent: Floats3, t: int,
+) -> None:  # fmt: skip
     """Draw continuous actions; ``sent`` is what the environments take, rescaled and clipped to their bounds."""
-    for start in range(0, len(obs), capacity):
-        stop = min(start + capacity, len(obs))
-        mean = look(theta, layers, shift, scale, bound, obs, start, stop, slot, log_std.size, capacity, out, pre)
-        own = action[start:stop]
-        gaussian.sample(mean, log_std, least, most, noise[start:stop], own, log_prob[start:stop])
+    drawn = noise[t if len(noise) > 1 else 0]
+    for start in range(first, last, work.capacity):
+        stop = min(start + work.capacity, last)
+        mean = look(net, layers, head, obs[t, start:stop], work)
+        own = action[t, start:stop]
+        gaussian.sample(mean, head.log_std, head.low, head.high, drawn[start:stop], own, log_prob[t, start:stop])
         for b in range(stop - start):
-            for j in range(log_std.size):
+            for j in range(head.log_std.size):
                 x = centre[j] + half_width[j] * own[b, j]
                 x = low[j] if x < low[j] else x
-                sent[start + b, j] = high[j] if x > high[j] else x
+                sent[t, start + b, j] = high[j] if x > high[j] else x
 
 
 @njit(**COMPILED)
 def keep(
-    obs, reward, terminated, truncated, previous, left, t, all_obs, all_reward, all_terminated, all_done, mask
-):  # fmt: skip
+    previous: Bools1, left: Ints1, all_obs: Floats3, all_reward: Floats2, all_terminated: Bools2, all_done: Bools2,
+    mask: Bools2, obs: Floats2, reward: Doubles1, terminated: Bools1, truncated: Bools1, t: int,
+) -> int:  # fmt: skip
     """Row t of a segment from what ``env.step`` gave; the number of decisions, or −1 where a number may not be finite.
 
     ``previous`` says where the row before ended an episode, ``left`` how many episodes each environment still has to

@@ -50,12 +50,12 @@ def sample(logits, sizes, uniform, action, log_prob):
 def evaluate(logits, sizes, action, index, log_prob, entropy, largest, total):
     """Logits become log π(·|s) in place; log π(a|s) and the entropy of each row. The last two are memory to work in."""
     rows, start = index.size, 0
-    log_prob[:] = 0
-    entropy[:] = 0
+    for b in range(rows):
+        log_prob[b] = entropy[b] = 0
     for part in range(sizes.size):
         stop = start + sizes[part]
-        largest[:] = logits[start, :rows]
-        total[:] = 0
+        for b in range(rows):
+            largest[b], total[b] = logits[start, b], 0
         for k in range(start + 1, stop):
             for b in range(rows):
                 largest[b] = max(largest[b], logits[k, b])
@@ -80,7 +80,8 @@ def backward(log_p, sizes, action, index, d_log_prob, d_entropy, d_logits, entro
     rows, start, weight = index.size, 0, np.float32(d_entropy)
     for part in range(sizes.size):
         stop = start + sizes[part]
-        entropy[:] = 0
+        for b in range(rows):
+            entropy[b] = 0
         for k in range(start, stop):
             for b in range(rows):
                 p = exp(log_p[k, b])

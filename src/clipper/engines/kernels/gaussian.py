@@ -36,8 +36,8 @@ def evaluate(mean, log_std, low, high, action, index, log_prob, entropy):
         l = min(max(float(log_std[j]), low), high)
         total_log -= l
         h += l
-    log_prob[:] = total_log
-    entropy[:] = h
+    for b in range(rows):
+        log_prob[b], entropy[b] = total_log, h
     for j in range(size):
         precision = np.float32(math.exp(-min(max(float(log_std[j]), low), high)))
         for b in range(rows):

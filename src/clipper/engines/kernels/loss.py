@@ -5,33 +5,35 @@ import math
 from numba import njit
 
 from clipper.engines.kernels.options import COMPILED
+from clipper.engines.kernels.tables import (
+    CLIPPED_MSE,
+    DUAL_CLIP,
+    HUBER,
+    POLICY_GRADIENT,
+    RATIO,
+    ROLLBACK,
+    SPO,
+    UNCLIPPED,
+    Floats1,
+    Ints1,
+)
 from clipper.functional.objectives import LARGEST_LOG_RATIO
-
-POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
-"""Objectives (``clipper.functional.objectives``)."""
-MSE, HUBER, CLIPPED_MSE = range(3)
-"""Value losses."""
-SUMS = 9
-"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range, k1, k2, k3, and
-ratios that were bounded so as not to overflow."""
-RATIO, MEAN, STD, NORM = range(SUMS, SUMS + 4)
-"""Where the largest ratio, the advantages' mean and deviation, and the gradient's norm stand after these."""
 
 
 @njit(**COMPILED)
-def mean_and_std(x, index, correction):
+def mean_and_std(x: Floats1, index: Ints1, correction: int) -> tuple[float, float]:
     """Of ``x[index]``."""
     n, total = index.size, 0.0
     for i in range(n):
-        total += x[index[i]]
+        total += float(x[index[i]])
     mean, square = total / n, 0.0
     for i in range(n):
-        square += (x[index[i]] - mean) ** 2
+        square += (float(x[index[i]]) - mean) ** 2
     return mean, math.sqrt(square / max(n - correction, 1))
 
 
 @njit(**COMPILED)
-def standard_units(x, index, correction):
+def standard_units(x: Floats1, index: Ints1, correction: int) -> tuple[float, float]:
     """(mean, 1 / (std + ε)) of ``x[index]``, as ``clipper.functional.reduce.standardise`` has them; 0 for no spread."""
     mean, std = mean_and_std(x, index, correction)
     return mean, 0.0 if std <= 1e-6 * abs(mean) + 1e-8 else 1 / (std + 1e-8)

@@ -101,7 +101,8 @@ def encode(net, obs, index, out, stride, columns):
                 s = (x[b] - shift) * scale
                 s = -bound if s < -bound else s
                 x[b] = bound if s > bound else s
-        x[rows:] = 0
+        for b in range(rows, columns):
+            x[b] = 0
 
 
 @njit(**COMPILED)

@@ -6,14 +6,13 @@ import numpy as np
 from numba import njit
 
 from clipper.engines.kernels.options import COMPILED
+from clipper.engines.kernels.tables import ADAM, Floats1, Ints1, Optimizer
 
-ADAM, RMSPROP = range(2)
-"""Optimizers."""
 LARGEST = float(np.finfo(np.float64).max)
 
 
 @njit(**COMPILED)
-def step(theta, gradient, optimizer, loss, counts):
+def step(theta: Floats1, gradient: Floats1, optimizer: Optimizer, loss: float, counts: Ints1) -> float:
     """Scale the gradient down to ``max_norm`` where it is longer, then a step; returns the norm before.
 
     ``counts`` are the steps taken, those skipped since loss or norm was not finite, and those since the last one taken.
@@ -29,7 +28,7 @@ def step(theta, gradient, optimizer, loss, counts):
     if not norm + abs(loss) <= LARGEST:  # math.isfinite subtracts, which these sums' freedom of order makes 0
         counts[1] += 1
         counts[2] += 1
-        return norm
+        return np.float64(norm)
     counts[0] += 1
     counts[2] = 0
     shrink = np.float32(min(1.0, optimizer.max_norm / (norm + 1e-6)))
@@ -51,4 +50,4 @@ def step(theta, gradient, optimizer, loss, counts):
             gradient[i] = g
             second[i] += b2 * (g * g - second[i])
             theta[i] -= size * g / (np.sqrt(second[i]) + e)
-    return norm
+    return np.float64(norm)

@@ -7,6 +7,5 @@ from typing import Any
 COMPILED: dict[str, Any] = {
     "fastmath": {"reassoc", "nsz", "arcp", "contract"},
     "error_model": "numpy",
-    "cache": True,
     "nogil": True,
 }

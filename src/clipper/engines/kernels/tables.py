@@ -1,22 +1,46 @@
 """What kernels are given, in the order of their arguments' names: arrays and numbers that belong together."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
+Floats1 = Annotated[np.ndarray, "f4", 1]
+Floats2 = Annotated[np.ndarray, "f4", 2]
+Floats3 = Annotated[np.ndarray, "f4", 3]
+Doubles1 = Annotated[np.ndarray, "f8", 1]
+Doubles2 = Annotated[np.ndarray, "f8", 2]
+Doubles3 = Annotated[np.ndarray, "f8", 3]
+Ints1 = Annotated[np.ndarray, "i8", 1]
+Ints2 = Annotated[np.ndarray, "i8", 2]
+Ints3 = Annotated[np.ndarray, "i8", 3]
+Bools1 = Annotated[np.ndarray, "b1", 1]
+Bools2 = Annotated[np.ndarray, "b1", 2]
+"""C-contiguous arrays, by what is in them and how many axes they have."""
+
 CATEGORICAL, GAUSSIAN = range(2)
 """Action distributions."""
+POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
+"""Objectives (``clipper.functional.objectives``)."""
+MSE, HUBER, CLIPPED_MSE = range(3)
+"""Value losses."""
+ADAM, RMSPROP = range(2)
+"""Optimizers."""
+SUMS = 9
+"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range, k1, k2, k3, and
+ratios that were bounded so as not to overflow."""
+RATIO, MEAN, STD, NORM = range(SUMS, SUMS + 4)
+"""Where the largest ratio, the advantages' mean and deviation, and the gradient's norm stand after these."""
 
 
 class Net(NamedTuple):
     """What a forward pass reads."""
 
-    theta: np.ndarray
+    theta: Floats1
     """All parameters, flat."""
-    layers: np.ndarray
+    layers: Ints2
     """All layers in the order of computation; columns as in ``clipper.engines.network``."""
-    shift: np.ndarray
-    scale: np.ndarray
+    shift: Floats1
+    scale: Floats1
     bound: float
     """Observations are brought to clip((s − shift) × scale, ±bound); not at all where the bound is 0."""
 
@@ -31,9 +55,9 @@ class Head(NamedTuple):
     """How many per row."""
     value: int
     """Where V is."""
-    sizes: np.ndarray
+    sizes: Ints1
     """Choices of each part, for categorical ones."""
-    log_std: np.ndarray
+    log_std: Floats1
     """Log σ of each component, for Gaussian ones, before it is brought within bounds."""
     log_std_at: int
     """Where its gradient belongs; −1 where it is not learned."""
@@ -47,30 +71,34 @@ class Work(NamedTuple):
 
     capacity: int
     """The most decisions."""
-    out: np.ndarray
-    pre: np.ndarray
-    slopes: np.ndarray
-    log_prob: np.ndarray
-    entropy: np.ndarray
-    d_log_prob: np.ndarray
-    largest: np.ndarray
-    total: np.ndarray
+    out: Floats1
+    pre: Floats1
+    slopes: Floats1
+    log_prob: Floats1
+    entropy: Floats1
+    d_log_prob: Floats1
+    largest: Floats1
+    total: Floats1
+    order: Ints1
+    """0, 1, …: the decisions of a piece, one after the other."""
+    sums: Doubles1
+    """Of what is watched in a minibatch."""
 
 
 class Rows(NamedTuple):
     """One update's rows, of which minibatches are indices."""
 
-    obs: np.ndarray
-    choice: np.ndarray
+    obs: Floats2
+    choice: Ints2
     """Discrete actions ``[rows, parts]``; no rows for continuous ones."""
-    action: np.ndarray
+    action: Floats2
     """Continuous actions ``[rows, components]``; no rows for discrete ones."""
-    legal: np.ndarray
+    legal: Bools2
     """Which choices are legal ``[rows, ΣK]``; no rows where all are."""
-    log_prob: np.ndarray
-    advantage: np.ndarray
-    value_target: np.ndarray
-    value: np.ndarray
+    log_prob: Floats1
+    advantage: Floats1
+    value_target: Floats1
+    value: Floats1
 
 
 class Loss(NamedTuple):
@@ -104,8 +132,8 @@ class Optimizer(NamedTuple):
     """The moving averages of an optimizer and its numbers."""
 
     kind: int
-    first: np.ndarray
-    second: np.ndarray
+    first: Floats1
+    second: Floats1
     learning_rate: float
     beta1: float
     beta2: float

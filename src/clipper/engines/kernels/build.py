@@ -1,0 +1,162 @@
+"""From the kernels' sources to machine code for this processor, which ``clipper.engines.compiled`` loads.
+
+Each kernel that the engine calls gets a second entrance, which takes the address of its arguments in 8-byte slots. The
+code stands by itself: kernels allocate nothing and raise nothing, so that neither Numba's library nor Python's is
+needed beside it.
+"""
+
+import typing
+from typing import Any
+
+import numpy as np
+from llvmlite import binding
+from numba import types
+from numba.core import config
+
+from clipper.engines.kernels import act, loss, returns, tiles, update
+from clipper.engines.kernels.tables import Doubles2, Doubles3
+
+ENTRANCES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "choose": (act.choose, {}),
+    "move": (act.move, {}),
+    "move_f8": (act.move, {"sent": Doubles3}),
+    "keep": (act.keep, {}),
+    "keep_f8": (act.keep, {"obs": Doubles2}),
+    "values": (returns.values, {}),
+    "gae": (returns.gae, {}),
+    "explained_variance": (returns.explained_variance, {}),
+    "mean_and_std": (loss.mean_and_std, {}),
+    "standard_units": (loss.standard_units, {}),
+    "units": (update.units, {}),
+    "clear": (update.clear, {}),
+    "accumulate": (update.accumulate, {}),
+    "finish": (update.finish, {}),
+    "epoch": (update.epoch, {}),
+}
+"""Name → kernel, and which of its arguments are of another type than its source says."""
+PREFIX = "clipper_"
+"""Of the entrances' names."""
+NUMBERS = {int: ("i8", types.int64), float: ("f8", types.float64), bool: ("i8", types.boolean)}
+MATHEMATICS = ("exp", "expf", "expm1", "memcpy", "memset", "pow", "sqrt", "sqrtf")
+"""What the C library has to bring."""
+NEVER = "NRT_MemInfo_call_dtor"
+"""Numba's function that frees an array of its own; there are none."""
+
+
+def numba_type(hint: Any) -> Any:
+    """Numba's name for an argument's type."""
+    if hint in NUMBERS:
+        return NUMBERS[hint][1]
+    if hasattr(hint, "_fields"):
+        return types.NamedTuple([numba_type(h) for h in hints_of(hint).values()], hint)
+    kind, axes = hint.__metadata__
+    return types.Array(types.boolean if kind == "b1" else getattr(types, np.dtype(kind).name), axes, "C")
+
+
+def leaves(hint: Any) -> list[str]:
+    """The arrays and numbers in an argument, in order: ``i8`` and ``f8``, or an array's type and axes (``f4 2``)."""
+    if hint in NUMBERS:
+        return [NUMBERS[hint][0]]
+    if hasattr(hint, "_fields"):
+        return [leaf for h in hints_of(hint).values() for leaf in leaves(h)]
+    return ["{} {}".format(*hint.__metadata__)]
+
+
+def hints_of(of: Any) -> dict[str, Any]:
+    """The types that a kernel or a table declares."""
+    return typing.get_type_hints(of, include_extras=True)
+
+
+def numba_result(hint: Any) -> Any:
+    """Numba's name for what a kernel returns."""
+    if hint is type(None):
+        return types.none
+    parts = [NUMBERS[h][1] for h in typing.get_args(hint)]
+    return types.UniTuple(parts[0], len(parts)) if parts else NUMBERS[hint][1]
+
+
+def results_of(hint: Any) -> list[str]:
+    """What a kernel returns, number by number."""
+    if hint is type(None):
+        return []
+    return [NUMBERS[h][0] for h in typing.get_args(hint) or (hint,)]
+
+
+def entrance(name: str, inner: Any) -> str:
+    """LLVM's text for ``name(address)``, which calls ``inner`` with what stands there; results come after it."""
+    lines, values = [], []
+    result, _, *arguments = inner.arguments
+    for k, argument in enumerate(arguments):
+        kind = str(argument.type)
+        wide = kind if kind in ("ptr", "double") else "i64"
+        lines += [f"%p{k} = getelementptr i64, ptr %slots, i64 {k}", f"%w{k} = load {wide}, ptr %p{k}"]
+        if kind in ("i1", "i8", "i32"):
+            lines.append(f"%v{k} = trunc i64 %w{k} to {kind}")
+        values.append(f"{kind} %{'v' if kind in ('i1', 'i8', 'i32') else 'w'}{k}")
+    assert all(value.split()[0] in ("ptr", "double", "i64", "i1", "i8", "i32") for value in values), values
+    lines += [
+        f"%results = getelementptr i64, ptr %slots, i64 {len(arguments)}",
+        "%error = alloca ptr",
+        f'%status = call i32 @"{inner.name}"({result.type} %results, ptr %error, {", ".join(values)})',
+        "ret i32 %status",
+    ]
+    declared = ", ".join(str(argument.type) for argument in inner.arguments)
+    body = "\n  ".join(lines)
+    return f'declare i32 @"{inner.name}"({declared})\ndefine i32 @{name}(ptr %slots) {{\n  {body}\n}}\n'
+
+
+def target_machine() -> binding.TargetMachine:
+    """For this processor, or the one that Numba's settings name."""
+    settings: Any = config
+    features = settings.CPU_FEATURES
+    if features is None:
+        features = "" if settings.CPU_NAME else binding.get_host_cpu_features().flatten()
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=settings.CPU_NAME or binding.get_host_cpu_name(), features=features, opt=3, jit=True,
+        reloc="static" if binding.get_process_triple().startswith("x86_64") else "default", codemodel="jitdefault",
+    )  # fmt: skip
+
+
+def drop_what_is_not_called(module: binding.ModuleRef, machine: binding.TargetMachine) -> None:
+    """Leave the entrances and what they call."""
+    for function in module.functions:
+        if not function.is_declaration:
+            function.linkage = "external" if function.name.startswith(PREFIX) else "internal"
+    builder = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=0))
+    passes = binding.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, builder)
+
+
+def build() -> tuple[bytes, dict[str, Any]]:
+    """Machine code as an object file, and what has to be known of it to call it."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    whole = binding.parse_assembly(
+        f"declare void @llvm.trap()\ndefine void @{NEVER}(ptr %x) {{\n  call void @llvm.trap()\n  unreachable\n}}\n"
+    )
+    kernels: dict[str, Any] = {}
+    for name, (kernel, others) in ENTRANCES.items():
+        hints = hints_of(kernel.py_func) | others
+        returned = hints.pop("return")
+        signature = tuple(numba_type(hint) for hint in hints.values())
+        kernel.compile(signature)
+        made = kernel.overloads[signature]
+        if made.signature.return_type != numba_result(returned):
+            raise TypeError(f"kernel {name} returns {made.signature.return_type}, and says {returned}")
+        module = binding.parse_assembly(made.library.get_llvm_str())
+        text = entrance(PREFIX + name, module.get_function(made.fndesc.llvm_func_name))
+        module.link_in(binding.parse_assembly(text))
+        machine = target_machine()
+        drop_what_is_not_called(module, machine)
+        whole.link_in(module)
+        kernels[PREFIX + name] = {
+            "arguments": [leaves(hint) for hint in hints.values()],
+            "results": results_of(returned),
+        }
+    machine = target_machine()
+    drop_what_is_not_called(whole, machine)
+    needed = {f.name for f in whole.functions if f.is_declaration and not f.name.startswith("llvm.")}
+    if unknown := needed - set(MATHEMATICS):
+        raise RuntimeError(f"kernels would need {', '.join(sorted(unknown))} beside them")
+    return machine.emit_object(whole), {"kernels": kernels, "needed": MATHEMATICS, "lanes": tiles.LANES}

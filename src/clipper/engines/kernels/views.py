@@ -1,0 +1,38 @@
+"""Parts of a flat array as matrices."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+
+def typed_sheet(typing, x, start, rows, columns):
+    """What ``sheet`` is to Numba: its types, and what writes its code."""
+    matrix = types.Array(x.dtype, 2, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        flat, start, rows, columns = arguments
+        source = context.make_array(signature.args[0])(context, builder, flat)
+        made = context.make_array(matrix)(context, builder)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(x.dtype)))
+        populate_array(
+            made,
+            data=builder.gep(source.data, [start]),
+            shape=cgutils.pack_array(builder, [rows, columns]),
+            strides=cgutils.pack_array(builder, [builder.mul(columns, size), size]),
+            itemsize=size,
+            meminfo=ir.Constant(ir.PointerType(ir.IntType(8)), None),
+        )
+        return made._getvalue()
+
+    return matrix(x, types.int64, types.int64, types.int64), generate
+
+
+sheet: Any = intrinsic(typed_sheet)
+"""``sheet(x, start, rows, columns)``: ``x[start : start + rows × columns]`` as a matrix.
+
+Numba's own ``reshape`` needs Numba's library beside the code.
+"""
