@@ -13,7 +13,7 @@ import csv
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import cpu_count
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class Options:
     """What to run."""
 
     suite: str = "recipes"
-    """Which suite of suites.py."""
+    """Which suite of suites.py; several, with commas between them, one after the other."""
     entries: tuple[str, ...] = ()
     """Which of its entries; by default all."""
     seeds: tuple[int, ...] = ()
@@ -322,12 +322,26 @@ def page(
 def main() -> int:
     """Run what is not finished, then report; the exit status."""
     options = tyro.cli(Options, description=(__doc__ or "").partition("\n")[0])
-    if options.suite not in SUITES:
-        raise SystemExit(f"no suite {options.suite}: choose from {', '.join(SUITES)}")
-    if unknown := set(options.entries) - set(SUITES[options.suite]):
-        raise SystemExit(f"no entry {', '.join(sorted(unknown))}: choose from {', '.join(SUITES[options.suite])}")
+    suites = options.suite.split(",")
+    for name in suites:
+        if name not in SUITES:
+            raise SystemExit(f"no suite {name}: choose from {', '.join(SUITES)}")
+        if unknown := set(options.entries) - set(SUITES[name]):
+            raise SystemExit(f"no entry {', '.join(sorted(unknown))}: choose from {', '.join(SUITES[name])}")
     if options.jobs < 1:
         raise SystemExit("--jobs must be at least 1")
+    if options.cache is not None and len(suites) > 1:
+        raise SystemExit("--cache is one suite's folder: leave it out, or name one suite")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return max(run_suite(replace(options, suite=name)) for name in suites)
+    except KeyboardInterrupt:
+        say("interrupted: the same command goes on from here")
+        return 130
+
+
+def run_suite(options: Options) -> int:
+    """Run what is not finished of one suite, then report; the exit status."""
     good = True
     if options.evaluate_again:
         with alone(options.cache_folder):
@@ -336,13 +350,8 @@ def main() -> int:
                     evaluate(job, job.study)
                     say(f"{job}: {number(job.study['evaluation']['mean'], '.3f')}")
     elif not options.report_only:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            with alone(options.cache_folder):
-                good = study(options)
-        except KeyboardInterrupt:
-            say("interrupted: the same command goes on from here")
-            return 130
+        with alone(options.cache_folder):
+            good = study(options)
     report(options)
     return 0 if good else 1
 
