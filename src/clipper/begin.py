@@ -35,7 +35,7 @@ class Settings(TypedDict, total=False):
     seed: int
     device: str
     threads: int
-    engine: Literal["auto", "torch", "cpu"]
+    engine: Literal["auto", "torch", "cpu", "compile"]
     vector: Literal["auto", "serial", "workers", "native"]
     env_timeout: float
     on_env_error: Literal["raise", "restart"]

@@ -40,7 +40,7 @@ class Config:
     """Where the policy computes: cpu, cuda, cuda:1 …"""
     threads: int = 1
     """Threads on the CPU, of torch or of the kernels; one is fastest for small networks."""
-    engine: Literal["auto", "torch", "cpu"] = "auto"
+    engine: Literal["auto", "torch", "cpu", "compile"] = "auto"
     """What computes: torch, the definition; cpu, compiled kernels where they fit; auto, the faster for this run."""
     vector: Literal["auto", "serial", "workers", "native"] = "auto"
     """How environments are stepped: serial, in this process; workers, in others; auto, the faster of these two, as

@@ -8,6 +8,7 @@ from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import VectorEnv
 
 from clipper.config import Config
+from clipper.engines.compile_engine import Compiled
 from clipper.engines.network import UnsuitableError, read_network
 from clipper.engines.plan import read_algorithm
 from clipper.engines.protocol import Engine
@@ -23,20 +24,22 @@ COMPILING_PAYS = 150_000  # and those that compiling them takes
 def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = False, masked: bool = False) -> Engine:
     """The engine for a run; ``CLIPPER_ENGINE`` in the process's environment outweighs ``config.engine``.
 
-    Where kernels do not fit, the definition runs and says why. ``insist`` makes that a ``ConfigError`` where
-    ``config.engine`` asks for them by name.
+    Where kernels do not fit, the definition runs and says why, and so it does without a compiler for ``compile``.
+    ``insist`` makes that a ``ConfigError`` where ``config.engine`` asks for one by name.
 
     ``auto`` takes the compiled kernels where they fit and the run is long enough to repay loading them (and compiling
     them, where no earlier run has). So the choice may depend on the machine; the run's
     config.json keeps it. ``masked``: the environment says which actions are legal.
     """
     asked = os.environ.get("CLIPPER_ENGINE") or config.engine
-    if asked not in ("auto", "torch", "cpu"):
-        raise ConfigError(f"CLIPPER_ENGINE={asked}: there are auto, torch and cpu")
+    if asked not in ("auto", "torch", "cpu", "compile"):
+        raise ConfigError(f"CLIPPER_ENGINE={asked}: there are auto, torch, cpu and compile")
     if asked == "torch":
         return Torch(learner, config.algorithm)
     algorithm = config.algorithm
     try:
+        if asked == "compile":
+            return Compiled(learner, algorithm)
         check_fit(learner, env)
         if masked and not isinstance(env.single_action_space, Discrete | MultiDiscrete | MultiBinary):
             raise UnsuitableError("the bounds of actions change with the state")
@@ -51,8 +54,10 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
             raise UnsuitableError("the run is shorter than compiling kernels takes")
         return cpu.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:
-        if insist and config.engine == "cpu":
-            raise ConfigError(f"engine 'cpu' cannot run this: {error}. Use engine 'auto' or 'torch'") from None
+        if insist and config.engine in ("cpu", "compile"):
+            raise ConfigError(
+                f"engine '{config.engine}' cannot run this: {error}. Use engine 'auto' or 'torch'"
+            ) from None
         return Torch(learner, algorithm, str(error))
 
 

@@ -14,7 +14,7 @@ class Engine(Protocol):
     """Computes for one learner and algorithm: the same mathematics as the definition, to float32's rounding."""
 
     @property
-    def name(self) -> Literal["torch", "cpu"]:
+    def name(self) -> Literal["torch", "cpu", "compile"]:
         """As ``Config.engine`` has it."""
         ...
 

@@ -13,7 +13,7 @@ from clipper.rollout import CollectState, collect
 class Torch:
     """Calls ``collect`` and ``algorithm.update``."""
 
-    name: Literal["torch"] = "torch"
+    name: Literal["torch", "compile"] = "torch"
 
     def __init__(self, learner: Learner, algorithm: Algorithm, reason: str = "") -> None:
         self.learner, self.algorithm = learner, algorithm

@@ -37,7 +37,7 @@ class Watching:
 
     def __init__(self, model: "Model", run: Run, callback: "BaseCallback") -> None:
         self.model, self.callback, self.env, self.engine = model, callback, run.env, run.engine
-        self.name: Literal["torch", "cpu"] = run.engine.name
+        self.name: Literal["torch", "cpu", "compile"] = run.engine.name
         self.description = run.engine.description
         self.going = True
         n = run.env.num_envs

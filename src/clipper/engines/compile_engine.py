@@ -1,0 +1,63 @@
+"""The definition with its loss compiled by ``torch.compile``: for policies that the kernels do not know.
+
+It needs a C++ compiler on the machine, and some seconds when the first updates meet new sizes.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Literal
+
+import torch
+
+from clipper.algorithms import Algorithm
+from clipper.data import Steps, Tree
+from clipper.engines.network import UnsuitableError
+from clipper.engines.torch_engine import Torch
+from clipper.optim import Learner, Metrics
+
+COMPILERS = ("g++", "clang++", "c++", "cl")
+
+
+class Compiled(Torch):
+    """Calls ``collect``, and an ``update`` whose loss is one compiled graph where torch can make one of it."""
+
+    name: Literal["torch", "compile"] = "compile"
+
+    def __init__(self, learner: Learner, algorithm: Algorithm) -> None:
+        if not any(map(shutil.which, (os.environ.get("CXX", COMPILERS[0]), *COMPILERS))):
+            raise UnsuitableError("torch.compile needs a C++ compiler (g++, clang++ or cl), and there is none")
+        if getattr(learner.policy, "memory", None) is not None:
+            raise UnsuitableError("the policy has a memory, whose episodes' pieces have ever new sizes")
+        super().__init__(learner, algorithm)
+        self.description = "compile (torch.compile)"
+        self.faster = with_compiled_loss(algorithm)
+
+    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+        return self.faster.update(self.learner, steps, last_obs)
+
+
+def with_compiled_loss(algorithm: Algorithm) -> Algorithm:
+    """The same algorithm, whose ``loss`` is compiled."""
+    kind: Any = type(algorithm)
+    if not hasattr(kind, "loss"):
+        raise UnsuitableError(f"{kind.__name__} has no loss to compile")
+    made = type(kind.__name__, (kind,), {"loss": torch.compile(kind.loss), "__slots__": ()})
+    faster = object.__new__(made)
+    for field in fields(algorithm):  # pyright: ignore[reportArgumentType] (every algorithm is a dataclass)
+        value = getattr(algorithm, field.name)
+        object.__setattr__(faster, field.name, Plain(value) if field.name in ("objective", "value_loss") else value)
+    return faster
+
+
+class Plain:
+    """An objective or a value loss whose call is an ordinary one: torch's tracer enters no frozen dataclass's."""
+
+    def __init__(self, value: Any) -> None:
+        self.call: Callable[..., Any] = value.__call__
+        self.needs_kl: bool = getattr(value, "needs_kl", False)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """As the value."""
+        return self.call(*arguments)

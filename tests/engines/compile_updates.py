@@ -1,0 +1,49 @@
+"""Two updates of an algorithm by the definition and by ``Compiled``; prints by how much they differ, as JSON.
+
+A program of its own: torch's tracer cannot look through the checks of arguments that the tests put around everything.
+"""
+
+import json
+import sys
+from typing import Any
+
+import torch
+
+import clipper
+from clipper.engines.compile_engine import Compiled
+from clipper.engines.torch_engine import Torch
+from clipper.optim import Metrics
+
+ALGORITHMS: dict[str, tuple[str, Any]] = {
+    "ppo": ("Pendulum-v1", clipper.PPO(horizon=32, epochs=2, minibatches=2, entropy_coef=0.01, target_kl=0.05)),
+    "asymmetric": ("CartPole-v1", clipper.PPO(horizon=32, epochs=1, clip=(0.1, 0.3), value_loss=clipper.Huber(0.5))),
+    "a2c": ("CartPole-v1", clipper.A2C(horizon=32)),
+}
+
+
+def updated(env: str, algorithm: Any, compiled: bool) -> tuple[torch.Tensor, Metrics]:
+    """Parameters after two updates, and the second one's metrics."""
+    vector = clipper.make_env(env, 4)
+    spaces = vector.single_observation_space, vector.single_action_space
+    policy = clipper.make_policy(*spaces, clipper.PolicyOptions(hidden=(16,)), torch.Generator().manual_seed(1))
+    learner = algorithm.init(policy, seed=2)
+    engine = (Compiled if compiled else Torch)(learner, algorithm)
+    state = clipper.start(vector, 3)
+    metrics: Metrics = {}
+    for _ in range(2):
+        steps, state = engine.collect(vector, state, **algorithm.quota)
+        metrics = engine.update(steps, state.obs)
+    return learner.parameters.detach(), metrics
+
+
+def main() -> None:
+    """Compare."""
+    env, algorithm = ALGORITHMS[sys.argv[1]]
+    (definition, watched), (parameters, found) = (updated(env, algorithm, compiled) for compiled in (False, True))
+    difference = float((parameters - definition).norm() / definition.norm())
+    metrics = {name: (float(x), float(found[name])) for name, x in watched.items()}
+    print(json.dumps({"parameters": difference, "metrics": metrics}))
+
+
+if __name__ == "__main__":
+    main()
