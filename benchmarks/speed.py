@@ -167,7 +167,8 @@ Written by `benchmarks/speed.py`; the numbers of every process are in the CSV fi
 the warm-up to the end of the last iteration; median and range over rounds. `Clipper is` so many times as fast: median
 and range over rounds of the ratio within a round. `training return` is the mean over the last {recent} episodes of
 training, median over rounds; for the environments alone, actions are random. `memory` is the process's peak above
-what its imports take. `computed limit` is threads / (1/v + F/p): v the speed of the environments alone, F the
+what its imports take; Clipper's up to its last iteration, since the picture of the run, which no other side draws,
+comes after it. `computed limit` is threads / (1/v + F/p): v the speed of the environments alone, F the
 operations of the networks' products per decision, p the fused multiply-adds that a core does at best; nothing overlaps.
 Rows with natively vectorised environments (W2) are compared with each other only.
 
