@@ -95,8 +95,8 @@ def cartpole_memory() -> Config:
     """clipper/CartPoleHidden-v0: CartPole without its velocities, which an LSTM has to infer; many copies steady it."""
     return Config(
         env="clipper/CartPoleHidden-v0",
-        algorithm=PPO(gamma=0.98, lam=0.8, horizon=64, minibatches=8, learning_rate=Linear(1e-3), clip=Linear(0.2)),
-        policy=PolicyOptions(hidden=(64,), memory=LSTM(64), normalise_obs=True),
+        algorithm=PPO(horizon=64, minibatches=8, learning_rate=Linear(1e-3), clip=Linear(0.2)),
+        policy=PolicyOptions(hidden=(64,), memory=LSTM(64), normalise_obs=True, normalise_returns=True),
         total_steps=300_000,
         num_envs=32,
     )

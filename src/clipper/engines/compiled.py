@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import struct
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -22,6 +21,7 @@ import numpy as np
 from llvmlite import binding
 
 from clipper.environments.checks import LARGEST_REWARD
+from clipper.files import replace
 from clipper.functional.objectives import LARGEST_LOG_RATIO
 
 SOURCES = Path(__file__).parent / "kernels"
@@ -41,6 +41,8 @@ class Kernel:
         self.leaves = [[leaf_of(leaf) for leaf in argument] for argument in arguments]
         widths = [sum(width_of(leaf) for leaf in argument) for argument in self.leaves]
         *self.places, self.end = accumulate(widths, initial=0)
+        self.counts = [leaves == [(None, 0, False)] for leaves in self.leaves]
+        """Which arguments are whole numbers."""
         self.results = results
 
     def bind(self, *values: Any) -> "Call":
@@ -102,7 +104,7 @@ class Call:
         kernel = self.kernel
         k = len(self.values) - len(changed)
         for value in changed:
-            if type(value) is int:
+            if type(value) is int and kernel.counts[k]:
                 self.slots[kernel.places[k]] = value
             else:
                 self.write(k, value)
@@ -255,9 +257,7 @@ def leave(path: Path, code: bytes, known: dict[str, Any]) -> bool:
     line = json.dumps(known).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as file:
-            file.write(b"\n".join([hashlib.sha256(line + code).hexdigest().encode(), line, code]))
-        Path(file.name).replace(path)
+        replace(path, b"\n".join([hashlib.sha256(line + code).hexdigest().encode(), line, code]))
     except OSError:
         return False
     return True
