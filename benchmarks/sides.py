@@ -9,7 +9,7 @@ from workloads import Workload
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS, CLIPPER, EAGER = "environments alone", "Clipper", "Clipper, torch engine"
-BFLOAT16 = "Clipper, bfloat16"
+BFLOAT16, VECTOR = "Clipper, bfloat16", "Clipper, bfloat16, ale-py's vector"
 PEERS = ("sb3", "cleanrl", "leanrl", "tianshou", "skrl", "torchrl", "pufferlib", "purejaxrl")
 CHECKOUTS = ("cleanrl", "leanrl", "purejaxrl")  # on no package index
 
@@ -47,8 +47,8 @@ def no_memory(work: Workload) -> str:
 
 
 def game_only(work: Workload) -> str:
-    """Of what concerns convolutions."""
-    return "" if work.game else "bfloat16 is for convolutions"
+    """Of what concerns convolutions, or the emulator."""
+    return "" if work.game else "it concerns games from pixels"
 
 
 def chosen_already(work: Workload) -> str:
@@ -106,6 +106,7 @@ def find_sides(
         Side(CLIPPER, here, "run_clipper.py", ("cpu",)),
         Side(EAGER, here, "run_clipper.py", ("torch",), chosen_already),
         Side(BFLOAT16, here, "run_clipper.py", ("bfloat16",), game_only),
+        Side(VECTOR, here, "run_clipper.py", ("bfloat16", "native"), game_only),
     ]
     left_out = {}
     for name, folder, arguments, refuses in SIDES:

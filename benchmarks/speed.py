@@ -194,7 +194,8 @@ where Clipper's layer comes first. Clipper's networks with a memory are computed
 
 W4, Pong: the environments alone are ale-py's vector environment in one thread. Each side has its own preprocessing
 around the same emulator: grey 84 × 84, 4 frames stacked, every 4th one seen, life lost means the end, rewards' signs.
-Clipper's network is computed by torch, as it is chosen by itself, in float32 and with its field `bfloat16`.
+Clipper's network is computed by torch, as it is chosen by itself, in float32 and with its field `bfloat16`; the third
+row of Clipper's has `vector=native` too, which is ale-py's own vector environment, in two threads.
 Stable-Baselines3 has `make_atari_env`, `VecFrameStack` and `CnnPolicy`; CleanRL's `ppo_atari.py` is unmodified, with
 two of Gymnasium's wrappers under their former names.
 

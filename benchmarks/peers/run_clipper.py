@@ -1,7 +1,7 @@
 """Clipper on one workload, through ``clipper.train``: logging to a run folder and episode statistics are included.
 
 The engine is the second argument: cpu or torch; on pixels and with a memory cpu means the one that Clipper chooses, and
-bfloat16 the same with that type in convolutions.
+bfloat16 the same with that type in convolutions. A third one, native, asks for the environments' own vector form.
 """
 
 import sys
@@ -62,7 +62,7 @@ def main() -> None:
         seed=work["seed"],
         threads=work["threads"],
         engine=engine,
-        vector="native" if work["native"] else "auto",
+        vector="native" if work["native"] or sys.argv[3:] == ["native"] else "auto",
         run_dir="run",
         callback=mark,
     )

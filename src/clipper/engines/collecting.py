@@ -31,8 +31,7 @@ class Player:
 
     def __init__(
         self, kernels: Kernels, policy: Any, network: Network, net: Packed[Net], head: Packed[Head],
-        works: list[Packed[Work]],
-        team: Team, n: int, rows: int, generator: Generator, row_by_row: bool,
+        works: list[Packed[Work]], team: Team, n: int, rows: int, generator: Generator, row_by_row: bool,
     ) -> None:  # fmt: skip
         self.kernels, self.policy, self.net, self.head, self.works, self.team = kernels, policy, net, head, works, team
         self.layers, self.n, self.generator, self.row_by_row = network.actor, n, generator, row_by_row

@@ -71,8 +71,10 @@ class Packed(Generic[Table]):
 
     def __init__(self, value: Table) -> None:
         self.value = value
-        leaves: list[Leaf] = [(x.dtype, x.ndim, False) if isinstance(x, np.ndarray) else (None, 0, isinstance(x, float))
-                  for x in flattened(value)]  # fmt: skip
+        leaves: list[Leaf] = [
+            (x.dtype, x.ndim, False) if isinstance(x, np.ndarray) else (None, 0, isinstance(x, float))
+            for x in flattened(value)
+        ]
         slots = (ctypes.c_int64 * sum(width_of(leaf) for leaf in leaves))()
         write(slots, 0, leaves, value, "a packed argument")
         self.leaves, self.slots = leaves, list(slots)
@@ -91,9 +93,8 @@ class Call:
         size = kernel.end + max(len(kernel.results), 1)
         self.slots = (ctypes.c_int64 * size)()
         self.address = ctypes.addressof(self.slots)
-        self.results = (ctypes.c_int64 * size if kernel.results[:1] == ["i8"] else ctypes.c_double * size).from_buffer(
-            self.slots
-        )
+        number = ctypes.c_int64 if kernel.results[:1] == ["i8"] else ctypes.c_double
+        self.results = (number * size).from_buffer(self.slots)
         if len(values) != len(kernel.leaves):
             raise TypeError(f"kernel {kernel.name} takes {len(kernel.leaves)} arguments, not {len(values)}")
         for k, value in enumerate(values):
