@@ -1,6 +1,11 @@
-"""Runs here get the engine that their settings ask for."""
+"""Runs here get the engine that their settings ask for. Where Numba is missing, what needs kernels is left out."""
+
+from importlib.util import find_spec
 
 import pytest
+
+if find_spec("numba") is None:
+    collect_ignore_glob = ["test_gradients.py", "test_masked_and_planned.py", "test_runs.py", "test_update.py"]
 
 
 @pytest.fixture(autouse=True)
