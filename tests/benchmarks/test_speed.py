@@ -150,8 +150,8 @@ def test_who_can_run_is_found_and_the_others_are_told_why(tmp_path):
         python.touch()
     checkouts = {"leanrl": tmp_path, "purejaxrl": None, "cleanrl": tmp_path / "nowhere"}
     found, missing = sides.find_sides(("skrl", "sb3", *checkouts), checkouts, tmp_path)
-    assert [side.name for side in found[4:]] == ["LeanRL", "LeanRL, compiled", "skrl"]
-    assert found[5].arguments == (str(tmp_path), "compiled")
+    assert [side.name for side in found[5:]] == ["LeanRL", "LeanRL, compiled", "skrl"]
+    assert found[6].arguments == (str(tmp_path), "compiled")
     assert missing["Stable-Baselines3"] == "sh benchmarks/make_peers.sh sb3 makes its virtual environment"
     assert missing["PureJaxRL, on gymnax"] == "give a checkout with --purejaxrl PATH"
     assert "is no folder" in missing["CleanRL"]
