@@ -1,6 +1,6 @@
 """The compiled kernels: found on the disk, or compiled and left there; and calls of them.
 
-Numba only compiles. Loading its machine code takes LLVM's linker alone, which is ready in a fiftieth of a second and
+Numba only compiles. Loading its machine code takes LLVM's linker alone, which is ready in a thirtieth of a second and
 needs a fraction of Numba's memory.
 """
 
