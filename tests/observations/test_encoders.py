@@ -12,7 +12,7 @@ from tree_tasks import Locks
 
 import clipper
 from clipper.data import each
-from clipper.encoders import channels_first, make_encoder
+from clipper.encoders import AT_ONCE, channels_first, make_encoder
 from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.observation_layout import observation_batch
 from clipper.policy_options import EncoderOptions, PolicyOptions
@@ -244,6 +244,16 @@ def test_bfloat16_rounds_features_and_gradients_and_nothing_more(cnn: Any) -> No
         assert all(p.dtype == p.grad.dtype == torch.float32 for p in encoder.parameters())
     for p, q in zip(exact.parameters(), coarse.parameters(), strict=True):
         assert (p.grad - q.grad).norm() < 0.1 * p.grad.norm()
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 20), (16, 20, 3), (4, 16, 20, 3)])
+def test_many_images_are_read_in_parts_and_each_as_if_alone(shape: Any) -> None:
+    space = Box(0, 255, shape, np.uint8)
+    space.seed(0)
+    encoder, obs = made(space, cnn_features=8), batch(space, 2 * AT_ONCE + 3)
+    with torch.no_grad():
+        features = encoder(obs)
+    torch.testing.assert_close(features, torch.cat([encoder(x[None]) for x in obs]), atol=1e-5, rtol=1e-5)
 
 
 def test_the_actor_never_sees_what_is_the_critic_s() -> None:

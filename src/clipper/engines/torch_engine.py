@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+import torch
 from gymnasium.vector import VectorEnv
 
 from clipper.algorithms import Algorithm
 from clipper.data import Steps, Tree
+from clipper.engines.heap import keep_freed_memory
 from clipper.optim import Learner, Metrics
 from clipper.rollout import CollectState, collect
 
@@ -17,10 +19,14 @@ class Torch:
 
     def __init__(self, learner: Learner, algorithm: Algorithm, reason: str = "") -> None:
         self.learner, self.algorithm = learner, algorithm
+        if learner.parameters.device.type == "cpu":
+            keep_freed_memory()
         self.description = f"torch ({reason})" if reason else "torch"
 
     def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
-        return collect(env, self.learner.policy, state, **quota)
+        # Weights that an encoder's own autocast converts stay converted within an outer one: here, for the segment.
+        with torch.autocast(self.learner.parameters.device.type, enabled=False):
+            return collect(env, self.learner.policy, state, **quota)
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         return self.algorithm.update(self.learner, steps, last_obs)
