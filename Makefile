@@ -24,7 +24,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed
 	@echo "Installing what the tests need …"
-	@$(PIP) install --constraint constraints.txt --editable '.[atari,mujoco,box2d,play,export]' $$($(BIN)/python tools/dependency_group.py test)
+	@$(PIP) install --constraint constraints.txt --editable '.[atari,mujoco,box2d,envpool,play,export]' $$($(BIN)/python tools/dependency_group.py test)
 	@touch $@
 
 install: $(VENV)/installed ## Install Clipper into .venv

@@ -36,7 +36,7 @@ class Settings(TypedDict, total=False):
     device: str
     threads: int
     engine: Literal["auto", "torch", "cpu", "compile"]
-    vector: Literal["auto", "serial", "workers", "native"]
+    vector: Literal["auto", "serial", "workers", "native", "envpool"]
     env_timeout: float
     on_env_error: Literal["raise", "restart"]
     max_restarts: int

@@ -42,9 +42,10 @@ class Config:
     """Threads on the CPU, of torch or of the kernels; one is fastest for small networks."""
     engine: Literal["auto", "torch", "cpu", "compile"] = "auto"
     """What computes: torch, the definition; cpu, compiled kernels where they fit; auto, the faster for this run."""
-    vector: Literal["auto", "serial", "workers", "native"] = "auto"
+    vector: Literal["auto", "serial", "workers", "native", "envpool"] = "auto"
     """How environments are stepped: serial, in this process; workers, in others; auto, the faster of these two, as
-    measured at the start; native, by the vector environment that the environment's package brings."""
+    measured at the start; native, by the vector environment that the environment's package brings;
+    envpool, by EnvPool's."""
     env_timeout: float = 0.0
     """Seconds that a step of the environments may take, kept by worker processes; 0 waits for ever."""
     on_env_error: Literal["raise", "restart"] = "raise"

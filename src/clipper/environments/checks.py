@@ -29,6 +29,15 @@ def told(total: float, length: int) -> dict[str, Any]:
     return dict(zip(TOLD, (total, length), strict=True))
 
 
+def told_where(over: np.ndarray, total: np.ndarray, length: np.ndarray) -> dict[str, Any]:
+    """What a vector environment's info says of whole episodes, where they are ``over`` (``[N]``); counts begin anew."""
+    if not over.any():
+        return {}
+    values = dict(zip(TOLD, (total.copy(), length.copy()), strict=True))
+    total[over] = length[over] = 0
+    return values | {f"_{key}": over.copy() for key in values}
+
+
 def checked_step(env: VectorEnv, actions: Any, steps: int) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict]:
     """``env.step(actions)``, after ``steps`` decisions in all; raises where an observation's numbers are none.
 

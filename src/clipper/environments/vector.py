@@ -18,13 +18,14 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
+from clipper.environments.envpool import make_pool
 from clipper.environments.ids import split_id
 from clipper.environments.make import EnvSource, make, make_single, named_errors
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError
 
-Vector = Literal["auto", "serial", "workers", "native"]
+Vector = Literal["auto", "serial", "workers", "native", "envpool"]
 STARTING = 3.0  # seconds in which several interpreters start and make their environments
 WAKING = 60e-6  # seconds per row that waking other processes and being woken by them takes
 MEASURED = 5e-3  # seconds spent on measuring
@@ -65,11 +66,12 @@ def vectorise(
     name, _ = split_id(source) if isinstance(source, str) else ("", {})
     if vector == "auto" and name in hybrid.TASKS and not env_timeout and not max_restarts:
         vector = "native"
-    if vector == "native":
+    if vector in ("native", "envpool"):
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
-        env = native(source, num_envs)
-        return Stepping(env, vector, f"stepped natively by {type(env.unwrapped).__name__}")
+        env = native(source, num_envs) if vector == "native" else pooled(source, num_envs)
+        by = type(env.unwrapped).__name__ if vector == "native" else "EnvPool"
+        return Stepping(env, vector, f"stepped natively by {by}")
     factories = [partial(make_single, source)] * num_envs
     processes, told = min(num_envs, cores()), ""
     if env_timeout and vector == "serial":
@@ -134,10 +136,8 @@ def drawn(space: gymnasium.Space, info: dict[str, Any]) -> Any:
 
 
 def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEnv:
-    """The vector environment that an id's package brings: Gymnasium's registered one, else EnvPool's."""
-    if not isinstance(source, str):
-        raise ConfigError("vector=native needs an environment's id; hand over a VectorEnv of your own as it is")
-    source, given = split_id(source)
+    """The vector environment that an id's package brings: ale-py's, or the one that is registered with Gymnasium."""
+    source, given = split_id(named(source, "native"))
     with named_errors(source, given):
         if atari.is_atari(source):
             return atari.make_native(source, atari.read_options(source, given), num_envs, cores())
@@ -147,3 +147,24 @@ def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
                 f"{source} has no vector environment of its own: use --vector workers (or serial), which step any"
             )
         return make(gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point", **given), num_envs)
+
+
+def pooled(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEnv:
+    """EnvPool's environments of an id that Gymnasium knows too."""
+    source = named(source, "envpool")
+    name, given = split_id(source)
+    options = atari.read_options(name, given) if atari.is_atari(name) else None
+    if given and options is None:
+        raise ConfigError(f"EnvPool's {name} is taken as it is, without {', '.join(given)}: use --vector workers")
+    single = make_single(source)
+    try:
+        return make_pool(single, name, num_envs, cores(), options)
+    finally:
+        single.close()
+
+
+def named(source: str | Callable[[], gymnasium.Env], vector: str) -> str:
+    """An id, since of a factory nobody knows what else could step it."""
+    if not isinstance(source, str):
+        raise ConfigError(f"vector={vector} needs an environment's id; hand over a VectorEnv of your own as it is")
+    return source

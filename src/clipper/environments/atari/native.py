@@ -8,7 +8,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 
 from clipper.environments.atari.game import emulator
 from clipper.environments.atari.options import DEFAULTS, Atari
-from clipper.environments.checks import TELLS, TOLD
+from clipper.environments.checks import TELLS, told_where
 from clipper.errors import ConfigError, MissingPackageError
 
 
@@ -50,11 +50,7 @@ class NativeGames(VectorWrapper):
         lost = played & (lives > 0) & (lives < self.lives) & self.options.episodic_life
         self.lives, self.over = lives, ended | truncated
         self.life_lost = lost & ~self.over
-        told = {}
-        if self.over.any():
-            values = zip(TOLD, (self.score.copy(), self.length.copy()), strict=True)
-            told = {name: x for key, value in values for name, x in ((key, value), (f"_{key}", self.over.copy()))}
-            self.score[self.over] = self.length[self.over] = 0
+        told = told_where(self.over, self.score, self.length)
         gain = np.sign(reward) if self.options.reward_clipping else reward
         return obs, gain.astype(np.float64), ended | lost, truncated, told
 

@@ -1,0 +1,133 @@
+"""Environments that EnvPool steps in threads of its own (arXiv:2206.10558): the same ids, written in C++."""
+
+import re
+from importlib import import_module
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from clipper.action_layout import batch
+from clipper.environments.atari.options import DEFAULTS, Atari
+from clipper.environments.checks import TELLS, told_where
+from clipper.errors import ConfigError, MissingPackageError
+
+GAME = re.compile(r"^(ale_py:)?(ALE/)?|(NoFrameskip-v4|-v5)$")  # what stands around its name in an id
+
+
+class Pool(VectorEnv):
+    """``num_envs`` copies of an environment, with the spaces that Gymnasium gives it under the same id.
+
+    A pool takes its seed when it is made, so ``reset`` with a seed makes a new one. It cannot save its state.
+    """
+
+    def __init__(self, single: gymnasium.Env, name: str, num_envs: int, settings: dict[str, Any]) -> None:
+        self.name, self.num_envs, self.settings = name, num_envs, settings
+        self.spec, self.metadata = single.spec, {**single.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
+        space, action_space = single.observation_space, single.action_space
+        self.single_observation_space, self.single_action_space = space, action_space
+        self.observation_space, self.action_space = batch_space(space, num_envs), batch(action_space, num_envs)
+        self.pool = self.made(0)
+        ours, theirs = (space, action_space), (self.pool.observation_space, self.pool.action_space)
+        alike = [(a.shape, getattr(a, "n", 0)) for a in ours] == [(b.shape, getattr(b, "n", 0)) for b in theirs]
+        if not alike or not isinstance(space, Box | Discrete):
+            raise ConfigError(
+                f"EnvPool's {name} has other spaces than Gymnasium's: {theirs[0]} and {theirs[1]}, not {space} and "
+                f"{action_space}; use --vector workers, or serial"
+            )
+        self.action_dtype = self.pool.spec.action_array_spec["action"].dtype
+
+    def made(self, seed: int) -> Any:
+        """A pool whose environment i is seeded with ``seed + i``."""
+        package = installed()
+        return package.make(self.name, env_type="gymnasium", num_envs=self.num_envs, seed=seed, **self.settings)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            self.pool.close()
+            self.pool = self.made(int(seed) % 2**31)
+        obs, _ = self.pool.reset()
+        return self.seen(obs), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.pool.step(np.asarray(actions, dtype=self.action_dtype))
+        gain, told = self.tell(reward, terminated, truncated, info)
+        return self.seen(obs), gain, terminated, truncated, told
+
+    def seen(self, obs: np.ndarray) -> np.ndarray:
+        """Observations in the dtype that the space promises."""
+        return obs.astype(self.single_observation_space.dtype, copy=False)
+
+    def tell(
+        self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """What is learned from, and an info for the loop."""
+        return reward.astype(np.float64), {}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self.pool.close()
+
+
+class PooledGames(Pool):
+    """Atari games with lives, rewards and scores as ``Game`` has them.
+
+    In the first observation of a life EnvPool repeats the one picture, where ``Game`` puts it behind black.
+    """
+
+    def __init__(self, single: gymnasium.Env, name: str, num_envs: int, threads: int, options: Atari) -> None:
+        unknown = [key for key in ("mode", "difficulty", "obs_type") if getattr(options, key) != getattr(DEFAULTS, key)]
+        unknown += [] if options.maxpool else ["maxpool=false"]
+        if unknown:
+            raise ConfigError(f"EnvPool's Atari games know no {unknown[0]}: use --vector workers, or serial")
+        self.options, self.done = options, np.zeros(num_envs, dtype=bool)
+        self.score, self.length = np.zeros((2, num_envs))
+        same = (
+            "noop_max", "use_fire_reset", "stack_num", "repeat_action_probability", "full_action_space",
+            "episodic_life",
+        )  # fmt: skip
+        settings = {key: getattr(options, key) for key in same} | {
+            "frame_skip": options.frameskip, "img_height": options.screen_size, "img_width": options.screen_size,
+            "max_episode_steps": options.max_num_frames_per_episode // options.frameskip, "reward_clip": False,
+            "num_threads": threads,
+        }  # fmt: skip
+        super().__init__(single, name, num_envs, settings)
+        self.metadata[TELLS] = True
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        for array in (self.done, self.score, self.length):
+            array[:] = 0
+        return super().reset(seed=seed, options=options)
+
+    def tell(
+        self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self.score += reward
+        self.length += ~self.done
+        self.done = terminated | truncated
+        over = info["terminated"].astype(bool) & self.done | truncated
+        told = told_where(over, self.score, self.length)
+        return (np.sign(reward) if self.options.reward_clipping else reward).astype(np.float64), told
+
+
+def installed() -> Any:
+    """The package."""
+    try:
+        return import_module("envpool")
+    except (ImportError, OSError) as error:  # some of its wheels lack files that their import reads
+        hint = 'pip install "clipper-rl[envpool]"'
+        raise MissingPackageError(f"EnvPool cannot be imported here ({error}): {hint}") from error
+
+
+def make_pool(single: gymnasium.Env, name: str, num_envs: int, threads: int, options: Atari | None = None) -> Pool:
+    """A pool of copies of ``single``, by its id, with a game's preprocessing; raises ``ConfigError`` if it has none."""
+    known, threads = installed().list_all_envs(), min(threads, num_envs)
+    their = name if options is None else GAME.sub("", name) + "-v5"
+    if their not in known:
+        raise ConfigError(f"EnvPool has no {their}: use --vector workers, or serial, which step any environment")
+    if options is None:
+        limit = single.spec.max_episode_steps if single.spec is not None else None
+        return Pool(single, their, num_envs, {"num_threads": threads} | ({"max_episode_steps": limit} if limit else {}))
+    return PooledGames(single, their, num_envs, threads, options)
