@@ -9,12 +9,14 @@ from typing import Any
 
 import gymnasium
 
+from clipper.environments.checks import TELLS, TOLD
 from clipper.environments.make import make_single
 
 
 class Monitor(gymnasium.Wrapper):
     """Puts ``{"r": return, "l": length, "t": seconds}`` into ``info["episode"]`` at an episode's end.
 
+    Where an environment keeps count itself, as Atari's do of whole games and their scores, that is what it puts there.
     With ``filename`` also into ``FILENAME.monitor.csv``, with the entries of ``info`` that ``info_keywords`` names.
     """
 
@@ -30,6 +32,7 @@ class Monitor(gymnasium.Wrapper):
         super().__init__(env)
         self.began, self.keywords = time.time(), info_keywords
         self.total, self.length = 0.0, 0
+        self.tells = bool(env.metadata.get(TELLS))
         self.path: Path | None = None
         if filename is not None:
             named = str(filename)
@@ -48,8 +51,9 @@ class Monitor(gymnasium.Wrapper):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.env.step(action)
         self.total, self.length = self.total + float(reward), self.length + 1
-        if terminated or truncated:
-            row = {"r": round(self.total, 6), "l": self.length, "t": round(time.time() - self.began, 6)}
+        if TOLD[0] in info if self.tells else terminated or truncated:
+            total, length = (info[key] for key in TOLD) if self.tells else (self.total, self.length)
+            row = {"r": round(total, 6), "l": length, "t": round(time.time() - self.began, 6)}
             row |= {key: info[key] for key in self.keywords}
             info = {**info, "episode": row}
             if self.path is not None:

@@ -1,4 +1,4 @@
-"""``make_vec_env``: several copies of an environment."""
+"""``make_vec_env`` and ``make_atari_env``: several copies of an environment."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,9 +7,18 @@ from typing import Any
 
 import gymnasium
 
+from clipper.compat.frames import ChannelsLast
 from clipper.compat.monitor import monitored
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, VecEnv
+from clipper.environments.atari.options import is_atari, text
 from clipper.errors import ConfigError
+
+ATARI = {
+    "noop_max": "noop_max", "frame_skip": "frameskip", "screen_size": "screen_size",
+    "terminal_on_life_loss": "episodic_life", "clip_reward": "reward_clipping",
+    "action_repeat_probability": "repeat_action_probability",
+}  # fmt: skip
+"""The arguments of ``AtariWrapper``, and the fields of ``clipper.environments.atari.Atari`` that they are."""
 
 
 def make_vec_env(
@@ -40,3 +49,32 @@ def make_vec_env(
     vec_env = (vec_env_cls or DummyVecEnv)(factories)
     vec_env.seed(seed)
     return vec_env
+
+
+def make_atari_env(
+    env_id: str,
+    n_envs: int = 1,
+    seed: int | None = None,
+    start_index: int = 0,
+    monitor_dir: str | None = None,
+    wrapper_kwargs: dict[str, Any] | None = None,
+    env_kwargs: dict[str, Any] | None = None,
+    vec_env_cls: type[VecEnv] | None = None,
+    vec_env_kwargs: dict[str, Any] | None = None,
+    monitor_kwargs: dict[str, Any] | None = None,
+) -> VecEnv:
+    """``n_envs`` copies of an Atari game with the standard preprocessing, one picture ``[84, 84, 1]`` an observation.
+
+    ``wrapper_kwargs`` are those of Stable-Baselines3's ``AtariWrapper``; ``env_kwargs`` fields of ``Atari``.
+    """
+    if not is_atari(env_id):
+        raise ConfigError(f"make_atari_env makes Atari games, ALE/Pong-v5 or PongNoFrameskip-v4, not {env_id}")
+    unknown = [key for key in wrapper_kwargs or {} if key not in ATARI]
+    if unknown:
+        raise ConfigError(f"make_atari_env's wrapper_kwargs has no {unknown[0]}; there are: {', '.join(ATARI)}")
+    fields = {ATARI[key]: value for key, value in (wrapper_kwargs or {}).items()} | (env_kwargs or {})
+    fields["stack_num"] = 1
+    source = ",".join([env_id, *(f"{key}={text(value)}" for key, value in fields.items())])
+    return make_vec_env(
+        source, n_envs, seed, start_index, monitor_dir, ChannelsLast, None, vec_env_cls, vec_env_kwargs, monitor_kwargs
+    )

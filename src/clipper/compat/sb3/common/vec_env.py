@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -12,6 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper import files, json_text
 from clipper.action_layout import element
+from clipper.compat.frames import StackedFrames, order_of
 from clipper.environments.make import make_single
 from clipper.environments.serial import Serial
 from clipper.environments.vector import cores
@@ -145,7 +146,29 @@ class SubprocVecEnv(VecEnv):
         super().__init__(env_fns)
 
     def for_training(self) -> VectorEnv:
-        return Workers(self.factories, min(self.num_envs, cores()))
+        return in_processes(self)
+
+
+class VecFrameStack(VecEnv):
+    """The latest ``n_stack`` observations of each environment as one, along the channels; an episode begins with 0."""
+
+    def __init__(self, venv: VecEnv, n_stack: int, channels_order: str | None = None) -> None:
+        if isinstance(venv, VecNormalize):
+            raise ConfigError("stack frames first and normalise then: VecNormalize(VecFrameStack(env, n_stack))")
+        order = order_of(venv.observation_space, channels_order)
+        self.__dict__ |= venv.__dict__
+        self.venv = venv
+        self.factories = [partial(stacked, factory, n_stack, order) for factory in venv.factories]
+        self.envs = [StackedFrames(env, n_stack, order) for env in venv.envs]
+        self.observation_space = self.envs[0].observation_space
+
+    def for_training(self) -> VectorEnv:
+        return in_processes(self) if isinstance(self.venv, SubprocVecEnv) else self.for_playing()
+
+
+def stacked(factory: Callable[[], gymnasium.Env], n: int, order: Literal["first", "last"]) -> gymnasium.Env:
+    """What a factory makes, with its latest observations as one."""
+    return StackedFrames(factory(), n, order)
 
 
 class VecNormalize(VecEnv):
@@ -196,6 +219,11 @@ class VecNormalize(VecEnv):
 
 
 NORMALISED = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma")
+
+
+def in_processes(envs: VecEnv) -> Workers:
+    """Environments made anew in other processes."""
+    return Workers(envs.factories, min(envs.num_envs, cores()))
 
 
 def itself(env: gymnasium.Env) -> gymnasium.Env:
