@@ -204,7 +204,8 @@ class ImageEncoder(nn.Module):
     def forward(self, obs: Tensor) -> Float[Tensor, "*batch F"]:
         lead = obs.shape[: obs.ndim - len(self.shape)]
         pixels = obs.reshape(-1, *self.shape).permute(0, *(1 + axis for axis in self.order)).reshape(-1, *self.image)
-        parts = (pixels,) if torch.is_grad_enabled() else pixels.split(AT_ONCE)
+        whole = torch.is_grad_enabled() or torch.compiler.is_compiling()  # a traced graph is of any number
+        parts = (pixels,) if whole else pixels.split(AT_ONCE)
         features = torch.cat([self.features_of(part) for part in parts])
         return features.to(self.dtype_of.dtype).reshape(*lead, self.features)
 

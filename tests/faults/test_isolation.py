@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from clipper.space_json import check_same_spaces, space_to_json
 
 QUICK = clipper.PPO(horizon=32, epochs=2, scale_rewards=True)
 OPTIONS = clipper.PolicyOptions(hidden=(8,), normalise_obs=True, normalise_returns=True)
-ENGINES = ["torch", "cpu"]
+ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]
 
 
 def train(env: Any = "Pendulum-v1", **changes: Any) -> Run:

@@ -71,6 +71,10 @@ class Pieces(NamedTuple):
     """Does it go on from what lay before the segment?"""
 
 
+ROUNDED = 16
+"""Lengths are rounded up to multiples: oneDNN keeps what it prepares for each shape, which came to 70 MB for all."""
+
+
 def cut(begins: Bool[Tensor, "T N"]) -> list[Pieces]:
     """Cut a segment where episodes begin; of pieces that run together, none is less than half as long as another."""
     rows, columns = begins.shape
@@ -85,7 +89,8 @@ def cut(begins: Bool[Tensor, "T N"]) -> list[Pieces]:
         end = at
         while end < len(lengths) and 2 * lengths[end] >= lengths[at]:
             end += 1
-        place, size, step = start[at:end], length[at:end], torch.arange(lengths[at], device=start.device)[:, None]
+        place, size, longest = start[at:end], length[at:end], -(-lengths[at] // ROUNDED) * ROUNDED
+        step = torch.arange(longest, device=start.device)[:, None]
         row, column = place % rows, place // rows
         groups.append(Pieces(row + step.minimum(size - 1), column, step < size, (row == 0) & ~begins[0, column]))
         at = end
@@ -99,8 +104,8 @@ class Recurrent(nn.Module):
         self, kind: type[nn.LSTM] | type[nn.GRU], inputs: int, size: int, orthogonal: bool, generator: Generator
     ) -> None:
         super().__init__()
-        # On no device nothing is drawn, so the global generator stays where it is.
-        self.rnn = kind(inputs, size, device="meta").to_empty(device="cpu")
+        with torch.random.fork_rng(devices=[]):  # torch draws weights of its own from the global generator
+            self.rnn = kind(inputs, size)
         self.size, self.leaves = size, 2 if kind is nn.LSTM else 1
         for parameter in self.rnn.parameters():
             if not orthogonal:
