@@ -144,7 +144,8 @@ def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
         spec = gymnasium.spec(source)
         if spec.vector_entry_point is None:
             raise ConfigError(
-                f"{source} has no vector environment of its own: use --vector workers (or serial), which step any"
+                f"{source} has no vector environment of its own: use --vector workers (or serial), which step any, or "
+                "envpool, if EnvPool has it"
             )
         return make(gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point", **given), num_envs)
 
