@@ -20,7 +20,6 @@ try:
 except (ImportError, OSError) as problem:
     pytest.skip(f"EnvPool cannot be imported: {problem}", allow_module_level=True)
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*Box.*precision lowered:UserWarning")
 BREAKOUT = "ALE/Breakout-v5"
 
 

@@ -1,6 +1,9 @@
 """Environments that EnvPool steps in threads of its own (arXiv:2206.10558): the same ids, written in C++."""
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -31,7 +34,8 @@ class Pool(VectorEnv):
         self.single_observation_space, self.single_action_space = space, action_space
         self.observation_space, self.action_space = batch_space(space, num_envs), batch(action_space, num_envs)
         self.pool = self.made(0)
-        ours, theirs = (space, action_space), (self.pool.observation_space, self.pool.action_space)
+        with quiet():
+            ours, theirs = (space, action_space), (self.pool.observation_space, self.pool.action_space)
         alike = [(a.shape, getattr(a, "n", 0)) for a in ours] == [(b.shape, getattr(b, "n", 0)) for b in theirs]
         if not alike or not isinstance(space, Box | Discrete):
             raise ConfigError(
@@ -43,13 +47,15 @@ class Pool(VectorEnv):
     def made(self, seed: int) -> Any:
         """A pool whose environment i is seeded with ``seed + i``."""
         package = installed()
-        return package.make(self.name, env_type="gymnasium", num_envs=self.num_envs, seed=seed, **self.settings)
+        with quiet():
+            return package.make(self.name, env_type="gymnasium", num_envs=self.num_envs, seed=seed, **self.settings)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             self.pool.close()
             self.pool = self.made(int(seed) % 2**31)
-        obs, _ = self.pool.reset()
+        with quiet():
+            obs, _ = self.pool.reset()
         return self.seen(obs), {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -110,6 +116,14 @@ class PooledGames(Pool):
         over = info["terminated"].astype(bool) & self.done | truncated
         told = told_where(over, self.score, self.length)
         return (np.sign(reward) if self.options.reward_clipping else reward).astype(np.float64), told
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Gymnasium's warnings about bounds that EnvPool rounds: nobody reads them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*precision lowered")
+        yield
 
 
 def installed() -> Any:
