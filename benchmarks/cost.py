@@ -1,7 +1,7 @@
 """What an iteration of PPO costs by size: environments, width and threads, with either engine, beside the limit.
 
-python benchmarks/cost.py              # under 10 minutes on an idle machine; writes results/cost.csv and cost.png
-python benchmarks/cost.py --quick      # under 2 minutes, few sizes; written only where --out says
+$ python benchmarks/cost.py              # under 10 minutes on an idle machine; writes results/cost.csv and cost.png
+$ python benchmarks/cost.py --quick      # under 2 minutes, few sizes; written only where --out says
 
 Natively vectorised CartPole, 32 steps per environment, 4 epochs of 4 minibatches. The limit is that of speed.py: the
 environments' own time and the products of the networks at the rate of fused multiply-adds, and nothing else.

@@ -1,9 +1,9 @@
 """Does Clipper learn? Suites of settings over several seeds, held against targets: the command behind each such claim.
 
-python benchmarks/learning.py                               # the recipes, hours; interrupted, it goes on from there
-python benchmarks/learning.py --suite line                  # every algorithm of the line on CartPole
-python benchmarks/learning.py --suite line --report-only    # table and picture of what is finished so far
-python benchmarks/learning.py --total-steps 4096            # a trial of the machinery, not a study
+$ python benchmarks/learning.py                               # the recipes, hours; interrupted, it goes on from there
+$ python benchmarks/learning.py --suite line                  # every algorithm of the line on CartPole
+$ python benchmarks/learning.py --suite line --report-only    # table and picture of what is finished so far
+$ python benchmarks/learning.py --total-steps 4096            # a trial of the machinery, not a study
 
 Each run is a process of its own with one thread, in a folder of the cache: a finished one is not run again, a
 half-finished one is resumed, and one that fails is reported and holds up no other.
@@ -321,7 +321,7 @@ def page(
 
 def main() -> int:
     """Run what is not finished, then report; the exit status."""
-    options = tyro.cli(Options, description=(__doc__ or "").partition("\n")[0])
+    options = tyro.cli(Options, description=__doc__)
     suites = options.suite.split(",")
     for name in suites:
         if name not in SUITES:

@@ -1,10 +1,10 @@
 """Clipper's training speed beside its peers', on the same work, in one run.
 
-sh benchmarks/make_peers.sh                                 # before: the peers' virtual environments
-python benchmarks/speed.py --quick                          # under 3 minutes: Clipper and Stable-Baselines3 on CartPole
-python benchmarks/speed.py --cleanrl PATH --leanrl PATH --purejaxrl PATH   # all of it; the paths are checkouts
-python benchmarks/speed.py --works w1 w3 --peers sb3 torchrl --rounds 3    # some rows, some peers
-python benchmarks/speed.py --resume                         # go on where an interrupted run of the same commit stopped
+$ sh benchmarks/make_peers.sh  # before: the peers' virtual environments
+$ python benchmarks/speed.py --quick  # under 3 minutes: Clipper and Stable-Baselines3 on CartPole
+$ python benchmarks/speed.py --cleanrl PATH --leanrl PATH --purejaxrl PATH  # all of it; the paths are checkouts
+$ python benchmarks/speed.py --works w1 w3 --peers sb3 torchrl --rounds 3  # some rows, some peers
+$ python benchmarks/speed.py --resume  # go on where an interrupted run of the same commit stopped
 
 Every side trains in a process of its own, one after another, round by round (A B C A B C …), so that a machine that
 slows down slows all. A peer that is not installed is left out, and one that fails on a workload is left out of its
@@ -16,7 +16,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, mode
 
 import tyro
 from rich.console import Console
@@ -131,8 +131,8 @@ def markdown(
     loads = [s.load for s in samples]
     facts = [
         f"{where.cpu}, {where.cores} cores, {where.system}, commit {where.commit}, {where.date}",
-        f"{1 + max(s.round for s in samples)} rounds, sides alternating, each round with a seed of its own; load "
-        f"average before a process {min(loads):.2f} to {max(loads):.2f}",
+        f"{round_words(samples)}, sides alternating, each round with a seed of its own; load average before a process "
+        f"{min(loads):.2f} to {max(loads):.2f}",
         f"{', '.join(THREADS)} and torch's threads: the workload's",
         *(f"{library}: {versions}" for library, versions in {r["library"]: r["versions"] for r in rows}.items()),
         *(f"not measured: {line}" for line in missing_words(missing or {})),
@@ -143,6 +143,16 @@ def markdown(
         facts="\n".join(f"- {fact}" for fact in facts),
         recent=RECENT,
     )
+
+
+def round_words(samples: list[Sample]) -> str:
+    """How many rounds there were; which workloads had another number."""
+    rounds: dict[str, int] = {}
+    for s in samples:
+        rounds[s.workload] = max(rounds.get(s.workload, 0), s.round + 1)
+    usual = mode(rounds.values())
+    others = [f"{workload}: {number}" for workload, number in rounds.items() if number != usual]
+    return f"{usual} rounds" + (f" ({', '.join(others)})" if others else "")
 
 
 def missing_words(missing: Missing) -> list[str]:

@@ -70,6 +70,14 @@ def test_page_holds_every_row_with_as_many_cells_as_the_header():
     assert {line.count("|") for line in table} == {9}
 
 
+def test_a_workload_with_more_rounds_than_the_others_says_so():
+    usual = [sample("Clipper", number, 6000, 1.0) for number in range(2)]
+    others = [dataclasses.replace(s, workload=name) for s in usual for name in ("W2", "W3")]
+    longer = [dataclasses.replace(s, workload="W2", round=number) for s in usual for number in (2, 3)]
+    assert speed.round_words(usual + others) == "2 rounds"
+    assert speed.round_words(usual + others + longer) == "2 rounds (W2: 4)"
+
+
 @pytest.mark.parametrize("difference", [0, 1])
 def test_a_side_that_does_other_work_is_refused(tmp_path, difference):
     work = speed.WORKLOADS["W1"]
