@@ -19,7 +19,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PIP) install $(shell grep '^torch==' constraints.txt)
 	@$(PIP) install --constraint constraints.txt --editable '.[play]'
 	@echo "Compiling kernels, once …"
-	@$(BIN)/python -c 'from clipper.engines import compiled; compiled.load()'
+	@$(BIN)/python tools/compile_kernels.py
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
-from clipper.engines import compiled
+from clipper.engines import calls, compiled
 
 VALUE = np.arange(6, dtype=np.float32)
 TARGET = np.array([0, 1, 2, 3, 4, 6], dtype=np.float32)
@@ -57,7 +57,7 @@ def test_tables_and_counts_of_arguments_are_checked() -> None:
     with pytest.raises(TypeError, match="takes 3 arguments, not 2"):
         kernel(VALUE, TARGET)
     with pytest.raises(TypeError, match="argument 0"):
-        kernel(compiled.Packed((VALUE, 3)), TARGET, np.arange(6))
+        kernel(calls.Packed((VALUE, 3)), TARGET, np.arange(6))
 
 
 @pytest.mark.parametrize("damage", ["short", "bit", "line", "empty", "missing"])
@@ -88,3 +88,32 @@ def test_kernels_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run(code) == "True\n"
     assert [path.suffix for path in tmp_path.iterdir()] == [".kernels"]
     assert run(code) == "False\n"
+
+
+BROKEN = "raise ImportError('Numba needs NumPy 2.4 or less')\n"
+TRAIN = "run = clipper.train('CartPole-v1', total_steps=200_000, engine={!r}, callback=lambda run: False)\n"
+
+
+def run_with_broken_numba(code: str, folder: Path) -> str:
+    (folder / "numba.py").write_text(BROKEN)
+    return run(f"import sys; sys.path.insert(0, {str(folder)!r})\nimport clipper, clipper.errors\n" + code)
+
+
+def test_a_run_that_chooses_for_itself_goes_on_where_kernels_cannot_be_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPPER_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("CLIPPER_ENGINE", raising=False)
+    told = run_with_broken_numba(TRAIN.format("auto") + "print(run.engine.name, run.engine.description)", tmp_path)
+    assert told.startswith("torch ")
+    assert "kernels cannot be compiled here (ImportError: Numba needs NumPy 2.4 or less)" in told
+
+
+def test_a_run_that_insists_on_kernels_is_refused_where_they_cannot_be_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPPER_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("CLIPPER_ENGINE", raising=False)
+    code = f"try:\n    {TRAIN.format('cpu')}except clipper.errors.ConfigError as error:\n    print(error)"
+    told = run_with_broken_numba(code, tmp_path)
+    assert "engine 'cpu' cannot run this: kernels cannot be compiled here (ImportError: Numba needs" in told

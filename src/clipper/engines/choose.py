@@ -48,7 +48,10 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
             raise UnsuitableError("numba is not installed")
         if asked == "auto" and config.total_steps < LOADING_PAYS:
             raise UnsuitableError("the run is short")
-        from clipper.engines import compiled, cpu  # noqa: PLC0415 (loads LLVM)
+        try:
+            from clipper.engines import compiled, cpu  # noqa: PLC0415 (loads LLVM)
+        except (ImportError, OSError) as error:
+            raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
 
         if asked == "auto" and config.total_steps < COMPILING_PAYS and not compiled.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")

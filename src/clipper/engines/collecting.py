@@ -9,7 +9,8 @@ from gymnasium.vector import VectorEnv
 from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree
-from clipper.engines.compiled import Call, Kernels, Packed
+from clipper.engines.calls import Call, Packed
+from clipper.engines.compiled import Kernels
 from clipper.engines.kernels.tables import CATEGORICAL, Head, Net, Work
 from clipper.engines.network import Network
 from clipper.engines.team import Team

@@ -14,8 +14,8 @@ from torch import Generator, Tensor
 from clipper.algorithms import Algorithm
 from clipper.data import Steps, Tree
 from clipper.engines import compiled
+from clipper.engines.calls import Call, Packed
 from clipper.engines.collecting import Player, collect_segment, flat_mask
-from clipper.engines.compiled import Call, Packed
 from clipper.engines.kernels import tables
 from clipper.engines.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
 from clipper.engines.network import Network, read_network
