@@ -42,6 +42,8 @@ WORDS = {
         "Seconds are those of one thread, with a run on each other core.",
         "times": ("task", "score", "settings", "seeds that did", "steps", "seconds"),
         "speed": "Speed",
+        "speed_intro": "Decisions per second beside peers on the same work. What W1 to W4 are, and under which "
+        "conditions they were measured: [speed.md](../../benchmarks/results/speed.md).",
     },
     "zh": {
         "title": "基准测试",
@@ -64,8 +66,33 @@ WORDS = {
         "秒数为单线程用时，其他核心上同时在跑别的运行。",
         "times": ("任务", "分数", "设置", "达到的种子", "步数", "秒"),
         "speed": "速度",
+        "speed_intro": "同样的工作上与其他库相比，每秒的决策数；W1 至 W4 各是什么、在什么条件下测量，见 "
+        "[speed.md](../../benchmarks/results/speed.md)。",
     },
 }
+
+
+SPEED_WORDS = {
+    "en": {},
+    "zh": {
+        "workload": "任务",
+        "library": "库",
+        "steps/s": "步/秒",
+        "range": "范围",
+        "Clipper is": "Clipper 是其",
+        "its torch engine is": "torch 引擎是其",
+        "memory, MB": "内存，MB",
+        "training return": "训练回报",
+        "environments alone": "仅有环境",
+        "computed limit": "计算得出的极限",
+        "Clipper, torch engine": "Clipper，torch 引擎",
+        "Clipper, bfloat16": "Clipper，bfloat16",
+        "Clipper, bfloat16, ale-py's vector": "Clipper，bfloat16，ale-py 的向量环境",
+        "LeanRL, compiled": "LeanRL，编译后",
+        "PureJaxRL, on gymnax": "PureJaxRL，在 gymnax 上",
+    },
+}
+"""What the cells of speed.py's table are called."""
 
 
 def rows_of(name: str) -> list[Row]:
@@ -173,12 +200,18 @@ def times(language: str) -> list[str]:
     return [f"## {words['time']}", "", words["time_intro"], *table(words["times"], lines)] if lines else []
 
 
-def speed() -> list[str]:
+def speed(language: str) -> list[str]:
     """The table that speed.py wrote."""
     path = RESULTS / "speed.md"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = [line for line in lines if line.startswith("|")]
-    return ["", *found, "", "[speed.md](../../benchmarks/results/speed.md)", ""]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    if not cells:
+        return []
+    names = SPEED_WORDS[language]
+    head, _, *rows = [[names.get(cell, cell) for cell in row] for row in cells]
+    if language == "zh":
+        rows = [[cell.replace(" to ", " 至 ") for cell in row] for row in rows]
+    return [f"## {WORDS[language]['speed']}", "", str(WORDS[language]["speed_intro"]), *table(head, rows)]
 
 
 def page(language: str) -> str:
@@ -187,7 +220,7 @@ def page(language: str) -> str:
     suites = [line for suite in SUITES for line in learned(suite, language)]
     lines = [f"# {words['title']}", "", words["intro"], "", f"## {words['learning']}", "", words["protocols"], ""]
     lines += suites
-    lines += [*beside_peers(language), *times(language), f"## {words['speed']}", *speed()]
+    lines += [*beside_peers(language), *times(language), *speed(language)]
     return "\n".join(lines).rstrip() + "\n"
 
 
