@@ -14,14 +14,13 @@ from torch import Generator, nn
 from clipper import checkpoint, files
 from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
 from clipper.config import Config, config_for, to_json
-from clipper.critic_targets import Polyak
-from clipper.critics import PopArt, TwoHot
+from clipper.critics import TwoHot
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
 from clipper.environments.vector import vectorise
 from clipper.errors import ConfigError
 from clipper.load import check_size
-from clipper.nets import PolicyOptions, make_policy
+from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.rollout import CollectState, start
 from clipper.run import Run, read_config, read_rows
 from clipper.value_losses import CrossEntropy
@@ -102,6 +101,8 @@ def build(
         module = policy
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
     state = start(env, config.seed, config.device, config.policy.encoder.mask_key)
+    if isinstance(module, ActorCritic):
+        module.masked = state.mask_source is not None
     folder = None if run_dir is None else Path(run_dir)
     engine = choose(learner, config, env, insist, masked=state.mask_source is not None)
     if engine.name == "cpu":
@@ -157,11 +158,6 @@ def check_critic(config: Config) -> None:
             f"the critic is {has} and value_loss is {needs}: a TwoHot critic is fitted by CrossEntropy, and that "
             "fits no other (--critic two_hot --value-loss cross_entropy)"
         )
-    if isinstance(critic, PopArt) and isinstance(getattr(algorithm, "target_critic", None), Polyak):
-        raise ConfigError(
-            "PopArt rescales the critic's weights, which an average of old weights cannot follow: use "
-            "target_critic=Periodic(...), or normalise_returns"
-        )
 
 
 def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings: Settings) -> Run:
@@ -200,6 +196,6 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
 def with_other_episodes(run: Run) -> CollectState:
     """The environments reset once more, with seeds of their own: those of the run's beginning were played already."""
     seed = np.random.SeedSequence([run.config.seed, run.state.steps]).generate_state(1)[0]
-    state = start(run.env, int(seed), run.config.device)
+    state = start(run.env, int(seed), run.config.device, run.config.policy.encoder.mask_key)
     state.steps, state.generator = run.state.steps, run.state.generator
     return state

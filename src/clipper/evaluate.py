@@ -11,11 +11,12 @@ from torch import Generator, Tensor
 from clipper.data import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
+from clipper.environments.checks import describe
 from clipper.environments.make import EnvSource
 from clipper.environments.serial import SUCCESS, is_number
 from clipper.errors import ConfigError
 from clipper.load import load_with_config
-from clipper.nets import Actor
+from clipper.nets import Actor, warn_without_masks
 from clipper.policy_options import MASK_KEY
 from clipper.rollout import Episode, collect, start
 
@@ -128,6 +129,8 @@ def evaluate_policy(
     """
     vector = Watched(make(env, min(episodes, 20) if num_envs is None else num_envs))
     state = start(vector, seed, device, getattr(policy, "mask_key", MASK_KEY))
+    if state.mask_source is None:
+        warn_without_masks(policy, f"{describe(vector)} gives none")
     _, state = collect(vector, Greedy(policy) if deterministic else policy, state, episodes=episodes)
     if not isinstance(env, VectorEnv):
         vector.close()

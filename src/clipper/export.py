@@ -32,6 +32,7 @@ from clipper.heads.box import BoxMap
 from clipper.heads.gaussian import GaussianHead, SquashedHead
 from clipper.heads.state_dependent import StateDependentHead
 from clipper.masks import action_masks
+from clipper.nets import warn_without_masks
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 INPUTS, OUTPUTS = ("obs", "memory", "action_mask"), ("action", "next_memory")
@@ -47,6 +48,8 @@ def export_onnx(policy: Any, output: Path, *, masked: bool = False) -> tuple[lis
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"export to ONNX needs {', '.join(missing)}: pip install 'clipper-rl[export]'")
+    if not masked:
+        warn_without_masks(policy, "the file takes none: export it with masked=True (--masked)")
     given = examples(policy, BATCH, masked)
     inputs = [name for kind, tree in zip(INPUTS, given, strict=True) for name in named(kind, tree)]
     graph = Graph(policy, [pytree.tree_structure(tree) for tree in given]).eval()
@@ -204,7 +207,7 @@ def compare(content: bytes, policy: Any, inputs: list[str], masked: bool) -> Non
     for _ in range(2):
         fed = [x.numpy() if isinstance(x, Tensor) else x for x in leaves((obs, memory, mask))]
         found = session.run(None, dict(zip(inputs, fed, strict=True)))
-        action, theirs = policy.predict(arrays, memory=theirs)
+        action, theirs = policy.predict(arrays, memory=theirs, action_mask=[None] * CHECKED if masked else None)
         wanted = leaves(action)
         memory = tuple(found[len(wanted) :])
         pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(found, wanted, strict=False)]

@@ -13,7 +13,7 @@ from clipper.config import Config, from_json
 from clipper.encoders import is_image
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.memory import memory_of
-from clipper.nets import make_policy
+from clipper.nets import ActorCritic, make_policy
 from clipper.observation_layout import observation_leaves
 from clipper.optim import part
 from clipper.space_json import space_from_json
@@ -44,6 +44,8 @@ def load_with_config(path: str | Path, *, best: bool = False, policy: nn.Module 
             policy = make_policy(spaces["observation"], spaces["action"], config.policy, Generator())
         weights = part(tensors, "learner.policy.") or part(tensors, "policy.")
         policy.load_state_dict(weights)
+        if isinstance(policy, ActorCritic):
+            policy.masked = bool(values.get("masked", "collect.action_mask.0" in tensors))
     except ClipperError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -108,6 +108,7 @@ class Run:
             "spaces": spaces,
             "steps": self.state.steps,
             "custom_policy": self.custom_policy,
+            "masked": self.state.mask_source is not None,
         }
 
     def state_dict(self, environments: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

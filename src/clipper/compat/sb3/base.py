@@ -148,7 +148,7 @@ class Model:
         threads = torch.get_num_threads()
         torch.set_num_threads(config.threads)
         try:
-            state = start(vector, self.seed_of_episodes(), config.device)
+            state = start(vector, self.seed_of_episodes(), config.device, config.policy.encoder.mask_key)
             self.check_masks(use_masking, state.mask_source is not None)
             engine = choose(self.learner, config, vector, masked=state.mask_source is not None)
             torch.set_num_threads(1 if engine.name == "cpu" else config.threads)  # as clipper.begin does
