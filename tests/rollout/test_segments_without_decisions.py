@@ -1,0 +1,57 @@
+"""A segment in which each row only begins an episode: nothing is learned from it, and nothing breaks."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+
+import clipper
+from clipper import algorithms
+
+SHORT: dict[str, dict[str, Any]] = {
+    "PPO": {"minibatches": 1, "epochs": 2}, "PPOPenalty": {"minibatches": 1, "epochs": 2},
+    "PPOApart": {"epochs": 2, "value_epochs": 2},
+    "VPG": {"value_minibatches": 1}, "NPG": {"value_minibatches": 1}, "TRPO": {"value_minibatches": 1},
+}  # fmt: skip
+SEGMENTS = [kind for kind in vars(algorithms).values() if isinstance(kind, type) and hasattr(kind(), "horizon")]
+
+
+class Pairs(gymnasium.Env):
+    """Episodes of two decisions."""
+
+    observation_space, action_space = Box(-1, 1, (2,)), Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        return np.full(2, self.time / 2, np.float32), float(action), self.time == 2, False, {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [(kind, "torch") for kind in SEGMENTS] + [(clipper.PPO, "cpu"), (clipper.A2C, "cpu")],
+    ids=lambda x: getattr(x, "__name__", x),
+)
+def test_every_third_segment_of_one_row_is_left_out(kind: Any, engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIPPER_ENGINE")
+    seen: list[torch.Tensor] = []
+    run = clipper.train(
+        Pairs, kind(horizon=1, **SHORT.get(kind.__name__, {})), num_envs=3, total_steps=24, engine=engine,
+        vector="serial", callback=lambda run: seen.append(run.learner.parameters.detach().clone()),
+    )  # fmt: skip
+    assert run.engine.name == engine
+    assert run.state.steps == 24
+    assert run.iteration == 11  # two rows of three decisions each, one of none, and so on
+    for i, row in enumerate(run.history):
+        empty = i % 3 == 2
+        assert ("loss/policy" in row) != empty
+        assert (i > 0 and torch.equal(seen[i], seen[i - 1])) == empty
+        assert row["episode/count"] == (3 if i % 3 == 1 else 0)
+    assert [row["steps"] for row in run.history[:4]] == [3, 6, 6, 9]
