@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from clipper.functional.reduce import masked_mean, standardise, trajectory_sum
+from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories, trajectory_sum
 
 batches = st.integers(1, 30).flatmap(
     lambda n: st.tuples(
@@ -94,3 +94,25 @@ def test_no_decision_at_all_is_zero() -> None:
     x, mask = torch.full((4,), torch.nan), torch.zeros(4, dtype=torch.bool)
     assert masked_mean(x, mask) == 0
     assert (standardise(x, mask) == 0).all()
+
+
+def test_each_trajectory_counts_once() -> None:
+    """Three episodes in two columns, against numpy over the list of episodes; one return each is equation (4)."""
+    rng = np.random.default_rng(0)
+    done = torch.tensor([[False, True], [True, False], [False, False], [False, False], [False, True]])
+    mask = torch.tensor([[True, True], [True, False], [False, True], [False, True], [False, True]])
+    x = torch.from_numpy(rng.normal(3, 2, (5, 2)))
+    x[~mask] = torch.nan
+    episodes = [x[0:2, 0].numpy(), x[0:1, 1].numpy(), x[2:5, 1].numpy()]
+    mean = np.mean([np.mean(e) for e in episodes])
+    std = np.sqrt(np.mean([np.mean((e - mean) ** 2) for e in episodes]))
+    found = standardise_trajectories(x, done, mask)
+    expected = [(e - mean) / (std + 1e-8) for e in episodes]
+    for part, there in zip(expected, (found[0:2, 0], found[0:1, 1], found[2:5, 1]), strict=True):
+        np.testing.assert_allclose(there.numpy(), part, rtol=1e-12)
+    assert (found[~mask] == 0).all()
+    whole = torch.tensor([[4.0, 1.0], [4.0, 0], [0, -2.0], [0, -2.0], [0, -2.0]], dtype=torch.float64)
+    units = (np.array([4.0, 1.0, -2.0]) - 1.0) / np.array([4.0, 1.0, -2.0]).std()
+    np.testing.assert_allclose(standardise_trajectories(whole, done, mask)[[0, 0, 2], [0, 1, 1]], units, rtol=1e-7)
+    assert (standardise_trajectories(torch.full_like(x, 0.1), done, mask) == 0).all()
+    assert (standardise_trajectories(x, done, torch.zeros_like(mask)) == 0).all()

@@ -1,6 +1,7 @@
 """REINFORCE with whole episodes and an optional learned baseline (Williams 1992, doi:10.1007/BF00992696)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from clipper.data import Steps, Targets, Tree, each
 from clipper.functional.objectives import policy_gradient
-from clipper.functional.reduce import masked_mean, standardise, trajectory_sum
+from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories, trajectory_sum
 from clipper.functional.returns import reward_to_go, total_return
 from clipper.optim import Learner, Metrics, gradient_step, minibatches, summarise
 from clipper.schedules import Schedule, at
@@ -35,6 +36,9 @@ class Reinforce:
     """Subtract b(s) = V(s), a learned value, from each return."""
     standardise: bool = True
     """Bring the batch's returns (minus baseline) to mean 0 and population standard deviation 1."""
+    standardise_over: Literal["trajectories", "decisions"] = "trajectories"
+    """Where these are taken: over the M trajectories, each of which counts once, or over all decisions, so that a
+    trajectory counts as often as it is long."""
     value_coef: float = 0.5
     """Weight of the baseline's loss."""
     value_loss: ValueLoss = MSE()
@@ -60,7 +64,10 @@ class Reinforce:
         targets = Targets(steps, advantage, value_target=returns, value=value)
         if not self.standardise:
             return targets
-        return targets._replace(advantage=standardise(advantage, steps.mask, correction=0), raw=(advantage,))
+        if self.standardise_over == "decisions":
+            return targets._replace(advantage=standardise(advantage, steps.mask, correction=0), raw=(advantage,))
+        scaled = standardise_trajectories(advantage, steps.done, steps.mask)
+        return targets._replace(advantage=scaled, raw=(advantage,))
 
     def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ log π(aₜ|sₜ) Âₜ, plus the baseline's error and the entropy bonus."""

@@ -32,7 +32,7 @@ KNOWN: dict[type, set[str]] = {
         "clip_rewards",
     },
     A2C: COMMON | {"lam", "correction", "horizon", "optimizer", "scale_rewards", "clip_rewards"},
-    Reinforce: COMMON | {"episodes", "adam_eps", "baseline"},
+    Reinforce: COMMON | {"episodes", "adam_eps", "baseline", "standardise_over"},
 }
 """The fields that the kernels compute with; any other has to stand at its default."""
 
@@ -53,7 +53,8 @@ class Plan:
     """Of that surrogate."""
     per_minibatch: bool = False
     per_batch: bool = False
-    """Over which decisions advantages are brought to standard units."""
+    per_trajectory: bool = False
+    """Over what advantages are brought to standard units: decisions of these, or trajectories."""
     correction: int = 1
     """1 divides their variance by n − 1, 0 by n."""
     whole_returns: bool = False
@@ -112,7 +113,8 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
         algorithm=algorithm,
         optimizer=Adam(algorithm.adam_eps),
         watched=a2c_paper.WATCHED,
-        per_batch=algorithm.standardise,
+        per_batch=algorithm.standardise and algorithm.standardise_over == "decisions",
+        per_trajectory=algorithm.standardise and algorithm.standardise_over == "trajectories",
         correction=0,
         whole_returns=True,
         baseline=algorithm.baseline,

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from clipper.functional.returns import total_return
+
 
 def masked_mean(x: Float[Tensor, "..."], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, "..."]:
     """(1/|D|) Σ_{t∈D} xₜ over the decisions D; 0 where there is none.
@@ -40,3 +42,30 @@ def standardise(
     std = variance.sqrt()
     noise = 1e-6 * mean.abs() + eps
     return torch.where(std <= noise, torch.zeros_like(centred), centred / (std + eps))
+
+
+def trajectory_moments(
+    x: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """μ = (1/M) Σᵢ (1/Tᵢ) Σₜ xₜⁱ and σ, σ² = (1/M) Σᵢ (1/Tᵢ) Σₜ (xₜⁱ − μ)²: each of M trajectories counts once.
+
+    Where x is the same in all Tᵢ decisions of a trajectory, as its whole return is, these are mean and population
+    deviation over trajectories. Over decisions (``standardise``) a trajectory counts as often as it is long.
+    """
+    length = total_return(mask.to(x.dtype), done, mask, gamma=1.0)
+    weight = mask / length.clamp(min=1)
+    weight = weight / weight.sum().clamp(min=1)
+    mean = (weight * x.masked_fill(~mask, 0)).sum()
+    return mean, (weight * (x - mean).masked_fill(~mask, 0).square()).sum().sqrt()
+
+
+def standardise_trajectories(
+    x: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], eps: float = 1e-8
+) -> Float[Tensor, "T N"]:
+    """(x − μ) / (σ + ε) with μ and σ over trajectories (``trajectory_moments``); 0 where σ is rounding noise.
+
+    Trajectories are what REINFORCE takes its mean over (Williams 1992, doi:10.1007/BF00992696).
+    """
+    mean, std = trajectory_moments(x, done, mask)
+    centred = (x - mean).masked_fill(~mask, 0)
+    return torch.where(std <= 1e-6 * mean.abs() + eps, torch.zeros_like(centred), centred / (std + eps))

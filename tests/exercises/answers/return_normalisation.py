@@ -6,32 +6,47 @@ import torch
 
 class StandardiseReturns:
     def right(returns, mask):
-        mean = returns[mask].mean()
-        std = ((returns[mask] - mean) ** 2).mean().sqrt()
+        length = mask.sum(0)
+        mean = ((returns * mask).sum(0) / length).mean()
+        std = ((((returns - mean) ** 2 * mask).sum(0)) / length).mean().sqrt()
         return (returns - mean) / (std + 1e-8) * mask
 
     def right_with_numpy(returns, mask):
-        x = returns.numpy()[mask.numpy()]
-        out = np.zeros(returns.shape)
-        out[mask.numpy()] = (x - x.mean()) / max(x.std(), 1e-6)
-        return out
+        columns = [r[m] for r, m in zip(returns.numpy().T, mask.numpy().T, strict=True)]
+        mean = np.mean([np.mean(x) for x in columns])
+        std = np.sqrt(np.mean([np.mean((x - mean) ** 2) for x in columns]))
+        return np.where(mask.numpy(), (returns.numpy() - mean) / max(std, 1e-6), 0)
 
     def no_epsilon(returns, mask):
-        out = torch.zeros_like(returns)
-        out[mask] = (returns[mask] - returns[mask].mean()) / returns[mask].std(correction=0)
-        return out
+        length = mask.sum(0)
+        mean = ((returns * mask).sum(0) / length).mean()
+        std = ((((returns - mean) ** 2 * mask).sum(0)) / length).mean().sqrt()
+        return (returns - mean) / std * mask
 
     def sample_deviation(returns, mask):
-        return (returns - returns[mask].mean()) / (returns[mask].std() + 1e-8) * mask
+        length = mask.sum(0)
+        mean = ((returns * mask).sum(0) / length).mean()
+        std = ((((returns - mean) ** 2 * mask).sum(0) / length).sum() / (len(length) - 1)).sqrt()
+        return (returns - mean) / (std + 1e-8) * mask
 
     def padding_counted(returns, mask):
         return (returns - returns.mean()) / (returns.std(correction=0) + 1e-8) * mask
 
     def variance(returns, mask):
-        return (returns - returns[mask].mean()) / (returns[mask].var(correction=0) + 1e-8) * mask
+        length = mask.sum(0)
+        mean = ((returns * mask).sum(0) / length).mean()
+        return (returns - mean) / (((((returns - mean) ** 2 * mask).sum(0)) / length).mean() + 1e-8) * mask
 
     def not_centred(returns, mask):
-        return returns / (returns[mask].std(correction=0) + 1e-8) * mask
+        length = mask.sum(0)
+        mean = ((returns * mask).sum(0) / length).mean()
+        std = ((((returns - mean) ** 2 * mask).sum(0)) / length).mean().sqrt()
+        return returns / (std + 1e-8) * mask
+
+    def over_decisions(returns, mask):
+        mean = returns[mask].mean()
+        std = ((returns[mask] - mean) ** 2).mean().sqrt()
+        return (returns - mean) / (std + 1e-8) * mask
 
     def by_trajectory(returns, mask):
         columns = [StandardiseReturns.right(r[:, None], m[:, None]) for r, m in zip(returns.T, mask.T, strict=True)]

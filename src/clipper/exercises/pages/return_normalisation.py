@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from clipper.exercises.exercise import Answer, Exercise, Measured, Mistake, Words, blank
-from clipper.functional.reduce import standardise
+from clipper.functional.reduce import standardise, standardise_trajectories
 
 
 def probe_standardise(answer: Answer) -> Measured:
@@ -17,9 +17,17 @@ def probe_standardise(answer: Answer) -> Measured:
 def scaled(
     x: Tensor, mask: Tensor, correction: int = 0, power: int = 1, centre: bool = True, eps: float = 1e-8
 ) -> Tensor:
-    """(x − μ)/σ over the decisions, with the places where mistakes are made."""
-    std, mean = torch.std_mean(x[mask], correction=correction)
+    """(x − μ)/σ over trajectories, with the places where mistakes are made."""
+    length, m = mask.sum(0), mask.shape[1]
+    mean = ((x * mask).sum(0) / length).mean()
+    std = (((x - mean).square() * mask).sum(0) / length).sum().div(m - correction).sqrt()
     return ((x - mean * centre) / (std + eps) ** power).masked_fill(~mask, 0)
+
+
+def counted_once(x: Tensor, mask: Tensor) -> Tensor:
+    """Each column, a trajectory, counts once in μ and σ."""
+    last = mask & ~torch.cat([mask[1:], torch.zeros_like(mask[:1])])
+    return standardise_trajectories(x, last, mask)
 
 
 def by_trajectory(x: Tensor, mask: Tensor) -> Tensor:
@@ -27,23 +35,32 @@ def by_trajectory(x: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([scaled(x[:, n : n + 1], mask[:, n : n + 1]) for n in range(x.shape[1])], 1)
 
 
+def over_decisions(x: Tensor, mask: Tensor) -> Tensor:
+    """Each decision counts once."""
+    return standardise(x, mask, correction=0)
+
+
 STANDARDISE = Exercise(
     name="standardise-returns",
     title=Words("Standard units", "化为标准单位"),
     task=Words(
         """
-Write `standardise_returns(returns, mask)`: (G − μ)/σ over all decisions of the batch, with numpy's σ (divided by their
-number). Both are [T, M], a column per trajectory; rows whose `mask` is False are no decisions: give back 0 there. Where
-all returns are equal, give back 0 as well.
+Write `standardise_returns(returns, mask)`: (G − μ)/σ with μ and σ over the M trajectories of the batch and numpy's σ
+(divided by M). Both are [T, M], a column per trajectory; rows whose `mask` is False are no decisions: give back 0
+there. Each decision has a return of its own, so let μ be the mean over trajectories of the mean within each, and σ²
+likewise that of (G − μ)²: a long trajectory counts as much as a short one. Where all returns are equal, give back 0 as
+well.
 """,
         """
-请写出 `standardise_returns(returns, mask)`：对整批决策计算 (G − μ)/σ，σ 取 numpy 的定义（除以个数）。
-两者形状都是 [T, M]，每列一条轨迹；`mask` 为 False 的行不是决策，返回 0。若所有回报都相等，也返回 0。
+请写出 `standardise_returns(returns, mask)`：计算 (G − μ)/σ，μ 和 σ 对这批的 M 条轨迹计算，σ 取 numpy 的定义
+（除以 M）。两者形状都是 [T, M]，每列一条轨迹；`mask` 为 False 的行不是决策，返回 0。每个决策都有自己的回报，所以
+μ 是先在每条轨迹内取均值、再对各条轨迹取均值，σ² 同样是 (G − μ)² 的这种均值：长轨迹与短轨迹分量相同。
+若所有回报都相等，也返回 0。
 """,
     ),
     start=blank("standardise_returns(returns, mask)"),
     probe=probe_standardise,
-    right=lambda x, mask: standardise(x, mask, correction=0),
+    right=counted_once,
     mistakes=(
         Mistake(
             "no-epsilon",
@@ -53,8 +70,8 @@ all returns are equal, give back 0 as well.
         ),
         Mistake(
             "sample-deviation",
-            Words("σ divides by n − 1, as torch does: numpy's divides by n (correction=0).",
-                  "这里的 σ 除以 n − 1，是 torch 的习惯；numpy 除以 n（correction=0）。"),
+            Words("σ divides by M − 1, as torch does: numpy's divides by M (correction=0).",
+                  "这里的 σ 除以 M − 1，是 torch 的习惯；numpy 除以 M（correction=0）。"),
             lambda x, mask: scaled(x, mask, correction=1),
         ),
         Mistake(
@@ -73,6 +90,12 @@ all returns are equal, give back 0 as well.
             Words("The mean is not subtracted, and it is the mean that lowers the variance.",
                   "没有减去均值，而降低方差靠的正是它。"),
             lambda x, mask: scaled(x, mask, centre=False),
+        ),
+        Mistake(
+            "over-decisions",
+            Words("A long trajectory counts more than a short one: let each trajectory count once, not each decision.",
+                  "长轨迹比短轨迹分量更重：这里每个决策算一次，而应是每条轨迹算一次。"),
+            over_decisions,
         ),
         Mistake(
             "by-trajectory",
