@@ -30,9 +30,10 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
         A2C(scale_rewards=True, entropy_coef=0.01),
         A2C(lam=0.9, standardise=True, optimizer=clipper.Adam()),
         Reinforce(entropy_coef=0.01),
+        Reinforce(standardise_over="decisions"),
         Reinforce(baseline=False, standardise=False, max_grad_norm=100.0),
     ],
-    ids=["scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-bare"],
+    ids=["scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare"],
 )
 @pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("several", 1), ("gaussian", 1), ("gaussian", 3)])
 def test_update_is_the_definition_s(
@@ -221,3 +222,22 @@ def test_numbers_that_are_not_finite_are_named(obs: float, reward: float, words:
     algorithm = PPO(horizon=8, minibatches=1)
     with pytest.raises(NonFiniteError, match=f"{words} from environment 0 of .* after 8 decisions"):
         clipper.train(lambda: Broken(obs, reward), algorithm, num_envs=2, total_steps=64, engine="cpu")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_policy_that_is_too_far_at_once_takes_no_step(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the rows are an older policy's: nothing moves, and what is told of it is what the definition tells."""
+    monkeypatch.setattr(team, "PAYS", 1.0)
+    algorithm = PPO(target_kl=0.01)
+    learners = [algorithm.init(small_policy("categorical", NORMALISED), seed=5) for _ in range(2)]
+    steps, last = make_steps(learners[0].policy, 65, 4, seed=0)
+    stale = steps._replace(log_prob=steps.log_prob - 1)
+    before = learners[0].parameters.detach().clone()
+    ours, theirs = (
+        CPU(learners[0], algorithm, threads).update(stale, last),
+        Torch(learners[1], algorithm).update(stale, last),
+    )
+    assert torch.equal(learners[0].parameters, before)
+    assert ours["loss/gradient_norm"] == 0
+    assert {k: float(x) for k, x in ours.items()} == pytest.approx({k: float(x) for k, x in theirs.items()}, 1e-3, 1e-4)
+    assert int(learners[0].skipped) == 0

@@ -1,6 +1,8 @@
 """When an update's epochs end, what they are told anew, and how fast they go: counted, and compared by hand."""
 
+import math
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from batches import make_steps, small_policy
 from torch import Tensor
 
-from clipper.algorithms import PPO
+from clipper.algorithms import PPO, PPOApart
 from clipper.data import Steps
 from clipper.functional.objectives import adapt_learning_rate
 from clipper.functional.returns import gae
@@ -148,3 +150,31 @@ def test_one_step_moves_by_what_the_rule_says() -> None:
     before = learner.parameters.detach().clone()
     algorithm.update(learner, steps, last)
     assert (learner.parameters - before).abs().max().item() == pytest.approx(0.003, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [PPO, partial(PPOApart, kl_estimate="k3", value_epochs=1)], ids=["ppo", "apart"])
+def test_a_policy_that_is_too_far_at_once_takes_no_step(kind: Any) -> None:
+    """As where the rows are an older policy's. The actor stays, bit for bit; the KL is told, and a gradient of 0."""
+    policy, steps, last = batch()
+    steps = steps._replace(log_prob=steps.log_prob - 1)
+    algorithm = kind(horizon=24, target_kl=0.01)
+    learner = algorithm.init(policy)
+    before = [p.detach().clone() for p in policy.actor_parameters()]
+    metrics = algorithm.update(learner, steps, last)
+    assert all(map(torch.equal, before, policy.actor_parameters()))
+    assert metrics["loss/gradient_norm"] == 0
+    assert all(x.isfinite().all() for x in metrics.values())
+    assert metrics["policy/kl"].item() == pytest.approx(math.e - 2, rel=1e-9)  # k3 = r − 1 − log r with log r = 1
+
+
+def test_the_learning_rate_waits_for_a_first_step() -> None:
+    """Before it π is μ: what stands there as a KL is the rounding of log μ, or how stale the rows are."""
+    policy, steps, last = batch()
+    stale = steps._replace(log_prob=steps.log_prob - 0.01)
+    algorithm = PPO(epochs=1, minibatches=1, learning_rate=KLAdaptive(0.01, start=1e-3))
+    learner = algorithm.init(policy)
+    algorithm.update(learner, stale, last)
+    assert learner.extra["learning_rate"] == 1e-3
+    algorithm = PPO(epochs=2, minibatches=1, learning_rate=KLAdaptive(0.01, start=1e-3))
+    algorithm.update(learner, steps, last)
+    assert learner.extra["learning_rate"] == 1.5e-3  # a tiny step's KL is below half of its target

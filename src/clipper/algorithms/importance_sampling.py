@@ -95,8 +95,7 @@ class ImportanceSampling:
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         targets = self.targets(learner, steps, last_obs)
         learning_rate = at(self.learning_rate, learner.progress)
-        history: list[Metrics] = []
-        discarded = False
+        history, metrics, discarded = list[Metrics](), Metrics(), False
         for _ in range(self.max_steps):
             loss, metrics = self.loss(learner.policy, targets, learner.progress)
             discarded = bool(metrics["policy/kl"] > self.sigma)  # the gate: one host read per step decides it
@@ -105,7 +104,7 @@ class ImportanceSampling:
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise(history, targets) | {
-            "importance/reuses": targets.value.new_tensor(len(history) - 1),
+        return summarise(history or [metrics], targets) | {
+            "importance/reuses": targets.value.new_tensor(max(len(history) - 1, 0)),
             "importance/discarded": targets.value.new_tensor(discarded),
         }

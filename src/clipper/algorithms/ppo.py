@@ -44,7 +44,8 @@ class PPO:
     minibatches: int = 4
     """Parts into which each pass is shuffled; M = N·T / this."""
     learning_rate: Schedule | KLAdaptive = 1e-3
-    """α, Adam's step size; kladaptive(KL,α) moves it, before each step, such that the KL stays near its target."""
+    """α, Adam's step size; kladaptive(KL,α) moves it, before each further step of an update, to keep the KL near its
+    target."""
     adam_eps: float = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
     max_grad_norm: float = 0.5
@@ -73,7 +74,7 @@ class PPO:
     """End the update where KL(μ‖π) exceeds 1.5 times this."""
     kl_stop: Literal["minibatch", "epoch"] = "minibatch"
     """When that counts: at once, before the minibatch's own step (SB3, Spinning Up), or at the end of an epoch, in
-    whose last minibatch it was exceeded (CleanRL)."""
+    whose last minibatch it was exceeded (CleanRL). An update that takes no step reports a gradient norm of 0."""
     exact_kl: bool = False
     """Compare whole distributions where the KL is reported or decides, instead of the actions that were sampled."""
     scale_rewards: bool = False
@@ -140,9 +141,9 @@ class PPO:
         if self.exact_kl or self.objective.needs_kl:
             targets = current = with_old(learner.policy, targets)
         rate = self.learning_rate
-        learning_rate = 0.0 if isinstance(rate, KLAdaptive) else at(rate, learner.progress)
-        history: list[Metrics] = []
-        too_far = False
+        adaptive = isinstance(rate, KLAdaptive)
+        learning_rate = float(learner.extra["learning_rate"]) if adaptive else at(rate, learner.progress)
+        history, metrics, too_far = list[Metrics](), Metrics(), False
         for epoch in range(self.epochs):
             if epoch and self.recompute:
                 current = self.targets(learner, steps, last_obs, again=True)._replace(old=targets.old)
@@ -152,7 +153,7 @@ class PPO:
                 too_far = self.target_kl is not None and bool(kl > 1.5 * self.target_kl)
                 if too_far and self.kl_stop == "minibatch":
                     break
-                if isinstance(rate, KLAdaptive):
+                if isinstance(rate, KLAdaptive) and history:  # before a first step, a KL is the rounding of log μ
                     learner.extra["learning_rate"] = rate(learner.extra["learning_rate"], kl)
                     learning_rate = float(learner.extra["learning_rate"])
                 metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
@@ -160,4 +161,4 @@ class PPO:
             if too_far:
                 break
         learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise(history, targets)
+        return summarise(history or [metrics], targets)

@@ -114,14 +114,14 @@ class PPOApart:
     def climb(self, learner: Learner, targets: Targets) -> Metrics:
         """The actor's steps."""
         learning_rate = at(self.learning_rate, learner.progress)
-        history: list[Metrics] = []
+        history, metrics = list[Metrics](), Metrics()
         for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
             loss, metrics = self.loss(learner.policy, batch, learner.progress)
             if self.target_kl is not None and metrics["policy/kl"] > 1.5 * self.target_kl:
                 break
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)
-        return summarise(history, targets)
+        return summarise(history or [metrics], targets)
 
     def fit(self, learner: Learner, targets: Targets) -> Metrics:
         """The critic's steps."""

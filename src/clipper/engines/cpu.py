@@ -21,6 +21,7 @@ from clipper.engines.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Ne
 from clipper.engines.network import Network, read_network
 from clipper.engines.plan import read_algorithm
 from clipper.engines.team import Team
+from clipper.functional.reduce import trajectory_moments
 from clipper.heads.scales import LOG_STD_BOUNDS
 from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optim import Learner, Metrics
@@ -113,7 +114,7 @@ class CPU:
         self.look_at_plan()
         rows = self.targets(steps, last_obs)
         keep = np.flatnonzero(steps.mask.numpy())
-        loss = self.loss(rows, keep, int(np.count_nonzero(steps.done.numpy())))
+        loss = self.loss(rows, keep, steps)
         history = self.epochs(rows, loss, keep)
         if loss.actor_weight:
             history[:, 0] *= loss.actor_weight * len(keep)
@@ -180,16 +181,20 @@ class CPU:
             value=value.reshape(n),
         )
 
-    def loss(self, rows: Rows, keep: np.ndarray, trajectories: int) -> Loss:
+    def loss(self, rows: Rows, keep: np.ndarray, steps: Steps) -> Loss:
         """The loss's numbers at this moment."""
         algorithm, plan, progress = self.algorithm, self.plan, self.learner.progress
         low, high = plan.clip if isinstance(plan.clip, tuple) else (at(plan.clip, progress),) * 2
         objective, number = objective_numbers(plan.objective)
         kind, bound = value_loss_numbers(algorithm.value_loss)  # pyright: ignore[reportAttributeAccessIssue]
         shift, scale = self.return_units()
-        mean, factor = (
-            self.kernels.standard_units(rows.advantage, keep, plan.correction) if plan.per_batch else (0.0, 1.0)
-        )
+        mean, factor, trajectories = 0.0, 1.0, int(steps.done.sum())
+        if plan.per_batch:
+            mean, factor = self.kernels.standard_units(rows.advantage, keep, plan.correction)
+        elif plan.per_trajectory:
+            advantage = torch.from_numpy(rows.advantage).view_as(steps.reward)
+            mean, std = map(float, trajectory_moments(advantage, steps.done, steps.mask))
+            factor = 0.0 if std <= 1e-6 * abs(mean) + 1e-8 else 1 / (std + 1e-8)
         return Loss(
             objective=objective,
             number=number,
@@ -234,6 +239,9 @@ class CPU:
                 break
         for counter, value in zip((taken_before, learner.skipped, learner.skipped_in_a_row), counts, strict=True):
             counter.fill_(int(value))
+        if not any(map(len, history)):  # the first minibatch was too far: what was watched there, and no step
+            watched[0, tables.NORM] = 0.0
+            return watched[:1]
         return np.concatenate(history)
 
     def go_through_in_threads(self, shares: "Shares", finish: Call, rows: int, parts: int) -> int:

@@ -4,7 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST_LOG_RATIO = 20.0  # bounds r = exp(log r) at e²⁰: far outside any clip range, and no product of it overflows
+LARGEST_LOG_RATIO = 20.0
+"""Bounds r = exp(log r) at e²⁰: far outside any clip range, and no product of it overflows. Beyond it r is constant, so
+the losses below have no gradient there, also where  is negative and −r Â's would pull the ratio back; metrics count
+such decisions (``policy/ratio_clamped``)."""
 
 
 def policy_gradient(log_prob: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -23,7 +26,8 @@ def clip(
     """−min(r Â, clip(r, 1−ε_low, 1+ε_high) Â) (Schulman et al. 2017, arXiv:1707.06347, eq 7).
 
     The gradient is that of −r Â, except where the ratio has already moved past the bound in the direction that the
-    advantage favours: there it is 0. Unequal bounds are "clip-higher" (DAPO, arXiv:2503.14476, eq 10).
+    advantage favours: there it is 0. So it is, whatever the advantage, beyond ``LARGEST_LOG_RATIO``. Unequal bounds are
+    "clip-higher" (DAPO, arXiv:2503.14476, eq 10).
     """
     r = log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
     return -torch.minimum(r * advantage, r.clamp(1 - low, 1 + high) * advantage)
@@ -105,6 +109,7 @@ def adapt_learning_rate(
     """α′ = max(α/1.5, least) where d > 2·d_targ, α′ = min(1.5·α, most) where 0 < d < d_targ/2, else α′ = α.
 
     The rule of rsl_rl (Rudin et al. 2022, arXiv:2109.11978, appendix). A KL of 0 says nothing: no step was taken yet.
+    Computed in float32 it is then rounding noise instead, so it is the caller who knows whether there was a step.
     """
     faster = torch.where((kl > 0) & (kl < target / 2), (1.5 * rate).clamp(max=most), rate)
     return torch.where(kl > 2 * target, (rate / 1.5).clamp(min=least), faster)
