@@ -137,3 +137,21 @@ def test_the_value_loss_does_not_depend_on_the_unit_of_returns(scale: float) -> 
         raw = policy.value_layer(policy.critic(policy.encoder(plain.obs))).squeeze(-1)[plain.mask]
     standard = (spread - spread.mean()) / spread.std(correction=0)
     assert metrics["loss/value"].item() == pytest.approx((raw - standard).square().mean().item(), rel=1e-4)
+
+
+def test_a_restart_in_the_first_row_begins_a_new_sum() -> None:
+    """The episode before was cut off there: what it had gathered is not the new one's."""
+    policy = small_policy("categorical")
+    learner = Learner(policy, adam_eps=1e-5, seed=0, reward_scaler=RewardScaler(10.0))
+    steps, _ = make_steps(policy, rows=4, envs=2, seed=0)
+    no, ones = torch.zeros(4, 2, dtype=torch.bool), torch.ones(4, 2)
+    steps = steps._replace(reward=ones, terminated=no, done=no, mask=~no)
+    learner.scale_rewards(steps, 0.5)
+    mask = ~no
+    mask[0, 1] = False  # environment 1 was made anew in row 0
+    learner.scale_rewards(steps._replace(mask=mask), 0.5)
+    halves = [2 - 0.5**k for k in range(8)]  # 1, 1.5, 1.75, … of environment 0; environment 1: 4 of these, then 3
+    seen = [*halves, *halves[:4], *halves[:3]]
+    assert learner.reward_scaler is not None
+    assert float(learner.reward_scaler.moments.mean) == pytest.approx(np.mean(seen), rel=1e-6)
+    assert float(learner.reward_scaler.moments.variance) == pytest.approx(np.var(seen), rel=1e-6)

@@ -80,7 +80,8 @@ class Periodic:
 class Polyak:
     """θ⁻ ← θ⁻ + τ (θ − θ⁻) when each update begins (Lillicrap et al. 2016, arXiv:1509.02971, algorithm 1).
 
-    Running statistics are no parameters: the copy has them as they are now.
+    Running statistics are no parameters: the copy has them as they are now. Where returns are normalised, its value
+    layer is first brought to the present units, in which its V is what it was: only then do both have one unit.
     """
 
     tau: float = 0.1
@@ -88,6 +89,8 @@ class Polyak:
 
     @torch.no_grad()
     def __call__(self, lagged: nn.Module, policy: nn.Module, update: int) -> None:
+        if getattr(lagged, "returns", None) is not None:
+            lagged.returns.follow(policy.returns, lagged.value_layer)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
         for slow, fast in zip(lagged.parameters(), policy.parameters(), strict=True):
             slow.lerp_(fast, self.tau)
         for slow, fast in zip(lagged.buffers(), policy.buffers(), strict=True):

@@ -56,6 +56,9 @@ class TwoHotBins(nn.Module):
     def absorb(self, returns: Float[Tensor, " batch"]) -> None:
         """Nothing: the bins hold returns of every size."""
 
+    def follow(self, other: "TwoHotBins", layer: nn.Linear) -> None:
+        """Nothing: there are no units."""
+
 
 Reader: TypeAlias = ReturnNormaliser | TwoHotBins
 """What makes an answer of the numbers that a value layer gives."""

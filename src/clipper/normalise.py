@@ -138,5 +138,16 @@ class ReturnNormaliser(nn.Module):
         mean, scale = self.moments.mean.clone(), self.scale.double()
         self.moments.absorb(returns)
         for layer in self.preserved:
-            layer.weight.mul_(scale / self.scale)
-            layer.bias.copy_((scale * layer.bias + mean - self.moments.mean) / self.scale)
+            self.preserve(layer, mean, scale)
+
+    @torch.no_grad()
+    def follow(self, other: "ReturnNormaliser", layer: nn.Linear) -> None:
+        """Take over another one's statistics; ``layer`` makes up for them, so that V stays where it was."""
+        mean, scale = self.moments.mean.clone(), self.scale.double()
+        self.moments.load_state_dict(other.moments.state_dict())
+        self.preserve(layer, mean, scale)
+
+    def preserve(self, layer: nn.Linear, mean: Float[Tensor, ""], scale: Float[Tensor, ""]) -> None:
+        """Let the layer, whose units were ``mean`` and ``scale``, say in the present ones what it said in those."""
+        layer.weight.mul_(scale / self.scale)
+        layer.bias.copy_((scale * layer.bias + mean - self.moments.mean) / self.scale)

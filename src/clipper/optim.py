@@ -83,6 +83,7 @@ class Learner:
         """Rewards as the scaler has them, whose statistics include this batch."""
         assert self.reward_scaler is not None
         carry = torch.zeros_like(steps.reward[0]) if self.running_return is None else self.running_return
+        carry = carry.masked_fill(~steps.mask[0], 0)  # an episode ended before row 0, or a restart has cut it off there
         returns, self.running_return = discounted_sum_so_far(steps.reward, steps.done, steps.mask, gamma, carry)
         self.reward_scaler.absorb(steps.reward[steps.mask], returns[steps.mask])
         return self.reward_scaler(steps.reward)
@@ -299,8 +300,9 @@ def estimate_advantages(
 def summarise(history: list[Metrics], targets: Targets) -> Metrics:
     """What was watched in each gradient step → one number per update, and what is known of the whole batch.
 
-    The mean over steps, but the largest of what ends in ``_max``, and the least and largest of what is told of each
-    minibatch. Advantages are described in their own units, before any standardising, by their population deviation.
+    Where no step was taken, ``history`` has what was watched where the first one was given up. The mean over steps, but
+    the largest of what ends in ``_max``, and the least and largest of what is told of each minibatch. Advantages are
+    described in their own units, before any standardising, by their population deviation.
     """
     mask = targets.steps.mask
     watched = {name: torch.stack([metrics[name] for metrics in history]).detach() for name in history[0]}
@@ -313,6 +315,7 @@ def summarise(history: list[Metrics], targets: Targets) -> Metrics:
     (advantage,) = targets.raw or (targets.advantage,)
     std, mean = torch.std_mean(advantage[mask], correction=0)
     explained = explained_variance(targets.value, targets.value_target, mask)
+    summary.setdefault("loss/gradient_norm", torch.zeros_like(mean))
     return summary | {"advantage/mean": mean, "advantage/std": std, "value/explained_variance": explained}
 
 

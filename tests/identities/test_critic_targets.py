@@ -1,6 +1,7 @@
 """What the critic is fitted to: expectations by enumeration, and a critic that lags behind by hand."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty
 from clipper.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Periodic, Polyak, TDLambda
+from clipper.critics import PopArt
 from clipper.nets import PolicyOptions
 
 ALGORITHMS = (PPO, PPOApart, PPOPenalty, A2C, VPG, NPG, TRPO)
@@ -142,3 +144,25 @@ def test_a_resumed_learner_goes_on_as_if_nothing_had_been(target: Periodic | Pol
     ours, theirs = first.state_dict(), second.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("options", [{"critic": PopArt(0.5)}, {"normalise_returns": True}], ids=["pop-art", "running"])
+@torch.no_grad()
+def test_an_averaged_copy_has_the_units_of_the_present(options: dict[str, Any]) -> None:
+    """Where units move and nothing is learned, the copy's V stays; where it follows, its layer is averaged in one unit.
+
+    With one linear layer the average of weights in one unit is the average of values.
+    """
+    for tau in (0.0, 0.3):
+        policy = small_policy("categorical", PolicyOptions(hidden=(), **options)).double()
+        learner = A2C(target_critic=Polyak(tau)).init(policy)
+        x, expected = torch.randn(50, 3, dtype=torch.float64), None
+        for i in range(4):
+            steps, _ = make_steps(policy, rows=8, envs=4, seed=i)
+            expected = policy.value(x).mean if expected is None else expected
+            expected = expected + tau * (policy.value(x).mean - expected)
+            learner.lagged_value(steps.obs, (), again=False)
+            torch.testing.assert_close(learner.lagged.value(x).mean, expected, rtol=1e-9, atol=1e-7)
+            policy.absorb(steps.obs[steps.mask], 500 + 100 * torch.randn(int(steps.mask.sum()), dtype=torch.float64))
+        assert policy.returns is not None
+        assert float(policy.returns.moments.mean) > 100

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from kinds import KINDS
 from torch import Tensor, nn
 
-from clipper.algorithms import PPO
+from clipper.algorithms import PPO, Reinforce
 from clipper.data import each
 from clipper.environments import make
 from clipper.environments.serial import Serial
@@ -188,6 +188,9 @@ def test_rows_that_are_burnt_in_are_not_learned_from() -> None:
     targets = PPO().targets(learner, steps, state.obs)
     rows = torch.arange(9)[:, None].expand(9, 3)
     fresh = torch.stack([(~steps.mask[:t]).any(0) for t in range(9)])  # an episode has begun in this segment
+    first = steps.obs[0, :, 2] == 0  # an episode begins with this segment, at time 0: there is nothing to burn in
+    assert first.tolist() == [True, False, False]
+    fresh |= first
     for batch in minibatches(targets, 1, 1, torch.Generator()):
         columns = each(lambda x: x[steps.mask], targets._replace(steps=steps._replace(memory=())))
         assert int(batch.steps.mask.sum()) == int((((rows >= 3) | fresh) & steps.mask).sum()) < len(columns.value)
@@ -227,3 +230,23 @@ def test_a_critic_that_sees_more_remembers_more() -> None:
             algorithm.update(learner, steps, state.obs)
     _, memory = policy.predict({"seen": np.zeros(3, np.float32)}, memory=())
     policy.predict({"seen": np.ones(3, np.float32)}, memory=memory)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_episodes_are_learned_from_their_first_row_on(kind: str) -> None:
+    """Their memory is empty at first, so that there is nothing to burn in: the gradient is that without ``burn_in``."""
+    gradients = []
+    for burn_in in (0, 3):
+        env = envs(3, "serial", Discrete(2))
+        options = PolicyOptions(hidden=(6,), memory=replace(KINDS[kind], burn_in=burn_in))
+        policy = make_policy(
+            env.single_observation_space, env.single_action_space, options, torch.Generator().manual_seed(0)
+        )
+        state, algorithm = start(env, 0), Reinforce(episodes=6)
+        for _ in range(2):  # the second begins anew, too
+            steps, state = collect(env, policy, state, episodes=6)
+        learner = algorithm.init(policy)
+        batch = next(minibatches(algorithm.targets(learner, steps, state.obs), 1, 1, learner.generator))
+        assert batch.steps.mask.all()
+        gradients.append(torch.autograd.grad(algorithm.loss(policy, batch)[0], list(policy.parameters())))
+    assert all(map(torch.equal, *gradients))

@@ -73,11 +73,15 @@ class Memories(nn.Module):
     def past(self, before: State, mask: Bool[Tensor, "T N"]) -> Past:
         """What a loss needs beside the rows: the state before row 0, and where episodes begin.
 
-        One does in the row after one that is no decision (``mask`` False): that holds the last observation.
+        One does in the row after one that is no decision (``mask`` False): that holds the last observation. Nothing is
+        burnt in where the state before row 0 is empty, as at the start of whole episodes: no weights of old wrote it.
         """
         state = tuple(x[None] for x in before[: self.leaves])
         begins = torch.cat([torch.zeros_like(mask[:1]), ~mask[:-1]])
-        return Past(state, begins, torch.full_like(mask[:1], self.burn_in, dtype=torch.int64))
+        burn_in = torch.full_like(mask[:1], self.burn_in, dtype=torch.int64)
+        if self.burn_in:
+            burn_in *= torch.stack([x.flatten(2).any(-1) if x.ndim > 2 else x.bool() for x in state]).any(0)
+        return Past(state, begins, burn_in)
 
     def advance(
         self, features: Float[Tensor, "*batch F"], critic: Callable[[], Tensor] | None, memory: Tree
