@@ -31,8 +31,8 @@ from sides import HERE
 from workloads import WORKLOADS, Workload
 
 WORKS = ("W1", "W2-512", "W3")
-LENGTHS = {"W1": 500, "W2-512": 60, "W3": 60}
-"""Iterations that take the cpu engine six seconds or so."""
+LENGTHS = {"W1": 450, "W2-512": 50, "W3": 50}
+"""Iterations that take the cpu engine five or six seconds on two cores."""
 PARTS = 9
 SHARE_OF_TORCH = 4  # so many times as few iterations of the torch engine
 FIRST = 3  # iterations that are never timed; or a tenth, where that is more
