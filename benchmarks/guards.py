@@ -1,32 +1,40 @@
-"""What the numerical guards cost: python benchmarks/guards.py [rounds]. CartPole with the torch engine: 8 environments
-in Python (W1), and 512 natively vectorised (W2).
+"""What the guards against bad input and bad numbers cost: python benchmarks/guards.py [rounds]. CartPole with the torch
+engine and with the cpu engine, neither of which may be replaced by another: 8 environments in Python (W1), and 512
+natively vectorised (W2).
 
 One run takes its iterations with and without the guards by turns, so that what else happens on the machine, and what
-the policy has learned by then, meets both alike; "without" takes out the looks at observations and rewards, the test of
-loss and gradient, and the counting. (The compiled engine's guards are comparisons inside its kernels; they cannot be
-taken out from here.) Prints, as a ratio of speeds, the median time of an iteration without guards over the median time
-of one with all of them; it should be 0.98 or more; and keeps it as row F7's figure in results/reliability.json
+the policy has learned by then, meets both alike. "Without" replaces the functions in ``GUARDS`` by what they would be
+without their guards: the looks at what environments answer, and, with the torch engine, the test of loss and gradient
+and the counting. (The compiled engine's tests of numbers are comparisons inside its kernels; they cannot be taken out
+from here.) Prints, as a ratio of speeds, the median time of an iteration without guards over the median time of one
+with all of them; it should be 0.98 or more; and keeps it as row F7's figure in results/reliability.json
 (``python tools/reliability.py`` brings it to the pages). Use a machine that is otherwise idle.
 """
 
 import contextlib
 import json
+import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
 from unittest import mock
 
 import torch
-from gymnasium.vector import VectorEnv
+from rich.console import Console
+from rich.table import Table
 
 import clipper
 from clipper import rollout
 from clipper.algorithms import ppo
+from clipper.engines import collecting
 from clipper.environments.vector import Vector
 from clipper.optim import Learner
 
+EngineName = Literal["torch", "cpu"]
 WARMUP = 5  # iterations
 RESULTS = Path(__file__).parent / "results" / "reliability.json"
 
@@ -37,10 +45,26 @@ class Work(NamedTuple):
     num_envs: int
     horizon: int
     vector: Vector
-    iterations: int
+    iterations: dict[EngineName, int]
 
 
-WORKS = {"W1": Work(8, 128, "serial", 85), "W2": Work(512, 32, "native", 45)}
+WORKS = {
+    "W1": Work(8, 128, "serial", {"torch": 85, "cpu": 405}),
+    "W2": Work(512, 32, "native", {"torch": 45, "cpu": 155}),
+}
+
+
+class Guard(NamedTuple):
+    """A function that guards, where its callers look it up, and what it would be without."""
+
+    owner: ModuleType
+    name: str
+    bare: Callable[..., Any]
+
+    @property
+    def exists(self) -> bool:
+        """Whether this version of the package has it."""
+        return hasattr(self.owner, self.name)
 
 
 def bare_step(learner: Learner, loss: torch.Tensor, rate: float, max_norm: float, *_: object) -> torch.Tensor:
@@ -56,21 +80,39 @@ def bare_step(learner: Learner, loss: torch.Tensor, rate: float, max_norm: float
     return norm
 
 
-def bare_look(env: VectorEnv, actions: Any, _: int) -> tuple[Any, ...]:
+def bare_look(env: Any, actions: Any, _: int) -> tuple[Any, ...]:
     """``clipper.environments.checks.checked_step`` as it would be."""
     return env.step(actions)
 
 
-def unguarded() -> contextlib.ExitStack:
+def bare_answer(_: Any, answer: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``clipper.environments.checks.checked_answer`` as it would be."""
+    return answer
+
+
+GUARDS: dict[EngineName, tuple[Guard, ...]] = {
+    "torch": (
+        Guard(rollout, "checked_step", bare_look),
+        Guard(ppo, "gradient_step", bare_step),
+    ),
+    "cpu": (Guard(collecting, "checked_answer", bare_answer),),
+}
+
+
+def guards_of(engine: EngineName) -> list[Guard]:
+    """Those that this version has."""
+    return [guard for guard in GUARDS[engine] if guard.exists]
+
+
+def unguarded(engine: EngineName) -> contextlib.ExitStack:
     """Without the guards, until it is closed."""
     stack = contextlib.ExitStack()
-    stack.enter_context(mock.patch.object(rollout, "check_finite", return_value=None))
-    stack.enter_context(mock.patch.object(rollout, "checked_step", bare_look))
-    stack.enter_context(mock.patch.object(ppo, "gradient_step", bare_step))
+    for guard in guards_of(engine):
+        stack.enter_context(mock.patch.object(guard.owner, guard.name, guard.bare))
     return stack
 
 
-def times(work: Work, first: int) -> tuple[list[float], list[float]]:
+def times(engine: EngineName, work: Work, first: int) -> tuple[list[float], list[float]]:
     """Seconds of each iteration with and without the guards, by turns; ``first`` says which begins."""
     algorithm = clipper.PPO(horizon=work.horizon, epochs=4, minibatches=4, learning_rate=2.5e-4)
     taken: tuple[list[float], list[float]] = [], []
@@ -79,16 +121,18 @@ def times(work: Work, first: int) -> tuple[list[float], list[float]]:
 
     def watch(run: clipper.Run) -> bool:
         nonlocal began, out
+        if run.engine.name != engine:
+            raise SystemExit(f"the run is on the {run.engine.name} engine, not on {engine}: {run.engine.description}")
         if run.iteration > WARMUP:
             taken[(run.iteration + first) % 2].append(time.perf_counter() - began)
         out.close()
-        out = unguarded() if (run.iteration + 1 + first) % 2 else contextlib.ExitStack()
+        out = unguarded(engine) if (run.iteration + 1 + first) % 2 else contextlib.ExitStack()
         began = time.perf_counter()
-        return run.iteration < work.iterations
+        return run.iteration < work.iterations[engine]
 
     try:
         clipper.train(
-            "CartPole-v1", algorithm, num_envs=work.num_envs, vector=work.vector, total_steps=10**9, engine="torch",
+            "CartPole-v1", algorithm, num_envs=work.num_envs, vector=work.vector, total_steps=10**9, engine=engine,
             callback=watch,
         )  # fmt: skip
     finally:
@@ -98,18 +142,25 @@ def times(work: Work, first: int) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Measure and print."""
+    os.environ.pop("CLIPPER_ENGINE", None)  # it would outweigh the engine that each run names
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    say = Console(width=None if sys.stdout.isatty() else 140)
+    table = Table("engine", "work", "steps/s with", "without", "ratio", "range over rounds", "taken out")
     found = {"rounds": float(rounds)}
-    for name, work in WORKS.items():
-        rows = work.num_envs * work.horizon
-        measured = [[median(side) for side in times(work, first)] for first in range(rounds)]
-        ratios = [bare / guarded for guarded, bare in measured]
-        guarded, bare = (rows / median(side) for side in zip(*measured, strict=True))
-        print(
-            f"{name}: {guarded:,.0f} steps/s with, {bare:,.0f} without; ratio within a round: median "
-            f"{median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}"
-        )
-        found[name] = round(median(ratios), 3)
+    for engine in GUARDS:
+        names = ", ".join(guard.name for guard in guards_of(engine))
+        if not names:
+            say.print(f"{engine}: nothing to measure, since this version has no guard of it that can be taken out")
+            continue
+        for name, work in WORKS.items():
+            rows = work.num_envs * work.horizon
+            measured = [[median(side) for side in times(engine, work, first)] for first in range(rounds)]
+            ratios = [bare / guarded for guarded, bare in measured]
+            guarded, bare = (rows / median(side) for side in zip(*measured, strict=True))
+            spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+            table.add_row(engine, name, f"{guarded:,.0f}", f"{bare:,.0f}", f"{median(ratios):.3f}", spread, names)
+            found[name if engine == "torch" else f"{engine}_{name}"] = round(median(ratios), 3)
+    say.print(table)
     figures = json.loads(RESULTS.read_text())
     RESULTS.write_text(json.dumps(figures | {"F7": found}, indent=2, sort_keys=True) + "\n")
 

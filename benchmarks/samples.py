@@ -109,21 +109,26 @@ def measure(side: Side, workload: Workload, number: int) -> Sample:
 
 
 def machine() -> Machine:
-    """The processor, the system and the commit of this run; + where files other than results have changed since."""
+    """The processor, the system and the commit of this run."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    git = ["git", "-C", str(HERE.parent)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    changed = [*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"]
-    dirty = subprocess.run(changed, capture_output=True, text=True, check=False).stdout.strip()
     return Machine(
         cpu=models[0] if models else platform.processor() or platform.machine(),
         cores=os.cpu_count() or 0,
         system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        commit=(commit.strip() or "unknown") + ("+" if dirty else ""),
+        commit=commit_of(HERE.parent),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def commit_of(checkout: Path) -> str:
+    """The commit of a checkout; + where files other than results have changed since."""
+    git = ["git", "-C", str(checkout)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    changed = [*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"]
+    dirty = subprocess.run(changed, capture_output=True, text=True, check=False).stdout.strip()
+    return (commit.strip() or "unknown") + ("+" if dirty else "")
 
 
 def write_samples(path: Path, samples: list[Sample], where: Machine) -> None:

@@ -1,15 +1,18 @@
-"""Clipper's training speed beside its peers', on the same work, in one run.
+"""Clipper's training speed beside its peers', or beside another checkout's, on the same work, in one run.
 
 $ sh benchmarks/make_peers.sh  # before: the peers' virtual environments
 $ python benchmarks/speed.py --quick  # under 3 minutes: Clipper and Stable-Baselines3 on CartPole
 $ python benchmarks/speed.py --cleanrl PATH --leanrl PATH --purejaxrl PATH  # all of it; the paths are checkouts
 $ python benchmarks/speed.py --works w1 w3 --peers sb3 torchrl --rounds 3  # some rows, some peers
 $ python benchmarks/speed.py --resume  # go on where an interrupted run of the same commit stopped
+$ python benchmarks/speed.py --against CHECKOUT  # this checkout beside another one: 20 pairs on W1, W2-512 and W3
+$ python benchmarks/speed.py --against CHECKOUT --only W1 --within 0.97 1.03  # status 1 unless the interval lies there
 
 Every side trains in a process of its own, one after another, round by round (A B C A B C …), so that a machine that
 slows down slows all. A peer that is not installed is left out, and one that fails on a workload is left out of its
 further rounds, each with a message here and on the page; then the exit status is 1. Results are written after every
-process.
+process. With ``--against`` the two sides are checkouts (benchmarks/against.py says how they are compared), and the
+status is 0 whatever comes out, unless ``--within`` says what it should be.
 """
 
 import dataclasses
@@ -17,7 +20,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, mode
+from typing import Annotated, Literal
 
+import against
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -39,8 +44,9 @@ QUICK = dataclasses.replace(WORKLOADS["W1"], iterations=40)
 class Options:
     """What to measure."""
 
-    works: tuple[str, ...] = tuple(WORKLOADS)
-    """Rows, by name (benchmarks/workloads.py lists them); capitals do not matter."""
+    works: Annotated[tuple[str, ...] | None, tyro.conf.arg(aliases=["--only"])] = None
+    """Rows, by name (benchmarks/workloads.py lists them); capitals do not matter. By default all; with --against W1,
+    W2-512 and W3."""
     peers: tuple[str, ...] = PEERS
     """Beside Clipper, which is always measured."""
     cleanrl: Path | None = None
@@ -53,6 +59,14 @@ class Options:
     """The table shows medians over them."""
     iterations: int | None = None
     """Training iterations per process, instead of each workload's own number."""
+    against: Path | None = None
+    """Another checkout of Clipper: nothing is measured but this one beside it."""
+    pairs: int = 20
+    """Runs of each checkout and workload, with --against."""
+    engine: Literal["cpu", "torch"] = "cpu"
+    """What both checkouts must compute with, with --against; another one is an error."""
+    within: tuple[float, float] | None = None
+    """With --against: exit status 1 where an interval does not lie between these two."""
     peak: float | None = None
     """Float32 GFLOP/s of one core, for the computed limit; measured where it is not given."""
     resume: bool = False
@@ -60,7 +74,8 @@ class Options:
     quick: bool = False
     """Clipper and Stable-Baselines3 on a shorter W1, three rounds, nothing written unless --out says where."""
     out: Path | None = None
-    """Results go to this path with .md and .csv added; by default benchmarks/results/speed."""
+    """Results go to this path with .md and .csv added; by default benchmarks/results/speed. With --against they are
+    written only where this is given, and .json is added."""
 
 
 def summarise(samples: list[Sample], peak: float) -> list[Row]:
@@ -285,11 +300,45 @@ class Session:
             )
 
 
+OF_CHECKOUTS, OF_BOTH = ("pairs", "engine", "within"), ("against", "works", "iterations", "out")
+
+
+def check_together(options: Options) -> None:
+    """Refuse options that the chosen kind of comparison does not read."""
+    given = [f.name for f in dataclasses.fields(Options) if getattr(options, f.name) != f.default]
+    unread = [name for name in given if name not in OF_BOTH and (name in OF_CHECKOUTS) == (options.against is None)]
+    if unread:
+        verb = "needs" if options.against is None else "does not go with"
+        raise SystemExit(f"--{unread[0]} {verb} --against")
+    if options.pairs < 2:
+        raise SystemExit(f"--pairs {options.pairs} gives no interval: 2 or more do, and 20 a narrow one")
+
+
+def compare_checkouts(checkout: Path, options: Options, say: Console) -> int:
+    """Measure this checkout beside another one, and print the table; returns the exit status."""
+    sides = against.find_checkout("this checkout", HERE.parent), against.find_checkout("the other", checkout)
+    out = None if options.out is None else options.out.with_suffix(".json")
+    works = against.chosen(options.works or against.WORKS, options.iterations, options.engine)
+    comparison = against.Comparison(sides, options.engine, say, out)
+    try:
+        comparison.run(works, options.pairs)
+    except against.SideError as error:
+        raise SystemExit(str(error)) from None
+    say.print(comparison.table())
+    missed = [] if options.within is None else against.outside(comparison.intervals(), *options.within)
+    for line in missed:
+        say.print(line, highlight=False)
+    return 1 if missed else 0
+
+
 def main() -> None:
     """Measure, print the table, write the results."""
     options = tyro.cli(Options, description=__doc__)
+    check_together(options)
     say = Console(width=None if sys.stdout.isatty() else 140)
-    workloads = [QUICK] if options.quick else chosen(options.works)
+    if options.against is not None:
+        raise SystemExit(compare_checkouts(options.against, options, say))
+    workloads = [QUICK] if options.quick else chosen(options.works or tuple(WORKLOADS))
     if options.iterations is not None:
         workloads = [dataclasses.replace(w, iterations=options.iterations) for w in workloads]
     if any(w.iterations <= w.warmup for w in workloads):
