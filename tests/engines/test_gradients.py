@@ -124,7 +124,7 @@ def run_kernels(engine: CPU, targets: Targets) -> np.ndarray:
     """The gradient of all decisions as one minibatch, left in the learner's; the means of what is watched."""
     keep = np.flatnonzero(targets.steps.mask.numpy())
     rows = engine.rows(targets.steps, *(x.numpy() for x in (targets.advantage, targets.value_target, targets.value)))
-    loss = engine.loss(rows, keep, int(targets.steps.done[targets.steps.mask].sum()))
+    loss = engine.loss(rows, keep, targets.steps)
     # Advantages in a batch's standard units are the targets' business, and these are targets already.
     watched = gradient_of(engine, rows, loss._replace(mean=0.0, factor=1.0), keep)
     watched[0] *= loss.actor_weight * len(keep) if loss.actor_weight else 1

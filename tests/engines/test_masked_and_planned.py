@@ -53,7 +53,7 @@ def test_the_masked_gradient_is_the_definition_s(kind: Kind) -> None:
     engine = CPU(algorithm.init(policy), algorithm)
     keep = np.flatnonzero(steps.mask.numpy())
     rows = engine.rows(steps, *(x.numpy() for x in targets[1:4]))
-    Shares(engine, rows, engine.loss(rows, keep, 1), keep).add_up(0, len(keep))
+    Shares(engine, rows, engine.loss(rows, keep, steps), keep).add_up(0, len(keep))
     for (name, p), q in zip(policy.named_parameters(), double.parameters(), strict=True):
         assert p.grad is not None
         assert q.grad is not None
