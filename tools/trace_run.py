@@ -152,7 +152,7 @@ class Trace:
             self.tensors[f"{iteration}/{name}"] = x.clone()
         else:
             data = x.reshape(-1).view(torch.uint8).numpy()
-            described = f"{x.dtype} {list(x.shape)} {hashlib.sha256(data).hexdigest()}"
+            described = f"{x.dtype} {list(x.shape)} {hashlib.sha256(data.data).hexdigest()}"
             self.numbers.setdefault(iteration, {})[f"SHA-256 of {name}"] = described
 
     def file(self, path: Path, iteration: int, prefix: str) -> dict[str, Any]:
@@ -225,12 +225,10 @@ def resume(request: dict[str, Any], made: Made, folder: Path) -> str:
     for name, x in policy.state_dict().items():
         trace.tensor(0, f"loaded: {name}", x)
     if request["case"]["evaluate"]:
-        subject = (folder,) if made.source is None else (folder, made.source)
-        played = clipper.evaluate(*subject, episodes=2, seed=7, num_envs=2)
+        played = clipper.evaluate(folder, made.source, episodes=2, seed=7, num_envs=2)
         results = {"returns": played.returns.tolist(), "lengths": played.lengths.tolist()}
         trace.numbers[0] = flat({"evaluation": results})
-    own = {} if made.source is None else {"env": made.source}
-    run = clipper.train(resume=folder, callback=trace, **own, engine=request[ENGINE])
+    run = clipper.train(made.source, resume=folder, callback=trace, engine=request[ENGINE])
     trace.finish(run, made.scheduled, Path(request["out"]))
     return engine_of(run)
 
@@ -262,7 +260,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     except RefusedError as error:
         return {"status": "refused", "reason": str(error)}
     except Exception as error:  # whatever a checkout raises is told, and the others of its cases are run
-        status = "missing" if is_missing(error) else "failed"
+        status = "missing" if request["case"]["recipe"] and is_missing(error) else "failed"
         return {"status": status, "reason": f"{type(error).__name__}: {error}".partition("\n")[0]}
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -36,6 +36,9 @@ ITERATIONS, SAVED = 20, 10
 MEMORY = Path("/dev/shm")  # where every save need not wait for a disk
 PATIENCE = 600.0  # seconds for one run; the first on the cpu engine compiles kernels
 EQUAL, TORCH_ONLY = "equal", "torch only"
+STATUSES: dict[str, str] = {
+    "done": "runs", "inexpressible": "cannot express it", "missing": "lacks a package", "refused": "refuses",
+}  # fmt: skip
 
 
 class Side:
@@ -164,8 +167,7 @@ def judge(answers: tuple[dict[str, Any], dict[str, Any]], engine: str, outs: lis
 
 def words(answer: dict[str, Any]) -> str:
     """What became of a run, in words."""
-    told = {"done": "runs", "inexpressible": "cannot express it", "missing": "lacks a package", "refused": "refuses"}
-    status = told.get(answer["status"], answer["status"])
+    status = STATUSES.get(answer["status"], answer["status"])
     return f"{status} ({answer['reason']})" if "reason" in answer else status
 
 
@@ -188,7 +190,7 @@ def show(console: Console, rows: list[Row], left_out: dict[str, str]) -> None:
 def run(options: argparse.Namespace, comparison: Comparison, console: Console) -> int:
     """The whole battery; returns the exit status."""
     began, sides = time.monotonic(), (comparison.old, comparison.new)
-    hello = comparison.ask(({"phase": "recipes"},) * 2)
+    hello = comparison.ask(({"phase": "recipes"}, {"phase": "recipes"}))
     for side, answer in zip(sides, hello, strict=True):
         if side.source not in Path(answer.get("file", "/")).parents:
             console.print(f"{side.name} ({side.source}) cannot be run: {answer}", markup=False)

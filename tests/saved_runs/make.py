@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
 from gymnasium.spaces.utils import flatten
 
@@ -20,8 +21,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tools"))
 
 import outcomes  # noqa: E402
-import trace_run  # noqa: E402
-from trace_cases import ALGORITHMS, Case, battery  # noqa: E402
+import trace_run  # noqa: E402  # pyright: ignore[reportMissingImports]
+from trace_cases import ALGORITHMS, Case, battery  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 import clipper  # noqa: E402
 
@@ -59,7 +60,7 @@ def observations(source: Any) -> tuple[gymnasium.Space, list[list[float]]]:
     space = env.observation_space
     found = [flatten(space, env.reset(seed=seed)[0]) for seed in range(3)]
     env.close()
-    return space, [[float(x) for x in flat] for flat in found]
+    return space, [np.asarray(flat, dtype=np.float64).tolist() for flat in found]
 
 
 def save(case: Case, engine: str, folder: Path) -> dict[str, Any]:

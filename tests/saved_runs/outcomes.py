@@ -58,7 +58,7 @@ def resumed(folder: Path, source: Any) -> dict[str, Any]:
 
     By size, since neither the names of a policy's parts nor their order is what was learned.
     """
-    run = clipper.train(resume=folder, callback=Until(), engine="torch", **({} if source is None else {"env": source}))
+    run = clipper.train(source, resume=folder, callback=Until(), engine="torch")
     state = [x.double().ravel() for x in run.policy.state_dict().values() if x.is_floating_point()]
     by_size = torch.cat(state).sort().values
     chosen = torch.linspace(0, len(by_size) - 1, NUMBERS).long()
