@@ -49,7 +49,7 @@ def cut_path() -> str | None:
     """The first path that torch would cut into pieces, or None.
 
     It writes the compiler's command as one line, in which neither its cache nor the folders of libraries stand in
-    quotation marks, and splits that line as a shell would (torch 2.13; pytorch/pytorch#191010). Chinese letters are fine.
+    quotation marks, and splits that line as a shell would (torch 2.13; pytorch/pytorch#191010).
     """
     try:
         user = getpass.getuser()
