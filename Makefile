@@ -4,7 +4,33 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := stable-baselines3==2.9.2 sb3-contrib==2.9.2 PyYAML
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP    := -m pip --disable-pip-version-check --quiet
+
+# Can the environment $(1) be used: does its Python run, has it pip, and was it made for this very folder?
+usable = $(1)/bin/python tools/check_environment.py 2>/dev/null
+
+# Make $(1), and make it anew where one lies there that cannot be used.
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clipper needs Python 3.11 or newer; say: make PYTHON=python3.12 …")'
+@$(call usable,$(1)) || { \
+	if [ -e $(1) ] || [ -L $(1) ]; then echo "Making $(1) anew: what lies there does not run in this folder"; fi; \
+	rm -rf $(1) && $(PYTHON) -m venv $(1); }
+endef
+
+# Say what is installed into $(1), do it with pip's arguments $(3), and say how long it took.
+define install
+@printf '%s' 'Installing $(2) into $(1) … '; began=$$(date +%s); \
+	$(1)/bin/python $(PIP) install $(3) && echo "$$(($$(date +%s) - began)) s"
+endef
+
+COMMA  := ,
+TORCH  := $(shell grep '^torch==' constraints.txt)
+PINNED := --constraint constraints.txt
+
+# Stamps of an environment that cannot be used say nothing.
+ifneq ($(shell test ! -e $(VENV)/installed || $(call usable,$(VENV)) || echo stale),)
+$(shell rm -f $(VENV)/installed*)
+endif
 
 .PHONY: help install train test test-long parity docs check constraints clean
 
@@ -12,19 +38,17 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clipper needs Python 3.11 or newer; say: make PYTHON=python3.12 …")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing Clipper into $(VENV) …"
+	$(call environment,$(VENV))
 	@# torch first and by itself: its exact pin keeps any other package from asking for another build.
-	@$(PIP) install $(shell grep '^torch==' constraints.txt)
-	@$(PIP) install --constraint constraints.txt --editable '.[play]'
-	@echo "Compiling kernels, once …"
-	@$(BIN)/python tools/compile_kernels.py
+	$(call install,$(VENV),torch$(COMMA) the largest part$(COMMA),$(TORCH))
+	$(call install,$(VENV),Clipper and what else it needs,$(PINNED) --editable '.[play]')
+	@printf '%s' 'Compiling kernels, once … '; began=$$(date +%s); \
+		$(BIN)/python tools/compile_kernels.py && echo "$$(($$(date +%s) - began)) s"
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	@echo "Installing what the tests need …"
-	@$(PIP) install --constraint constraints.txt --editable '.[atari,mujoco,box2d,envpool,play,export]' $$($(BIN)/python tools/dependency_group.py test)
+	$(call install,$(VENV),what the tests need,$(PINNED) --editable '.[atari$(COMMA)mujoco$(COMMA)box2d$(COMMA)envpool$(COMMA)play$(COMMA)export]' \
+		$$($(BIN)/python tools/dependency_group.py test))
 	@touch $@
 
 install: $(VENV)/installed ## Install Clipper into .venv
@@ -40,22 +64,23 @@ test-long: $(VENV)/installed-test ## Run all tests with full counts
 	$(BIN)/python -m pytest
 
 $(VENV)-parity/installed: pyproject.toml constraints.txt
-	@test -x $(VENV)-parity/bin/python || $(PYTHON) -m venv $(VENV)-parity
-	@echo "Installing Clipper and the libraries that it is compared with into $(VENV)-parity …"
-	@$(VENV)-parity/bin/pip --quiet install $(shell grep '^torch==' constraints.txt)
-	@$(VENV)-parity/bin/pip --quiet install --constraint constraints.txt --editable . $(PEERS) beartype hypothesis pytest
-	@$(VENV)-parity/bin/pip --quiet install --no-deps rl_zoo3==2.9.2 # for its hyperparams/ppo.yml
+	$(call environment,$(VENV)-parity)
+	$(call install,$(VENV)-parity,torch$(COMMA) the largest part$(COMMA),$(TORCH))
+	$(call install,$(VENV)-parity,Clipper and the libraries that it is compared with,$(PINNED) --editable . $(PEERS) beartype hypothesis pytest)
+	@# for its hyperparams/ppo.yml
+	$(call install,$(VENV)-parity,the settings of RL Baselines3 Zoo,--no-deps rl_zoo3==2.9.2)
 	@touch $@
 
 parity: $(VENV)-parity/installed ## Compare single updates with Stable-Baselines3, sb3-contrib, CleanRL and Spinning Up
 	$(VENV)-parity/bin/python -m pytest tests/parity
 
 $(VENV)/installed-docs: $(VENV)/installed
-	@echo "Installing what the documentation needs …"
-	@$(PIP) install --constraint constraints.txt $$($(BIN)/python tools/dependency_group.py docs)
+	$(call install,$(VENV),what the documentation needs,$(PINNED) $$($(BIN)/python tools/dependency_group.py docs))
 	@touch $@
 
 docs: $(VENV)/installed-docs ## Build docs/en and docs/zh into build/docs
+	@# All anew: a page that was read before gives its warnings no second time, and a page that is gone would stay.
+	@rm -rf build/docs build/doctrees
 	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees/en docs/en build/docs/en
 	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees/zh -t zh docs/zh build/docs/zh
 	@echo "Written to build/docs/en/index.html and build/docs/zh/index.html"
@@ -68,8 +93,10 @@ check: $(VENV)/installed-test ## Style, types and import directions
 
 constraints: $(VENV)/installed-test $(VENV)/installed-docs ## Write the installed versions to constraints.txt
 	@head -1 constraints.txt > constraints.new
-	@$(PIP) freeze --exclude-editable | sed 's/^torch==\([0-9.]*\).*/torch==\1/' >> constraints.new
+	@$(BIN)/python $(PIP) freeze --exclude-editable | sed 's/^torch==\([0-9.]*\).*/torch==\1/' >> constraints.new
 	@mv constraints.new constraints.txt
 
-clean: ## Remove the virtual environment
-	rm -rf $(VENV) $(VENV)-parity
+clean: ## Remove environments, built pages, packages and caches; runs/ stays, which is yours
+	rm -rf $(VENV) $(VENV)-parity build dist src/*.egg-info MUJOCO_LOG.TXT
+	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find benchmarks docs examples src tests tools -name '.?*' -prune -o -name __pycache__ -prune -exec rm -rf {} +

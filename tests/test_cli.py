@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,6 +53,13 @@ def test_train_then_everything_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plot", "here", "--diagnostics") == 0
     assert Path("here/diagnostics.png").read_bytes().startswith(b"\x89PNG")
     assert Path("here/curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_commands_that_go_on_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = "my runs [bold]/第一次"
+    assert run("train", "CartPole-v1", *QUICK, "--run-dir", folder) == 0
+    (watch,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  watch"))
+    assert shlex.split(watch)[-2:] == ["play", folder]
 
 
 def test_the_run_folder_is_named_by_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,3 +47,20 @@ class CorruptCheckpointError(ClipperError, ValueError):
 
 class MissingPackageError(ClipperError, ImportError):
     """An optional package is needed; the message gives the command that installs it."""
+
+
+PACKAGES = {
+    "atari": ("ale-py>=0.12",),
+    "box2d": ("gymnasium[box2d]",),
+    "envpool": ("envpool>=1.2,!=1.2.4,!=1.2.5",),
+    "export": ("onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"),
+    "hub": ("huggingface-hub>=0.30",),
+    "mujoco": ("gymnasium[mujoco]", "mujoco>=3.2"),
+    "play": ("moviepy>=2", "pygame-ce>=2.5"),
+}
+"""The optional dependencies of pyproject.toml: an installed package cannot be counted on to know its own folder."""
+
+
+def install_command(extra: str) -> str:
+    """The command that installs what an optional part needs, from any folder: Clipper itself is on no index."""
+    return "pip install " + " ".join(f'"{package}"' for package in PACKAGES[extra])

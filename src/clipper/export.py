@@ -24,7 +24,7 @@ from torch.utils import _pytree as pytree
 
 from clipper import files
 from clipper.data import Tree, across, leaves, names
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, install_command
 from clipper.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.heads.autoregressive import allowed
 from clipper.heads.beta import BetaHead
@@ -47,7 +47,7 @@ def export_onnx(policy: Any, output: Path, *, masked: bool = False) -> tuple[lis
     head is one of your own, or the file would not act as the policy does; then nothing is written.
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        raise ConfigError(f"export to ONNX needs {', '.join(missing)}: pip install 'clipper-rl[export]'")
+        raise ConfigError(f"export to ONNX needs {', '.join(missing)}: {install_command('export')}")
     if not masked:
         warn_without_masks(policy, "the file takes none: export it with masked=True (--masked)")
     given = examples(policy, BATCH, masked)

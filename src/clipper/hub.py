@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clipper import json_text
 from clipper.config import Config, from_json
-from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError
+from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, install_command
 
 PREFIX = "hub:"
 ADDRESS = re.compile(r"hub:(?P<name>[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})@(?P<revision>[0-9a-f]{40})", re.ASCII)
@@ -50,7 +50,7 @@ def download(name: str, file: str, revision: str, folder: Path) -> None:
     try:
         import huggingface_hub as hub  # noqa: PLC0415  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise MissingPackageError('loading from the hub needs: pip install "clipper-rl[hub]"') from error
+        raise MissingPackageError(f"loading from the hub needs huggingface-hub: {install_command('hub')}") from error
     try:
         size = hub.get_hf_file_metadata(hub.hf_hub_url(name, file, revision=revision)).size
         if size is None or size > LARGEST_FILE:

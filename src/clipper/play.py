@@ -9,7 +9,7 @@ import numpy as np
 
 from clipper.environments import make_single
 from clipper.environments.make import EnvSource
-from clipper.errors import ConfigError, MissingPackageError
+from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.evaluate import Evaluation, evaluate_policy
 from clipper.nets import Actor
 
@@ -73,7 +73,7 @@ def write_video(frames: list[np.ndarray], path: Path, fps: int) -> None:
     try:
         from moviepy import ImageSequenceClip  # noqa: PLC0415 (optional, and slow to import)
     except ImportError as error:
-        raise MissingPackageError('videos need moviepy: pip install "clipper-rl[play]"') from error
+        raise MissingPackageError(f"videos need moviepy: {install_command('play')}") from error
     clip = ImageSequenceClip(frames, fps=fps)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".gif":

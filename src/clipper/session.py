@@ -1,6 +1,7 @@
 """Training as the command line shows it: a header, live progress, a clean stop on signals, and where to look next."""
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -143,12 +144,12 @@ def report(run: Run, console: Console, received: int | None) -> None:
     """What came of the run, and the commands that go on from it."""
     if run.profile is not None:
         console.print(profile_table(run.profile, run.iteration))
-    env = f" --env {run.source}" if isinstance(run.source, str) and ":" in run.source else ""
-    program = program_name()
+    env = ["--env", run.source] if isinstance(run.source, str) and ":" in run.source else []
     steps, seconds = thousands(run.state.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
-        console.print(f"  {program} resume {run.path}{env}", highlight=False, soft_wrap=True)
+        command = shlex.join([program_name(), "resume", str(run.path), *env])
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
     if run.solved:
@@ -158,8 +159,9 @@ def report(run: Run, console: Console, received: int | None) -> None:
     else:
         outcome = "finished"
     console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False, soft_wrap=True)
-    console.print(f"  run    {run.path}\n  curve  {run.path}/curve.png", highlight=False, soft_wrap=True)
-    console.print(f"  watch  {program} play {run.path}{env}", highlight=False, soft_wrap=True)
+    watch = shlex.join([program_name(), "play", str(run.path), *env])
+    told = f"  run    {run.path}\n  curve  {run.path}/curve.png\n  watch  {watch}"
+    console.print(told, highlight=False, soft_wrap=True, markup=False)
 
 
 def program_name() -> str:

@@ -1,4 +1,4 @@
-"""Programs written for Stable-Baselines3 run with only the import changed."""
+"""The examples written for Stable-Baselines3 run with only the import changed."""
 
 import re
 import runpy

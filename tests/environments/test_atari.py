@@ -382,7 +382,7 @@ def test_ale_pys_vector_environment_is_not_asked_for_what_it_lacks(given: str) -
 @pytest.mark.parametrize("vector", ["serial", "native"])
 def test_without_ale_py_one_error_names_the_extra(vector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
-    with pytest.raises(MissingPackageError, match=r'pip install "clipper-rl\[atari\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "ale-py>=0\.12"'):
         vectorise(PONG, 2, vector)
 
 

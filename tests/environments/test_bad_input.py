@@ -97,8 +97,11 @@ def test_a_module_that_imports_a_missing_one_names_that(tmp_path, monkeypatch) -
 @pytest.mark.parametrize(
     ("said", "command"),
     [
-        ('Box2D is not installed, run `pip install "gymnasium[box2d]"`', 'pip install "clipper-rl[box2d]"'),
-        ('MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`', 'pip install "clipper-rl[mujoco]"'),
+        ('Box2D is not installed, run `pip install "gymnasium[box2d]"`', ': pip install "gymnasium[box2d]"'),
+        (
+            'MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`',
+            ': pip install "gymnasium[mujoco]" "mujoco',
+        ),
         ("fancy_physics is not installed, run `pip install fancy`", "pip install fancy"),
     ],
 )

@@ -131,7 +131,7 @@ def test_what_is_damaged_too_large_or_not_there_is_named(
         clipper.load(ADDRESS)
     shutil.rmtree(served.cache)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingPackageError, match=r"clipper-rl\[hub\]"):
+    with pytest.raises(MissingPackageError, match=r'pip install "huggingface-hub>=0\.30"'):
         clipper.load(ADDRESS)
 
 

@@ -42,8 +42,9 @@ def test_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     command("train", "skills:Arena", "--run-dir", str(folder), "--total-steps", "600", "--num-envs", "2")
     assert json.loads((folder / "config.json").read_text())["env"] == "skills:Arena"
     assert "return" in command("evaluate", str(folder), "--env", "skills:Arena", "--episodes", "3")
-    command("plot", str(folder))
     assert (folder / "curve.png").stat().st_size > 1000
+    command("plot", str(folder), "--output", str(tmp_path / "curves.png"))
+    assert (tmp_path / "curves.png").stat().st_size > 1000
     command("resume", str(folder), "--env", "skills:Arena", "--total-steps", "900")
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["steps"] >= 900

@@ -3,10 +3,15 @@
 It needs a C++ compiler on the machine, and some seconds when the first updates meet new sizes.
 """
 
+import getpass
 import os
+import re
 import shutil
+import sysconfig
+import tempfile
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -30,12 +35,32 @@ class Compiled(Torch):
             raise UnsuitableError("torch.compile needs a C++ compiler (g++, clang++ or cl), and there is none")
         if getattr(learner.policy, "memory", None) is not None:
             raise UnsuitableError("the policy has a memory, whose episodes' pieces have ever new sizes")
+        if (path := cut_path()) is not None:
+            raise UnsuitableError(f"torch.compile takes no path with a space or a quotation mark in it, as {path} has")
         super().__init__(learner, algorithm)
         self.description = "compile (torch.compile)"
         self.faster = with_compiled_loss(algorithm)
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         return self.faster.update(self.learner, steps, last_obs)
+
+
+def cut_path() -> str | None:
+    """The first path that torch would cut into pieces, or None.
+
+    It writes the compiler's command as one line, in which neither its cache nor the folders of libraries stand in
+    quotation marks, and splits that line as a shell would (torch 2.13; pytorch/pytorch#191010).
+    """
+    try:
+        user = getpass.getuser()
+    except (KeyError, ImportError, OSError):  # a process whose user has no name
+        user = ""
+    cache = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    # What it compiles of its own headers lies in the folder for temporary files even where the cache is elsewhere.
+    paths = [os.path.abspath(cache) if cache else "", os.path.join(tempfile.gettempdir(), user)]
+    if os.name != "nt":  # there these have their quotation marks
+        paths += [str(Path(torch.__file__).parent), sysconfig.get_config_var("LIBDIR") or ""]
+    return next((path for path in paths if re.search(r"[\s'\"]", path)), None)
 
 
 def with_compiled_loss(algorithm: Algorithm) -> Algorithm:

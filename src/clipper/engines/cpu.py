@@ -188,7 +188,7 @@ class CPU:
         objective, number = objective_numbers(plan.objective)
         kind, bound = value_loss_numbers(algorithm.value_loss)  # pyright: ignore[reportAttributeAccessIssue]
         shift, scale = self.return_units()
-        mean, factor, trajectories = 0.0, 1.0, int(steps.done.sum())
+        mean, factor, trajectories = 0.0, 1.0, int((steps.done & steps.mask).sum())
         if plan.per_batch:
             mean, factor = self.kernels.standard_units(rows.advantage, keep, plan.correction)
         elif plan.per_trajectory:

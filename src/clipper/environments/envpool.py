@@ -16,7 +16,7 @@ from gymnasium.vector.utils import batch_space
 from clipper.action_layout import batch
 from clipper.environments.atari.options import DEFAULTS, Atari
 from clipper.environments.checks import TELLS, told_where
-from clipper.errors import ConfigError, MissingPackageError
+from clipper.errors import ConfigError, MissingPackageError, install_command
 
 GAME = re.compile(r"^(ale_py:)?(ALE/)?|(NoFrameskip-v4|-v5)$")  # what stands around its name in an id
 
@@ -131,7 +131,7 @@ def installed() -> Any:
     try:
         return import_module("envpool")
     except (ImportError, OSError) as error:  # some of its wheels lack files that their import reads
-        hint = 'pip install "clipper-rl[envpool]"'
+        hint = install_command("envpool")
         raise MissingPackageError(f"EnvPool cannot be imported here ({error}): {hint}") from error
 
 

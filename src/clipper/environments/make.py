@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from clipper.action_layout import batch, listed
 from clipper.environments.ids import split_id
 from clipper.environments.serial import Serial
-from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
+from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
 
 EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
 MAKERS: list[Callable[..., gymnasium.Env | None]] = []
@@ -80,7 +80,7 @@ def install_hint(source: str, error: Exception) -> str:
     """The command that brings an environment's own dependencies."""
     for word, extra in (("box2d", "box2d"), ("mujoco", "mujoco"), ("pygame", "play")):
         if word in str(error).lower():
-            return f'pip install "clipper-rl[{extra}]"'
+            return install_command(extra)
     return str(error)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from traceback import extract_tb
 from typing import Any, NamedTuple
 
@@ -86,7 +85,7 @@ def judge(exercise: Exercise, answer: Answer) -> Verdict:
     except NotNumbersError as error:
         return Verdict(False, Words(*error.args[0]))
     except (Exception, SystemExit) as error:  # noqa: BLE001, RUF100 (an answer may raise anything)
-        return Verdict(False, raised(error))
+        return Verdict(False, raised(error, answer))
     return Verdict(True, Words("Right.", "正确。")) if same(found, expected) else recognise(exercise, found, expected)
 
 
@@ -153,10 +152,10 @@ def difference(found: Numbers, expected: Numbers) -> Words:
     return Words(f"{where} is {a} instead of {b}.", f"{where} 为 {a}，应为 {b}。")
 
 
-def raised(error: BaseException) -> Words:
+def raised(error: BaseException, answer: Answer) -> Words:
     """What an answer raised, and in which line of its file."""
-    frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).parent != Path(__file__).parent / "pages"]
-    own = [f for f in frames if f.filename != __file__ and "site-packages" not in f.filename]
+    code = getattr(answer, "__code__", None)
+    own = [f for f in extract_tb(error.__traceback__) if code is not None and f.filename == code.co_filename]
     kind, text = type(error).__name__, " ".join(str(error).split())
     line = own[-1].lineno if own else None
     at = (f" in line {line}", f"第 {line} 行") if line else ("", "")

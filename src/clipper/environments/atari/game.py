@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from clipper.environments.atari.options import MOST_NOOPS, Atari, is_atari, read_options
 from clipper.environments.atari.pictures import Shrink
 from clipper.environments.checks import TELLS, WHOLE, told
-from clipper.errors import ConfigError, MissingPackageError
+from clipper.errors import ConfigError, MissingPackageError, install_command
 
 NEW_GAME, NEW_LIFE = 255, 254
 """Entries of a history that are no action: the first is followed by the number of frames without one."""
@@ -199,7 +199,7 @@ def emulator() -> Any:
         ale_py: Any = import_module("ale_py")
         import_module("ale_py.roms")
     except ImportError as error:
-        raise MissingPackageError('Atari games need ale-py: pip install "clipper-rl[atari]"') from error
+        raise MissingPackageError(f"Atari games need ale-py: {install_command('atari')}") from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     return ale_py
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
-from clipper.errors import MissingPackageError
+from clipper.errors import MissingPackageError, install_command
 
 ONE = np.zeros(1, dtype=bool)
 
@@ -52,7 +52,7 @@ class Single(gymnasium.Env):
         try:
             import pygame  # noqa: PLC0415 (optional)
         except ImportError as error:
-            raise MissingPackageError('to watch in a window, pip install "clipper-rl[play]"') from error
+            raise MissingPackageError(f"a window needs pygame: {install_command('play')}") from error
         picture = self.task.draw(0).swapaxes(0, 1)
         if self.window is None:
             pygame.display.init()
