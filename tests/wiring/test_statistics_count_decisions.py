@@ -17,6 +17,11 @@ UPDATES = 3
 EVERYWHERE = [pytest.param(kind, e, id=f"{kind.__name__}-{e}") for kind in ALGORITHMS for e in engines_of(kind)]
 
 
+def count_of(statistics: Any) -> int:
+    assert statistics is not None
+    return int(statistics.moments.count)
+
+
 @pytest.mark.parametrize("normalise", [(True, False), (False, True), (True, True)], ids=["obs", "returns", "both"])
 @pytest.mark.parametrize(("kind", "engine"), EVERYWHERE)
 def test_normalisers_count_decisions(kind: type, engine: EngineName, normalise: tuple[bool, bool]) -> None:
@@ -25,21 +30,21 @@ def test_normalisers_count_decisions(kind: type, engine: EngineName, normalise: 
     found = trained(short(kind), engine, policy=policy, updates=UPDATES)
     if obs:
         normaliser: Any = policy.encoder.normaliser  # pyright: ignore[reportAttributeAccessIssue]
-        assert int(normaliser.moments.count) == sum(found.decisions)
+        assert count_of(normaliser) == sum(found.decisions)
         seen = [recorded(policy, seed)[0] for seed in range(UPDATES)]
         seen = torch.cat([steps.obs[steps.mask] for steps in seen]).double()
         torch.testing.assert_close(normaliser.moments.mean, seen.mean(0))
         torch.testing.assert_close(normaliser.moments.variance, seen.var(0, correction=0))
         torch.testing.assert_close(normaliser.scale.double(), (normaliser.moments.variance + 1e-8).rsqrt())
     if returns:
-        assert int(policy.returns.moments.count) == sum(found.decisions)  # pyright: ignore[reportOptionalMemberAccess]
+        assert count_of(policy.returns) == sum(found.decisions)
 
 
 @pytest.mark.parametrize(("kind", "engine"), EVERYWHERE)
 def test_pop_art_counts_batches(kind: type, engine: EngineName) -> None:
     policy = small_policy("gaussian", PolicyOptions(hidden=(5,), critic=PopArt()))
     trained(short(kind), engine, policy=policy, updates=UPDATES)
-    assert int(policy.returns.moments.count) == UPDATES  # pyright: ignore[reportOptionalMemberAccess]
+    assert count_of(policy.returns) == UPDATES
 
 
 @pytest.mark.parametrize(("kind", "engine"), EVERYWHERE)
@@ -80,8 +85,7 @@ SCALERS = [
 @pytest.mark.parametrize(("kind", "fields", "engine"), SCALERS)
 def test_reward_scalers_count_decisions(kind: type, fields: dict[str, Any], engine: EngineName) -> None:
     found = trained(short(kind, **fields), engine, updates=UPDATES)
-    assert found.learner.reward_scaler is not None
-    assert int(found.learner.reward_scaler.moments.count) == sum(found.decisions)
+    assert count_of(found.learner.reward_scaler) == sum(found.decisions)
 
 
 LAGGED = [
