@@ -86,6 +86,17 @@ def test_another_value_is_another_update(kind: type, field: str, engine: EngineN
         assert apart(before, after) > 1e-6
 
 
+@pytest.mark.parametrize("field", ["max_grad_norm", "adam_eps"])
+@pytest.mark.parametrize("kind", [clipper.VPG, clipper.PPOApart], ids=lambda kind: kind.__name__)
+def test_bounds_of_steps_hold_for_actor_and_critic(kind: type, field: str) -> None:
+    """In one update neither moves the other."""
+    values = getattr(short(kind), field), other(kind, field)
+    before, after = (trained(short(kind, **{field: x}), updates=1, reward=10.0) for x in values)
+    moved, size = (before.parameters - after.parameters).abs(), len(before.learner.actor)
+    assert moved[:size].max() > 1e-7
+    assert moved[size:].max() > 1e-7
+
+
 @pytest.mark.parametrize("kind", ALGORITHMS, ids=lambda kind: kind.__name__)
 def test_what_is_collected_is_what_the_quota_says(kind: type) -> None:
     [field] = set(QUOTA) & set(names_of(kind))

@@ -91,10 +91,15 @@ def assert_same_records(run: Run, other: Run) -> None:
     assert all(torch.equal(x, theirs[0][name]) for name, x in ours[0].items())
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run that was not interrupted."""
+    return train(Paying, play_a_script, run_dir=tmp_path_factory.mktemp("whole") / "run")
+
+
 @pytest.mark.parametrize("halt", [3, 5])
-def test_the_best_policy_stays_the_best_after_a_resumption(halt: int, tmp_path: Path) -> None:
-    whole = train(Paying, play_a_script, run_dir=tmp_path / "whole")
-    assert [row["eval/return"] for row in rows_of(tmp_path / "whole")][1:] == list(SCORES)
+def test_the_best_policy_stays_the_best_after_a_resumption(halt: int, whole: Run, tmp_path: Path) -> None:
+    assert [row["eval/return"] for row in whole.history][1:] == list(SCORES)
     stop = lambda run: run.iteration < halt  # noqa: E731 (a callback)
     train(Paying, play_a_script, stop, run_dir=tmp_path / "halted")
     resumed = train(Paying, play_a_script, resume=tmp_path / "halted")
@@ -104,9 +109,8 @@ def test_the_best_policy_stays_the_best_after_a_resumption(halt: int, tmp_path: 
     assert int(best.predict(np.zeros(1, np.float32))) == max(SCORES)
 
 
-def test_rows_after_the_checkpoint_are_of_no_run(tmp_path: Path) -> None:
+def test_rows_after_the_checkpoint_are_of_no_run(whole: Run, tmp_path: Path) -> None:
     """The power fails: the last checkpoint is older than what else the folder holds, which is then told once."""
-    whole = train(Paying, play_a_script, run_dir=tmp_path / "whole")
     kept = tmp_path / "kept.safetensors"
 
     def keep(run: Run) -> None:

@@ -4,10 +4,11 @@ import dataclasses
 import itertools
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 from batches import small_policy
-from wiring.rig import ALGORITHMS, EngineName, engine_for, engines_of, names_of, recorded, short, trained
+from wiring.rig import ALGORITHMS, ENVS, EngineName, engine_for, engines_of, names_of, recorded, short, trained
 
 from clipper.critic_targets import Polyak
 from clipper.critics import PopArt
@@ -86,6 +87,23 @@ SCALERS = [
 def test_reward_scalers_count_decisions(kind: type, fields: dict[str, Any], engine: EngineName) -> None:
     found = trained(short(kind, **fields), engine, updates=UPDATES)
     assert count_of(found.learner.reward_scaler) == sum(found.decisions)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALGORITHMS if "scale_rewards" in names_of(kind)])
+def test_reward_scalers_know_the_returns_so_far(kind: type) -> None:
+    """Their variance is that of Σ γᵏ r over each episode so far, decision by decision in plain floats."""
+    found = trained(short(kind, gamma=0.5, scale_rewards=True), updates=UPDATES)
+    so_far, returns = np.zeros(ENVS), []
+    policy = small_policy("gaussian")  # what is recorded of rewards and ends does not depend on it
+    for steps in (recorded(policy, seed)[0] for seed in range(UPDATES)):
+        for reward, done, mask in zip(steps.reward.tolist(), steps.done.tolist(), steps.mask.tolist(), strict=True):
+            for env in range(ENVS):
+                if mask[env]:
+                    so_far[env] = 0.5 * so_far[env] + reward[env]
+                    returns.append(so_far[env])
+                    so_far[env] *= not done[env]
+    assert found.learner.reward_scaler is not None
+    assert float(found.learner.reward_scaler.moments.variance) == pytest.approx(np.var(returns), rel=1e-5)
 
 
 LAGGED = [
