@@ -72,15 +72,19 @@ PLANS = [(LinearLogStd(-2.0), -1.0), (LinearStd(0.2), math.log(0.6))]
 def test_a_planned_deviation_is_the_fixed_one_of_that_moment(
     kind: type, engine: EngineName, plan: Scale, halfway: float
 ) -> None:
+    """The fixed one is learned with by the definition, so that an engine cannot be wrong about both."""
+    cases: list[tuple[EngineName, Scale, float]]
+    cases = [(engine, plan, 0.0), ("torch", Fixed(), halfway), ("torch", Fixed(), 0.0)]
     planned, fixed, first = (
-        trained(short(kind), engine, options=options, progress=0.5)
-        for options in (
-            clipper.PolicyOptions(hidden=(5,), head=HeadOptions(std=scale, initial_log_std=start))
-            for scale, start in ((plan, 0.0), (Fixed(), halfway), (Fixed(), 0.0))
+        trained(
+            short(kind), worker, progress=0.5,
+            options=clipper.PolicyOptions(hidden=(5,), head=HeadOptions(std=scale, initial_log_std=start)),
         )
-    )
-    torch.testing.assert_close(planned.parameters, fixed.parameters, rtol=0, atol=1e-6)
-    assert apart(fixed, first) > 1e-5
+        for worker, scale, start in cases
+    )  # fmt: skip
+    near = 1e-6 if engine == "torch" else 1e-4
+    torch.testing.assert_close(planned.parameters, fixed.parameters, rtol=0, atol=near)
+    assert apart(fixed, first) > 10 * near
 
 
 def test_every_scale_that_follows_the_run_is_here() -> None:
