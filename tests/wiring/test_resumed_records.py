@@ -134,3 +134,14 @@ def test_every_evaluation_of_a_run_begins_in_the_same_states(tmp_path: Path) -> 
     assert len({row["eval/return"] for row in rows}) == 1
     assert len({row["episode/return"] for row in rows}) == len(rows)  # while training goes on to others
     assert run.evaluate(3, seed=run.config.seed).mean != rows[0]["eval/return"]
+
+
+def test_evaluations_are_due_when_they_would_have_been(tmp_path: Path) -> None:
+    """Every other iteration, also after a resumption in between."""
+    train(Lottery, run_dir=tmp_path / "whole", eval_every=8)
+    stop = lambda run: run.iteration < 3  # noqa: E731 (a callback)
+    train(Lottery, stop, run_dir=tmp_path / "halted", eval_every=8)
+    train(Lottery, resume=tmp_path / "halted")
+    rows = rows_of(tmp_path / "halted")
+    assert rows == rows_of(tmp_path / "whole")
+    assert [row["iteration"] for row in rows if "eval/return" in row] == [2, 4, 6, 8]
