@@ -86,6 +86,13 @@ def test_another_value_is_another_update(kind: type, field: str, engine: EngineN
         assert apart(before, after) > 1e-6
 
 
+@pytest.mark.parametrize("kind", [kind for kind in ALGORITHMS if "normalise_rewards" in names_of(kind)])
+def test_normalised_rewards_have_the_bound_of_scaled_ones(kind: type) -> None:
+    fields = {"normalise_rewards": True}
+    bounded, free = (learnt(short(kind, **fields, clip_rewards=x), "torch") for x in (0.1, 10.0))
+    assert apart(bounded, free) > 1e-6
+
+
 @pytest.mark.parametrize("field", ["max_grad_norm", "adam_eps"])
 @pytest.mark.parametrize("kind", [clipper.VPG, clipper.PPOApart], ids=lambda kind: kind.__name__)
 def test_bounds_of_steps_hold_for_actor_and_critic(kind: type, field: str) -> None:
