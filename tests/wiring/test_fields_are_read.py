@@ -10,7 +10,19 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from wiring.rig import ALGORITHMS, EngineName, Trained, apart, engines_of, hybrid_policy, names_of, short, trained
+from batches import small_policy
+from wiring.rig import (
+    ALGORITHMS,
+    EngineName,
+    Trained,
+    apart,
+    engines_of,
+    hybrid_policy,
+    names_of,
+    recorded,
+    short,
+    trained,
+)
 
 import clipper
 from clipper.objectives import TrustRegion, TrustRegionRollback
@@ -91,6 +103,17 @@ def test_normalised_rewards_have_the_bound_of_scaled_ones(kind: type) -> None:
     fields = {"normalise_rewards": True}
     bounded, free = (learnt(short(kind, **fields, clip_rewards=x), "torch") for x in (0.1, 10.0))
     assert apart(bounded, free) > 1e-6
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALGORITHMS if "target_critic" in names_of(kind)])
+def test_without_a_target_of_its_own_a_lagging_critic_has_the_advantage_s_lam(kind: type) -> None:
+    fields: dict[str, Any] = {"lam": 0.5, "target_critic": clipper.Polyak(0.2)}
+    found = []
+    for target in (None, clipper.TDLambda(0.5), clipper.TDLambda(0.9)):
+        algorithm, policy = short(kind, **fields, critic_target=target), small_policy("gaussian")
+        found.append(algorithm.targets(algorithm.init(policy), *recorded(policy, seed=0)).value_target)
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
 
 
 @pytest.mark.parametrize("field", ["max_grad_norm", "adam_eps"])
