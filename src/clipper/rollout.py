@@ -16,7 +16,17 @@ from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree, each, same_form, total
 from clipper.distributions import Composite
-from clipper.environments.checks import LARGEST_REWARD, TELLS, TOLD, check_finite, check_rewards, checked_step, describe
+from clipper.environments.checks import (
+    LARGEST_REWARD,
+    TELLS,
+    TOLD,
+    Promise,
+    check_finite,
+    check_rewards,
+    checked_reset,
+    checked_step,
+    describe,
+)
 from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
@@ -78,8 +88,8 @@ def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_ke
     ``mask_key``: the part of a Dict observation that is the action mask, where there is one.
     """
     mode = autoreset_mode(env)
-    obs, info = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
-    check_finite(env, obs, "observation", 0)
+    # A number, since natively vectorised environments take no list.
+    obs, info = checked_reset(Promise(env), 0, seed=seed)
     n = env.num_envs
     source, every = mask_source(env, obs, info, mask_key), np.ones(env.num_envs, dtype=bool)
     return CollectState(
@@ -119,21 +129,21 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
 
 
 def reset_ended(
-    env: VectorEnv, obs: Any, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
+    promise: Promise, obs: Any, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
 ) -> tuple[Any, dict[str, Any], list[Last]]:
     """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended.
 
     With the observations comes the info that belongs to them.
     """
-    ended = np.flatnonzero(done).tolist()
+    env, ended = promise.env, np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
-        obs, fresh = env.reset(options={"reset_mask": done})
+        obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
         info = {key: where_done(done, fresh[key], info[key]) for key in fresh if key in info}
-        check_finite(env, obs, "observation", state.steps)
     elif "final_obs" in info:
         given = info["final_obs"]  # one per environment, or a tree of arrays that lead with them
         final = [each(lambda x, i=i: x[i], given) if isinstance(given, dict | tuple) else given[i] for i in ended]
+        final = [promise.last_observation(x) for x in final]
         check_finite(env, each(lambda *rows: np.stack(rows), *final), "observation", state.steps, ended)
     else:
         raise EnvironmentContractError(
@@ -156,8 +166,9 @@ def collect(
     if (horizon is None) == (episodes is None) or (horizon or episodes or 0) < 1:
         raise ConfigError(f"collect takes either horizon or episodes, at least 1, not {horizon=} and {episodes=}")
     n, next_step, memory = env.num_envs, state.mode is AutoresetMode.NEXT_STEP, getattr(policy, "memory", None)
+    promise = Promise(env)
     if state.stale or (episodes is not None and not state.fresh):
-        restart(env, state)
+        restart(promise, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
     rows, restarts, last = list[tuple](), list[tuple[int, np.ndarray]](), list[Last]()
     state.fresh, state.stale, told = False, episodes is not None, list[Episode]() if env.metadata.get(TELLS) else None
@@ -171,7 +182,7 @@ def collect(
         action = dist.sample(state.generator)
         log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()
         log_prob = total(log_probs) if log_probs else dist.log_prob(action)
-        obs, reward, terminated, truncated, info = checked_step(env, policy.to_env(action, *given), state.steps)
+        obs, reward, terminated, truncated, info = checked_step(promise, policy.to_env(action, *given), state.steps)
         if "restarted" in info:
             restarts.append((len(rows), info["restarted"]))
         done = terminated | truncated
@@ -179,7 +190,7 @@ def collect(
         if quota is not None or told is not None:
             decided = count_down(quota, decided, done, info, told)
         if not next_step and done.any():
-            obs, info, ended = reset_ended(env, obs, done, info, state, len(rows))
+            obs, info, ended = reset_ended(promise, obs, done, info, state, len(rows))
             last += [e for e in ended if decided[e.env]]
         if memory is not None:
             state.memory = memory.forget(
@@ -202,7 +213,7 @@ def collect(
     steps = Steps(obs, action, log_prob, *facts, log_probs=log_probs, action_mask=masks)
     if restarts:
         cut_off(steps, restarts, state)
-    count_episodes(steps, state, told)
+    count_episodes(steps, reward, state, told)
     steps = with_last_observations(steps, last, state.obs) if last else steps
     return steps if memory is None else steps._replace(memory=memory.past(carried, steps.mask)), state
 
@@ -222,35 +233,38 @@ def keep_masks(env: VectorEnv, state: CollectState, obs: Any, info: dict[str, An
     state.action_mask = masks
 
 
-def restart(env: VectorEnv, state: CollectState) -> None:
+def restart(promise: Promise, state: CollectState) -> None:
     """Reset all environments without reseeding them, and forget their unfinished episodes."""
-    obs, info = env.reset()
-    check_finite(env, obs, "observation", state.steps)
+    obs, info = checked_reset(promise, state.steps)
     state.obs = observation_tensor(obs, state.generator.device)
     state.memory = ()
     for array in (state.done, state.running_total, state.running_length):
         array[:] = 0
     if state.mask_source:
-        keep_masks(env, state, obs, info)
+        keep_masks(promise.env, state, obs, info)
 
 
-def count_episodes(steps: Steps, state: CollectState, told: list[Episode] | None = None) -> None:
-    """Sum rewards and decisions per episode, across the segments that an episode spans, unless these were ``told``."""
-    reward = steps.reward.masked_fill(~steps.mask, 0).double().cpu().numpy()
-    mask, done = steps.mask.cpu().numpy(), steps.done.cpu().numpy()
-    total = state.running_total + reward.cumsum(0)
-    length = state.running_length + mask.cumsum(0)
-    env, t = np.nonzero(done.T)  # by environment, then by time
-    first, last = np.ones((2, len(env)), dtype=bool)
-    first[1:] = last[:-1] = env[1:] != env[:-1]
-    totals, lengths = total[t, env], length[t, env]
-    before = np.flatnonzero(~first) - 1  # where an environment's previous episode ended
-    state.running_total, state.running_length = total[-1].copy(), length[-1].copy()
-    state.running_total[env[last]] -= totals[last]
-    state.running_length[env[last]] -= lengths[last]
-    totals[~first] -= total[t, env][before]
-    lengths[~first] -= length[t, env][before]
-    counted = map(Episode, env.tolist(), totals.tolist(), lengths.tolist())
+def count_episodes(steps: Steps, reward: np.ndarray, state: CollectState, told: list[Episode] | None = None) -> None:
+    """Sum rewards and decisions per episode, across the segments that an episode spans, unless these were ``told``.
+
+    ``reward`` ``[T, N]`` is what the environments gave, in float64: ``steps.reward`` has been rounded to float32. Each
+    episode is a sum of its own, so that none loses digits to another one.
+    """
+    mask, done = (x.cpu().numpy().T for x in (steps.mask, steps.done))  # by environment, then by time
+    n, rows = mask.shape
+    last = done.copy()
+    last[:, -1] = True  # a part of an episode ends with it, or with the segment
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    env, over = ends // rows, done.ravel()[ends]
+    totals = np.add.reduceat(np.where(mask, reward.T, 0.0).ravel(), starts)
+    lengths = np.add.reduceat(mask.ravel().astype(np.int64), starts)
+    first = starts % rows == 0
+    totals[first] += state.running_total
+    lengths[first] += state.running_length
+    state.running_total, state.running_length = np.zeros(n), np.zeros(n, dtype=np.int64)
+    state.running_total[env[~over]], state.running_length[env[~over]] = totals[~over], lengths[~over]
+    counted = map(Episode, env[over].tolist(), totals[over].tolist(), lengths[over].tolist())
     state.episodes = list(counted) if told is None else told
 
 
