@@ -17,6 +17,7 @@ LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
 NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
 BOOL, FLOAT64 = np.dtype(bool), np.dtype(np.float64)
+FLOATS = np.dtype(np.float16), np.dtype(np.float32), FLOAT64  # of this machine's byte order
 Answer = tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 """Observations, rewards, terminated, truncated, info, as ``VectorEnv.step`` gives them."""
 
@@ -53,7 +54,9 @@ def fitting(x: np.ndarray, leaf: Leaf) -> np.ndarray:
     kind, promised = x.dtype.kind, leaf.dtype.kind
     if kind not in NUMBERS or (kind == "f" and promised != "f"):
         raise ValueError(f"of {x.dtype}, but its observation space says {leaf.dtype}")
-    if kind != "f" and x.dtype != leaf.dtype:
+    if kind == "f":
+        x = x if x.dtype in FLOATS else x.astype(FLOAT64)
+    elif x.dtype != leaf.dtype:
         if promised != "f" and x.size:
             least, most = (0, 1) if promised == "b" else (np.iinfo(leaf.dtype).min, np.iinfo(leaf.dtype).max)
             low, high = int(x.min()), int(x.max())
@@ -72,6 +75,11 @@ def array_of(x: Any) -> np.ndarray:
         return np.asarray(x)
     except ValueError:  # rows of different lengths
         return np.asarray(x, dtype=object)
+
+
+def shown(x: Any) -> str:
+    """The beginning of what it is, on one line."""
+    return f"{' '.join(repr(x).split()):.80}"
 
 
 class Promise:
@@ -152,8 +160,8 @@ class Promise:
         if array.shape != self.each or array.dtype.kind not in NUMBERS:
             what = f"of shape {array.shape}" if array.shape != self.each else f"of {array.dtype}"
             raise EnvironmentContractError(
-                f"rewards {what} from {self.num_envs} environments of {describe(self.env)}, {reward!r:.80}: each reward"
-                f" must be one number, and all of them an array of shape {self.each}"
+                f"rewards {what} from {self.num_envs} environments of {describe(self.env)}, {shown(reward)}: each "
+                f"reward must be one number, and all of them an array of shape {self.each}"
             )
         return array.astype(np.float64)
 
@@ -164,7 +172,7 @@ class Promise:
         if not numbers or not ((array == 0) | (array == 1)).all():
             kind = f"{array.dtype} of shape {array.shape}" if hasattr(given, "__array__") else type(given).__name__
             raise EnvironmentContractError(
-                f"{describe(self.env)} gave {name} as {kind}, {given!r:.80}: it must be an array of bool of shape "
+                f"{describe(self.env)} gave {name} as {kind}, {shown(given)}: it must be an array of bool of shape "
                 f"{self.each}, which says of each environment whether its episode has ended so"
             )
         return array.astype(bool)
