@@ -57,7 +57,7 @@ def collected(env: VectorEnv, engine: str, horizons: list[int]) -> list[tuple[in
 @pytest.mark.parametrize("horizons", [[12], [4, 8], [10, 2], [1] * 12], ids=str)
 def test_large_numbers_keep_their_digits(engine: str, horizons: list[int]) -> None:
     env = Serial([lambda: Pays([[123456789.0] * 10]), lambda: Pays([[16777217.0] * 3, [0.1] * 4])])
-    found = sorted(collected(env, engine, horizons))
+    found = sorted(collected(env, engine, horizons), key=lambda episode: episode[0])
     assert found[0] == (0, 1234567890.0, 10)
     assert found[1] == (1, 50331651.0, 3)
     assert found[2] == (1, pytest.approx(0.4, rel=1e-15), 4)
