@@ -80,6 +80,8 @@ class CollectState:
     """No step has been taken since the reset."""
     stale: bool = False
     """The next segment begins with a reset, since this one held whole episodes and padding."""
+    promise: Promise | None = None
+    """What the environment's arrays are held to; made where it is needed."""
 
 
 def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_key: str = "action_mask") -> CollectState:
@@ -89,7 +91,8 @@ def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_ke
     """
     mode = autoreset_mode(env)
     # A number, since natively vectorised environments take no list.
-    obs, info = checked_reset(Promise(env), 0, seed=seed)
+    promise = Promise(env)
+    obs, info = checked_reset(promise, 0, seed=seed)
     n = env.num_envs
     source, every = mask_source(env, obs, info, mask_key), np.ones(env.num_envs, dtype=bool)
     return CollectState(
@@ -101,6 +104,7 @@ def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_ke
         action_mask=() if source is None else read_masks(source, env, obs, info, every, 0, device),
         running_total=np.zeros(n),
         running_length=np.zeros(n, dtype=np.int64),
+        promise=promise,
     )
 
 
@@ -129,13 +133,13 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
 
 
 def reset_ended(
-    promise: Promise, obs: Any, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
+    env: VectorEnv, obs: Any, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
 ) -> tuple[Any, dict[str, Any], list[Last]]:
     """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended.
 
     With the observations comes the info that belongs to them.
     """
-    env, ended = promise.env, np.flatnonzero(done).tolist()
+    promise, ended = state.promise or Promise(env), np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
         obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
@@ -166,9 +170,8 @@ def collect(
     if (horizon is None) == (episodes is None) or (horizon or episodes or 0) < 1:
         raise ConfigError(f"collect takes either horizon or episodes, at least 1, not {horizon=} and {episodes=}")
     n, next_step, memory = env.num_envs, state.mode is AutoresetMode.NEXT_STEP, getattr(policy, "memory", None)
-    promise = Promise(env)
     if state.stale or (episodes is not None and not state.fresh):
-        restart(promise, state)
+        restart(env, state)
     quota = None if episodes is None else np.array([episodes // n + (i < episodes % n) for i in range(n)])
     rows, restarts, last = list[tuple](), list[tuple[int, np.ndarray]](), list[Last]()
     state.fresh, state.stale, told = False, episodes is not None, list[Episode]() if env.metadata.get(TELLS) else None
@@ -182,7 +185,7 @@ def collect(
         action = dist.sample(state.generator)
         log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()
         log_prob = total(log_probs) if log_probs else dist.log_prob(action)
-        obs, reward, terminated, truncated, info = checked_step(promise, policy.to_env(action, *given), state.steps)
+        obs, reward, terminated, truncated, info = checked_step(env, policy.to_env(action, *given), state)
         if "restarted" in info:
             restarts.append((len(rows), info["restarted"]))
         done = terminated | truncated
@@ -190,7 +193,7 @@ def collect(
         if quota is not None or told is not None:
             decided = count_down(quota, decided, done, info, told)
         if not next_step and done.any():
-            obs, info, ended = reset_ended(promise, obs, done, info, state, len(rows))
+            obs, info, ended = reset_ended(env, obs, done, info, state, len(rows))
             last += [e for e in ended if decided[e.env]]
         if memory is not None:
             state.memory = memory.forget(
@@ -233,15 +236,15 @@ def keep_masks(env: VectorEnv, state: CollectState, obs: Any, info: dict[str, An
     state.action_mask = masks
 
 
-def restart(promise: Promise, state: CollectState) -> None:
+def restart(env: VectorEnv, state: CollectState) -> None:
     """Reset all environments without reseeding them, and forget their unfinished episodes."""
-    obs, info = checked_reset(promise, state.steps)
+    obs, info = checked_reset(Promise(env), state.steps)
     state.obs = observation_tensor(obs, state.generator.device)
     state.memory = ()
     for array in (state.done, state.running_total, state.running_length):
         array[:] = 0
     if state.mask_source:
-        keep_masks(promise.env, state, obs, info)
+        keep_masks(env, state, obs, info)
 
 
 def count_episodes(steps: Steps, reward: np.ndarray, state: CollectState, told: list[Episode] | None = None) -> None:

@@ -20,8 +20,8 @@ from clipper.engines.cpu import CPU
 from clipper.engines.kernels import options, tiles, views
 
 HERE = Path(__file__).parent
-TESTS = ["test_bounds.py", "test_draws.py", "test_gradients.py", "test_masked_and_planned.py", "test_runs.py",
-         "test_steps.py", "test_tiles.py", "test_update.py"]  # fmt: skip
+TESTS = ["test_bounds.py", "test_draws.py", "test_gradients.py", "test_masked_and_planned.py", "test_steps.py",
+         "test_tiles.py", "test_update.py"]  # fmt: skip
 checked = pytest.mark.skipif(not options.BOUNDS_CHECKED, reason="these kernels are compiled without bounds checks")
 
 

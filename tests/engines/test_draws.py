@@ -10,6 +10,7 @@ from torch import Generator
 
 import clipper
 from clipper.distributions import Categorical
+from clipper.distributions.categorical import possible
 from clipper.engines.cpu import CPU
 from clipper.heads import HeadOptions
 from clipper.nets import ActorCritic, make_policy
@@ -80,7 +81,8 @@ def test_draws_are_the_inverse_of_the_cumulative_distribution(space: Any) -> Non
     policy, obs = policy_for(space, 3.0), rng.normal(size=(2, ROWS, 5)).astype(np.float32)
     parts = masks(space, "any", rng)
     with torch.no_grad():
-        logits = policy.act(torch.from_numpy(obs[0]), (), padded(space, parts))[0].logits.double()
+        dist: Any = policy.act(torch.from_numpy(obs[0]), (), padded(space, parts))[0]
+        logits = dist.logits.double()
     logits = logits.reshape(ROWS, len(parts), -1).numpy()
     for _ in range(20):
         u = rng.random((ROWS, len(parts)), np.float32)
@@ -111,3 +113,9 @@ def test_the_definition_draws_no_forbidden_choice_either(
             legal |= torch.arange(k) == torch.randint(k, (4000, 1), generator=generator)
             action = Categorical(logits.masked_fill(~legal, -6e4)).sample()
             assert legal.gather(1, action[:, None]).all(), (k, scale)
+
+
+def test_what_an_accelerator_s_sums_would_let_through_is_replaced() -> None:
+    p = torch.tensor([[0.2, 0.0, 0.8], [0.7, 0.3, 0.0], [1.0, 0.0, 0.0]])
+    assert possible(torch.tensor([1, 2, 1]), p).tolist() == [2, 0, 0]
+    assert possible(torch.tensor([0, 1, 0]), p).tolist() == [0, 1, 0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -28,10 +28,8 @@ Change = Callable[[Any], Any]
 class Ready(VectorEnv):
     """Keeps its promise, but for what ``changes`` make of what call number ``at`` gives (the reset is call 0)."""
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-    spec = None
-
-    def __init__(self, at: int = -1, space: gymnasium.Space | None = None, **changes: Change) -> None:
+    def __init__(self, at: int = -1, space: Any = None, **changes: Any) -> None:
+        self.spec, self.metadata = None, {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.at, self.changes, self.calls, self.num_envs = at, changes, -1, N
         self.single_observation_space = space or spaces.Box(-9, 9, (3,), np.float32)
         self.single_action_space = spaces.Discrete(2)

@@ -14,7 +14,7 @@ from clipper.engines.compiled import Kernels
 from clipper.engines.kernels.tables import CATEGORICAL, Head, Net, Work
 from clipper.engines.network import Network
 from clipper.engines.team import Team
-from clipper.environments.checks import LARGEST_REWARD, Promise, check_finite, checked_answer
+from clipper.environments.checks import LARGEST_REWARD, check_finite, checked_step
 from clipper.errors import ConfigError
 from clipper.heads import CategoricalHead, MultiCategoricalHead
 from clipper.rollout import CollectState, count_episodes, cut_off, keep_masks, restart
@@ -124,10 +124,10 @@ def collect_segment(
     make_player: Callable[[int, int, Generator, bool], Player],
 ) -> tuple[Steps, CollectState]:  # fmt: skip
     """``horizon`` rows, or whole ``episodes``, of an environment in next-step mode."""
-    n, promise = env.num_envs, Promise(env)
     if state.stale or (episodes is not None and not state.fresh):
-        restart(promise, state)
-    shape = promise.leaves[0].shape
+        restart(env, state)
+    n, shape = env.num_envs, env.single_observation_space.shape
+    assert shape is not None
     if state.obs.shape != (n, *shape) or state.done.shape != (n,):
         raise ConfigError(
             f"the state has observations of shape {tuple(state.obs.shape)}, but {n} environments give {(n, *shape)}: "
@@ -151,7 +151,7 @@ def collect_segment(
             player.grow()
             storage = done, left, obs, reward, *flags
         masks.append(state.action_mask)
-        *answer, info = checked_answer(promise, promise.step(player.act(obs, t, state.action_mask)))
+        *answer, info = checked_step(env, player.act(obs, t, state.action_mask), state, look=False)
         seen, gain, *_ = answer
         keeper = keeper or Keeper(player.kernels, seen)
         decided = keeper.keep(t, answer, storage)

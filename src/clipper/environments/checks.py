@@ -1,7 +1,7 @@
 """Is what an environment returns what it promised? One cheap test on the good path, a precise error otherwise."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -91,7 +91,7 @@ class Promise:
     """
 
     def __init__(self, env: VectorEnv) -> None:
-        self.env, self.step, self.num_envs = env, env.step, env.num_envs
+        self.env, self.num_envs = env, env.num_envs
         self.space = env.single_observation_space
         self.leaves = observation_leaves(self.space)
         first = self.leaves[0]
@@ -178,11 +178,26 @@ class Promise:
         return array.astype(bool)
 
 
-def checked_answer(promise: Promise, answer: Any) -> Answer:
-    """What ``env.step`` gave, in the shapes and dtypes that were promised; else ``EnvironmentContractError``.
+@runtime_checkable
+class Collecting(Protocol):
+    """What of a ``CollectState`` is needed here."""
 
-    Both engines' arrays come through here. Whether numbers are finite is looked at by those who read them.
+    promise: Promise | None
+    """Of the environment that is collected from; made where it is needed."""
+    steps: int
+    """Decisions so far, in all."""
+
+
+def checked_step(env: VectorEnv, actions: Any, state: Collecting, look: bool = True) -> Answer:
+    """``env.step(actions)`` in the shapes and dtypes that its spaces promise; else ``EnvironmentContractError``.
+
+    All that either engine reads of a step comes through here. Where observations' numbers are none, it raises as
+    ``check_finite`` does, unless who asks looks at them himself (``look``). Of rewards only form and dtype are looked
+    at: nothing reads them until ``check_rewards`` may look at many at once.
     """
+    promise, answer = state.promise, env.step(actions)
+    if promise is None or promise.env is not env:
+        promise = state.promise = Promise(env)
     try:
         obs, reward, terminated, truncated, info = answer
     except (TypeError, ValueError):
@@ -201,6 +216,12 @@ def checked_answer(promise: Promise, answer: Any) -> Answer:
         truncated = promise.flags(truncated, "truncated")
     if type(info) is not dict:
         info = checked_info(promise, info)
+    # Arrays whose numbers are good, as nearly all are, cost no further call.
+    if look and (
+        type(obs) is not np.ndarray
+        or (obs.dtype.kind == "f" and not float(np.vdot(obs, obs)) <= LARGEST_FLOAT32 * LARGEST_FLOAT32)
+    ):
+        check_finite(env, obs, "observation", state.steps)
     return obs, reward, terminated, truncated, info
 
 
@@ -214,7 +235,7 @@ def checked_info(promise: Promise, info: Any) -> dict[str, Any]:
 
 
 def checked_reset(promise: Promise, steps: int, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """``env.reset(**options)``, after ``steps`` decisions in all: what it gave, as ``checked_step`` has it."""
+    """``env.reset(**options)``, after ``steps`` decisions in all: what it gave, held to the same."""
     answer = promise.env.reset(**options)
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise EnvironmentContractError(
@@ -224,21 +245,6 @@ def checked_reset(promise: Promise, steps: int, **options: Any) -> tuple[Any, di
     obs, info = promise.observations(answer[0]), checked_info(promise, answer[1])
     check_finite(promise.env, obs, "observation", steps)
     return obs, info
-
-
-def checked_step(promise: Promise, actions: Any, steps: int) -> Answer:
-    """``env.step(actions)``, after ``steps`` decisions in all; raises where an observation's numbers are none.
-
-    Of rewards only form and dtype are looked at: nothing reads them until ``check_rewards`` may look at many at once.
-    """
-    answer = checked_answer(promise, promise.step(actions))
-    obs = answer[0]
-    # Arrays whose numbers are good, as nearly all are, cost no further call.
-    if type(obs) is not np.ndarray or (
-        obs.dtype.kind == "f" and not float(np.vdot(obs, obs)) <= LARGEST_FLOAT32 * LARGEST_FLOAT32
-    ):
-        check_finite(promise.env, obs, "observation", steps)
-    return answer
 
 
 def check_rewards(env: VectorEnv, reward: np.ndarray, decided: np.ndarray, steps: int) -> None:

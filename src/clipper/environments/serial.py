@@ -191,7 +191,10 @@ class Serial(VectorEnv):
                     if self.max_restarts:
                         check_numbers(obs, reward)
                     if terminated is not False or truncated is not False:
-                        info = self.end(i, terminated, truncated, own, info)
+                        odd = type(terminated) is not bool or type(truncated) is not bool
+                        resets[i] = self.has_ended(i, terminated, truncated) if odd else True
+                        self.terminated[i], self.truncated[i] = terminated, truncated
+                        info = self.with_last(i, own, info) if own and resets[i] else info
                 if lone:
                     if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
                         self.check(i, obs, leaf)
@@ -206,19 +209,6 @@ class Serial(VectorEnv):
         if masked:
             info = self.with_masks(info)
         return self.obs, rewards, self.terminated, self.truncated, info
-
-    def end(self, i: int, terminated: Any, truncated: Any, own: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
-        """Note whether, and how, the episode of environment i has ended; the info with what its last one says."""
-        for name, flag in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(flag, bool | np.bool_) and not is_truth_value(flag):
-                raise EnvironmentContractError(
-                    f"{self.name(i)} gave {name} = {flag!r}: it must be True or False, which says whether the episode "
-                    "has ended so"
-                )
-        if not (terminated or truncated):
-            return info
-        self.terminated[i], self.truncated[i], self.resets[i] = terminated, truncated, True
-        return self.with_last(i, own, info) if own else info
 
     def with_last(self, i: int, own: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
         """The info with what an episode's last one says about the whole of it, laid out as Gymnasium lays out infos."""
@@ -272,6 +262,16 @@ class Serial(VectorEnv):
             fitting(np.asarray(obs), leaf._replace(least=None))
         except ValueError as error:
             raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
+
+    def has_ended(self, i: int, terminated: Any, truncated: Any) -> bool:
+        """Has the episode? Raises unless both are truth values."""
+        for name, flag in (("terminated", terminated), ("truncated", truncated)):
+            if not isinstance(flag, bool | np.bool_) and not is_truth_value(flag):
+                raise EnvironmentContractError(
+                    f"{self.name(i)} gave {name} = {flag!r}: it must be True or False, which says whether the episode "
+                    "has ended so"
+                )
+        return bool(terminated or truncated)
 
     def one_number(self, i: int, reward: Any) -> float:
         """A reward as a float, if it is one number; a text that reads like one is none."""
