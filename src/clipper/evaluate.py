@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from clipper.data import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
-from clipper.environments.checks import describe
+from clipper.environments.checks import Promise, checked_step, describe
 from clipper.environments.make import EnvSource
 from clipper.environments.serial import SUCCESS, is_number
 from clipper.errors import ConfigError
@@ -89,11 +89,13 @@ class Watched(VectorWrapper):
 
     def __init__(self, env: VectorEnv) -> None:
         super().__init__(env)
+        self.promise: Promise | None = None
+        self.steps = 0
         self.ended: list[list[float]] = [[] for _ in range(env.num_envs)]
         """Of each environment, episode after episode: 1, 0, or NaN where the info does not tell."""
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = self.env.step(actions)
+        obs, reward, terminated, truncated, info = checked_step(self.env, actions, self, look=False)
         for i in np.flatnonzero(terminated | truncated).tolist():
             self.ended[i].append(success_of(info, i))
         return obs, reward, terminated, truncated, info

@@ -16,7 +16,17 @@ from torch import Generator, Tensor
 
 from clipper.data import Steps, Tree, each, same_form, total
 from clipper.distributions import Composite
-from clipper.environments.checks import LARGEST_REWARD, TELLS, TOLD, check_finite, check_rewards, checked_step, describe
+from clipper.environments.checks import (
+    LARGEST_REWARD,
+    TELLS,
+    TOLD,
+    Promise,
+    check_finite,
+    check_rewards,
+    checked_reset,
+    checked_step,
+    describe,
+)
 from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.nets import Actor
@@ -70,6 +80,8 @@ class CollectState:
     """No step has been taken since the reset."""
     stale: bool = False
     """The next segment begins with a reset, since this one held whole episodes and padding."""
+    promise: Promise | None = None
+    """What the environment's arrays are held to; made where it is needed."""
 
 
 def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_key: str = "action_mask") -> CollectState:
@@ -78,8 +90,9 @@ def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_ke
     ``mask_key``: the part of a Dict observation that is the action mask, where there is one.
     """
     mode = autoreset_mode(env)
-    obs, info = env.reset(seed=seed)  # a number, since natively vectorised environments take no list
-    check_finite(env, obs, "observation", 0)
+    # A number, since natively vectorised environments take no list.
+    promise = Promise(env)
+    obs, info = checked_reset(promise, 0, seed=seed)
     n = env.num_envs
     source, every = mask_source(env, obs, info, mask_key), np.ones(env.num_envs, dtype=bool)
     return CollectState(
@@ -91,6 +104,7 @@ def start(env: VectorEnv, seed: int, device: torch.device | str = "cpu", mask_ke
         action_mask=() if source is None else read_masks(source, env, obs, info, every, 0, device),
         running_total=np.zeros(n),
         running_length=np.zeros(n, dtype=np.int64),
+        promise=promise,
     )
 
 
@@ -125,15 +139,15 @@ def reset_ended(
 
     With the observations comes the info that belongs to them.
     """
-    ended = np.flatnonzero(done).tolist()
+    promise, ended = state.promise or Promise(env), np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
-        obs, fresh = env.reset(options={"reset_mask": done})
+        obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
         info = {key: where_done(done, fresh[key], info[key]) for key in fresh if key in info}
-        check_finite(env, obs, "observation", state.steps)
     elif "final_obs" in info:
         given = info["final_obs"]  # one per environment, or a tree of arrays that lead with them
         final = [each(lambda x, i=i: x[i], given) if isinstance(given, dict | tuple) else given[i] for i in ended]
+        final = [promise.last_observation(x) for x in final]
         check_finite(env, each(lambda *rows: np.stack(rows), *final), "observation", state.steps, ended)
     else:
         raise EnvironmentContractError(
@@ -171,7 +185,7 @@ def collect(
         action = dist.sample(state.generator)
         log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()
         log_prob = total(log_probs) if log_probs else dist.log_prob(action)
-        obs, reward, terminated, truncated, info = checked_step(env, policy.to_env(action, *given), state.steps)
+        obs, reward, terminated, truncated, info = checked_step(env, policy.to_env(action, *given), state)
         if "restarted" in info:
             restarts.append((len(rows), info["restarted"]))
         done = terminated | truncated
@@ -202,7 +216,7 @@ def collect(
     steps = Steps(obs, action, log_prob, *facts, log_probs=log_probs, action_mask=masks)
     if restarts:
         cut_off(steps, restarts, state)
-    count_episodes(steps, state, told)
+    count_episodes(steps, reward, state, told)
     steps = with_last_observations(steps, last, state.obs) if last else steps
     return steps if memory is None else steps._replace(memory=memory.past(carried, steps.mask)), state
 
@@ -224,8 +238,7 @@ def keep_masks(env: VectorEnv, state: CollectState, obs: Any, info: dict[str, An
 
 def restart(env: VectorEnv, state: CollectState) -> None:
     """Reset all environments without reseeding them, and forget their unfinished episodes."""
-    obs, info = env.reset()
-    check_finite(env, obs, "observation", state.steps)
+    obs, info = checked_reset(Promise(env), state.steps)
     state.obs = observation_tensor(obs, state.generator.device)
     state.memory = ()
     for array in (state.done, state.running_total, state.running_length):
@@ -234,23 +247,27 @@ def restart(env: VectorEnv, state: CollectState) -> None:
         keep_masks(env, state, obs, info)
 
 
-def count_episodes(steps: Steps, state: CollectState, told: list[Episode] | None = None) -> None:
-    """Sum rewards and decisions per episode, across the segments that an episode spans, unless these were ``told``."""
-    reward = steps.reward.masked_fill(~steps.mask, 0).double().cpu().numpy()
-    mask, done = steps.mask.cpu().numpy(), steps.done.cpu().numpy()
-    total = state.running_total + reward.cumsum(0)
-    length = state.running_length + mask.cumsum(0)
-    env, t = np.nonzero(done.T)  # by environment, then by time
-    first, last = np.ones((2, len(env)), dtype=bool)
-    first[1:] = last[:-1] = env[1:] != env[:-1]
-    totals, lengths = total[t, env], length[t, env]
-    before = np.flatnonzero(~first) - 1  # where an environment's previous episode ended
-    state.running_total, state.running_length = total[-1].copy(), length[-1].copy()
-    state.running_total[env[last]] -= totals[last]
-    state.running_length[env[last]] -= lengths[last]
-    totals[~first] -= total[t, env][before]
-    lengths[~first] -= length[t, env][before]
-    counted = map(Episode, env.tolist(), totals.tolist(), lengths.tolist())
+def count_episodes(steps: Steps, reward: np.ndarray, state: CollectState, told: list[Episode] | None = None) -> None:
+    """Sum rewards and decisions per episode, across the segments that an episode spans, unless these were ``told``.
+
+    ``reward`` ``[T, N]`` is what the environments gave, in float64: ``steps.reward`` has been rounded to float32. Each
+    episode is a sum of its own, so that none loses digits to another one.
+    """
+    mask, done = (x.cpu().numpy().T for x in (steps.mask, steps.done))  # by environment, then by time
+    n, rows = mask.shape
+    last = done.copy()
+    last[:, -1] = True  # a part of an episode ends with it, or with the segment
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    env, over = ends // rows, done.ravel()[ends]
+    totals = np.add.reduceat(np.where(mask, reward.T, 0.0).ravel(), starts)
+    lengths = np.add.reduceat(mask.ravel().astype(np.int64), starts)
+    first = starts % rows == 0
+    totals[first] += state.running_total
+    lengths[first] += state.running_length
+    state.running_total, state.running_length = np.zeros(n), np.zeros(n, dtype=np.int64)
+    state.running_total[env[~over]], state.running_length[env[~over]] = totals[~over], lengths[~over]
+    counted = map(Episode, env[over].tolist(), totals[over].tolist(), lengths[over].tolist())
     state.episodes = list(counted) if told is None else told
 
 

@@ -5,7 +5,10 @@ from importlib.util import find_spec
 import pytest
 
 if find_spec("numba") is None:
-    collect_ignore_glob = ["test_gradients.py", "test_masked_and_planned.py", "test_runs.py", "test_update.py"]
+    collect_ignore_glob = [
+        "test_bounds.py", "test_draws.py", "test_gradients.py", "test_masked_and_planned.py", "test_runs.py",
+        "test_steps.py", "test_update.py",
+    ]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -22,11 +22,14 @@ class Categorical:
 
         u is scaled by the total, which float rounding may leave below 1, so a category of probability 0 is never drawn.
         """
-        cumulative = self.logits.softmax(-1).cumsum(-1)
+        p = self.logits.softmax(-1)
+        cumulative = p.cumsum(-1)
         u = torch.rand(
             (*cumulative.shape[:-1], 1), generator=generator, dtype=cumulative.dtype, device=cumulative.device
         )
-        return (cumulative <= u * cumulative[..., -1:]).sum(-1)
+        drawn = (cumulative <= u * cumulative[..., -1:]).sum(-1)
+        # On the CPU sums run in order, so the first that exceeds the threshold has grown. Accelerators add in trees.
+        return drawn if drawn.device.type == "cpu" else possible(drawn, p)
 
     @property
     def mode(self) -> Int[Tensor, "*batch"]:
@@ -48,3 +51,11 @@ class Categorical:
     @property
     def params(self) -> tuple[Tensor, ...]:
         return (self.logits,)
+
+
+def possible(drawn: Int[Tensor, "*batch"], p: Float[Tensor, "*batch K"]) -> Int[Tensor, "*batch"]:
+    """What was drawn, or the likeliest choice where that has probability 0: sums in trees may grow there, by rounding.
+
+    That is rare, of the order of float32's rounding, so which choice stands in is of no account.
+    """
+    return drawn.where(p.gather(-1, drawn.unsqueeze(-1)).squeeze(-1) > 0, p.argmax(-1))

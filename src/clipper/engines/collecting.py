@@ -14,8 +14,8 @@ from clipper.engines.compiled import Kernels
 from clipper.engines.kernels.tables import CATEGORICAL, Head, Net, Work
 from clipper.engines.network import Network
 from clipper.engines.team import Team
-from clipper.environments.checks import LARGEST_REWARD, check_finite
-from clipper.errors import EnvironmentContractError
+from clipper.environments.checks import LARGEST_REWARD, check_finite, checked_step
+from clipper.errors import ConfigError
 from clipper.heads import CategoricalHead, MultiCategoricalHead
 from clipper.rollout import CollectState, count_episodes, cut_off, keep_masks, restart
 
@@ -36,6 +36,7 @@ class Player:
     ) -> None:  # fmt: skip
         self.kernels, self.policy, self.net, self.head, self.works, self.team = kernels, policy, net, head, works, team
         self.layers, self.n, self.generator, self.row_by_row = network.actor, n, generator, row_by_row
+        self.features = network.features
         table = head.value
         self.discrete, self.single = table.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
         self.width = table.sizes.size if self.discrete else table.outputs
@@ -66,6 +67,12 @@ class Player:
 
     def look_at(self, obs: np.ndarray) -> None:
         """Note where observations will stand: ``obs [rows + 1, N, numbers]``."""
+        wanted = self.n, self.features
+        if obs.shape[1:] != wanted:
+            raise ConfigError(
+                f"observations of shape {obs.shape[1:]}, but the policy reads {wanted}: collect from environments of "
+                "the space that the policy was made for"
+            )
         self.seen, kernels, self.calls = obs, self.kernels, []
         for work, piece in zip(self.works, self.pieces, strict=False):
             shared = (
@@ -82,11 +89,18 @@ class Player:
         """Act on row t of ``obs [rows + 1, N, numbers]``; returns what the environments take."""
         if obs is not self.seen:
             self.look_at(obs)
+        if not 0 <= t < len(self.log_prob) or t >= len(obs):
+            raise IndexError(f"row {t} of {len(obs)} rows of observations, and {len(self.log_prob)} of actions")
         if self.row_by_row and t > 0:
             self.draw()
         changed: tuple[Any, ...] = (t,)
         if not isinstance(mask, tuple):
-            changed = np.ascontiguousarray(flat_mask(self.policy.head, mask)), t
+            legal = np.ascontiguousarray(flat_mask(self.policy.head, mask))
+            if legal.shape != (self.n, self.all_legal.shape[1]):
+                raise ConfigError(
+                    f"masks of shape {legal.shape}, but {self.n} environments choose among {self.all_legal.shape[1]}"
+                )
+            changed = legal, t
         if len(self.calls) == 1:
             self.calls[0](*changed)
         else:
@@ -110,9 +124,15 @@ def collect_segment(
     make_player: Callable[[int, int, Generator, bool], Player],
 ) -> tuple[Steps, CollectState]:  # fmt: skip
     """``horizon`` rows, or whole ``episodes``, of an environment in next-step mode."""
-    n, shape = env.num_envs, state.obs.shape[1:]
     if state.stale or (episodes is not None and not state.fresh):
         restart(env, state)
+    n, shape = env.num_envs, env.single_observation_space.shape
+    assert shape is not None
+    if state.obs.shape != (n, *shape) or state.done.shape != (n,):
+        raise ConfigError(
+            f"the state has observations of shape {tuple(state.obs.shape)}, but {n} environments give {(n, *shape)}: "
+            "begin with start(env, seed) of these environments"
+        )
     state.fresh, state.stale = False, episodes is not None
     left = np.full(n, UNLIMITED)
     if episodes is not None:
@@ -120,7 +140,7 @@ def collect_segment(
     rows = horizon or AT_FIRST
     obs = np.empty((rows + 1, n, int(np.prod(shape))), np.float32)
     obs[0] = state.obs.numpy().reshape(n, -1)
-    reward, flags = np.empty((rows, n), np.float32), list(np.empty((3, rows, n), bool))
+    reward, flags = np.empty((rows, n)), list(np.empty((3, rows, n), bool))
     restarts: list[tuple[int, np.ndarray]] = []
     masks: list[Tree] = []
     player, done, t = make_player(n, rows, state.generator, horizon is None), state.done.copy(), 0
@@ -131,12 +151,8 @@ def collect_segment(
             player.grow()
             storage = done, left, obs, reward, *flags
         masks.append(state.action_mask)
-        *answer, info = env.step(player.act(obs, t, state.action_mask))
+        *answer, info = checked_step(env, player.act(obs, t, state.action_mask), state, look=False)
         seen, gain, *_ = answer
-        if gain.shape != (n,):
-            raise EnvironmentContractError(
-                f"rewards of shape {gain.shape} from {n} environments: each reward must be one number"
-            )
         keeper = keeper or Keeper(player.kernels, seen)
         decided = keeper.keep(t, answer, storage)
         if decided < 0:
@@ -151,12 +167,13 @@ def collect_segment(
             keep_masks(env, state, seen, info)
         t += 1
     state.obs, state.done = torch.from_numpy(obs[t].reshape(n, *shape).copy()), done
-    arrays = [torch.from_numpy(x[:t]) for x in (reward, *flags)]
+    reward = reward[:t]
+    arrays = [torch.from_numpy(x[:t]) for x in (reward.astype(np.float32), *flags)]
     mask = torch.stack(masks) if state.mask_source else ()
     steps = Steps(torch.from_numpy(obs[:t].reshape(t, n, *shape)), *player.tensors(t), *arrays, action_mask=mask)
     if restarts:
         cut_off(steps, restarts, state)
-    count_episodes(steps, state)
+    count_episodes(steps, reward, state)
     return steps, state
 
 

@@ -117,7 +117,7 @@ def digest() -> str:
     parts: list[Any] = [LARGEST_LOG_RATIO, LARGEST_REWARD, version("numba"), version("llvmlite"), np.__version__,
                         binding.get_process_triple(), binding.get_host_cpu_name(),
                         binding.get_host_cpu_features().flatten(), os.environ.get("NUMBA_CPU_NAME"),
-                        os.environ.get("NUMBA_CPU_FEATURES")]  # fmt: skip
+                        os.environ.get("NUMBA_CPU_FEATURES"), bool(os.environ.get("CLIPPER_BOUNDS_CHECK"))]  # fmt: skip
     found = hashlib.sha256(repr(parts).encode())
     for path in [*sorted(SOURCES.glob("*.py")), SOURCES.parent / "network.py"]:
         found.update(path.read_bytes())

@@ -21,7 +21,9 @@ from clipper.engines.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Ne
 from clipper.engines.network import Network, read_network
 from clipper.engines.plan import read_algorithm
 from clipper.engines.team import Team
+from clipper.errors import ConfigError
 from clipper.functional.reduce import trajectory_moments
+from clipper.heads import CategoricalHead
 from clipper.heads.scales import LOG_STD_BOUNDS
 from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optim import Learner, Metrics
@@ -110,6 +112,7 @@ class CPU:
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``."""
+        self.check(steps, last_obs)
         learner = self.learner
         self.look_at_plan()
         rows = self.targets(steps, last_obs)
@@ -123,6 +126,39 @@ class CPU:
             target = torch.from_numpy(rows.value_target).view_as(steps.reward)
             policy.absorb(steps.obs[steps.mask], target[steps.mask])
         return self.summarise(history, rows, keep)
+
+    def check(self, steps: Steps, last_obs: Tree) -> None:
+        """Raise ``ConfigError`` unless steps, which may be of anyone's making, are such as the kernels read.
+
+        They look at no sizes: what is narrower than the network's input, or a choice that there is none of, would have
+        them read and write elsewhere.
+        """
+        n, head = tuple(steps.mask.shape), self.head.value
+        discrete, rows = head.kind == CATEGORICAL, (*n, self.network.features)
+        action = (*n, head.sizes.size if discrete else head.outputs)
+        flat = {"obs": (steps.obs, rows), "last_obs": (last_obs, rows[1:]), "action": (steps.action, action)}
+        for name, (x, shape) in flat.items():
+            numbers = torch.int64 if name == "action" and discrete else torch.float32
+            given = tuple(x.shape[: len(shape) - 1]), x.numel()
+            if given != (shape[:-1], int(np.prod(shape))) or x.dtype != numbers:
+                raise wrong(name, x, numbers, shape)
+        for name in ("log_prob", "reward", "terminated", "done", "mask"):
+            x, numbers = getattr(steps, name), torch.float32 if name in ("log_prob", "reward") else torch.bool
+            if tuple(x.shape) != n or x.dtype != numbers:
+                raise wrong(f"steps.{name}", x, numbers, n)
+        mask = steps.action_mask
+        if not isinstance(mask, tuple):
+            module = self.learner.policy.head
+            choices = (head.outputs,) if isinstance(module, CategoricalHead) else tuple(module.exists.shape)
+            if tuple(mask.shape) != (*n, *choices) or mask.dtype != torch.bool:
+                raise wrong("steps.action_mask", mask, torch.bool, (*n, *choices))
+        if discrete and steps.action.numel():
+            chosen = steps.action.reshape(-1, head.sizes.size).numpy()
+            if (chosen < 0).any() or (chosen >= head.sizes).any():
+                raise ConfigError(
+                    f"steps.action holds choices from {chosen.min()} to {chosen.max()}, but the policy has "
+                    f"{head.sizes.tolist()} of each part, counted from 0: give actions as they were sampled"
+                )
 
     def targets(self, steps: Steps, last_obs: Tensor) -> Rows:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
@@ -332,6 +368,14 @@ class Shares:
 def flat(x: Tensor, rows: int) -> np.ndarray:
     """``[rows, numbers]``."""
     return np.ascontiguousarray(x.reshape(rows, -1).numpy())
+
+
+def wrong(name: str, x: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> ConfigError:
+    """The error that steps are not what the engine's policy collects."""
+    return ConfigError(
+        f"{name} is {x.dtype} of shape {tuple(x.shape)}, but this policy's update reads {dtype} of shape {shape}: give "
+        "the steps that its engine, or clipper.collect, gave"
+    )
 
 
 def value_loss_numbers(loss: ValueLoss) -> tuple[int, float]:

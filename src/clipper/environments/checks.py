@@ -1,12 +1,13 @@
 """Is what an environment returns what it promised? One cheap test on the good path, a precise error otherwise."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.errors import EnvironmentContractError, NonFiniteError
+from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
 
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
 TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length
@@ -14,6 +15,11 @@ TOLD = ("episode_return", "episode_length")  # these two
 WHOLE = {"whole_episode": True}  # what such an environment's reset is given where a part of an episode will not do
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
+NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
+BOOL, FLOAT64 = np.dtype(bool), np.dtype(np.float64)
+FLOATS = np.dtype(np.float16), np.dtype(np.float32), FLOAT64  # of this machine's byte order
+Answer = tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+"""Observations, rewards, terminated, truncated, info, as ``VectorEnv.step`` gives them."""
 
 
 def describe(env: VectorEnv) -> str:
@@ -38,22 +44,207 @@ def told_where(over: np.ndarray, total: np.ndarray, length: np.ndarray) -> dict[
     return values | {f"_{key}": over.copy() for key in values}
 
 
-def checked_step(env: VectorEnv, actions: Any, steps: int) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict]:
-    """``env.step(actions)``, after ``steps`` decisions in all; raises where an observation's numbers are none.
+def fitting(x: np.ndarray, leaf: Leaf) -> np.ndarray:
+    """Numbers of a part of an observation, integers in the dtype that the space says.
 
-    Of rewards only the shape is looked at: nothing reads them until ``check_rewards`` may look at many at once.
+    Floating-point numbers for a floating-point space stay as they are: they become float32 where they are kept. Raises
+    ``ValueError`` with what is wrong with the others: no numbers, fractions where integers are promised, integers that
+    the dtype cannot hold (300 would be 44 as uint8), and choices that are none.
     """
-    obs, reward, terminated, truncated, info = env.step(actions)
-    if np.shape(reward) != (env.num_envs,):
+    kind, promised = x.dtype.kind, leaf.dtype.kind
+    if kind not in NUMBERS or (kind == "f" and promised != "f"):
+        raise ValueError(f"of {x.dtype}, but its observation space says {leaf.dtype}")
+    if kind == "f":
+        x = x if x.dtype in FLOATS else x.astype(FLOAT64)
+    elif x.dtype != leaf.dtype:
+        if promised != "f" and x.size:
+            least, most = (0, 1) if promised == "b" else (np.iinfo(leaf.dtype).min, np.iinfo(leaf.dtype).max)
+            low, high = int(x.min()), int(x.max())
+            if low < least or high > most:
+                wrong = low if low < least else high
+                raise ValueError(f"of {wrong}, which {leaf.dtype}, the dtype of its observation space, cannot hold")
+        x = x.astype(leaf.dtype)
+    if leaf.least is not None and (np.any(x < leaf.least) or np.any(x > leaf.most)):
+        raise ValueError(f"of {x}, but its observation space has {leaf.least} to {leaf.most}")
+    return x
+
+
+def array_of(x: Any) -> np.ndarray:
+    """Whatever an environment gave as an array; of objects where it is none of numbers."""
+    try:
+        return np.asarray(x)
+    except ValueError:  # rows of different lengths
+        return np.asarray(x, dtype=object)
+
+
+def shown(x: Any) -> str:
+    """The beginning of what it is, on one line."""
+    return f"{' '.join(repr(x).split()):.80}"
+
+
+class Promise:
+    """What a vector environment's spaces say that its arrays are, beside the environment.
+
+    Each row that it gives is held to them before anything reads it: kernels read memory, and torch broadcasts. An array
+    that is as promised costs three comparisons; one that means the same is converted (a wider dtype, a list of numbers,
+    flags of zeros and ones); every other one is an ``EnvironmentContractError``.
+    """
+
+    def __init__(self, env: VectorEnv) -> None:
+        self.env, self.num_envs = env, env.num_envs
+        self.space = env.single_observation_space
+        self.leaves = observation_leaves(self.space)
+        first = self.leaves[0]
+        self.lone = not first.path
+        """Is an observation one array?"""
+        self.shape = (self.num_envs, *first.shape) if self.lone and first.least is None else None
+        self.dtype, self.each = first.dtype, (self.num_envs,)
+
+    def observations(self, obs: Any) -> Any:
+        """Observations of all environments, ``[N, …]`` at the leaves."""
+        if self.lone:
+            return self.part(obs, self.leaves[0], self.num_envs)
+        self.check_form(obs)
+        found = [self.part(self.leaf_of(obs, leaf), leaf, self.num_envs) for leaf in self.leaves]
+        return observation_tree(self.space, iter(found))
+
+    def last_observation(self, obs: Any) -> Any:
+        """The last observation of an episode, ``info["final_obs"]`` of one environment."""
+        found = [self.part(self.leaf_of(obs, leaf), leaf) for leaf in self.leaves]
+        return observation_tree(self.space, iter(found))
+
+    def leaf_of(self, obs: Any, leaf: Leaf) -> Any:
+        """The part of observations that belongs to a leaf of the space."""
+        try:
+            return leaf.of(obs)
+        except (LookupError, TypeError) as error:
+            raise EnvironmentContractError(
+                f"{describe(self.env)} gave observations without {place(leaf.path)}, which its observation space has: "
+                "mend one of the two"
+            ) from error
+
+    def check_form(self, obs: Any, path: tuple[str | int, ...] = ()) -> None:
+        """Raise where observations have a part that the space lacks: no network would see it."""
+        known = {leaf.path[: len(path) + 1] for leaf in self.leaves if leaf.path[: len(path)] == path}
+        if path in known or not isinstance(obs, dict | tuple | list):
+            return
+        for key, part in obs.items() if isinstance(obs, dict) else enumerate(obs):
+            if (*path, key) not in known:
+                raise EnvironmentContractError(
+                    f"{describe(self.env)} gave observations with {place((*path, key))}, which its observation space "
+                    "lacks: mend one of the two"
+                )
+            self.check_form(part, (*path, key))
+
+    def part(self, x: Any, leaf: Leaf, rows: int | None = None) -> np.ndarray:
+        """One array of observations, of ``rows`` environments, or of one."""
+        shape = leaf.shape if rows is None else (rows, *leaf.shape)
+        if type(x) is np.ndarray and x.shape == shape and x.dtype == leaf.dtype and leaf.least is None:
+            return x
+        array = array_of(x)
+        what = f"{describe(self.env)} gave observations{place(leaf.path)}"
+        if array.shape != shape:
+            of = "one environment" if rows is None else f"{rows} environments"
+            raise EnvironmentContractError(
+                f"{what} of shape {array.shape} from {of}, but its observation space says {leaf.dtype} of shape "
+                f"{leaf.shape} for each, {shape} in all: mend one of the two"
+            )
+        try:
+            return fitting(array, leaf)
+        except ValueError as error:
+            raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
+
+    def rewards(self, reward: Any) -> np.ndarray:
+        """Rewards ``[N]`` as float64."""
+        array = array_of(reward)
+        if array.shape != self.each or array.dtype.kind not in NUMBERS:
+            what = f"of shape {array.shape}" if array.shape != self.each else f"of {array.dtype}"
+            raise EnvironmentContractError(
+                f"rewards {what} from {self.num_envs} environments of {describe(self.env)}, {shown(reward)}: each "
+                f"reward must be one number, and all of them an array of shape {self.each}"
+            )
+        return array.astype(np.float64)
+
+    def flags(self, given: Any, name: str) -> np.ndarray:
+        """``terminated`` or ``truncated`` ``[N]`` as truth values; integers 0 and 1 are some, too."""
+        array = array_of(given)
+        numbers = hasattr(given, "__array__") and array.shape == self.each and array.dtype.kind in "biu"
+        if not numbers or not ((array == 0) | (array == 1)).all():
+            kind = f"{array.dtype} of shape {array.shape}" if hasattr(given, "__array__") else type(given).__name__
+            raise EnvironmentContractError(
+                f"{describe(self.env)} gave {name} as {kind}, {shown(given)}: it must be an array of bool of shape "
+                f"{self.each}, which says of each environment whether its episode has ended so"
+            )
+        return array.astype(bool)
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """What of a ``CollectState`` is needed here."""
+
+    promise: Promise | None
+    """Of the environment that is collected from; made where it is needed."""
+    steps: int
+    """Decisions so far, in all."""
+
+
+def checked_step(env: VectorEnv, actions: Any, state: Collecting, look: bool = True) -> Answer:
+    """``env.step(actions)`` in the shapes and dtypes that its spaces promise; else ``EnvironmentContractError``.
+
+    All that either engine reads of a step comes through here. Where observations' numbers are none, it raises as
+    ``check_finite`` does, unless who asks looks at them himself (``look``). Of rewards only form and dtype are looked
+    at: nothing reads them until ``check_rewards`` may look at many at once.
+    """
+    promise, answer = state.promise, env.step(actions)
+    if promise is None or promise.env is not env:
+        promise = state.promise = Promise(env)
+    try:
+        obs, reward, terminated, truncated, info = answer
+    except (TypeError, ValueError):
         raise EnvironmentContractError(
-            f"rewards of shape {np.shape(reward)} from {env.num_envs} environments: each reward must be one number"
-        )
+            f"{describe(promise.env)} gave no five things from a step: observations, rewards, terminated, truncated "
+            "and info are wanted (Gymnasium's interface since 0.26)"
+        ) from None
+    if type(obs) is not np.ndarray or obs.shape != promise.shape or obs.dtype != promise.dtype:
+        obs = promise.observations(obs)
+    each = promise.each
+    if type(reward) is not np.ndarray or reward.dtype != FLOAT64 or reward.shape != each:
+        reward = promise.rewards(reward)
+    if type(terminated) is not np.ndarray or terminated.dtype != BOOL or terminated.shape != each:
+        terminated = promise.flags(terminated, "terminated")
+    if type(truncated) is not np.ndarray or truncated.dtype != BOOL or truncated.shape != each:
+        truncated = promise.flags(truncated, "truncated")
+    if type(info) is not dict:
+        info = checked_info(promise, info)
     # Arrays whose numbers are good, as nearly all are, cost no further call.
-    if not isinstance(obs, np.ndarray) or (
-        obs.dtype.kind == "f" and not float(np.vdot(obs, obs)) <= LARGEST_FLOAT32 * LARGEST_FLOAT32
+    if look and (
+        type(obs) is not np.ndarray
+        or (obs.dtype.kind == "f" and not float(np.vdot(obs, obs)) <= LARGEST_FLOAT32 * LARGEST_FLOAT32)
     ):
-        check_finite(env, obs, "observation", steps)
+        check_finite(env, obs, "observation", state.steps)
     return obs, reward, terminated, truncated, info
+
+
+def checked_info(promise: Promise, info: Any) -> dict[str, Any]:
+    """The info, if it is a dict."""
+    if not isinstance(info, dict):
+        raise EnvironmentContractError(
+            f"{describe(promise.env)} gave {info!r} for its info: it must be a dict, which may be empty"
+        )
+    return info
+
+
+def checked_reset(promise: Promise, steps: int, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """``env.reset(**options)``, after ``steps`` decisions in all: what it gave, held to the same."""
+    answer = promise.env.reset(**options)
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise EnvironmentContractError(
+            f"{describe(promise.env)} gave no two things from its reset: observations and info are wanted (Gymnasium's "
+            "interface since 0.26)"
+        )
+    obs, info = promise.observations(answer[0]), checked_info(promise, answer[1])
+    check_finite(promise.env, obs, "observation", steps)
+    return obs, info
 
 
 def check_rewards(env: VectorEnv, reward: np.ndarray, decided: np.ndarray, steps: int) -> None:

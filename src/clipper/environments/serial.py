@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
 
 from clipper.action_layout import batch, element
-from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, WHOLE, check_numbers, describe
+from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, WHOLE, check_numbers, describe, fitting
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
 from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
 
@@ -190,9 +190,11 @@ class Serial(VectorEnv):
                     obs, reward, terminated, truncated, own = env.step(actions[i])
                     if self.max_restarts:
                         check_numbers(obs, reward)
-                    if terminated or truncated:
-                        self.terminated[i], self.truncated[i], resets[i] = terminated, truncated, True
-                        info = self.with_last(i, own, info) if own else info
+                    if terminated is not False or truncated is not False:
+                        odd = type(terminated) is not bool or type(truncated) is not bool
+                        resets[i] = self.has_ended(i, terminated, truncated) if odd else True
+                        self.terminated[i], self.truncated[i] = terminated, truncated
+                        info = self.with_last(i, own, info) if own and resets[i] else info
                 if lone:
                     if type(obs) is not np.ndarray or obs.dtype is not dtype or obs.shape != shape:
                         self.check(i, obs, leaf)
@@ -250,25 +252,31 @@ class Serial(VectorEnv):
         return EnvWorkerError(f"{self.name(i)} failed in {during}{used}: {error!r}\n{text}")
 
     def check(self, i: int, obs: Any, leaf: Leaf) -> None:
-        """Raise unless the shape of an observation, or of its part, is right and its numbers can be kept."""
+        """Raise unless the shape of an observation, or of its part, is right and its dtype can hold its numbers."""
         what = f"{self.name(i)} gave an observation{place(leaf.path)}"
         if np.shape(obs) != leaf.shape:
             raise EnvironmentContractError(
                 f"{what} of shape {np.shape(obs)}, but its observation space says {leaf.shape}: mend one of the two"
             )
-        dtype = np.asarray(obs).dtype
-        if dtype.kind not in "biuf" or (dtype.kind == "f" and leaf.dtype.kind != "f"):
-            raise EnvironmentContractError(
-                f"{what} of {dtype}, but its observation space says {leaf.dtype}: mend one of the two"
-            )
+        try:
+            fitting(np.asarray(obs), leaf._replace(least=None))
+        except ValueError as error:
+            raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
+
+    def has_ended(self, i: int, terminated: Any, truncated: Any) -> bool:
+        """Has the episode? Raises unless both are truth values."""
+        for name, flag in (("terminated", terminated), ("truncated", truncated)):
+            if not isinstance(flag, bool | np.bool_) and not is_truth_value(flag):
+                raise EnvironmentContractError(
+                    f"{self.name(i)} gave {name} = {flag!r}: it must be True or False, which says whether the episode "
+                    "has ended so"
+                )
+        return bool(terminated or truncated)
 
     def one_number(self, i: int, reward: Any) -> float:
-        """A reward as a float, if it is one number."""
-        if np.ndim(reward) == 0:
-            try:
-                return float(reward)
-            except (TypeError, ValueError):
-                pass
+        """A reward as a float, if it is one number; a text that reads like one is none."""
+        if is_number(reward):
+            return float(reward)
         raise EnvironmentContractError(f"{self.name(i)} gave the reward {reward!r}: a reward must be one number")
 
     def name(self, i: int) -> str:
@@ -286,6 +294,11 @@ class Serial(VectorEnv):
 def is_number(x: Any) -> bool:
     """Is it one number or truth value?"""
     return np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biuf"
+
+
+def is_truth_value(x: Any) -> bool:
+    """Is it True, False, or an integer that stands for one?"""
+    return np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biu" and x in (0, 1)
 
 
 def anew(seed: int | None, row: int) -> int | None:

@@ -8,6 +8,7 @@ from clipper.engines.kernels.tables import (
     Bools1,
     Bools2,
     Doubles1,
+    Doubles2,
     Floats2,
     Floats3,
     Head,
@@ -71,7 +72,7 @@ def move(
 
 @njit(**COMPILED)
 def keep(
-    previous: Bools1, left: Ints1, all_obs: Floats3, all_reward: Floats2, all_terminated: Bools2, all_done: Bools2,
+    previous: Bools1, left: Ints1, all_obs: Floats3, all_reward: Doubles2, all_terminated: Bools2, all_done: Bools2,
     mask: Bools2, obs: Floats2, reward: Doubles1, terminated: Bools1, truncated: Bools1, t: int,
 ) -> int:  # fmt: skip
     """Row t of a segment from what ``env.step`` gave; the number of decisions, or −1 where a number may not be finite.

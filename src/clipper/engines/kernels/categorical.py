@@ -24,7 +24,10 @@ def forbid(logits, legal, index):
 
 @njit(**COMPILED)
 def sample(logits, sizes, uniform, action, log_prob):
-    """For each row and part, the first k whose cumulative probability exceeds u; and log π(a|s)."""
+    """For each row and part, the first k whose cumulative probability exceeds u; and log π(a|s).
+
+    It is never one of probability 0, as a choice is that a mask forbids.
+    """
     for b in range(log_prob.size):
         start, joint = 0, np.float32(0.0)
         for part in range(sizes.size):
@@ -40,6 +43,10 @@ def sample(logits, sizes, uniform, action, log_prob):
                 so_far += exp(logits[k, b] - largest)
                 if so_far <= threshold:
                     chosen = k + 1
+            # Both sums are rounded, and not in the same order: near u = 1 all may be passed by, and the last choice be
+            # one of probability 0.
+            while chosen > start and exp(logits[chosen, b] - largest) == 0:
+                chosen -= 1
             action[b, part] = chosen - start
             joint += logits[chosen, b] - largest - log(total)
             start = stop

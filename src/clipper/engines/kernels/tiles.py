@@ -17,7 +17,8 @@ from numba import njit, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from clipper.engines.kernels.options import COMPILED
+from clipper.engines.kernels.options import BOUNDS_CHECKED, COMPILED
+from clipper.engines.kernels.views import within
 
 
 def has(feature: str) -> bool:
@@ -204,6 +205,24 @@ sum_across, sum_down = summing(1, ACROSS), summing(SIDE, 1)
 
 
 @njit(**COMPILED)
+def check_product(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, columns):
+    """Fail where ``multiply`` would read or write beyond its arrays."""
+    within(a, a_at, a_at + (rows - 1) * down + (inner - 1) * along + 1)
+    within(b, b_at, b_at + (inner - 1) * stride + columns)
+    within(c, c_at, c_at + (rows - 1) * stride + columns)
+    if bias >= 0:
+        within(a, bias, bias + rows)
+
+
+@njit(**COMPILED)
+def check_sums(a, a_at, b, b_at, stride, c, c_at, rows, columns, inner):
+    """Fail where ``add_product`` would read or write beyond its arrays."""
+    within(a, a_at, a_at + (rows - 1) * stride + inner)
+    within(b, b_at, b_at + (columns - 1) * stride + inner)
+    within(c, c_at, c_at + rows * columns)
+
+
+@njit(**COMPILED)
 def multiply(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, columns, add):
     """C = A B, or C + A B where ``add`` is 1.
 
@@ -211,6 +230,8 @@ def multiply(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, 
     ``c_at``, and their rows are ``stride`` apart. A is ``rows × inner``; ``columns`` is a multiple of ``LANES``. What
     stands in ``a`` from ``bias`` on is added to the rows, unless ``bias`` is −1 or ``add`` is 1.
     """
+    if BOUNDS_CHECKED:
+        check_product(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, columns)
     column, whole = 0, rows - rows % ROWS
     while column < columns:
         wide = column + VECTORS * LANES <= columns
@@ -239,6 +260,8 @@ def add_product(a, a_at, b, b_at, stride, c, c_at, rows, columns, inner):
     A and B begin at ``a_at`` and ``b_at``; their rows are ``stride`` apart and have ``inner`` numbers, a multiple of
     ``LANES``.
     """
+    if BOUNDS_CHECKED:
+        check_sums(a, a_at, b, b_at, stride, c, c_at, rows, columns, inner)
     times = inner // LANES
     whole = columns - columns % ACROSS
     row = 0

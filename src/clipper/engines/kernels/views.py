@@ -3,10 +3,12 @@
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
+
+from clipper.engines.kernels.options import BOUNDS_CHECKED, COMPILED
 
 
 def typed_sheet(typing, x, start, rows, columns):
@@ -31,7 +33,24 @@ def typed_sheet(typing, x, start, rows, columns):
     return matrix(x, types.int64, types.int64, types.int64), generate
 
 
-sheet: Any = intrinsic(typed_sheet)
+flat_sheet: Any = intrinsic(typed_sheet)
+
+
+@njit(**COMPILED)
+def within(x, start, stop):
+    """Fail unless ``x[start:stop]`` is whole: what is written in LLVM's own operations knows no ends."""
+    if start < 0 or stop > x.size:
+        raise IndexError("a part of an array that reaches beyond it")
+
+
+@njit(**COMPILED)
+def checked_sheet(x, start, rows, columns):
+    """``flat_sheet``, where it lies within ``x``."""
+    within(x, start, start + rows * columns)
+    return flat_sheet(x, start, rows, columns)
+
+
+sheet: Any = checked_sheet if BOUNDS_CHECKED else flat_sheet
 """``sheet(x, start, rows, columns)``: ``x[start : start + rows × columns]`` as a matrix.
 
 Numba's own ``reshape`` needs Numba's library beside the code.

@@ -1,0 +1,94 @@
+"""Steps of anybody's making that enter an update: what is not such as the policy collects is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from batches import Kind, make_steps, small_policy
+from torch import Generator
+
+import clipper
+from clipper.data import Steps
+from clipper.engines.cpu import CPU
+from clipper.errors import ConfigError
+
+
+def engine(kind: Kind = "categorical") -> CPU:
+    algorithm = clipper.PPO(epochs=1, minibatches=1)
+    return CPU(algorithm.init(small_policy(kind)), algorithm)
+
+
+def wider(x: torch.Tensor) -> torch.Tensor:
+    return torch.cat([x, x[..., :1]], -1)
+
+
+WRONG: dict[str, Any] = {
+    "obs wider": {"obs": wider},
+    "obs narrower": {"obs": lambda x: x[..., :2]},
+    "obs shorter": {"obs": lambda x: x[:-1]},
+    "obs in float64": {"obs": torch.Tensor.double},
+    "actions of fewer environments": {"action": lambda x: x[:, :-1]},
+    "actions in int32": {"action": torch.Tensor.int},
+    "log_prob shorter": {"log_prob": lambda x: x[:-1]},
+    "reward shorter": {"reward": lambda x: x[:-1]},
+    "reward in float64": {"reward": torch.Tensor.double},
+    "terminated as numbers": {"terminated": torch.Tensor.float},
+    "done of fewer environments": {"done": lambda x: x[:, :-1]},
+    "a choice too large": {"action": lambda x: x + 3},
+    "a choice below 0": {"action": lambda x: x - 1},
+    "masks of two choices": {"action_mask": lambda _: torch.ones(8, 4, 2, dtype=torch.bool)},
+    "masks as numbers": {"action_mask": lambda _: torch.ones(8, 4, 3)},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_steps_that_do_not_fit_are_refused_by_name(name: str) -> None:
+    made = engine()
+    steps, last = make_steps(made.learner.policy, 8, 4, seed=0)
+    before = made.learner.parameters.detach().clone()
+    ((field, change),) = WRONG[name].items()
+    with pytest.raises(ConfigError, match=field):
+        made.update(steps._replace(**{field: change(getattr(steps, field))}), last)
+    assert torch.equal(made.learner.parameters, before)
+
+
+@pytest.mark.parametrize("last", [torch.zeros(4, 2), torch.zeros(3, 3), torch.zeros(4, 3, dtype=torch.float64)])
+def test_last_observations_that_do_not_fit_are_refused(last: torch.Tensor) -> None:
+    made = engine()
+    steps, _ = make_steps(made.learner.policy, 8, 4, seed=0)
+    with pytest.raises(ConfigError, match="last_obs"):
+        made.update(steps, last)
+
+
+@pytest.mark.parametrize("kind", ["categorical", "gaussian", "several"])
+def test_steps_that_fit_are_learned_from(kind: Kind) -> None:
+    made = engine(kind)
+    steps, last = make_steps(made.learner.policy, 8, 4, seed=0)
+    before = made.learner.parameters.detach().clone()
+    made.update(Steps(*steps), last)
+    assert not torch.equal(made.learner.parameters, before)
+
+
+def test_environments_of_another_space_than_the_policy_s_are_refused() -> None:
+    env = clipper.make_env("Acrobot-v1", 2)  # observes six numbers, and the policy reads three
+    with pytest.raises(ConfigError, match=r"\(2, 6\), but the policy reads \(2, 3\)"):
+        engine().collect(env, clipper.start(env, 0), horizon=4)
+
+
+def test_a_state_of_other_environments_is_refused() -> None:
+    few, many = (clipper.make_env("Pendulum-v1", n) for n in (1, 4))
+    made = engine("gaussian")
+    with pytest.raises(ConfigError, match=r"begin with start"):
+        made.collect(many, clipper.start(few, 0), horizon=4)
+
+
+def test_masks_and_rows_that_a_player_does_not_have_are_refused() -> None:
+    player, obs = engine().player(4, 2, Generator(), False), np.zeros((3, 4, 3), np.float32)
+    player.act(obs, 1)
+    with pytest.raises(IndexError, match="row 2"):
+        player.act(obs, 2)
+    with pytest.raises(ConfigError, match=r"masks of shape \(3, 3\)"):
+        player.act(obs, 1, torch.ones(3, 3, dtype=torch.bool))
+    with pytest.raises(ConfigError, match="observations of shape"):
+        player.act(np.zeros((3, 4, 2), np.float32), 1)

@@ -1,0 +1,106 @@
+"""Returns and lengths of episodes are sums in float64 of what the environments gave, beside Python's own."""
+
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from torch import Generator
+
+import clipper
+from clipper.compat.monitor import Monitor
+from clipper.environments.serial import Serial
+from clipper.nets import PolicyOptions, make_policy
+from clipper.rollout import collect, start
+
+ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]
+
+
+class Pays(gymnasium.Env):
+    """Its rewards are given, episode by episode, over and over."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, episodes: list[list[float]]) -> None:
+        self.episodes, self.episode = episodes, -1
+
+    def reset(self, *, seed=None, options=None):
+        self.episode, self.time = self.episode + 1, 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        rewards = self.episodes[self.episode % len(self.episodes)]
+        self.time += 1
+        return np.zeros(2, np.float32), rewards[self.time - 1], self.time == len(rewards), False, {}
+
+
+def collected(env: VectorEnv, engine: str, horizons: list[int]) -> list[tuple[int, float, int]]:
+    """(environment, return, length) of the episodes that finish in some segments."""
+    policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
+    state, found = start(env, 0), []
+    gather: Any = partial(collect, env, policy)
+    if engine == "cpu":
+        from clipper.engines.cpu import CPU
+
+        gather = partial(CPU(clipper.PPO().init(policy), clipper.PPO()).collect, env)
+    for horizon in horizons:
+        _, state = gather(state, horizon=horizon)
+        found += [tuple(episode) for episode in state.episodes]
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("horizons", [[12], [4, 8], [10, 2], [1] * 12], ids=str)
+def test_large_numbers_keep_their_digits(engine: str, horizons: list[int]) -> None:
+    env = Serial([lambda: Pays([[123456789.0] * 10]), lambda: Pays([[16777217.0] * 3, [0.1] * 4])])
+    found = sorted(collected(env, engine, horizons), key=lambda episode: episode[0])
+    assert found[0] == (0, 1234567890.0, 10)
+    assert found[1] == (1, 50331651.0, 3)
+    assert found[2] == (1, pytest.approx(0.4, rel=1e-15), 4)
+    assert len(found) == 4  # the second's third ends in its twelfth row
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_episode_loses_no_digits_to_another(engine: str) -> None:
+    env = Serial([lambda: Pays([[1e29, 1.0], [1.0, 2.0], [0.25]])])
+    found = collected(env, engine, [8])
+    assert found == [(0, 1e29, 2), (0, 3.0, 2), (0, 0.25, 1)]
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
+def test_every_mode_sums_so(mode: AutoresetMode) -> None:
+    rng = np.random.default_rng(0)
+    lives = [[rng.normal(0, 1e3, size).tolist() for size in (3, 1, 7, 2)] for _ in range(3)]
+    factories: Any = [partial(Pays, episodes) for episodes in lives]
+    found = collected(SyncVectorEnv(factories, autoreset_mode=mode), "torch", [5, 1, 11])
+    for env, episodes in enumerate(lives):
+        mine = [(total, length) for i, total, length in found if i == env]
+        assert len(mine) >= 4
+        for (total, length), rewards in zip(mine, [*episodes, *episodes], strict=False):
+            assert (total, length) == (pytest.approx(sum(rewards), rel=1e-13), len(rewards))
+
+
+def test_evaluation_and_the_monitor_sum_so() -> None:
+    policy = make_policy(Pays.observation_space, Pays.action_space, PolicyOptions(), Generator())
+    found = clipper.evaluate(policy, lambda: Pays([[123456789.0] * 10]), episodes=3, num_envs=2)
+    assert found.returns.tolist() == [1234567890.0] * 3
+    assert found.lengths.tolist() == [10] * 3
+    env = Monitor(Pays([[123456789.0] * 10]))
+    env.reset()
+    info = [env.step(0)[-1] for _ in range(10)][-1]
+    assert (info["episode"]["r"], info["episode"]["l"]) == (1234567890.0, 10)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_s_metrics_tell_them(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIPPER_ENGINE")
+    run = clipper.train(
+        lambda: Pays([[123456789.0] * 10]), clipper.PPO(horizon=16, epochs=1, minibatches=1), num_envs=2,
+        total_steps=64, engine=engine,
+    )  # fmt: skip
+    assert run.engine.name == engine
+    assert {row["episode/return"] for row in run.history} == {1234567890.0}
