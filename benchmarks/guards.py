@@ -80,14 +80,9 @@ def bare_step(learner: Learner, loss: torch.Tensor, rate: float, max_norm: float
     return norm
 
 
-def bare_look(env: Any, actions: Any, _: int) -> tuple[Any, ...]:
+def bare_look(env: Any, actions: Any, *_: object, **__: object) -> tuple[Any, ...]:
     """``clipper.environments.checks.checked_step`` as it would be."""
     return env.step(actions)
-
-
-def bare_answer(_: Any, answer: tuple[Any, ...]) -> tuple[Any, ...]:
-    """``clipper.environments.checks.checked_answer`` as it would be."""
-    return answer
 
 
 GUARDS: dict[EngineName, tuple[Guard, ...]] = {
@@ -95,7 +90,7 @@ GUARDS: dict[EngineName, tuple[Guard, ...]] = {
         Guard(rollout, "checked_step", bare_look),
         Guard(ppo, "gradient_step", bare_step),
     ),
-    "cpu": (Guard(collecting, "checked_answer", bare_answer),),
+    "cpu": (Guard(collecting, "checked_step", bare_look),),
 }
 
 

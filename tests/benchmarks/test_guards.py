@@ -37,8 +37,9 @@ def test_what_is_taken_out_is_what_a_run_calls(engine, guard):
     assert called.called
 
 
-def test_the_definition_has_its_guards():
+def test_both_engines_have_their_guards():
     assert [guard.name for guard in guards.guards_of("torch")] == ["checked_step", "gradient_step"]
+    assert [guard.name for guard in guards.guards_of("cpu")] == ["checked_step"]
 
 
 @pytest.mark.parametrize("engine", dict.fromkeys(engine for engine, _ in FOUND))
@@ -56,7 +57,7 @@ def test_iterations_take_turns_and_their_times_stand_where_they_belong(monkeypat
     """By a clock that only a step without its guard moves."""
     clock = [0.0]
 
-    def slow(env, actions, _):
+    def slow(env, actions, *_):
         clock[0] += 0.25
         return env.step(actions)
 

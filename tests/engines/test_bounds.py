@@ -85,7 +85,7 @@ def test_an_update_that_leaves_its_arrays_is_reported(what: str) -> None:
     steps, last = make_steps(engine.learner.policy, 8, 4, seed=0)
     rows = engine.targets(steps, last)
     keep = np.flatnonzero(steps.mask.numpy())
-    engine.epochs(rows, engine.loss(rows, keep, 1), keep)
+    engine.epochs(rows, engine.loss(rows, keep, steps), keep)
     if what == "row":
         keep[3] = 32
     elif what == "choice":
@@ -93,7 +93,9 @@ def test_an_update_that_leaves_its_arrays_is_reported(what: str) -> None:
     else:
         engine.gradient = engine.gradient[:-5].copy()
     with pytest.raises(RuntimeError, match="kernel epoch failed"):
-        engine.epochs(rows, engine.loss(rows, keep, 1) if what != "row" else engine.loss(rows, keep[:3], 1), keep)
+        engine.epochs(
+            rows, engine.loss(rows, keep, steps) if what != "row" else engine.loss(rows, keep[:3], steps), keep
+        )
 
 
 @checked

@@ -243,8 +243,8 @@ def test_whole_episodes_are_learned_from_their_first_row_on(kind: str) -> None:
             env.single_observation_space, env.single_action_space, options, torch.Generator().manual_seed(0)
         )
         state, algorithm = start(env, 0), Reinforce(episodes=6)
-        for _ in range(2):  # the second begins anew, too
-            steps, state = collect(env, policy, state, episodes=6)
+        _, state = collect(env, policy, state, episodes=6)
+        steps, state = collect(env, policy, state, episodes=6)  # which begins anew
         learner = algorithm.init(policy)
         batch = next(minibatches(algorithm.targets(learner, steps, state.obs), 1, 1, learner.generator))
         assert batch.steps.mask.all()
