@@ -28,9 +28,7 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 PINNED := --constraint constraints.txt
 
 # Stamps of an environment that cannot be used say nothing.
-ifneq ($(shell test ! -e $(VENV)/installed || $(call usable,$(VENV)) || echo stale),)
-$(shell rm -f $(VENV)/installed*)
-endif
+$(foreach one,$(VENV) $(VENV)-parity,$(shell test ! -e $(one)/installed || $(call usable,$(one)) || rm -f $(one)/installed*))
 
 .PHONY: help install train test test-long parity docs check constraints clean
 
