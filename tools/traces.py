@@ -18,6 +18,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -230,6 +231,7 @@ def main() -> int:
     parser.add_argument("--engine", nargs="+", choices=("torch", "cpu"), default=["torch", "cpu"])
     options = parser.parse_args()
     console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it leaves in memory is removed then, too
     folder = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="traces-", dir=folder) as scratch:
         comparison = Comparison(options.old, options.new, Path(scratch), options.jobs == 2)
