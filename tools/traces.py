@@ -168,7 +168,7 @@ def judge(answers: tuple[dict[str, Any], dict[str, Any]], engine: str, outs: lis
 
 def words(answer: dict[str, Any]) -> str:
     """What became of a run, in words."""
-    status = STATUSES.get(answer["status"], answer["status"])
+    status = STATUSES.get(str(answer["status"]), str(answer["status"]))
     return f"{status} ({answer['reason']})" if "reason" in answer else status
 
 
