@@ -18,6 +18,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -167,7 +168,7 @@ def judge(answers: tuple[dict[str, Any], dict[str, Any]], engine: str, outs: lis
 
 def words(answer: dict[str, Any]) -> str:
     """What became of a run, in words."""
-    status = STATUSES.get(answer["status"], answer["status"])
+    status = STATUSES.get(str(answer["status"]), str(answer["status"]))
     return f"{status} ({answer['reason']})" if "reason" in answer else status
 
 
@@ -230,6 +231,7 @@ def main() -> int:
     parser.add_argument("--engine", nargs="+", choices=("torch", "cpu"), default=["torch", "cpu"])
     options = parser.parse_args()
     console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it leaves in memory is removed then, too
     folder = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="traces-", dir=folder) as scratch:
         comparison = Comparison(options.old, options.new, Path(scratch), options.jobs == 2)
