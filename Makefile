@@ -9,10 +9,10 @@ PIP    := -m pip --disable-pip-version-check --quiet
 # Can the environment $(1) be used: does its Python run, has it pip, and was it made for this very folder?
 usable = $(1)/bin/python tools/check_environment.py 2>/dev/null
 
-# Make $(1), and make it anew where one lies there that cannot be used.
+# Make $(1), and make it anew where one lies there that cannot be used; one that only lacks pip is given it.
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clipper needs Python 3.11 or newer; say: make PYTHON=python3.12 …")'
-@$(call usable,$(1)) || { \
+@$(call usable,$(1)) || $(1)/bin/python -m ensurepip --default-pip >/dev/null 2>&1 && $(call usable,$(1)) || { \
 	if [ -e $(1) ] || [ -L $(1) ]; then echo "Making $(1) anew: what lies there does not run in this folder"; fi; \
 	rm -rf $(1) && $(PYTHON) -m venv $(1); }
 endef

@@ -109,6 +109,10 @@ def to_json(value: Any) -> Any:
     return [to_json(v) for v in value] if isinstance(value, tuple) else value
 
 
+BEFORE: dict[str, dict[str, Any]] = {"Reinforce": {"standardise_over": "decisions"}}
+"""Fields that came later and changed what their class does by default: what a file means that does not name them."""
+
+
 def from_json(data: Any, expected: Any, path: str = "config") -> Any:
     """The inverse of ``to_json``: builds only what the annotation ``expected`` allows, whatever the data says.
 
@@ -128,7 +132,7 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
         return tuple(from_json(d, t, f"{path}[{i}]") for i, (d, t) in enumerate(zip(data, inner, strict=True)))
     if not (isinstance(expected, type) and dataclasses.is_dataclass(expected)):
         return float(data) if expected is float else data
-    hints = typing.get_type_hints(expected)
+    hints, data = typing.get_type_hints(expected), BEFORE.get(expected.__name__, {}) | data
     unknown = set(data) - set(hints) - {"type"}
     if unknown:
         raise ConfigError(f"{path}: {expected.__name__} has no field {', '.join(sorted(unknown))}")

@@ -132,7 +132,7 @@ def evaluate_policy(
     vector = Watched(make(env, min(episodes, 20) if num_envs is None else num_envs))
     state = start(vector, seed, device, getattr(policy, "mask_key", MASK_KEY))
     if state.mask_source is None:
-        warn_without_masks(policy, f"{describe(vector)} gives none")
+        warn_without_masks(policy, f"{describe(vector)} gives none: evaluate where it learned, or give them")
     _, state = collect(vector, Greedy(policy) if deterministic else policy, state, episodes=episodes)
     if not isinstance(env, VectorEnv):
         vector.close()

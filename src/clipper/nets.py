@@ -102,8 +102,8 @@ class ActorCritic(nn.Module):
         self.critic_encoder, self.mask_key = critic_encoder, mask_key
         self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
-        self.masked = False
-        """It learned with action masks; what acts without any then says so, once (``warn_without_masks``)."""
+        self.masked, self.warned = False, False
+        """Whether it learned with action masks, and whether it was said that it now acts without (once)."""
         self.memory = memory
         """The actor's and the critic's ``Memories``, between their trunks and what reads these; None without one."""
         self.renew = getattr(head, "renew", None)
@@ -184,7 +184,7 @@ class ActorCritic(nn.Module):
         if action_mask is not None and self.action_space is not None:
             given = [action_mask] if single else action_mask
             mask = action_masks(self.action_space, given, n, np.ones(n, dtype=bool), device)
-        else:
+        elif action_mask is None:
             warn_without_masks(self, "predict was given none: give action_mask=")
         features, after = self.actor(self.encoder(tensors)), ()
         if self.memory is not None:  # the critic's, on which no action depends, stays as it is
@@ -199,8 +199,8 @@ class ActorCritic(nn.Module):
 
 def warn_without_masks(policy: Any, fact: str) -> None:
     """Warn, once a policy, that one which learned with action masks now acts without: it may choose what is illegal."""
-    if getattr(policy, "masked", False):
-        policy.masked = False
+    if getattr(policy, "masked", False) and not policy.warned:
+        policy.warned = True
         warnings.warn(f"this policy learned with action masks, and {fact}; it may choose illegal actions", stacklevel=3)
 
 

@@ -88,6 +88,15 @@ class Learner:
         self.reward_scaler.absorb(steps.reward[steps.mask], returns[steps.mask])
         return self.reward_scaler(steps.reward)
 
+    def pass_over(self, steps: Steps) -> Metrics:
+        """Learn nothing from steps without a decision, whose rows only begin episodes; no metrics.
+
+        So it may be with ``horizon=1``, or where all environments end together. Sums of rewards begin anew.
+        """
+        assert not steps.mask.any()
+        self.running_return = None
+        return {}
+
     def lagged_value(self, obs: Tree, memory: Tree, again: bool) -> Float[Tensor, "*batch"]:
         """V of the copy that lags behind, which first follows, but not ``again`` within an update."""
         assert self.target_critic is not None

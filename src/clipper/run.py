@@ -98,7 +98,8 @@ class Run:
         """Write the policy alone, as the best so far."""
         if self.path is not None:
             tensors = {f"policy.{k}": v for k, v in self.policy.state_dict().items()}
-            checkpoint.save(self.path / "best.safetensors", tensors, self.identity() | {"return": self.best})
+            told = {"return": self.best, "masked": self.state.mask_source is not None}
+            checkpoint.save(self.path / "best.safetensors", tensors, self.identity() | told)
 
     def identity(self) -> dict[str, Any]:
         """What must agree between a checkpoint and the environment that it is loaded into."""
@@ -108,7 +109,6 @@ class Run:
             "spaces": spaces,
             "steps": self.state.steps,
             "custom_policy": self.custom_policy,
-            "masked": self.state.mask_source is not None,
         }
 
     def state_dict(self, environments: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -127,8 +127,6 @@ def iterate(run: Run) -> Metrics:
         save_or_warn(run, environments=False)
         raise
     run.phase = ""
-    if not batch.mask.any():
-        return {}  # each row only began an episode, as may be with horizon=1: there is nothing to learn from
     try:
         return run.engine.update(batch, run.state.obs)
     except torch.OutOfMemoryError as error:

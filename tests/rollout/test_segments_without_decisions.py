@@ -1,15 +1,17 @@
 """A segment in which each row only begins an episode: nothing is learned from it, and nothing breaks."""
 
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from batches import make_steps, small_policy
 from gymnasium.spaces import Box, Discrete
 
 import clipper
 from clipper import algorithms
+from clipper.algorithms import Algorithm
 
 SHORT: dict[str, dict[str, Any]] = {
     "PPO": {"minibatches": 1, "epochs": 2}, "PPOPenalty": {"minibatches": 1, "epochs": 2},
@@ -55,3 +57,18 @@ def test_every_third_segment_of_one_row_is_left_out(kind: Any, engine: Any, monk
         assert (i > 0 and torch.equal(seen[i], seen[i - 1])) == empty
         assert row["episode/count"] == (3 if i % 3 == 1 else 0)
     assert [row["steps"] for row in run.history[:4]] == [3, 6, 6, 9]
+
+
+@pytest.mark.parametrize("kind", get_args(Algorithm), ids=lambda x: x.__name__)
+def test_an_update_by_hand_leaves_it_out_too(kind: Any) -> None:
+    """Nothing of the learner changes, but that a sum of rewards which a restart has cut off begins anew."""
+    algorithm = kind(scale_rewards=True) if hasattr(kind(), "scale_rewards") else kind()
+    learner = algorithm.init(small_policy("categorical", clipper.PolicyOptions(hidden=(5,), normalise_obs=True)))
+    steps, last = make_steps(learner.policy, 8, 2, seed=0)
+    algorithm.update(learner, steps, last)
+    before = {k: x.clone() for k, x in learner.state_dict().items() if k != "running_return"}
+    nothing = steps._replace(mask=torch.zeros_like(steps.mask), done=torch.zeros_like(steps.done))
+    assert algorithm.update(learner, nothing, last) == {}
+    after = learner.state_dict()
+    assert "running_return" not in after
+    assert all(torch.equal(x, after[k]) for k, x in before.items())

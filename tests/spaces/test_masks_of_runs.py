@@ -10,7 +10,6 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 
 import clipper
-from clipper import checkpoint
 from clipper.compat.sb3 import PPO as TheirPPO
 from clipper.export import export_onnx
 
@@ -90,11 +89,13 @@ def test_who_predicts_without_a_mask_is_told_once(folder: Path, recwarn: pytest.
     assert not recwarn.list
 
 
-def test_a_file_of_before_tells_by_its_masks(folder: Path) -> None:
-    tensors, values = checkpoint.load(folder / "checkpoint.safetensors")
-    del values["masked"]
-    checkpoint.save(folder / "checkpoint.safetensors", tensors, values)
+def test_a_checkpoint_tells_by_its_masks_and_the_best_policy_by_name(folder: Path) -> None:
     assert clipper.load(folder).masked
+    run = clipper.train(
+        Doors, total_steps=128, run_dir=folder.parent / "two", eval_every=64, eval_episodes=1, **SETTINGS
+    )
+    assert run.path is not None
+    assert clipper.load(run.path, best=True).masked
     plain = clipper.train("CartPole-v1", total_steps=64, run_dir=folder.parent / "plain", num_envs=2)
     assert plain.path is not None
     assert not clipper.load(plain.path).masked

@@ -82,6 +82,8 @@ class A2C:
         return masked_mean(total, batch.steps.mask), dict(zip(WATCHED, metrics, strict=True))
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         targets = self.targets(learner, steps, last_obs)
         batch = next(minibatches(targets, 1, 1, learner.generator))
         loss, metrics = self.loss(learner.policy, batch, learner.progress)

@@ -93,6 +93,8 @@ class ImportanceSampling:
         return loss, metrics
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         targets = self.targets(learner, steps, last_obs)
         learning_rate = at(self.learning_rate, learner.progress)
         history, metrics, discarded = list[Metrics](), Metrics(), False

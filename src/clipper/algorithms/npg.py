@@ -121,6 +121,8 @@ class NPG:
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         targets = self.targets(learner, steps, last_obs)
         metrics = self.step(learner, next(minibatches(targets, 1, 1, learner.generator)))
         metrics["loss/value"] = fit_critic(

@@ -19,10 +19,8 @@ from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, 
 from clipper.schedules import KLAdaptive, Schedule, at
 from clipper.value_losses import MSE, ValueLoss
 
-WATCHED = (
-    "loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction",
-    "policy/kl_k1", "policy/kl_k2", "policy/kl_k3", "policy/ratio_clamped", "advantage/minibatch_mean",
-)  # fmt: skip
+WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction", "policy/kl_k1",
+           "policy/kl_k2", "policy/kl_k3", "policy/ratio_clamped", "advantage/minibatch_mean")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +43,7 @@ class PPO:
     """Parts into which each pass is shuffled; M = N·T / this."""
     learning_rate: Schedule | KLAdaptive = 1e-3
     """α, Adam's step size; kladaptive(KL,α) moves it, before each further step of an update, to keep the KL near its
-    target."""
+    target: of an update of a single step it learns nothing, and the rate stays."""
     adam_eps: float = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
     max_grad_norm: float = 0.5
@@ -137,6 +135,8 @@ class PPO:
         return masked_mean(total, mask), watched
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         targets = current = self.targets(learner, steps, last_obs)
         if self.exact_kl or self.objective.needs_kl:
             targets = current = with_old(learner.policy, targets)

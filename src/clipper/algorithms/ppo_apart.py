@@ -130,6 +130,8 @@ class PPOApart:
         return {"loss/value": fit_critic(learner, targets, self.value_loss, *counts, learning_rate, self.max_grad_norm)}
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         targets = self.targets(learner, steps, last_obs)
         if self.critic_first:
             metrics = self.fit(learner, targets)

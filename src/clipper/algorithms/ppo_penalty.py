@@ -124,6 +124,8 @@ class PPOPenalty:
         return loss, watched
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         targets = self.targets(learner, steps, last_obs)
         learning_rate = at(self.learning_rate, learner.progress)
         beta = learner.extra["beta"]

@@ -83,6 +83,8 @@ class VPG:
         return loss, {"loss/policy": actor.detach(), "policy/entropy": entropy.detach()}
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         targets = self.targets(learner, steps, last_obs)
         batch = next(minibatches(targets, 1, 1, learner.generator))
         loss, metrics = self.loss(learner.policy, batch, learner.progress)

@@ -36,12 +36,16 @@ class Compiled(Torch):
         if getattr(learner.policy, "memory", None) is not None:
             raise UnsuitableError("the policy has a memory, whose episodes' pieces have ever new sizes")
         if (path := cut_path()) is not None:
-            raise UnsuitableError(f"torch.compile takes no path with a space or a quotation mark in it, as {path} has")
+            raise UnsuitableError(
+                f"torch.compile takes no path with a space or a quotation mark, as {path} has: move that folder"
+            )
         super().__init__(learner, algorithm)
         self.description = "compile (torch.compile)"
         self.faster = with_compiled_loss(algorithm)
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+        if not steps.mask.any():
+            return self.learner.pass_over(steps)
         return self.faster.update(self.learner, steps, last_obs)
 
 

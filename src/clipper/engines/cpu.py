@@ -114,6 +114,8 @@ class CPU:
         """As ``algorithm.update``."""
         self.check(steps, last_obs)
         learner = self.learner
+        if not steps.mask.any():
+            return learner.pass_over(steps)
         self.look_at_plan()
         rows = self.targets(steps, last_obs)
         keep = np.flatnonzero(steps.mask.numpy())

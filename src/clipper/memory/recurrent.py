@@ -22,7 +22,8 @@ class LSTM:
     size: int = 64
     """Numbers in its hidden state; the cell state has as many."""
     burn_in: int = 0
-    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2)."""
+    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2); none where the
+    state before the segment is empty."""
 
     def __post_init__(self) -> None:
         check_sizes("lstm", size=self.size, burn_in=self.burn_in)
@@ -44,7 +45,8 @@ class GRU:
     size: int = 64
     """Numbers in its state."""
     burn_in: int = 0
-    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2)."""
+    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2); none where the
+    state before the segment is empty."""
 
     def __post_init__(self) -> None:
         check_sizes("gru", size=self.size, burn_in=self.burn_in)

@@ -29,7 +29,8 @@ class Transformer:
     layers: int = 1
     """L."""
     burn_in: int = 0
-    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2)."""
+    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2); none where the
+    state before the segment is empty."""
 
     def __post_init__(self) -> None:
         check_sizes(

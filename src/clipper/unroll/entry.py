@@ -54,8 +54,7 @@ def main() -> None:
     while state.steps < total_steps:
         learner.advance(state.steps / total_steps)
         steps, state = collect(env, policy, state, **algorithm.quota)
-        if steps.mask.any():
-            algorithm.update(learner, steps, state.obs)
+        algorithm.update(learner, steps, state.obs)
         if state.episodes:
             mean_return = sum(episode.total for episode in state.episodes) / len(state.episodes)
             print(f"{{state.steps:>9}} steps   mean return {{mean_return:.1f}}")
