@@ -14,7 +14,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from trace_difference import first_difference, read_trace  # noqa: E402  # pyright: ignore[reportMissingImports]
+from trace_difference import END, first_difference, read_trace  # noqa: E402  # pyright: ignore[reportMissingImports]
 from traces import judge  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 ROWS = {1: {"metrics: loss": 0.25, "values: fresh": True}, 2: {"metrics: loss": float("nan"), "values: fresh": True}}
@@ -58,6 +58,7 @@ def test_a_zero_s_sign_is_a_difference() -> None:
     old, new = ({1: {"w": torch.tensor([zero])}} for zero in (0.0, -0.0))
     assert first_difference(old, new).startswith("iteration 1: w differs")
     assert first_difference({1: {"x": 0.0}}, {1: {"x": -0.0}}).startswith("iteration 1: x differs")
+    assert first_difference({1: {}, END: {"x": 1}}, {1: {}}) == "the end: x is only in OLD"
 
 
 RUNS = {"status": "done", "engine": "cpu"}

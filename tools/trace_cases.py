@@ -174,8 +174,11 @@ def make_case(algorithm: str, variant: str, entry: dict[str, Any]) -> Case:
 
 SHORT = {"horizon": 16, "epochs": 4}
 RECIPES: dict[str, dict[str, Any]] = {
-    "pong": {"settings": {"num_envs": 2, "vector": "serial"}, "evaluate": False},
-    "breakout": {"settings": {"num_envs": 2, "vector": "serial"}, "evaluate": False},
+    "pong": {"settings": {"num_envs": 2}, "evaluate": False},
+    "breakout": {"settings": {"num_envs": 2}, "evaluate": False},
+} | {
+    name: {"settings": NATIVE}
+    for name in ("catching_point", "goal", "hard_goal", "hardmove", "moving", "platform", "sliding")
 }
 """What differs for a recipe from the few environments and short segments that all are cut down to."""
 
@@ -183,7 +186,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 def make_recipe(name: str) -> Case:
     """The case of one of ``clipper.recipes``."""
     entry = RECIPES.get(name, {})
-    settings = {"num_envs": 8, "total_steps": 3000} | entry.get("settings", {})
+    # Never vector="auto": that measures how fast the environment is, and may choose otherwise in the other checkout.
+    settings = {"num_envs": 8, "total_steps": 3000, "vector": "serial"} | entry.get("settings", {})
     return Case(
         f"recipes/{name}", algorithm=SHORT, settings=settings, recipe=name, evaluate=entry.get("evaluate", True)
     )

@@ -7,6 +7,7 @@ from typing import Any
 import safetensors
 import torch
 
+END = 10**9  # in the place of an iteration: what is there once the run is over
 Entries = dict[int, dict[str, Any]]
 """By iteration and name: tensors, and values of JSON."""
 
@@ -36,7 +37,7 @@ def first_difference(old: Entries, new: Entries) -> str:
                 found.append(f"{name} {told}")
         if found:
             more = f", and {len(found) - 1} more there" if len(found) > 1 else ""
-            return f"iteration {iteration}: {found[0]}{more}"
+            return f"{'the end' if iteration == END else f'iteration {iteration}'}: {found[0]}{more}"
     return ""
 
 

@@ -23,6 +23,7 @@ import safetensors
 import safetensors.torch
 import torch
 import trace_environments
+from trace_difference import END
 
 import clipper
 
@@ -180,12 +181,11 @@ class Trace:
                 own = {k: v for k, v in row.items() if not k.startswith("time/")}
                 entries = self.numbers.get(row["iteration"], {})
                 self.numbers[row["iteration"]] = {f"metrics: {k}": v for k, v in own.items()} | entries
-        end = self.iterations + 1
         for name, x in run.policy.state_dict().items():
-            self.tensor(end, f"policy: {name}", x)
+            self.tensor(END, f"policy: {name}", x)
         if (self.folder / "best.safetensors").exists():
-            self.file(self.folder / "best.safetensors", end, "best: ")
-        self.numbers.setdefault(end, {}).update(self.last | {"scheduled fields": " ".join(sorted(scheduled))})
+            self.file(self.folder / "best.safetensors", END, "best: ")
+        self.numbers.setdefault(END, {}).update(self.last | {"scheduled fields": " ".join(sorted(scheduled))})
         safetensors.torch.save_file(self.tensors, out, {"numbers": json.dumps(self.numbers)})
 
 
