@@ -105,6 +105,7 @@ def line(algorithm: Algorithm, total_steps: int) -> Entry:
 
 LINE = {
     "reinforce": line(Reinforce(learning_rate=Linear(1e-2)), 300_000),
+    "reinforce-decisions": line(Reinforce(learning_rate=Linear(1e-2), standardise_over="decisions"), 300_000),
     "vpg": line(VPG(learning_rate=Linear(1e-2)), 200_000),
     "a2c": line(A2C(learning_rate=Linear(2e-3)), 300_000),
     "npg": line(NPG(), 150_000),
