@@ -37,7 +37,7 @@ class Compiled(Torch):
             raise UnsuitableError("the policy has a memory, whose episodes' pieces have ever new sizes")
         if (path := cut_path()) is not None:
             raise UnsuitableError(
-                f"torch.compile takes no path with a space or a quotation mark, as {path} has: move that folder"
+                f"torch.compile takes no path with a space or a quotation mark in it, as {path} has: move it"
             )
         super().__init__(learner, algorithm)
         self.description = "compile (torch.compile)"
