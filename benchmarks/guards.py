@@ -61,11 +61,6 @@ class Guard(NamedTuple):
     name: str
     bare: Callable[..., Any]
 
-    @property
-    def exists(self) -> bool:
-        """Whether this version of the package has it."""
-        return hasattr(self.owner, self.name)
-
 
 def bare_step(learner: Learner, loss: torch.Tensor, rate: float, max_norm: float, *_: object) -> torch.Tensor:
     """``clipper.optim.gradient_step`` as it would be."""
@@ -94,15 +89,10 @@ GUARDS: dict[EngineName, tuple[Guard, ...]] = {
 }
 
 
-def guards_of(engine: EngineName) -> list[Guard]:
-    """Those that this version has."""
-    return [guard for guard in GUARDS[engine] if guard.exists]
-
-
 def unguarded(engine: EngineName) -> contextlib.ExitStack:
     """Without the guards, until it is closed."""
     stack = contextlib.ExitStack()
-    for guard in guards_of(engine):
+    for guard in GUARDS[engine]:
         stack.enter_context(mock.patch.object(guard.owner, guard.name, guard.bare))
     return stack
 
@@ -142,11 +132,8 @@ def main() -> None:
     say = Console(width=None if sys.stdout.isatty() else 140)
     table = Table("engine", "work", "steps/s with", "without", "ratio", "range over rounds", "taken out")
     found = {"rounds": float(rounds)}
-    for engine in GUARDS:
-        names = ", ".join(guard.name for guard in guards_of(engine))
-        if not names:
-            say.print(f"{engine}: nothing to measure, since this version has no guard of it that can be taken out")
-            continue
+    for engine, guards in GUARDS.items():
+        names = ", ".join(guard.name for guard in guards)
         for name, work in WORKS.items():
             rows = work.num_envs * work.horizon
             measured = [[median(side) for side in times(engine, work, first)] for first in range(rounds)]
