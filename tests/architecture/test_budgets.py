@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "clipper"
 FILES = sorted(SOURCE.rglob("*.py"))
-FILE_LINES, ALGORITHM_LINES, FUNCTION_LINES, NESTING = 400, 120, 60, 4
+FILE_LINES, ALGORITHM_LINES, FUNCTION_LINES, NESTING = 400, 104, 60, 4  # an algorithm's without its imports
 BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith, ast.Match)
 
 
@@ -20,6 +20,12 @@ def code_lines(node: ast.AST, text: str) -> int:
     first, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", len(text.splitlines()))
     lines = enumerate(text.splitlines()[first - 1 : last], start=first)
     return sum(bool(line.strip()) and not line.strip().startswith("#") and n not in docstrings for n, line in lines)
+
+
+def import_lines(tree: ast.Module) -> int:
+    """Lines of the imports at a file's top."""
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in imports)
 
 
 def nesting(node: ast.AST) -> int:
@@ -37,7 +43,9 @@ def nesting(node: ast.AST) -> int:
 def test_files_and_functions_are_short(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
-    assert code_lines(tree, text) <= (ALGORITHM_LINES if path.parent.name == "algorithms" else FILE_LINES)
+    assert code_lines(tree, text) <= FILE_LINES
+    if path.parent.name == "algorithms":
+        assert code_lines(tree, text) - import_lines(tree) <= ALGORITHM_LINES
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             assert code_lines(node, text) <= FUNCTION_LINES, node.name
