@@ -9,12 +9,12 @@ import safetensors.torch
 import torch
 
 import clipper
-from clipper import checkpoint
 from clipper.algorithms import Algorithm
 from clipper.cli import ALGORITHMS
 from clipper.config import Config, from_json, to_json
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.space_json import space_from_json, space_to_json
+from clipper.storage import checkpoint
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import clipper
-from clipper import checkpoint
 from clipper.begin import Settings, restore
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.run import Run
+from clipper.storage import checkpoint
 
 SMALL = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
 

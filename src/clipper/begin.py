@@ -11,7 +11,6 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper import checkpoint, files
 from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
 from clipper.config import Config, config_for, to_json
 from clipper.critics import TwoHot
@@ -23,6 +22,7 @@ from clipper.load import check_size
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.rollout import CollectState, start
 from clipper.run import Run, read_config, read_rows
+from clipper.storage import checkpoint, files
 from clipper.value_losses import CrossEntropy
 
 

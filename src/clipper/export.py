@@ -22,7 +22,6 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from clipper import files
 from clipper.data import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
 from clipper.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
@@ -33,6 +32,7 @@ from clipper.heads.gaussian import GaussianHead, SquashedHead
 from clipper.heads.state_dependent import StateDependentHead
 from clipper.masks import action_masks
 from clipper.nets import warn_without_masks
+from clipper.storage import files
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 INPUTS, OUTPUTS = ("obs", "memory", "action_mask"), ("action", "next_memory")

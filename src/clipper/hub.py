@@ -4,9 +4,9 @@ import os
 import re
 from pathlib import Path
 
-from clipper import json_text
 from clipper.config import Config, from_json
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, install_command
+from clipper.storage import json_text
 
 PREFIX = "hub:"
 ADDRESS = re.compile(r"hub:(?P<name>[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})@(?P<revision>[0-9a-f]{40})", re.ASCII)

@@ -8,7 +8,7 @@ import torch
 from gymnasium.spaces import flatdim
 from torch import Generator, Tensor, nn
 
-from clipper import checkpoint, hub
+from clipper import hub
 from clipper.config import Config, from_json
 from clipper.encoders import is_image
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
@@ -17,6 +17,7 @@ from clipper.nets import ActorCritic, make_policy
 from clipper.observation_layout import observation_leaves
 from clipper.optim import part
 from clipper.space_json import space_from_json
+from clipper.storage import checkpoint
 
 
 def load(path: str | Path, *, best: bool = False, policy: nn.Module | None = None) -> Any:

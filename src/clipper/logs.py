@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clipper import files
 from clipper.run import Row
+from clipper.storage import files
 
 
 class Log:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from clipper import files
 from clipper.errors import ConfigError
 from clipper.run import Run, read_config, read_rows
+from clipper.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

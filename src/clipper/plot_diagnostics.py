@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from clipper import files
 from clipper.errors import ConfigError
 from clipper.plot import COLOURS, thousands
 from clipper.run import read_config, read_rows
+from clipper.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,6 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator
 
-from clipper import checkpoint, json_text
 from clipper.config import Config, fits, from_json, to_json
 from clipper.data import each, leaves
 from clipper.engines import Engine
@@ -27,6 +26,7 @@ from clipper.optim import Learner, part
 from clipper.profile import Profile
 from clipper.rollout import CollectState
 from clipper.space_json import check_same_spaces, space_to_json
+from clipper.storage import checkpoint, json_text
 
 Row = dict[str, float | int | None]
 RECENT = 100  # episodes in the moving average that a run shows

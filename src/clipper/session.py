@@ -14,12 +14,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clipper import checkpoint
 from clipper.config import Config
 from clipper.plot import thousands
 from clipper.profile import PARTS, Profile
 from clipper.progress import ProgressDisplay
 from clipper.run import Run
+from clipper.storage import checkpoint
 from clipper.train import train
 
 GRACE = 8.0  # seconds that a signal leaves the iteration at hand

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 import clipper
-from clipper import checkpoint
 from clipper.errors import ClipperError
 from clipper.run import read_config
+from clipper.storage import checkpoint
 
 MEGABYTE = 1_000_000
 Change = Callable[[dict[str, Any], dict[str, Any]], None]

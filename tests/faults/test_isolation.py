@@ -16,12 +16,12 @@ from gymnasium import spaces
 from gymnasium.wrappers import TransformObservation
 
 import clipper
-from clipper import checkpoint
 from clipper.errors import DeviceMemoryError, EnvWorkerError, SpaceMismatchError
 from clipper.logs import Events
 from clipper.play import Filmed
 from clipper.run import Run, read_rows
 from clipper.space_json import check_same_spaces, space_to_json
+from clipper.storage import checkpoint
 
 QUICK = clipper.PPO(horizon=32, epochs=2, scale_rewards=True)
 OPTIONS = clipper.PolicyOptions(hidden=(8,), normalise_obs=True, normalise_returns=True)

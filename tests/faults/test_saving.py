@@ -16,10 +16,10 @@ import pytest
 import torch
 
 import clipper
-from clipper import checkpoint, files
 from clipper.begin import Settings
 from clipper.errors import CorruptCheckpointError, SaveError
 from clipper.run import Run, read_config, read_rows
+from clipper.storage import checkpoint, files
 
 SOURCE = Path(__file__).parents[2] / "src"
 SMALL = clipper.PPO(horizon=16, epochs=1)

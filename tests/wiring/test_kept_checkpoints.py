@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clipper import checkpoint
+from clipper.storage import checkpoint
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3, 4, 5, 7])

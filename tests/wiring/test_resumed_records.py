@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import clipper
-from clipper import checkpoint
 from clipper.run import Run
+from clipper.storage import checkpoint
 
 SCORES = (1, 4, 2, 1, 3, 0, 3)
 """What the policy scores when iteration 2, 3 … has ended: the best comes early."""

@@ -21,8 +21,8 @@ from llvmlite import binding
 from clipper.engines.calls import Kernel
 from clipper.engines.network import UnsuitableError
 from clipper.environments.checks import LARGEST_REWARD
-from clipper.files import replace
 from clipper.functional.objectives import LARGEST_LOG_RATIO
+from clipper.storage.files import replace
 
 SOURCES = Path(__file__).parent / "kernels"
 

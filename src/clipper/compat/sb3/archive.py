@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clipper import json_text
 from clipper.compat.sb3.torch_file import entry, members, tensors
 from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.storage import json_text
 
 LARGEST_FILE = 2_000_000_000  # bytes
 ACTIVATIONS = {f"<class 'torch.nn.modules.activation.{x.__name__}'>": x for x in (nn.Tanh, nn.ReLU, nn.ELU, nn.SiLU)}

@@ -12,7 +12,6 @@ import torch
 from rich.console import Console
 from torch import Generator
 
-from clipper import checkpoint
 from clipper.algorithms import Algorithm
 from clipper.begin import write_config
 from clipper.compat.sb3 import archive
@@ -31,6 +30,7 @@ from clipper.progress import ProgressDisplay
 from clipper.rollout import start
 from clipper.run import Row, Run
 from clipper.space_json import check_same_spaces, space_from_json, space_to_json
+from clipper.storage import checkpoint
 from clipper.train import go_on
 
 Spaces = dict[str, gymnasium.Space]

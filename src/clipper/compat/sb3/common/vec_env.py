@@ -10,7 +10,6 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from clipper import files, json_text
 from clipper.action_layout import element
 from clipper.compat.frames import StackedFrames, order_of
 from clipper.environments.make import make_single
@@ -18,6 +17,7 @@ from clipper.environments.serial import Serial
 from clipper.environments.vector import cores
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError
+from clipper.storage import files, json_text
 
 Infos = list[dict[str, Any]]
 

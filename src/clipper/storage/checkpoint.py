@@ -18,8 +18,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from clipper import files, json_text
 from clipper.errors import CorruptCheckpointError
+from clipper.storage import files, json_text
 
 FORMAT = "clipper-1"
 
