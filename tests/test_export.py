@@ -14,7 +14,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from pathlib import Path
 from clipper.export import export_onnx
-from clipper.heads import HeadOptions, TanhGaussian
+from clipper.networks.heads import HeadOptions, TanhGaussian
 from clipper.nets import PolicyOptions, make_policy
 from clipper.cli import run_command
 from clipper.policy_options import EncoderOptions

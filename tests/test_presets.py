@@ -14,7 +14,7 @@ from clipper.cli import run_command, train_defaults
 from clipper.command_options import Train
 from clipper.config import from_json, to_json
 from clipper.errors import ConfigError
-from clipper.heads import SoftplusOfState, TanhGaussian
+from clipper.networks.heads import SoftplusOfState, TanhGaussian
 
 OPENAI = {
     "algorithm.horizon": 2048, "algorithm.minibatches": 32, "algorithm.lam": 0.95, "algorithm.gamma": 0.99,

@@ -11,7 +11,7 @@ from runs import column
 
 import clipper
 from clipper.distributions import DiagonalGaussian, IndependentBeta, SquashedGaussian
-from clipper.heads import ExpOfState, Fixed, Learned, LinearStd
+from clipper.networks.heads import ExpOfState, Fixed, Learned, LinearStd
 
 WAYS = {"fixed": Fixed(), "scheduled": LinearStd(0.1), "learned": Learned(), "of the state": ExpOfState()}
 COLOURS = ("#999999", "#D55E00", "#0072B2", "#009E73")

@@ -14,11 +14,11 @@ from clipper.data import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
-from clipper.heads import HeadOptions
 from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 from clipper.load import load
 from clipper.memory import GRU, LSTM, Transformer
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.heads import HeadOptions
 from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.policy_options import EncoderOptions

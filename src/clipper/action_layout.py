@@ -2,7 +2,8 @@
 
 A vector environment takes ``[N, …]`` arrays at the leaves: of a Dict a dict of them, of a Tuple a tuple, and of a
 ``OneOf`` the pair ``(choice [N], (arguments of branch 0, of branch 1, …))``, each of which leads with N; arguments of
-branches that were not chosen mean nothing. Apart from ``clipper.spaces``, since worker processes need not load torch.
+branches that were not chosen mean nothing. Apart from ``clipper.networks.heads.make_head``, since worker processes need
+not load torch.
 """
 
 from functools import singledispatch

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.initialisation import OrthogonalConv2d, OrthogonalLinear
+from clipper.networks.initialisation import OrthogonalConv2d, OrthogonalLinear
 
 GAIN = 2**0.5  # of ReLU
 

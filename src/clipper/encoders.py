@@ -1,6 +1,6 @@
 """Encoders: from an observation, whose space may be a tree, to a vector of features; they mirror the space.
 
-The counterpart of ``clipper.spaces`` and ``clipper.heads`` for what comes in.
+The counterpart of ``clipper.networks.heads.make_head`` and ``clipper.networks.heads`` for what comes in.
 """
 
 from collections.abc import Iterable

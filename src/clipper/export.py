@@ -24,14 +24,14 @@ from torch.utils import _pytree as pytree
 
 from clipper.data import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
-from clipper.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
-from clipper.heads.autoregressive import allowed
-from clipper.heads.beta import BetaHead
-from clipper.heads.box import BoxMap
-from clipper.heads.gaussian import GaussianHead, SquashedHead
-from clipper.heads.state_dependent import StateDependentHead
 from clipper.masks import action_masks
 from clipper.nets import warn_without_masks
+from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
+from clipper.networks.heads.autoregressive import allowed
+from clipper.networks.heads.beta import BetaHead
+from clipper.networks.heads.box import BoxMap
+from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
+from clipper.networks.heads.state_dependent import StateDependentHead
 from clipper.storage import files
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")

@@ -17,14 +17,14 @@ from clipper.data import Tree, Value, each
 from clipper.distributions import Distribution, Sampler
 from clipper.encoders import Encoder, make_encoder, seen_by
 from clipper.errors import ConfigError
-from clipper.heads import Head
-from clipper.initialisation import OrthogonalLinear, draw_uniform
 from clipper.masks import action_masks
 from clipper.memory import memory_of
+from clipper.networks.heads import Head
+from clipper.networks.heads.make_head import make_head
+from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
 from clipper.normalise import ReturnNormaliser
 from clipper.observation_layout import observation_batch
 from clipper.policy_options import MASK_KEY, PolicyOptions
-from clipper.spaces import make_head
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 
@@ -38,7 +38,7 @@ class Actor(Protocol):
         ...
 
     def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
-        """Sampled actions → what ``env.step`` takes (``clipper.spaces``)."""
+        """Sampled actions → what ``env.step`` takes (``clipper.networks.heads.make_head``)."""
         ...
 
 

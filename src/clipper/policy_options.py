@@ -5,8 +5,8 @@ from typing import Literal
 
 from clipper.critics import Critic, Scalar
 from clipper.errors import ConfigError
-from clipper.heads import HeadOptions
 from clipper.memory import Memory, MemoryName
+from clipper.networks.heads import HeadOptions
 
 MASK_KEY = "action_mask"
 

@@ -12,8 +12,8 @@ import clipper
 from clipper.distributions import Categorical
 from clipper.distributions.categorical import possible
 from clipper.engines.cpu import CPU
-from clipper.heads import HeadOptions
 from clipper.nets import ActorCritic, make_policy
+from clipper.networks.heads import HeadOptions
 
 ROWS = 400
 LARGEST = 1 - 2.0**-24  # the largest number that torch.rand gives

@@ -14,7 +14,7 @@ import clipper
 from clipper.data import Targets, each
 from clipper.engines.cpu import CPU, Shares
 from clipper.errors import ConfigError
-from clipper.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
+from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
 
 SIZES = {"categorical": [3], "several": [2, 3, 4, 2]}
 

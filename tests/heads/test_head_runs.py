@@ -15,7 +15,7 @@ from clipper.cli import run_command
 from clipper.config import Config, from_json, to_json
 from clipper.engines.network import UnsuitableError, read_network
 from clipper.errors import ConfigError
-from clipper.heads import (
+from clipper.networks.heads import (
     GSDE,
     Beta,
     BoxDistribution,

@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 import clipper
 from clipper.environments import make
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.heads import (
+from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.heads import (
     GSDE,
     Beta,
     BoxDistribution,
@@ -28,10 +29,9 @@ from clipper.heads import (
     SoftplusOfState,
     TanhGaussian,
 )
-from clipper.heads.scales import LOG_STD_BOUNDS
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.heads.make_head import make_head
+from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.rollout import collect, start
-from clipper.spaces import make_head
 
 DISTRIBUTIONS = (Gaussian(), TanhGaussian(), Beta(), GSDE(3))
 SCALES = (Learned(), Fixed(), LinearLogStd(-2.0), LinearStd(0.1), ExpOfState(), SoftplusOfState())

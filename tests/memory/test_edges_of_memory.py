@@ -16,8 +16,8 @@ from clipper.algorithms import PPO, Reinforce
 from clipper.data import each
 from clipper.environments import make
 from clipper.environments.serial import Serial
-from clipper.heads import HeadOptions
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.heads import HeadOptions
 from clipper.optim import minibatches
 from clipper.policy_options import EncoderOptions
 from clipper.rollout import collect, start

@@ -14,11 +14,11 @@ from clipper.command_options import Train, parse
 from clipper.config import Config, from_json, to_json
 from clipper.environments import make
 from clipper.errors import ConfigError, CorruptCheckpointError
-from clipper.heads import HeadOptions
-from clipper.heads.state_dependent import GSDE
 from clipper.load import check_size
 from clipper.memory import GRU, LSTM, Transformer, memory_of
 from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.heads import HeadOptions
+from clipper.networks.heads.state_dependent import GSDE
 
 MASKED = "clipper/RepeatPreviousMasked-v0"
 

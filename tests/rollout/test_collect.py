@@ -178,7 +178,7 @@ def test_the_first_ratio_is_one(name: str, normalise_obs: bool) -> None:
 
 
 def loud():
-    from clipper.heads import HeadOptions
+    from clipper.networks.heads import HeadOptions
 
     return HeadOptions(action_gain=1.0)
 

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 
-from clipper.heads import HeadOptions
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.heads import HeadOptions
 
 INF = np.inf
 CHOICES: dict[str, gymnasium.Space] = {

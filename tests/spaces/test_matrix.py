@@ -14,10 +14,10 @@ from clipper.algorithms import PPO
 from clipper.data import each
 from clipper.environments import make
 from clipper.errors import UnsupportedSpaceError
-from clipper.heads import HeadOptions
+from clipper.networks.heads import HeadOptions
+from clipper.networks.heads.make_head import make_head
 from clipper.rollout import collect, start
 from clipper.space_json import space_from_json, space_to_json
-from clipper.spaces import make_head
 
 WRAPPED = ["box 0-d", "multi-binary 2-d", "dict of both", "one of trees", "one-of in dict in tuple", "one-of in one-of"]
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)

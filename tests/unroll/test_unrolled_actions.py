@@ -10,8 +10,8 @@ import pytest
 
 from clipper.algorithms import PPO
 from clipper.config import Config
-from clipper.heads import HeadOptions
 from clipper.nets import PolicyOptions
+from clipper.networks.heads import HeadOptions
 from clipper.recipes import RECIPES
 from clipper.train import train
 from clipper.unroll import UnrollError, unroll

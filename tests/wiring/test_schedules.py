@@ -11,7 +11,7 @@ import torch
 from wiring.rig import ALGORITHMS, EngineName, apart, engines_of, hybrid_policy, same, short, trained
 
 import clipper
-from clipper.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
+from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
 from clipper.schedules import Linear
 
 # Where they start, such that half of it is another update. A field of an algorithm to come starts at 0.1.

@@ -13,8 +13,8 @@ from wiring.rig import ALGORITHMS, names_of, short
 
 from clipper.engines.torch_engine import Torch
 from clipper.environments.serial import Serial
-from clipper.heads import GSDE, HeadOptions
 from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.heads import GSDE, HeadOptions
 from clipper.rollout import start
 
 ENVS = 3

@@ -17,7 +17,7 @@ LARGEST = 64  # what the parts before may be, at most, for an expectation over t
 
 @runtime_checkable
 class Chain(Protocol):
-    """What says how each part depends on those before it; ``clipper.heads`` makes it."""
+    """What says how each part depends on those before it; ``clipper.networks.heads`` makes it."""
 
     @property
     def parts(self) -> Any:

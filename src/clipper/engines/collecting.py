@@ -16,7 +16,7 @@ from clipper.engines.network import Network
 from clipper.engines.team import Team
 from clipper.environments.checks import LARGEST_REWARD, check_finite, checked_step
 from clipper.errors import ConfigError
-from clipper.heads import CategoricalHead, MultiCategoricalHead
+from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
 from clipper.rollout import CollectState, count_episodes, cut_off, keep_masks, restart
 
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles

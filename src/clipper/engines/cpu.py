@@ -23,8 +23,8 @@ from clipper.engines.plan import read_algorithm
 from clipper.engines.team import Team
 from clipper.errors import ConfigError
 from clipper.functional.reduce import trajectory_moments
-from clipper.heads import CategoricalHead
-from clipper.heads.scales import LOG_STD_BOUNDS
+from clipper.networks.heads import CategoricalHead
+from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.optim import Learner, Metrics
 from clipper.optimizers import Adam

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from clipper.critics import TwoHotBins
 from clipper.encoders import BoxEncoder
-from clipper.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
-from clipper.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.nets import ACTIVATIONS, ActorCritic
+from clipper.networks.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
+from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 
 WIDEST = 512
 WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)

@@ -171,7 +171,9 @@ class Serial(VectorEnv):
         return {**info, self.mask_key: self.masks, f"_{self.mask_key}": [mask is not None for mask in self.masks]}
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step those whose episode goes on, reset the others; ``actions`` as ``clipper.spaces`` lays them out."""
+        """Step those whose episode goes on, reset the others; ``actions`` as ``clipper.networks.heads.make_head`` lays
+        them out.
+        """
         if self.cut:
             actions = [element(self.single_action_space, actions, i) for i in range(self.num_envs)]
         self.rows_stepped += 1

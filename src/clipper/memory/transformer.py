@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from clipper.errors import ConfigError
-from clipper.initialisation import OrthogonalLinear
 from clipper.memory.memories import Memories, State, check_sizes, pair
+from clipper.networks.initialisation import OrthogonalLinear
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from numba import njit
 from clipper.engines.kernels.elementary import exp, log
 from clipper.engines.kernels.options import COMPILED
 
-IMPOSSIBLE = np.float32(-1e9)  # as in ``clipper.heads.discrete``
+IMPOSSIBLE = np.float32(-1e9)  # as in ``clipper.networks.heads.discrete``
 
 
 @njit(**COMPILED)

@@ -12,12 +12,12 @@ from torch.nn.functional import softplus
 from clipper.data import Tree
 from clipper.distributions import IndependentBeta
 from clipper.errors import ConfigError
-from clipper.heads.box import finite_box
-from clipper.heads.scales import Learned
-from clipper.initialisation import OrthogonalLinear
+from clipper.networks.heads.box import finite_box
+from clipper.networks.heads.scales import Learned
+from clipper.networks.initialisation import OrthogonalLinear
 
 if TYPE_CHECKING:
-    from clipper.heads.options import HeadOptions
+    from clipper.networks.heads.head_options import HeadOptions
 
 SHARPEST = 1e4  # bound on α and β: σ of 0.007 on [−1, 1]; beyond it float32 no longer tells ratios near 1
 

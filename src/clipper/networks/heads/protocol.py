@@ -20,5 +20,7 @@ class Head(Protocol):
         ...
 
     def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
-        """A sample, each tensor ``[*batch, *action]`` → what a vector environment takes (see ``clipper.spaces``)."""
+        """A sample, each tensor ``[*batch, *action]`` → what a vector environment takes (see
+        ``clipper.networks.heads.make_head``).
+        """
         ...

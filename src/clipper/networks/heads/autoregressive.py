@@ -12,12 +12,12 @@ from clipper.data import Table, Tree, across, each
 from clipper.distributions import Autoregressive
 from clipper.distributions.autoregressive import keys_of, like
 from clipper.distributions.protocol import Distribution
-from clipper.heads.encodings import encoding
-from clipper.heads.trees import without_memory
-from clipper.initialisation import OrthogonalLinear
+from clipper.networks.heads.composite import without_memory
+from clipper.networks.heads.encodings import encoding
+from clipper.networks.initialisation import OrthogonalLinear
 
 if TYPE_CHECKING:
-    from clipper.heads.options import HeadOptions
+    from clipper.networks.heads.head_options import HeadOptions
 
 
 class AutoregressiveHead(nn.Module):

@@ -7,8 +7,8 @@ from torch import Generator, Tensor, nn
 
 from clipper.data import Tree
 from clipper.distributions import Categorical, MultiCategorical
-from clipper.heads.options import HeadOptions
-from clipper.initialisation import OrthogonalLinear
+from clipper.networks.heads.head_options import HeadOptions
+from clipper.networks.initialisation import OrthogonalLinear
 
 IMPOSSIBLE = -1e9  # a logit whose probability is exactly 0, while 0 · log 0 stays 0
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
 from clipper.errors import ConfigError
-from clipper.initialisation import OrthogonalLinear
+from clipper.networks.initialisation import OrthogonalLinear
 
 LOG_STD_BOUNDS = (-10.0, 2.0)  # σ between 5e-5 and 7.4: neither collapses to 0 nor overflows
 

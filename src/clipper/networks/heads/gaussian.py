@@ -10,11 +10,11 @@ from torch import Generator, Tensor, nn
 
 from clipper.data import Tree
 from clipper.distributions import DiagonalGaussian, SquashedGaussian
-from clipper.heads.box import BoxMap, finite_box
-from clipper.initialisation import OrthogonalLinear
+from clipper.networks.heads.box import BoxMap, finite_box
+from clipper.networks.initialisation import OrthogonalLinear
 
 if TYPE_CHECKING:
-    from clipper.heads.options import HeadOptions
+    from clipper.networks.heads.head_options import HeadOptions
 
 
 @dataclass(frozen=True, slots=True)

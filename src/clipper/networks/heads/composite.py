@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from clipper.data import Table, Tree, across
 from clipper.distributions import OneOf, Product
 from clipper.errors import ConfigError
-from clipper.heads.discrete import CategoricalHead
+from clipper.networks.heads.discrete import CategoricalHead
 
 
 def without_memory(heads: Iterable[Any]) -> None:

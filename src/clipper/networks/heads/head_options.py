@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from clipper.heads.beta import Beta
-from clipper.heads.gaussian import Gaussian, TanhGaussian
-from clipper.heads.scales import Learned, Scale
-from clipper.heads.state_dependent import GSDE
+from clipper.networks.heads.beta import Beta
+from clipper.networks.heads.gaussian import Gaussian, TanhGaussian
+from clipper.networks.heads.scales import Learned, Scale
+from clipper.networks.heads.state_dependent import GSDE
 
 BoxDistribution: TypeAlias = Gaussian | TanhGaussian | Beta | GSDE
 

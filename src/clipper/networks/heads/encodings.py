@@ -32,7 +32,7 @@ def encoding(space: gymnasium.Space) -> Encoding:
     """The encoding for an action space; extend with ``encoding.register``."""
     raise UnsupportedSpaceError(
         f"later parts of an action cannot be conditioned on {space}: register how its samples are told with "
-        f"clipper.heads.encodings.encoding.register({type(space).__name__})"
+        f"clipper.networks.heads.encodings.encoding.register({type(space).__name__})"
     )
 
 

@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, On
 from torch import Generator
 
 from clipper.errors import UnsupportedSpaceError
-from clipper.heads import (
+from clipper.networks.heads import (
     AutoregressiveHead,
     CategoricalHead,
     Head,
@@ -27,7 +27,7 @@ def make_head(space: Space, features: int, options: HeadOptions, generator: Gene
     """
     raise UnsupportedSpaceError(
         f"no action head for {space}: Clipper has heads for Box, Discrete, MultiDiscrete, MultiBinary, Dict, Tuple and "
-        f"OneOf; register your own with clipper.spaces.make_head.register({type(space).__name__})"
+        f"OneOf; register your own with clipper.networks.heads.make_head.make_head.register({type(space).__name__})"
     )
 
 

@@ -18,12 +18,12 @@ from clipper.data import Tree
 from clipper.distributions import DiagonalGaussian, StateDependentGaussian
 from clipper.distributions.state_dependent import marginal_log_std
 from clipper.errors import ConfigError
-from clipper.heads.box import BoxMap
-from clipper.heads.scales import LOG_STD_BOUNDS, Learned
-from clipper.initialisation import OrthogonalLinear
+from clipper.networks.heads.box import BoxMap
+from clipper.networks.heads.scales import LOG_STD_BOUNDS, Learned
+from clipper.networks.initialisation import OrthogonalLinear
 
 if TYPE_CHECKING:
-    from clipper.heads.options import HeadOptions
+    from clipper.networks.heads.head_options import HeadOptions
 
 
 @dataclass(frozen=True, slots=True)

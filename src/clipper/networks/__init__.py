@@ -1,0 +1,1 @@
+"""Networks: from observations to distributions over actions and to values."""

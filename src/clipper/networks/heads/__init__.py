@@ -1,0 +1,37 @@
+"""Last layers of a policy: features → a distribution, and a sample → what the environment takes."""
+
+from clipper.networks.heads.autoregressive import AutoregressiveHead
+from clipper.networks.heads.beta import Beta, BetaHead
+from clipper.networks.heads.composite import OneOfHead, ProductHead
+from clipper.networks.heads.discrete import CategoricalHead, MultiCategoricalHead
+from clipper.networks.heads.gaussian import Gaussian, GaussianHead, SquashedHead, TanhGaussian
+from clipper.networks.heads.head_options import BoxDistribution, HeadOptions
+from clipper.networks.heads.protocol import Head
+from clipper.networks.heads.scales import ExpOfState, Fixed, Learned, LinearLogStd, LinearStd, Scale, SoftplusOfState
+from clipper.networks.heads.state_dependent import GSDE, StateDependentHead
+
+__all__ = [
+    "GSDE",
+    "AutoregressiveHead",
+    "Beta",
+    "BetaHead",
+    "BoxDistribution",
+    "CategoricalHead",
+    "ExpOfState",
+    "Fixed",
+    "Gaussian",
+    "GaussianHead",
+    "Head",
+    "HeadOptions",
+    "Learned",
+    "LinearLogStd",
+    "LinearStd",
+    "MultiCategoricalHead",
+    "OneOfHead",
+    "ProductHead",
+    "Scale",
+    "SoftplusOfState",
+    "SquashedHead",
+    "StateDependentHead",
+    "TanhGaussian",
+]
