@@ -5,7 +5,7 @@ from typing import Self
 from torch import Generator
 
 from clipper import Config
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
 from clipper.nets import ActorCritic, CriticOutput, make_policy

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipper.data import Steps, Targets, each
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import each
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 
 Kind = Literal["categorical", "gaussian", "several"]

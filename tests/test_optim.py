@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
-from clipper.data import Steps, Targets
+from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.importance_weights import CausalProduct
 from clipper.nets import ActorCritic, PolicyOptions

@@ -10,7 +10,7 @@ from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPO
 from clipper.config import Config
 from clipper.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.critics import PopArt, Scalar, TwoHot
-from clipper.data import Steps, Targets
+from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate

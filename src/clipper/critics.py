@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data import Value
+from clipper.data.steps import Value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import symexp, two_hot_cross_entropy
 from clipper.normalise import ReturnNormaliser

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.convolutions import impala_cnn, nature_cnn
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.normalise import ObservationNormaliser
 from clipper.observation_layout import Leaf

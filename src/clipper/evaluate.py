@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 from torch import Generator, Tensor
 
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
 from clipper.environments.checks import Promise, checked_step, describe

@@ -22,7 +22,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from clipper.data import Tree, across, leaves, names
+from clipper.data.trees import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
 from clipper.masks import action_masks
 from clipper.nets import warn_without_masks

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clipper.data import Steps, each, leaves, names
+from clipper.data.steps import Steps
+from clipper.data.trees import each, leaves, names
 from clipper.distributions import Composite
 from clipper.errors import ConfigError
 from clipper.functional.objectives import kl_estimates

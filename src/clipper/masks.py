@@ -19,8 +19,9 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 
-from clipper.data import Table, Tree, each
+from clipper.data.trees import Tree, each
 from clipper.errors import UnsupportedSpaceError
+from clipper.spaces.mask_table import Table
 
 
 class MaskError(ValueError):

@@ -13,7 +13,8 @@ from torch import Generator, Tensor, nn
 
 from clipper.action_layout import element
 from clipper.critics import CriticOutput, Reader
-from clipper.data import Tree, Value, each
+from clipper.data.steps import Value
+from clipper.data.trees import Tree, each
 from clipper.distributions import Distribution, Sampler
 from clipper.encoders import Encoder, make_encoder, seen_by
 from clipper.errors import ConfigError

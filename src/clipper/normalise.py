@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from clipper.data import Value
+from clipper.data.steps import Value
 from clipper.functional.statistics import Moments, merge, moments
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from clipper.critic_targets import CriticTarget, TargetCritic, TDLambda
-from clipper.data import Steps, Targets, Tree, each
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise

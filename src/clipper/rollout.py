@@ -14,7 +14,8 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Generator, Tensor
 
-from clipper.data import Steps, Tree, each, same_form, total
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree, each, same_form, total
 from clipper.distributions import Composite
 from clipper.environments.checks import (
     LARGEST_REWARD,

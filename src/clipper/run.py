@@ -16,7 +16,7 @@ from gymnasium.vector import VectorEnv
 from torch import Generator
 
 from clipper.config import Config, fits, from_json, to_json
-from clipper.data import each, leaves
+from clipper.data.trees import each, leaves
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
 from clipper.environments.state import EnvironmentState, get_states, set_states

@@ -11,7 +11,8 @@ from batches import Kind, decisions, make_steps, small_policy
 
 import clipper
 from clipper.algorithms import Algorithm
-from clipper.data import Targets, each
+from clipper.data.steps import Targets
+from clipper.data.trees import each
 from clipper.engines.cpu import CPU, Shares
 from clipper.engines.kernels.tables import RATIO, Loss, Rows
 from clipper.nets import ActorCritic

@@ -11,7 +11,8 @@ from batches import Kind, decisions, make_steps, small_policy
 from torch import Generator, Tensor
 
 import clipper
-from clipper.data import Targets, each
+from clipper.data.steps import Targets
+from clipper.data.trees import each
 from clipper.engines.cpu import CPU, Shares
 from clipper.errors import ConfigError
 from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale

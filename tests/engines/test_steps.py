@@ -9,7 +9,7 @@ from batches import Kind, make_steps, small_policy
 from torch import Generator
 
 import clipper
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.engines.cpu import CPU
 from clipper.errors import ConfigError
 

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Generator
 
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.environments.serial import Serial
 from clipper.errors import EnvWorkerError
 from clipper.functional.returns import gae

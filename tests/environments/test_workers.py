@@ -18,7 +18,7 @@ from environments.failing import Choosing, Failing, Telling
 from gymnasium import spaces
 from torch import Generator
 
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.environments.make import make_single
 from clipper.environments.serial import Serial
 from clipper.environments.state import get_states, set_states

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import clipper
 from clipper.algorithms import Algorithm, Reinforce
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.engines.torch_engine import Torch
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.environments.serial import Serial

@@ -8,7 +8,7 @@ from batches import Kind, small_policy
 from torch import Tensor, nn
 
 from clipper.algorithms import PPO, Reinforce
-from clipper.data import Steps, Targets
+from clipper.data.steps import Steps, Targets
 from clipper.nets import ActorCritic, PolicyOptions
 from clipper.objectives import (
     SPO,

@@ -12,7 +12,7 @@ from tiny_mdp import CUT_SHORT, UNEQUAL_LENGTHS, TabularPolicy, TinyMDP, recorde
 from torch import Tensor
 
 from clipper.algorithms import ImportanceSampling
-from clipper.data import Steps, Targets
+from clipper.data.steps import Steps, Targets
 from clipper.distributions import Categorical
 from clipper.functional.importance import effective_sample_size, weighted_cross_entropy
 from clipper.functional.objectives import policy_gradient

@@ -11,7 +11,7 @@ from batches import make_steps, small_policy
 from torch import Tensor
 
 from clipper.algorithms import PPO, PPOApart
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.functional.objectives import adapt_learning_rate
 from clipper.functional.returns import gae
 from clipper.optim import Learner, minibatches

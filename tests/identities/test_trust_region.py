@@ -10,7 +10,7 @@ from tiny_mdp import UNEQUAL_LENGTHS, TabularPolicy, TinyMDP
 from torch import Tensor, nn
 
 from clipper.algorithms import NPG, TRPO
-from clipper.data import Steps, Targets
+from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.nets import PolicyOptions
 

@@ -13,7 +13,7 @@ from kinds import KINDS
 from torch import Tensor, nn
 
 from clipper.algorithms import PPO, Reinforce
-from clipper.data import each
+from clipper.data.trees import each
 from clipper.environments import make
 from clipper.environments.serial import Serial
 from clipper.nets import ActorCritic, PolicyOptions, make_policy

@@ -20,7 +20,8 @@ from clipper.algorithms import (
     Reinforce,
 )  # fmt: skip
 from clipper.critic_targets import Polyak
-from clipper.data import Steps, Targets, each
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import each
 from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.functional.linear import fisher_vector_product, flat_gradient

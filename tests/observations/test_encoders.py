@@ -11,7 +11,7 @@ from torch import Generator, nn
 from tree_tasks import Locks
 
 import clipper
-from clipper.data import each
+from clipper.data.trees import each
 from clipper.encoders import AT_ONCE, channels_first, make_encoder
 from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.observation_layout import observation_batch

@@ -13,7 +13,7 @@ from torch import Generator
 from tree_tasks import Locks, Masked, Secret, Side
 
 import clipper
-from clipper.data import each, leaves
+from clipper.data.trees import each, leaves
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, EnvironmentContractError, NonFiniteError, UnsupportedSpaceError

@@ -8,7 +8,7 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from torch import Generator, Tensor
 
 from clipper import HeadOptions
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.rollout import Last, with_last_observations
 

@@ -13,7 +13,7 @@ from torch.distributions import Categorical
 
 import clipper
 from clipper import PPO, presets
-from clipper.data import Steps
+from clipper.data.steps import Steps
 
 T, N, ACTIONS = 6, 2, 6
 

@@ -8,7 +8,8 @@ from gymnasium.vector import VectorEnv
 from scripted import BACKENDS, WEIGHTS, Scripted, ScriptedPolicy, scripted_envs, vectorised
 
 from clipper.algorithms import PPO
-from clipper.data import Steps, leaves
+from clipper.data.steps import Steps
+from clipper.data.trees import leaves
 from clipper.errors import EnvironmentContractError
 from clipper.rollout import collect, start
 

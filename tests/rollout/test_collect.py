@@ -7,7 +7,8 @@ import torch
 from scripted import BACKENDS, Scripted, ScriptedPolicy, scripted_envs
 from torch import Generator
 
-from clipper.data import Steps, leaves
+from clipper.data.steps import Steps
+from clipper.data.trees import leaves
 from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.nets import PolicyOptions, make_policy

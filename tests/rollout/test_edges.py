@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from clipper.algorithms import PPO, Algorithm, Reinforce
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.environments.serial import Serial
 from clipper.nets import PolicyOptions, make_policy
 from clipper.rollout import collect, start

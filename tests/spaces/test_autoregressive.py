@@ -13,7 +13,7 @@ from torch import Generator
 
 from clipper.action_layout import element
 from clipper.algorithms import PPO, TRPO
-from clipper.data import each, leaves
+from clipper.data.trees import each, leaves
 from clipper.distributions import Autoregressive
 from clipper.engines.network import UnsuitableError, read_network
 from clipper.environments import make

@@ -12,7 +12,7 @@ from spaces.test_masks import random_mask
 from torch import Generator
 
 from clipper.algorithms import PPO
-from clipper.data import each
+from clipper.data.trees import each
 from clipper.environments import make
 from clipper.masks import action_masks
 from clipper.optim import minibatches

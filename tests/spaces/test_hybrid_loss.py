@@ -11,7 +11,8 @@ from torch import Generator
 
 from clipper.algorithms import PPO
 from clipper.config import from_json, to_json
-from clipper.data import Targets, leaves
+from clipper.data.steps import Targets
+from clipper.data.trees import leaves
 from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make

@@ -12,7 +12,7 @@ from torch import Generator
 
 from clipper.action_layout import element
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty, Reinforce
-from clipper.data import each, leaves
+from clipper.data.trees import each, leaves
 from clipper.environments import make
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers

@@ -11,7 +11,7 @@ from torch import Generator
 
 from clipper.action_layout import batch, element
 from clipper.algorithms import PPO
-from clipper.data import each
+from clipper.data.trees import each
 from clipper.environments import make
 from clipper.errors import UnsupportedSpaceError
 from clipper.networks.heads import HeadOptions

@@ -9,7 +9,8 @@ from spaces.matrix import HYBRID, AnySpace, observations, policy_for
 from torch import Generator
 
 from clipper.algorithms import PPO
-from clipper.data import Steps, each, leaves
+from clipper.data.steps import Steps
+from clipper.data.trees import each, leaves
 from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from torch import Generator, Tensor
 
 from clipper.algorithms import Algorithm
-from clipper.data import Steps
+from clipper.data.steps import Steps
 from clipper.engines import Engine
 from clipper.engines.plan import KNOWN
 from clipper.engines.torch_engine import Torch

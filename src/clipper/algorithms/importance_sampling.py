@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data import Steps, Targets, Tree, each
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import Tree, each
 from clipper.functional.importance import effective_sample_size, importance_weight
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, trajectory_sum

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.critic_targets import CriticTarget, TargetCritic
-from clipper.data import Steps, Targets, Tree, each
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import Tree, each
 from clipper.functional.linear import fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.critic_targets import CriticTarget, TargetCritic
-from clipper.data import Steps, Targets, Tree, each
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data import Steps, Targets, Tree, each
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories, trajectory_sum
 from clipper.functional.returns import reward_to_go, total_return

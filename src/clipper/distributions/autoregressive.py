@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from clipper.data import Tree, across, each, leaves, tree_node
+from clipper.data.trees import Tree, across, each, leaves, tree_node
 from clipper.distributions.parts import entropies, joint_entropy, joint_kl, joint_log_prob, kls, log_probs
 from clipper.distributions.protocol import Distribution
 

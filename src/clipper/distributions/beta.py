@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from clipper.data import tree_node
+from clipper.data.trees import tree_node
 
 SMALLEST = 1e-6  # of α − 1 and β − 1 in the mode, which is 0/0 where both are 1
 

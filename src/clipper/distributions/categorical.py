@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from clipper.data import tree_node
+from clipper.data.trees import tree_node
 
 
 @tree_node

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from clipper.data import tree_node
+from clipper.data.trees import tree_node
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

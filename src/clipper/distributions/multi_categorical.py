@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from clipper.data import tree_node
+from clipper.data.trees import tree_node
 from clipper.distributions.categorical import Categorical
 
 

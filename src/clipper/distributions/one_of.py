@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from clipper.data import Tree, across, each, tree_node
+from clipper.data.trees import Tree, across, each, tree_node
 from clipper.distributions.categorical import Categorical
 from clipper.distributions.parts import entropies, joint_entropy, joint_kl, joint_log_prob, kls, log_probs
 from clipper.distributions.protocol import Distribution

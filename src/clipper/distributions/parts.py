@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from clipper.data import Tree, total
+from clipper.data.trees import Tree, total
 from clipper.distributions.protocol import Distribution
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Generator
 
-from clipper.data import Tree, across, tree_node
+from clipper.data.trees import Tree, across, tree_node
 from clipper.distributions.parts import entropies, joint_entropy, joint_kl, joint_log_prob, kls, log_probs
 from clipper.distributions.protocol import Distribution
 

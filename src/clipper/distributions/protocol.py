@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
-from clipper.data import Tree
+from clipper.data.trees import Tree
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn.functional import softplus
 
-from clipper.data import tree_node
+from clipper.data.trees import tree_node
 from clipper.distributions.gaussian import DiagonalGaussian
 
 NODES = 33  # of the trapezium rule for σ up to 0.8, where its error is below 1e-9

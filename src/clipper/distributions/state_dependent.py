@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from clipper.data import tree_node
+from clipper.data.trees import tree_node
 from clipper.distributions.gaussian import DiagonalGaussian
 
 LEAST_VARIANCE = 1e-12  # where all features are 0, so is the noise; its logarithm stays finite

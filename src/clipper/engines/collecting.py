@@ -8,7 +8,8 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, Tensor
 
-from clipper.data import Steps, Tree
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
 from clipper.engines.calls import Call, Packed
 from clipper.engines.compiled import Kernels
 from clipper.engines.kernels.tables import CATEGORICAL, Head, Net, Work

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import torch
 
 from clipper.algorithms import Algorithm
-from clipper.data import Steps, Tree
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
 from clipper.engines.network import UnsuitableError
 from clipper.engines.torch_engine import Torch
 from clipper.optim import Learner, Metrics

@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Generator, Tensor
 
 from clipper.algorithms import Algorithm
-from clipper.data import Steps, Tree
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
 from clipper.engines import compiled
 from clipper.engines.calls import Call, Packed
 from clipper.engines.collecting import Player, collect_segment, flat_mask

@@ -4,7 +4,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from gymnasium.vector import VectorEnv
 
-from clipper.data import Steps, Tree
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
 from clipper.optim import Metrics
 from clipper.rollout import CollectState
 

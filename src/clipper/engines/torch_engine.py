@@ -6,7 +6,8 @@ import torch
 from gymnasium.vector import VectorEnv
 
 from clipper.algorithms import Algorithm
-from clipper.data import Steps, Tree
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
 from clipper.engines.heap import keep_freed_memory
 from clipper.optim import Learner, Metrics
 from clipper.rollout import CollectState, collect

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from clipper.data import Tree, across
+from clipper.data.trees import Tree, across
 from clipper.environments.checks import MASK_KEYS, describe
 from clipper.errors import EnvironmentContractError
 from clipper.masks import MaskError, action_masks

@@ -3,9 +3,9 @@
 from functools import singledispatch
 from typing import Any, Literal, TypeAlias
 
+from clipper.data.history import Past
 from clipper.errors import ConfigError
 from clipper.memory.memories import Memories
-from clipper.memory.past import Past
 from clipper.memory.recurrent import GRU, LSTM
 from clipper.memory.transformer import Transformer
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
-from clipper.data import Tree
+from clipper.data.history import Past
+from clipper.data.trees import Tree
 from clipper.errors import ConfigError
-from clipper.memory.past import Past
 
 State = tuple[Tensor, ...]
 LARGEST = 16_384  # numbers that a memory may have per unit of its kind

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from clipper.data import Steps, Tree
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
 from clipper.optim import Metrics
 from clipper.rollout import CollectState
 from clipper.run import Run

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.data import Table, Tree, across, each
+from clipper.data.trees import Tree, across, each
 from clipper.distributions import Autoregressive
 from clipper.distributions.autoregressive import keys_of, like
 from clipper.distributions.protocol import Distribution
 from clipper.networks.heads.composite import without_memory
 from clipper.networks.heads.encodings import encoding
 from clipper.networks.initialisation import OrthogonalLinear
+from clipper.spaces.mask_table import Table
 
 if TYPE_CHECKING:
     from clipper.networks.heads.head_options import HeadOptions

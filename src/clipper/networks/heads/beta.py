@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.distributions import IndependentBeta
 from clipper.errors import ConfigError
 from clipper.networks.heads.box import finite_box

@@ -6,7 +6,7 @@ import gymnasium.spaces
 import numpy as np
 from torch import Tensor
 
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.errors import UnsupportedSpaceError
 
 

@@ -6,10 +6,11 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from clipper.data import Table, Tree, across
+from clipper.data.trees import Tree, across
 from clipper.distributions import OneOf, Product
 from clipper.errors import ConfigError
 from clipper.networks.heads.discrete import CategoricalHead
+from clipper.spaces.mask_table import Table
 
 
 def without_memory(heads: Iterable[Any]) -> None:

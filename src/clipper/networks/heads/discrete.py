@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.distributions import Categorical, MultiCategorical
 from clipper.networks.heads.head_options import HeadOptions
 from clipper.networks.initialisation import OrthogonalLinear

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from clipper.data import Tree, each
+from clipper.data.trees import Tree, each
 from clipper.errors import UnsupportedSpaceError
 
 FEW = 64  # more values than this are not listed

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.distributions import DiagonalGaussian, SquashedGaussian
 from clipper.networks.heads.box import BoxMap, finite_box
 from clipper.networks.initialisation import OrthogonalLinear

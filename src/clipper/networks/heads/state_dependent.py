@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.data import Tree
+from clipper.data.trees import Tree
 from clipper.distributions import DiagonalGaussian, StateDependentGaussian
 from clipper.distributions.state_dependent import marginal_log_std
 from clipper.errors import ConfigError

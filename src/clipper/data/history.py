@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Generator, Tensor
 
-from clipper.data import Targets, Tree, each
+from clipper.data.steps import Targets
+from clipper.data.trees import Tree, each
 
 
 class Past(NamedTuple):
