@@ -13,7 +13,7 @@ from clipper.algorithms import Algorithm
 from clipper.cli import ALGORITHMS
 from clipper.config import Config, from_json, to_json
 from clipper.errors import ConfigError, CorruptCheckpointError
-from clipper.space_json import space_from_json, space_to_json
+from clipper.spaces.space_json import space_from_json, space_to_json
 from clipper.storage import checkpoint
 
 

@@ -18,8 +18,8 @@ from clipper.convolutions import impala_cnn, nature_cnn
 from clipper.data.trees import Tree
 from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.normalise import ObservationNormaliser
-from clipper.observation_layout import Leaf
 from clipper.policy_options import MASK_KEY, EncoderOptions, PolicyOptions
+from clipper.spaces.observations import Leaf
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 Inputs are named ``obs``, or ``obs.KEY`` where the observation is a Dict (without the mask's key, and without what only
 the critic sees), and ``action_mask…`` where masks are asked for; outputs ``action…``, laid out as
-``clipper.action_layout`` says. All lead with the batch, of any size. Actions are the policy's most likely ones, in the
+``clipper.spaces.actions`` says. All lead with the batch, of any size. Actions are the policy's most likely ones, in the
 environment's units: what ``predict`` returns. A policy with a memory also takes ``memory.0``, …, zeros where an episode
 begins, and gives ``next_memory.0``, …, which goes in with the next observation.
 """
@@ -24,7 +24,6 @@ from torch.utils import _pytree as pytree
 
 from clipper.data.trees import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
-from clipper.masks import action_masks
 from clipper.nets import warn_without_masks
 from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.networks.heads.autoregressive import allowed
@@ -32,6 +31,7 @@ from clipper.networks.heads.beta import BetaHead
 from clipper.networks.heads.box import BoxMap
 from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
 from clipper.networks.heads.state_dependent import StateDependentHead
+from clipper.spaces.action_masks import action_masks
 from clipper.storage import files
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")

@@ -14,9 +14,9 @@ from clipper.encoders import is_image
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.memory import memory_of
 from clipper.nets import ActorCritic, make_policy
-from clipper.observation_layout import observation_leaves
 from clipper.optim import part
-from clipper.space_json import space_from_json
+from clipper.spaces.observations import observation_leaves
+from clipper.spaces.space_json import space_from_json
 from clipper.storage import checkpoint
 
 

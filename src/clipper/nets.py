@@ -11,21 +11,21 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.action_layout import element
 from clipper.critics import CriticOutput, Reader
 from clipper.data.steps import Value
 from clipper.data.trees import Tree, each
 from clipper.distributions import Distribution, Sampler
 from clipper.encoders import Encoder, make_encoder, seen_by
 from clipper.errors import ConfigError
-from clipper.masks import action_masks
 from clipper.memory import memory_of
 from clipper.networks.heads import Head
 from clipper.networks.heads.make_head import make_head
 from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
 from clipper.normalise import ReturnNormaliser
-from clipper.observation_layout import observation_batch
 from clipper.policy_options import MASK_KEY, PolicyOptions
+from clipper.spaces.action_masks import action_masks
+from clipper.spaces.actions import element
+from clipper.spaces.observations import observation_batch
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 
@@ -164,9 +164,9 @@ class ActorCritic(nn.Module):
         """Observation(s) as the environment gives them → action(s) as it takes them, numpy in and out.
 
         One observation gives one action; a batch, whose arrays lead with B, gives B, laid out as
-        ``clipper.action_layout`` says. ``deterministic`` takes the mode instead of a sample. ``action_mask`` is one
-        environment's, or for a batch a list of B of them (``clipper.masks``); without it, what the observation has
-        under ``mask_key`` counts. What only the critic sees may be left out.
+        ``clipper.spaces.actions`` says. ``deterministic`` takes the mode instead of a sample. ``action_mask`` is one
+        environment's, or for a batch a list of B of them (``clipper.spaces.action_masks``); without it, what the
+        observation has under ``mask_key`` counts. What only the critic sees may be left out.
 
         With a memory, ``action, memory = policy.predict(obs, memory=memory, begins=begins)``: what it returned last
         goes in again, () at first, and where an episode ``begins`` (one flag, or ``[B]``) it is emptied. Policies

@@ -25,7 +25,7 @@ from clipper.evaluate import Evaluation, evaluate_policy
 from clipper.optim import Learner, part
 from clipper.profile import Profile
 from clipper.rollout import CollectState
-from clipper.space_json import check_same_spaces, space_to_json
+from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint, json_text
 
 Row = dict[str, float | int | None]

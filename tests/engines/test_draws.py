@@ -44,7 +44,7 @@ def masks(space: Any, kind: str, rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def padded(space: Any, parts: list[np.ndarray]) -> torch.Tensor:
-    """As ``clipper.masks`` lays masks out."""
+    """As ``clipper.spaces.action_masks`` lays masks out."""
     if isinstance(space, Discrete):
         return torch.from_numpy(parts[0])
     widest = max(part.shape[1] for part in parts)

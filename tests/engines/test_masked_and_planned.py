@@ -21,7 +21,7 @@ SIZES = {"categorical": [3], "several": [2, 3, 4, 2]}
 
 
 def random_mask(kind: Kind, shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Legal with probability ½, one choice of each part surely; padded as ``clipper.masks`` pads."""
+    """Legal with probability ½, one choice of each part surely; padded as ``clipper.spaces.action_masks`` pads."""
     parts = []
     for size in SIZES[kind]:
         legal = torch.rand(*shape, size, generator=generator) < 0.5

@@ -17,7 +17,7 @@ from clipper.cli import ALGORITHMS
 from clipper.config import Config, from_json, to_json
 from clipper.errors import ClipperError, ConfigError
 from clipper.run import read_row
-from clipper.space_json import space_from_json
+from clipper.spaces.space_json import space_from_json
 from clipper.storage import json_text
 
 LARGEST_GROWTH = 100  # MB; a child that has just begun takes some tens for torch's first calls

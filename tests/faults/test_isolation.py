@@ -20,7 +20,7 @@ from clipper.errors import DeviceMemoryError, EnvWorkerError, SpaceMismatchError
 from clipper.logs import Events
 from clipper.play import Filmed
 from clipper.run import Run, read_rows
-from clipper.space_json import check_same_spaces, space_to_json
+from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint
 
 QUICK = clipper.PPO(horizon=32, epochs=2, scale_rewards=True)

@@ -14,8 +14,8 @@ import clipper
 from clipper.data.trees import each
 from clipper.encoders import AT_ONCE, channels_first, make_encoder
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.observation_layout import observation_batch
 from clipper.policy_options import EncoderOptions, PolicyOptions
+from clipper.spaces.observations import observation_batch
 
 LEAVES = [
     Box(-1, 1, ()), Box(-1, 1, (3,)), Box(-1, 1, (2, 3, 2)), Box(0, 9, (4,), np.int16), Box(0, 255, (5,), np.uint8),

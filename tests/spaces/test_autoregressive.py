@@ -11,17 +11,17 @@ from spaces.skills import Orders, table
 from spaces.test_densities import actions_of
 from torch import Generator
 
-from clipper.action_layout import element
 from clipper.algorithms import PPO, TRPO
 from clipper.data.trees import each, leaves
 from clipper.distributions import Autoregressive
 from clipper.engines.network import UnsuitableError, read_network
 from clipper.environments import make
 from clipper.errors import ConfigError, EnvironmentContractError
-from clipper.masks import action_masks
 from clipper.nets import ActorCritic
 from clipper.optim import minibatches, with_old
 from clipper.rollout import collect, start
+from clipper.spaces.action_masks import action_masks
+from clipper.spaces.actions import element
 
 STATES = 5
 EXACT: dict[str, gymnasium.Space] = {

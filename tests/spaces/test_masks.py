@@ -10,15 +10,15 @@ from spaces.matrix import CHOICES, HYBRID, OBSERVATIONS, SPACES, observations, p
 from spaces.skills import Orders, Telling
 from torch import Generator
 
-from clipper.action_layout import element
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty, Reinforce
 from clipper.data.trees import each, leaves
 from clipper.environments import make
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import EnvironmentContractError
-from clipper.masks import action_masks
 from clipper.rollout import collect, start
+from clipper.spaces.action_masks import action_masks
+from clipper.spaces.actions import element
 
 
 def random_mask(space: gymnasium.Space, rng: np.random.Generator):  # noqa: PLR0911

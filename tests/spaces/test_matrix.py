@@ -9,7 +9,6 @@ from gymnasium.vector import SyncVectorEnv
 from spaces.matrix import SPACES, AnySpace, observations, policy_for
 from torch import Generator
 
-from clipper.action_layout import batch, element
 from clipper.algorithms import PPO
 from clipper.data.trees import each
 from clipper.environments import make
@@ -17,7 +16,8 @@ from clipper.errors import UnsupportedSpaceError
 from clipper.networks.heads import HeadOptions
 from clipper.networks.heads.make_head import make_head
 from clipper.rollout import collect, start
-from clipper.space_json import space_from_json, space_to_json
+from clipper.spaces.actions import batch, element
+from clipper.spaces.space_json import space_from_json, space_to_json
 
 WRAPPED = ["box 0-d", "multi-binary 2-d", "dict of both", "one of trees", "one-of in dict in tuple", "one-of in one-of"]
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)

@@ -28,7 +28,7 @@ class Steps(NamedTuple):
     memory: Tree = ()
     """What a memory needs to run over these rows again (``clipper.memory.Past``); empty for policies without one."""
     action_mask: Tree = ()
-    """What was legal (``clipper.masks``); empty where everything always is."""
+    """What was legal (``clipper.spaces.action_masks``); empty where everything always is."""
     log_probs: Tree = ()
     """log μ of each part of aₜ, whose sum is ``log_prob``; empty where the action has one part."""
 

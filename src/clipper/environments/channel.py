@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from clipper.observation_layout import Leaf
+from clipper.spaces.observations import Leaf
 
 STEP, DONE, OBJECT, GONE = b"s", b".", b"o", b""
 """Words: step your environments, all is done, an object follows, the other process is no more."""

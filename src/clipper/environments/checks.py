@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.errors import EnvironmentContractError, NonFiniteError
-from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
+from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
 TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length

@@ -13,10 +13,10 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from clipper.action_layout import batch
 from clipper.environments.atari.options import DEFAULTS, Atari
 from clipper.environments.checks import TELLS, told_where
 from clipper.errors import ConfigError, MissingPackageError, install_command
+from clipper.spaces.actions import batch
 
 GAME = re.compile(r"^(ale_py:)?(ALE/)?|(NoFrameskip-v4|-v5)$")  # what stands around its name in an id
 

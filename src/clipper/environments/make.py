@@ -11,10 +11,10 @@ import gymnasium
 from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from clipper.action_layout import batch, listed
 from clipper.environments.ids import split_id
 from clipper.environments.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
+from clipper.spaces.actions import batch, listed
 
 EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
 MAKERS: list[Callable[..., gymnasium.Env | None]] = []

@@ -10,10 +10,11 @@ from gymnasium.vector import VectorEnv
 from clipper.data.trees import Tree, across
 from clipper.environments.checks import MASK_KEYS, describe
 from clipper.errors import EnvironmentContractError
-from clipper.masks import MaskError, action_masks
+from clipper.spaces.action_masks import MaskError, action_masks
 
 Source = Callable[[VectorEnv, Any, dict[str, Any], np.ndarray], Any]
-"""(environment, observations, info, which environments decide next) → masks, as ``clipper.masks`` takes them."""
+"""(environment, observations, info, which environments decide next) → masks, as ``clipper.spaces.action_masks`` takes
+them."""
 
 
 def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any], mask_key: str = MASK_KEYS[0]) -> Source | None:

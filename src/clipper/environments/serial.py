@@ -17,10 +17,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
 
-from clipper.action_layout import batch, element
 from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, WHOLE, check_numbers, describe, fitting
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
-from clipper.observation_layout import Leaf, observation_leaves, observation_tree, place
+from clipper.spaces.actions import batch, element
+from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
 NOTHING: dict[str, Any] = {}
 SUCCESS = ("is_success", "success")

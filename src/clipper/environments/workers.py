@@ -26,12 +26,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
-from clipper.action_layout import batch
 from clipper.environments.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
 from clipper.environments.checks import describe
 from clipper.environments.serial import NOTHING, anew
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
-from clipper.observation_layout import observation_leaves, observation_tree
+from clipper.spaces.actions import batch
+from clipper.spaces.observations import observation_leaves, observation_tree
 
 if TYPE_CHECKING:
     from clipper.environments.state import EnvironmentState

@@ -29,7 +29,7 @@ from clipper.optim import part
 from clipper.progress import ProgressDisplay
 from clipper.rollout import start
 from clipper.run import Row, Run
-from clipper.space_json import check_same_spaces, space_from_json, space_to_json
+from clipper.spaces.space_json import check_same_spaces, space_from_json, space_to_json
 from clipper.storage import checkpoint
 from clipper.train import go_on
 

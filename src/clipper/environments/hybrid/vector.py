@@ -7,16 +7,16 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from clipper.action_layout import batch
 from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
+from clipper.spaces.actions import batch
 
 
 class Native(VectorEnv):
     """``num_envs`` copies of ``task(num_envs, **settings)``, in next-step autoreset mode.
 
     One generator serves all copies, so that ``reset(seed=…)`` takes one integer. Actions are batched in Clipper's
-    layout (``clipper.action_layout``), or in Gymnasium's.
+    layout (``clipper.spaces.actions``), or in Gymnasium's.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Gymnasium space → action head, which mirrors it; ``clipper.action_layout`` says how a batch of actions lies."""
+"""Gymnasium space → action head, which mirrors it; ``clipper.spaces.actions`` says how a batch of actions lies."""
 
 from functools import singledispatch
 

@@ -10,13 +10,13 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from clipper.action_layout import element
 from clipper.compat.frames import StackedFrames, order_of
 from clipper.environments.make import make_single
 from clipper.environments.serial import Serial
 from clipper.environments.vector import cores
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError
+from clipper.spaces.actions import element
 from clipper.storage import files, json_text
 
 Infos = list[dict[str, Any]]
