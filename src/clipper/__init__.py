@@ -16,9 +16,9 @@ from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
 from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 from clipper.load import load
-from clipper.memory import GRU, LSTM, Transformer
 from clipper.nets import ActorCritic, PolicyOptions, make_policy
 from clipper.networks.heads import HeadOptions
+from clipper.networks.memory import GRU, LSTM, Transformer
 from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.policy_options import EncoderOptions

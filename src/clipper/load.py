@@ -12,8 +12,8 @@ from clipper import hub
 from clipper.config import Config, from_json
 from clipper.encoders import is_image
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
-from clipper.memory import memory_of
 from clipper.nets import ActorCritic, make_policy
+from clipper.networks.memory import memory_of
 from clipper.optim import part
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import space_from_json

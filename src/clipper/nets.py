@@ -17,10 +17,10 @@ from clipper.data.trees import Tree, each
 from clipper.distributions import Distribution, Sampler
 from clipper.encoders import Encoder, make_encoder, seen_by
 from clipper.errors import ConfigError
-from clipper.memory import memory_of
 from clipper.networks.heads import Head
 from clipper.networks.heads.make_head import make_head
 from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
+from clipper.networks.memory import memory_of
 from clipper.normalise import ReturnNormaliser
 from clipper.policy_options import MASK_KEY, PolicyOptions
 from clipper.spaces.action_masks import action_masks

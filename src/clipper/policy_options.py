@@ -5,8 +5,8 @@ from typing import Literal
 
 from clipper.critics import Critic, Scalar
 from clipper.errors import ConfigError
-from clipper.memory import Memory, MemoryName
 from clipper.networks.heads import HeadOptions
+from clipper.networks.memory import Memory, MemoryName
 
 MASK_KEY = "action_mask"
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from clipper.algorithms import PPO
 from clipper.config import Config, config_for
-from clipper.memory import LSTM
 from clipper.nets import PolicyOptions
 from clipper.networks.heads import HeadOptions
+from clipper.networks.memory import LSTM
 from clipper.schedules import Linear
 
 

@@ -27,7 +27,7 @@ from clipper.compat.sb3.common.evaluation import evaluate_policy
 from clipper.compat.sb3.common.monitor import Monitor
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, SpaceMismatchError
-from clipper.memory import LSTM
+from clipper.networks.memory import LSTM
 from clipper.optimizers import RMSProp
 from clipper.policy_options import EncoderOptions
 

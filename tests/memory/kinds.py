@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clipper.memory import GRU, LSTM, Transformer
+from clipper.networks.memory import GRU, LSTM, Transformer
 
 KINDS: dict[str, LSTM | GRU | Transformer] = {
     "lstm": LSTM(5),

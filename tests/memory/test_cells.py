@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kinds import KINDS, cell_of, random_state
 from torch import Tensor, nn
 
-from clipper.memory import GRU, LSTM, Transformer
-from clipper.memory.recurrent import ROUNDED, cut
+from clipper.networks.memory import GRU, LSTM, Transformer
+from clipper.networks.memory.recurrent import ROUNDED, cut
 
 
 def begins_of(bits: int, rows: int, columns: int) -> Tensor:

@@ -14,8 +14,8 @@ from clipper.algorithms import PPO, TRPO, Reinforce
 from clipper.config import Config
 from clipper.critic_targets import NStep, Polyak
 from clipper.errors import MissingPackageError
-from clipper.memory import LSTM
 from clipper.networks.heads import HeadOptions
+from clipper.networks.memory import LSTM
 from clipper.objectives import TrustRegion
 from clipper.policy_options import EncoderOptions, PolicyOptions
 from clipper.recipes import RECIPES

@@ -17,8 +17,8 @@ from gymnasium import wrappers
 from gymnasium.envs import classic_control, toy_text
 from gymnasium.vector import VectorEnv
 
-from clipper.environments.memory.tasks import Visible
 from clipper.environments.one_of import OneOfActions
+from clipper.environments.recall.tasks import Visible
 from clipper.environments.serial import Serial
 from clipper.environments.trees import (
     JSON,

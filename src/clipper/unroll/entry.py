@@ -15,7 +15,7 @@ from clipper.environments import make
 from clipper.environments.atari import is_atari
 from clipper.environments.hybrid import TASKS
 from clipper.environments.ids import split_id
-from clipper.environments.memory import MEMORY_TASKS
+from clipper.environments.recall import MEMORY_TASKS
 from clipper.nets import make_policy
 from clipper.policy_options import EncoderOptions
 from clipper.unroll.source import ROOT, WIDTH, UnrollError
@@ -70,7 +70,7 @@ def environment(config: Config) -> tuple[str, list[str]]:
     if name in MEMORY_TASKS:
         maker, _, settings = MEMORY_TASKS[name]
         arguments = "".join(f", {key}={value!r}" for key, value in (settings | given).items())
-        needed = ["from clipper.environments import make", f"from clipper.environments.memory.tasks import {maker}"]
+        needed = ["from clipper.environments import make", f"from clipper.environments.recall.tasks import {maker}"]
         if not arguments:
             return f"make({maker}, num_envs={config.num_envs})", needed
         made = f"make(partial({maker}{arguments}), num_envs={config.num_envs})"

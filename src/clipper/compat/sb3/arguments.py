@@ -10,8 +10,8 @@ from torch import nn
 
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize
 from clipper.errors import ConfigError
-from clipper.memory import LSTM
 from clipper.networks.heads import HeadOptions
+from clipper.networks.memory import LSTM
 from clipper.policy_options import EncoderOptions, PolicyOptions
 from clipper.schedules import Linear, Schedule
 

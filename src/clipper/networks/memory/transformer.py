@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from clipper.errors import ConfigError
-from clipper.memory.memories import Memories, State, check_sizes, pair
 from clipper.networks.initialisation import OrthogonalLinear
+from clipper.networks.memory.memories import Memories, State, check_sizes, pair
 
 
 @dataclass(frozen=True, slots=True)

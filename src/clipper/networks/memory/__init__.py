@@ -5,9 +5,9 @@ from typing import Any, Literal, TypeAlias
 
 from clipper.data.history import Past
 from clipper.errors import ConfigError
-from clipper.memory.memories import Memories
-from clipper.memory.recurrent import GRU, LSTM
-from clipper.memory.transformer import Transformer
+from clipper.networks.memory.memories import Memories
+from clipper.networks.memory.recurrent import GRU, LSTM
+from clipper.networks.memory.transformer import Transformer
 
 Memory: TypeAlias = LSTM | GRU | Transformer | None
 """The kinds of memory, as values, or none."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium
 
-from clipper.environments.memory.tasks import RepeatPrevious, Visible, cart_pole
+from clipper.environments.recall.tasks import RepeatPrevious, Visible, cart_pole
 
 MEMORY_TASKS: dict[str, tuple[str, float, dict[str, Any]]] = {
     "clipper/CartPoleHidden-v0": ("cart_pole", 475.0, {}),

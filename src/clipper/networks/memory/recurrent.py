@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
-from clipper.memory.memories import Memories, State, check_sizes, pair
+from clipper.networks.memory.memories import Memories, State, check_sizes, pair
 
 
 @dataclass(frozen=True, slots=True)
