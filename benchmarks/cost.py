@@ -23,7 +23,7 @@ from workloads import WORKLOADS, flops_per_decision, measure_peak, speed_limit
 
 from clipper import train
 from clipper.algorithms import PPO
-from clipper.nets import PolicyOptions
+from clipper.networks.policy_options import PolicyOptions
 from clipper.plot import COLOURS
 from clipper.run import Run
 

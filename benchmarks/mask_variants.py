@@ -8,7 +8,9 @@ from clipper import Config
 from clipper.data.trees import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
-from clipper.nets import ActorCritic, CriticOutput, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.critics import CriticOutput
+from clipper.networks.make_policy import make_policy
 
 
 class MaskedOnlyWhenActing(ActorCritic):

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import each
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 
 Kind = Literal["categorical", "gaussian", "several"]
 OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (3,))

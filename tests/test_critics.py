@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from torch import Generator
 
 import clipper
-from clipper.critics import Critic, PopArt, TwoHot, TwoHotBins, TwoHotValue
 from clipper.errors import ConfigError
 from clipper.functional.objectives import symexp, two_hot, two_hot_cross_entropy
+from clipper.networks.critics import Critic, PopArt, TwoHot, TwoHotBins, TwoHotValue
+from clipper.networks.policy_options import PolicyOptions
 from clipper.option_text import from_text, to_text
-from clipper.policy_options import PolicyOptions
 from clipper.value_losses import MSE, ClippedMSE, CrossEntropy, Huber, ValueLoss
 
 BINS = symexp(torch.linspace(-20, 20, 255, dtype=torch.float64))

@@ -9,7 +9,7 @@ from batches import decisions, make_steps, small_policy
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.data.steps import Targets
-from clipper.nets import ActorCritic
+from clipper.networks.actor_critic import ActorCritic
 from clipper.optim import with_old
 
 ALGORITHMS = (

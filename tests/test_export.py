@@ -13,11 +13,12 @@ import onnxruntime
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from pathlib import Path
-from clipper.export import export_onnx
+from clipper.networks.export import export_onnx
 from clipper.networks.heads import HeadOptions, TanhGaussian
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.make_policy import make_policy
 from clipper.cli import run_command
-from clipper.policy_options import EncoderOptions
+from clipper.networks.policy_options import EncoderOptions
 
 obs_space = Box(-1, 1, (2, 3))
 tree = Dict({"gear": Discrete(3, start=-1), "aim": Tuple((Box(-2, 2, ()), OneOf((Box(0, 1, (2,)), Discrete(4)))))})

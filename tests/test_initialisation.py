@@ -8,7 +8,9 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from torch import Generator, nn
 
 from clipper.errors import ConfigError
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from clipper.algorithms import PPO
 from clipper.errors import ConfigError
-from clipper.nets import PolicyOptions
-from clipper.normalise import ObservationNormaliser, ReturnNormaliser, RewardScaler, RunningMoments
+from clipper.networks.normalise import ObservationNormaliser, ReturnNormaliser, RewardScaler, RunningMoments
+from clipper.networks.policy_options import PolicyOptions
 from clipper.optim import Learner
 
 chunks = st.lists(

@@ -13,7 +13,8 @@ from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSa
 from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.importance_weights import CausalProduct
-from clipper.nets import ActorCritic, PolicyOptions
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.policy_options import PolicyOptions
 from clipper.optim import flatten, gradient_step, minibatches
 from clipper.optimizers import RMSPropTF
 

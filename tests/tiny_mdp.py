@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps
+from clipper.data.steps import Steps, Value
 from clipper.data.trees import Tree
 from clipper.distributions import Categorical
-from clipper.nets import Value
 
 
 class Outcome(NamedTuple):

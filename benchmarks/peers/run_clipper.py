@@ -12,8 +12,8 @@ from measure import begin, peak_memory, report
 
 from clipper.algorithms import PPO
 from clipper.config import config_for
-from clipper.nets import PolicyOptions
 from clipper.networks.memory import LSTM
+from clipper.networks.policy_options import PolicyOptions
 from clipper.run import Run
 from clipper.train import train
 

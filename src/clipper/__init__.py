@@ -9,19 +9,20 @@ from clipper import functional, presets, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.config import Config
 from clipper.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
-from clipper.critics import PopArt, Scalar, TwoHot
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
 from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 from clipper.load import load
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.critics import PopArt, Scalar, TwoHot
 from clipper.networks.heads import HeadOptions
+from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Transformer
+from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
 from clipper.optimizers import Adam, RMSProp, RMSPropTF
-from clipper.policy_options import EncoderOptions
 from clipper.rollout import collect, start
 from clipper.run import Run
 from clipper.schedules import KLAdaptive, Linear

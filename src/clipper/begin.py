@@ -13,13 +13,15 @@ from torch import Generator, nn
 
 from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
 from clipper.config import Config, config_for, to_json
-from clipper.critics import TwoHot
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
 from clipper.environments.vector import vectorise
 from clipper.errors import ConfigError
 from clipper.load import check_size
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.critics import TwoHot
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import CollectState, start
 from clipper.run import Run, read_config, read_rows
 from clipper.storage import checkpoint, files

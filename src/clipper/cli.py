@@ -191,8 +191,8 @@ def plot_command(args: Sequence[str]) -> int:
 
 def export_command(args: Sequence[str]) -> int:
     """``clipper export``."""
-    from clipper.export import export_onnx  # noqa: PLC0415
     from clipper.load import load_with_config  # noqa: PLC0415
+    from clipper.networks.export import export_onnx  # noqa: PLC0415
 
     options = parse(Export, args, "clipper export")
     policy, _ = load_with_config(options.run, best=options.best)

@@ -10,7 +10,7 @@ from clipper.algorithms import NPG, PPO, TRPO, VPG, Algorithm, PPOApart
 from clipper.environments.atari import is_atari, read_options
 from clipper.environments.ids import split_id
 from clipper.errors import ConfigError
-from clipper.nets import PolicyOptions
+from clipper.networks.policy_options import PolicyOptions
 from clipper.schedules import Linear
 from clipper.value_losses import ClippedMSE
 

@@ -16,8 +16,9 @@ from clipper.environments.make import EnvSource
 from clipper.environments.serial import SUCCESS, is_number
 from clipper.errors import ConfigError
 from clipper.load import load_with_config
-from clipper.nets import Actor, warn_without_masks
-from clipper.policy_options import MASK_KEY
+from clipper.networks.actor_critic import warn_without_masks
+from clipper.networks.policy_options import MASK_KEY
+from clipper.networks.protocol import Actor
 from clipper.rollout import Episode, collect, start
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from torch import Generator, Tensor, nn
 
 from clipper import hub
 from clipper.config import Config, from_json
-from clipper.encoders import is_image
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
-from clipper.nets import ActorCritic, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.encoders import is_image
+from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import memory_of
 from clipper.optim import part
 from clipper.spaces.observations import observation_leaves

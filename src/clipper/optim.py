@@ -16,7 +16,7 @@ from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.functional.returns import discounted_sum_so_far, gae
 from clipper.functional.statistics import explained_variance
-from clipper.normalise import RewardNormaliser, RewardScaler
+from clipper.networks.normalise import RewardNormaliser, RewardScaler
 from clipper.optimizers import Adam, Optimizer
 
 Metrics = dict[str, Tensor]

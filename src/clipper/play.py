@@ -11,7 +11,7 @@ from clipper.environments import make_single
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.evaluate import Evaluation, evaluate_policy
-from clipper.nets import Actor
+from clipper.networks.protocol import Actor
 
 
 class Filmed(gymnasium.Wrapper):

@@ -15,8 +15,8 @@ from typing import Any
 from clipper.algorithms import A2C, PPO, TRPO, VPG, PPOApart
 from clipper.config import Config
 from clipper.errors import ConfigError
-from clipper.nets import PolicyOptions
 from clipper.networks.heads import HeadOptions, SoftplusOfState, TanhGaussian
+from clipper.networks.policy_options import PolicyOptions
 from clipper.optimizers import RMSProp
 from clipper.schedules import Linear, Schedule
 from clipper.value_losses import ClippedMSE

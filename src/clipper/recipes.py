@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from clipper.algorithms import PPO
 from clipper.config import Config, config_for
-from clipper.nets import PolicyOptions
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
+from clipper.networks.policy_options import PolicyOptions
 from clipper.schedules import Linear
 
 

@@ -30,7 +30,7 @@ from clipper.environments.checks import (
 )
 from clipper.environments.masks import Source, mask_source, read_masks, where_done
 from clipper.errors import ConfigError, EnvironmentContractError
-from clipper.nets import Actor
+from clipper.networks.protocol import Actor
 
 
 class Episode(NamedTuple):

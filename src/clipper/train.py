@@ -18,7 +18,7 @@ from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
 from clipper.logs import Log
-from clipper.nets import PolicyOptions
+from clipper.networks.policy_options import PolicyOptions
 from clipper.optim import Metrics
 from clipper.plot import plot_run
 from clipper.profile import Profile, part
@@ -44,8 +44,8 @@ def train(
 
     ``env`` is an environment id, a factory of environments, a ready ``gymnasium.vector.VectorEnv``, or a whole
     ``Config`` (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
-    ``clipper.nets.Policy``. What is not given has its default, or for an Atari game's id what is usual there
-    (``clipper.config.config_for``).
+    ``clipper.networks.protocol.Policy``. What is not given has its default, or for an Atari game's id what is usual
+    there (``clipper.config.config_for``).
 
     ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your

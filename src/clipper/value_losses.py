@@ -9,8 +9,8 @@ from typing import TypeAlias
 from jaxtyping import Float
 from torch import Tensor
 
-from clipper.critics import CriticOutput, TwoHotValue
 from clipper.functional.objectives import clipped_squared_error, huber
+from clipper.networks.critics import CriticOutput, TwoHotValue
 
 
 @dataclass(frozen=True, slots=True)

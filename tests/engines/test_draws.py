@@ -12,8 +12,9 @@ import clipper
 from clipper.distributions import Categorical
 from clipper.distributions.categorical import possible
 from clipper.engines.cpu import CPU
-from clipper.nets import ActorCritic, make_policy
+from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
+from clipper.networks.make_policy import make_policy
 
 ROWS = 400
 LARGEST = 1 - 2.0**-24  # the largest number that torch.rand gives

@@ -15,7 +15,7 @@ from clipper.data.steps import Targets
 from clipper.data.trees import each
 from clipper.engines.cpu import CPU, Shares
 from clipper.engines.kernels.tables import RATIO, Loss, Rows
-from clipper.nets import ActorCritic
+from clipper.networks.actor_critic import ActorCritic
 from clipper.objectives import Objective
 
 LOSSES = (clipper.MSE(), clipper.Huber(0.5), clipper.ClippedMSE(0.2))

@@ -12,13 +12,13 @@ import clipper
 from clipper import PPO, PolicyOptions
 from clipper.cli import run_command, train_defaults
 from clipper.config import ATARI_PPO
-from clipper.encoders import EncoderOptions
 from clipper.environments import make, make_single
 from clipper.environments.atari import Atari, Game, make_native, read_options
 from clipper.environments.atari.pictures import Shrink
 from clipper.environments.state import get_state, set_state
 from clipper.environments.vector import vectorise
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, UnknownEnvironmentError
+from clipper.networks.policy_options import EncoderOptions
 from clipper.play import play
 
 BREAKOUT, PONG = "ALE/Breakout-v5", "ALE/Pong-v5"

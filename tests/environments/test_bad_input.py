@@ -24,7 +24,8 @@ from clipper.errors import (
     UnknownEnvironmentError,
     UnsupportedSpaceError,
 )
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import CollectState, collect, start
 
 torch.set_num_threads(1)

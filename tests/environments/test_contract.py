@@ -17,7 +17,8 @@ import clipper
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import EnvironmentContractError
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import CollectState, collect, start
 
 N = 4

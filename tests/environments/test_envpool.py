@@ -13,7 +13,7 @@ import clipper
 from clipper.environments.make import make_single
 from clipper.environments.vector import vectorise
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
-from clipper.policy_options import EncoderOptions, PolicyOptions
+from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 
 try:
     import envpool  # noqa: F401

@@ -13,7 +13,8 @@ from clipper.data.steps import Steps
 from clipper.environments.serial import Serial
 from clipper.errors import EnvWorkerError
 from clipper.functional.returns import gae
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import CollectState, collect, start
 
 pytestmark = pytest.mark.filterwarnings("ignore:environment 1 of Counting failed in step")

@@ -24,7 +24,8 @@ from clipper.environments.serial import Serial
 from clipper.environments.state import get_states, set_states
 from clipper.environments.workers import Workers, merged
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import CollectState, collect, start
 
 

@@ -13,7 +13,8 @@ from clipper.functional.linear import (
     flat_gradient,
     natural_step,
 )
-from clipper.nets import ActorCritic, PolicyOptions
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.policy_options import PolicyOptions
 
 
 def positive_definite(size: int, seed: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 import clipper
 from clipper.environments import make
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import (
     GSDE,
     Beta,
@@ -31,6 +31,8 @@ from clipper.networks.heads import (
 )
 from clipper.networks.heads.make_head import make_head
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import collect, start
 
 DISTRIBUTIONS = (Gaussian(), TanhGaussian(), Beta(), GSDE(3))

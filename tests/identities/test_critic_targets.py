@@ -11,9 +11,9 @@ from torch import Tensor
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty
 from clipper.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Periodic, Polyak, TDLambda
-from clipper.critics import PopArt
-from clipper.nets import PolicyOptions
-from clipper.normalise import ReturnNormaliser
+from clipper.networks.critics import PopArt
+from clipper.networks.normalise import ReturnNormaliser
+from clipper.networks.policy_options import PolicyOptions
 
 ALGORITHMS = (PPO, PPOApart, PPOPenalty, A2C, VPG, NPG, TRPO)
 

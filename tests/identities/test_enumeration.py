@@ -13,7 +13,7 @@ from torch import Tensor
 from clipper.algorithms import PPO, Reinforce
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
-from clipper.nets import Policy
+from clipper.networks.protocol import Policy
 
 Estimate = Callable[[list[Trajectory]], Tensor]
 MDPS = pytest.mark.parametrize("mdp", [UNEQUAL_LENGTHS, CUT_SHORT], ids=["unequal lengths", "truncated"])

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from clipper.algorithms import PPO, Reinforce
 from clipper.data.steps import Steps, Targets
-from clipper.nets import ActorCritic, PolicyOptions
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.policy_options import PolicyOptions
 from clipper.objectives import (
     SPO,
     Clip,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from clipper.algorithms import NPG, TRPO
 from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
-from clipper.nets import PolicyOptions
+from clipper.networks.policy_options import PolicyOptions
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 

@@ -25,7 +25,9 @@ from clipper.data.trees import each
 from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.functional.linear import fisher_vector_product, flat_gradient
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.optim import Metrics, minibatches
 from clipper.rollout import collect, start
 

@@ -15,10 +15,11 @@ from clipper.config import Config, from_json, to_json
 from clipper.environments import make
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.load import check_size
-from clipper.nets import PolicyOptions, make_policy
 from clipper.networks.heads import HeadOptions
 from clipper.networks.heads.state_dependent import GSDE
+from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Transformer, memory_of
+from clipper.networks.policy_options import PolicyOptions
 
 MASKED = "clipper/RepeatPreviousMasked-v0"
 

@@ -12,9 +12,9 @@ from tree_tasks import Locks
 
 import clipper
 from clipper.data.trees import each
-from clipper.encoders import AT_ONCE, channels_first, make_encoder
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.policy_options import EncoderOptions, PolicyOptions
+from clipper.networks.encoders import AT_ONCE, channels_first, make_encoder
+from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.spaces.observations import observation_batch
 
 LEAVES = [

@@ -18,7 +18,7 @@ from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, EnvironmentContractError, NonFiniteError, UnsupportedSpaceError
 from clipper.evaluate import evaluate_policy
-from clipper.policy_options import EncoderOptions, PolicyOptions
+from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.rollout import collect, start
 
 SMALL = PolicyOptions(hidden=(16,), normalise_obs=True)

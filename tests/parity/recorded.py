@@ -9,7 +9,9 @@ from torch import Generator, Tensor
 
 from clipper import HeadOptions
 from clipper.data.steps import Steps
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import Last, with_last_observations
 
 TOLERANCE = 1e-5

@@ -21,7 +21,7 @@ from recorded import Recorded, assert_same_parameters, new_policy, record, steps
 from torch import Tensor, nn
 
 from clipper import PPO, presets
-from clipper.nets import ActorCritic
+from clipper.networks.actor_critic import ActorCritic
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 SCRIPTS: dict[Kind, str] = {"categorical": "ppo.py", "gaussian": "ppo_continuous_action.py"}

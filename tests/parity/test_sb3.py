@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clipper import PPO, Adam, RMSProp, RMSPropTF, presets
 from clipper.algorithms import Algorithm
-from clipper.nets import ActorCritic
+from clipper.networks.actor_critic import ActorCritic
 from clipper.optim import Learner, Metrics
 from clipper.optimizers import Optimizer
 

@@ -12,7 +12,7 @@ from recorded import OPTIONS, Recorded, assert_close, assert_same_parameters, ne
 from torch import Tensor
 
 from clipper import VPG, PPOApart, presets
-from clipper.nets import ActorCritic
+from clipper.networks.actor_critic import ActorCritic
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from clipper.algorithms import PPO, Reinforce
 from clipper.environments import make
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import collect, start
 
 Step = tuple[np.ndarray, float, bool, bool, dict[str, Any]]

@@ -10,8 +10,8 @@ import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import nn
 
+from clipper.data.steps import Value
 from clipper.environments.serial import Serial
-from clipper.nets import Value
 
 WEIGHTS = torch.tensor([0.7, 0.4, 1.3, 0.2], dtype=torch.float64)
 

@@ -11,7 +11,8 @@ from clipper.data.steps import Steps
 from clipper.data.trees import leaves
 from clipper.environments import make
 from clipper.errors import ConfigError
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import Episode, collect, start
 
 torch.set_num_threads(1)

@@ -9,7 +9,8 @@ from torch import Generator
 from clipper.algorithms import PPO, Algorithm, Reinforce
 from clipper.data.steps import Steps
 from clipper.environments.serial import Serial
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import collect, start
 
 torch.set_num_threads(1)

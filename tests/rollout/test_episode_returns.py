@@ -13,7 +13,8 @@ from torch import Generator
 import clipper
 from clipper.compat.monitor import Monitor
 from clipper.environments.serial import Serial
-from clipper.nets import PolicyOptions, make_policy
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import collect, start
 
 ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]

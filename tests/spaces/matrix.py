@@ -5,8 +5,10 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 
-from clipper.nets import ActorCritic, PolicyOptions, make_policy
+from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 
 INF = np.inf
 CHOICES: dict[str, gymnasium.Space] = {

@@ -17,7 +17,7 @@ from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
 from clipper.errors import ConfigError
-from clipper.nets import ActorCritic
+from clipper.networks.actor_critic import ActorCritic
 from clipper.optim import minibatches, with_old
 from clipper.rollout import collect, start
 from clipper.schedules import Linear

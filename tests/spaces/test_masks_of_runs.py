@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 import clipper
 from clipper.compat.sb3 import PPO as TheirPPO
-from clipper.export import export_onnx
+from clipper.networks.export import export_onnx
 
 SAYS = "learned with action masks"
 

@@ -10,8 +10,8 @@ import pytest
 
 from clipper.algorithms import PPO
 from clipper.config import Config
-from clipper.nets import PolicyOptions
 from clipper.networks.heads import HeadOptions
+from clipper.networks.policy_options import PolicyOptions
 from clipper.recipes import RECIPES
 from clipper.train import train
 from clipper.unroll import UnrollError, unroll

@@ -16,8 +16,8 @@ from clipper.critic_targets import NStep, Polyak
 from clipper.errors import MissingPackageError
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
+from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.objectives import TrustRegion
-from clipper.policy_options import EncoderOptions, PolicyOptions
 from clipper.recipes import RECIPES
 from clipper.schedules import Linear
 from clipper.train import train

@@ -11,8 +11,8 @@ from batches import small_policy
 from wiring.rig import ALGORITHMS, ENVS, EngineName, engine_for, engines_of, names_of, recorded, short, trained
 
 from clipper.critic_targets import Polyak
-from clipper.critics import PopArt
-from clipper.nets import PolicyOptions
+from clipper.networks.critics import PopArt
+from clipper.networks.policy_options import PolicyOptions
 
 UPDATES = 3
 EVERYWHERE = [pytest.param(kind, e, id=f"{kind.__name__}-{e}") for kind in ALGORITHMS for e in engines_of(kind)]

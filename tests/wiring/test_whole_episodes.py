@@ -13,8 +13,9 @@ from wiring.rig import ALGORITHMS, names_of, short
 
 from clipper.engines.torch_engine import Torch
 from clipper.environments.serial import Serial
-from clipper.nets import PolicyOptions, make_policy
 from clipper.networks.heads import GSDE, HeadOptions
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import start
 
 ENVS = 3

@@ -12,7 +12,7 @@ from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
-from clipper.normalise import RewardScaler
+from clipper.networks.normalise import RewardScaler
 from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, summarise
 from clipper.optimizers import Optimizer, RMSProp
 from clipper.schedules import Schedule, at

@@ -14,7 +14,7 @@ from clipper.errors import ConfigError
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise
 from clipper.hybrid import entropy_bonus, parts_of, per_part, watch
-from clipper.normalise import RewardNormaliser, RewardScaler
+from clipper.networks.normalise import RewardNormaliser, RewardScaler
 from clipper.objectives import Clip, Objective
 from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, summarise, with_old
 from clipper.schedules import KLAdaptive, Schedule, at

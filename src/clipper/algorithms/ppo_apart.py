@@ -13,8 +13,8 @@ from clipper.data.trees import Tree, each
 from clipper.functional.objectives import LARGEST_LOG_RATIO, clip
 from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
-from clipper.nets import Policy
-from clipper.normalise import RewardScaler
+from clipper.networks.normalise import RewardScaler
+from clipper.networks.protocol import Policy
 from clipper.optim import (
     Learner,
     Metrics,

@@ -13,7 +13,7 @@ from clipper.data.trees import Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.functional.reduce import masked_mean, standardise
-from clipper.normalise import RewardScaler
+from clipper.networks.normalise import RewardScaler
 from clipper.optim import (
     Learner,
     Metrics,

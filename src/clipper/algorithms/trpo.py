@@ -13,8 +13,8 @@ from clipper.data.trees import Tree, each
 from clipper.functional.linear import backtracking, fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import conservative
 from clipper.functional.reduce import masked_mean
-from clipper.nets import Policy
-from clipper.normalise import RewardScaler
+from clipper.networks.normalise import RewardScaler
+from clipper.networks.protocol import Policy
 from clipper.optim import (
     Learner,
     Metrics,

@@ -11,8 +11,8 @@ from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
-from clipper.nets import Policy
-from clipper.normalise import RewardScaler
+from clipper.networks.normalise import RewardScaler
+from clipper.networks.protocol import Policy
 from clipper.optim import Learner, Metrics, estimate_advantages, fit_critic, gradient_step, minibatches, summarise
 from clipper.schedules import Schedule, at
 from clipper.value_losses import MSE, ValueLoss

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipper.critics import TwoHotBins
-from clipper.encoders import BoxEncoder
-from clipper.nets import ACTIVATIONS, ActorCritic
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.critics import TwoHotBins
+from clipper.networks.encoders import BoxEncoder
 from clipper.networks.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
 from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
+from clipper.networks.make_policy import ACTIVATIONS
 
 WIDEST = 512
 WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)

@@ -1,7 +1,7 @@
 """The layout of a batch of observations, whose space may be a tree.
 
 Arrays ``[N, …]`` stand at the leaves: of a Dict in a dict, of a Tuple in a tuple, nested as the space is. Apart from
-``clipper.encoders``, since worker processes need not load torch.
+``clipper.networks.encoders``, since worker processes need not load torch.
 """
 
 from collections.abc import Iterator, Sequence

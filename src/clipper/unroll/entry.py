@@ -16,8 +16,8 @@ from clipper.environments.atari import is_atari
 from clipper.environments.hybrid import TASKS
 from clipper.environments.ids import split_id
 from clipper.environments.recall import MEMORY_TASKS
-from clipper.nets import make_policy
-from clipper.policy_options import EncoderOptions
+from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import EncoderOptions
 from clipper.unroll.source import ROOT, WIDTH, UnrollError
 
 
@@ -37,7 +37,7 @@ import hashlib
 import torch
 import gymnasium
 from torch import Generator
-from clipper.nets import make_policy
+from clipper.networks.make_policy import make_policy
 from clipper.rollout import collect, start
 {chr(10).join(imports)}
 

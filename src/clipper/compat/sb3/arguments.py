@@ -12,7 +12,7 @@ from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize
 from clipper.errors import ConfigError
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
-from clipper.policy_options import EncoderOptions, PolicyOptions
+from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.schedules import Linear, Schedule
 
 Activation = Literal["tanh", "relu", "elu", "silu"]

@@ -24,7 +24,7 @@ from clipper.engines import choose
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.load import check_size
-from clipper.nets import make_policy
+from clipper.networks.make_policy import make_policy
 from clipper.optim import part
 from clipper.progress import ProgressDisplay
 from clipper.rollout import start

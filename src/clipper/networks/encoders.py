@@ -14,11 +14,11 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.convolutions import impala_cnn, nature_cnn
 from clipper.data.trees import Tree
 from clipper.errors import ConfigError, UnsupportedSpaceError
-from clipper.normalise import ObservationNormaliser
-from clipper.policy_options import MASK_KEY, EncoderOptions, PolicyOptions
+from clipper.networks.convolutions import impala_cnn, nature_cnn
+from clipper.networks.normalise import ObservationNormaliser
+from clipper.networks.policy_options import MASK_KEY, EncoderOptions, PolicyOptions
 from clipper.spaces.observations import Leaf
 
 
@@ -55,7 +55,7 @@ def make_encoder(space: gymnasium.Space, options: PolicyOptions, generator: Gene
     raise UnsupportedSpaceError(
         f"no encoder for observations of {space}: Clipper reads Box, Discrete, MultiDiscrete, MultiBinary, and Dict or "
         "Tuple of them; turn yours into one of these, or register an encoder with "
-        f"clipper.encoders.make_encoder.register({type(space).__name__})"
+        f"clipper.networks.encoders.make_encoder.register({type(space).__name__})"
     )
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from clipper.critics import Critic, Scalar
 from clipper.errors import ConfigError
+from clipper.networks.critics import Critic, Scalar
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import Memory, MemoryName
 

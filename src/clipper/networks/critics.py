@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clipper.data.steps import Value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import symexp, two_hot_cross_entropy
-from clipper.normalise import ReturnNormaliser
+from clipper.networks.normalise import ReturnNormaliser
 
 
 class TwoHotValue(NamedTuple):

@@ -24,7 +24,7 @@ from torch.utils import _pytree as pytree
 
 from clipper.data.trees import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
-from clipper.nets import warn_without_masks
+from clipper.networks.actor_critic import warn_without_masks
 from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.networks.heads.autoregressive import allowed
 from clipper.networks.heads.beta import BetaHead
@@ -112,7 +112,9 @@ class Graph(nn.Module):
 @singledispatch
 def in_units(head: nn.Module, action: Tree, mask: Tree) -> Tree:
     """What ``head.to_env`` does, in torch."""
-    raise ConfigError(f"no export for a head of your own, {type(head).__name__}: clipper.export.in_units.register it")
+    raise ConfigError(
+        f"no export for a head of your own, {type(head).__name__}: clipper.networks.export.in_units.register it"
+    )
 
 
 @in_units.register

@@ -1,0 +1,69 @@
+"""From spaces and options to an actor-critic: trunks, first weights, first means."""
+
+import gymnasium
+import torch
+from torch import Generator, nn
+
+from clipper.errors import ConfigError
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.encoders import make_encoder, seen_by
+from clipper.networks.heads import Head
+from clipper.networks.heads.make_head import make_head
+from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
+from clipper.networks.memory import memory_of
+from clipper.networks.normalise import ReturnNormaliser
+from clipper.networks.policy_options import PolicyOptions
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
+
+
+def mlp(inputs: int, hidden: tuple[int, ...], options: PolicyOptions, generator: Generator) -> nn.Sequential:
+    """Linear layers of these widths, each followed by the activation."""
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [OrthogonalLinear(inputs, width, options.hidden_gain, generator), ACTIVATIONS[options.activation]()]
+        inputs = width
+    return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def start_means(head: Head, means: tuple[float, ...]) -> None:
+    """Let the Gaussian parts of a head begin at ``means``, one number for each of their components; () leaves all."""
+    # Told by the layer that they have, not by their class: an unrolled file holds only what its recipe runs.
+    layers = [getattr(part, "mean", None) for part in head.modules()] if means else []  # pyright: ignore[reportAttributeAccessIssue]
+    biases = [layer.bias for layer in layers if isinstance(layer, nn.Linear)]
+    if means and len(means) != sum(len(bias) for bias in biases):
+        raise ConfigError(f"initial_mean has {len(means)} numbers for {sum(map(len, biases))} Gaussian components")
+    start = 0
+    for bias in biases:
+        bias.copy_(torch.tensor(means[start : start + len(bias)]))
+        start += len(bias)
+
+
+def make_policy(
+    observation_space: gymnasium.Space, action_space: gymnasium.Space, options: PolicyOptions, generator: Generator
+) -> ActorCritic:
+    """The actor-critic for one environment's (unbatched) spaces, its first weights drawn from ``generator``."""
+    encoder = make_encoder(seen_by(observation_space, options.encoder), options, generator)
+    own = options.encoder.critic_only or (not options.shared and any(True for _ in encoder.parameters()))
+    seen = seen_by(observation_space, options.encoder, critic=True)
+    critic_encoder = make_encoder(seen, options, generator) if own else None
+    critic_inputs = (critic_encoder or encoder).features
+    widths = options.hidden if options.critic_hidden is None else options.critic_hidden
+    actor = mlp(encoder.features, options.hidden, options, generator)
+    critic = actor if options.shared else mlp(critic_inputs, widths, options, generator)
+    actor_width, critic_width = (encoder.features, *options.hidden)[-1], (critic_inputs, *widths)[-1]
+    kind, memory = memory_of(options.memory), None
+    if kind is not None:
+        memory = kind.memories(actor_width, None if options.shared else critic_width, options.orthogonal, generator)
+        actor_width = critic_width = memory.size
+    head = make_head(action_space, actor_width, options.head, generator)
+    start_means(head, options.head.initial_mean)
+    value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
+    policy = ActorCritic(
+        encoder, actor, critic, head, value_layer, None, action_space, critic_encoder=critic_encoder,
+        mask_key=options.encoder.mask_key, memory=memory,
+    )  # fmt: skip
+    policy = policy if options.orthogonal else draw_uniform(policy, generator)
+    policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
+    return policy
