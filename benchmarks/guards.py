@@ -32,7 +32,7 @@ from clipper import rollout
 from clipper.algorithms import ppo
 from clipper.engines import collecting
 from clipper.environments.vector import Vector
-from clipper.optim import Learner
+from clipper.learning.learner import Learner
 
 EngineName = Literal["torch", "cpu"]
 WARMUP = 5  # iterations
@@ -63,7 +63,7 @@ class Guard(NamedTuple):
 
 
 def bare_step(learner: Learner, loss: torch.Tensor, rate: float, max_norm: float, *_: object) -> torch.Tensor:
-    """``clipper.optim.gradient_step`` as it would be."""
+    """``clipper.learning.gradient_step.gradient_step`` as it would be."""
     gradient = learner.parameters.grad
     assert gradient is not None
     gradient.zero_()

@@ -10,9 +10,9 @@ from torch import nn
 
 from clipper import Config, PolicyOptions, Unclipped, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
+from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import GRU, Memory, Transformer
-from clipper.schedules import Linear
 
 Protocol = Literal["evaluation", "success", "training", "best"]
 

@@ -14,13 +14,13 @@ from gymnasium.envs.registration import register, registry
 
 import clipper
 from clipper.cli import ALGORITHMS, reach_own_code, run_command
-from clipper.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Polyak, TDLambda
 from clipper.environments import make_single
-from clipper.objectives import Objective
+from clipper.learning.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Polyak, TDLambda
+from clipper.learning.objectives import Objective
+from clipper.learning.schedules import KLAdaptive, Linear, Schedule
+from clipper.learning.value_losses import MSE, ClippedMSE, Huber, ValueLoss
 from clipper.option_text import from_text, to_text
 from clipper.run import read_config
-from clipper.schedules import KLAdaptive, Linear, Schedule
-from clipper.value_losses import MSE, ClippedMSE, Huber, ValueLoss
 
 QUICK = ["--total-steps", "256", "--num-envs", "2", "--horizon", "32", "--epochs", "1", "--hidden", "8"]
 

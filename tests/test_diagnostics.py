@@ -9,8 +9,8 @@ from batches import decisions, make_steps, small_policy
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.data.steps import Targets
+from clipper.learning.advantages import with_old
 from clipper.networks.actor_critic import ActorCritic
-from clipper.optim import with_old
 
 ALGORITHMS = (
     PPO(epochs=2), PPOApart(epochs=2, value_epochs=2), PPOPenalty(epochs=2), A2C(), VPG(value_epochs=1),

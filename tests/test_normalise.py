@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from clipper.algorithms import PPO
 from clipper.errors import ConfigError
+from clipper.learning.learner import Learner
 from clipper.networks.normalise import ObservationNormaliser, ReturnNormaliser, RewardScaler, RunningMoments
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optim import Learner
 
 chunks = st.lists(
     st.integers(0, 8).flatmap(lambda n: arrays(np.float32, (n, 3), elements=st.floats(-1e3, 1e3, width=32))), max_size=4

@@ -12,11 +12,13 @@ from torch import Generator, Tensor, nn
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
-from clipper.importance_weights import CausalProduct
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.importance_weights import CausalProduct
+from clipper.learning.learner import flatten
+from clipper.learning.minibatches import minibatches
+from clipper.learning.optimizers import RMSPropTF
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optim import flatten, gradient_step, minibatches
-from clipper.optimizers import RMSPropTF
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 

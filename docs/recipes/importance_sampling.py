@@ -8,7 +8,7 @@ from coins import gradients
 from matplotlib.figure import Figure
 from streak import exact_gradient, games, probability
 
-from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
+from clipper.learning.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 
 MU = 0.6
 POLICIES = (0.6, 0.62, 0.64, 0.66, 0.68, 0.7, 0.72, 0.74, 0.76, 0.78, 0.8)

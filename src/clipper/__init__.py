@@ -8,12 +8,16 @@
 from clipper import functional, presets, recipes
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.config import Config
-from clipper.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
 from clipper.evaluate import Evaluation, evaluate
-from clipper.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
+from clipper.learning.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
+from clipper.learning.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
+from clipper.learning.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
+from clipper.learning.optimizers import Adam, RMSProp, RMSPropTF
+from clipper.learning.schedules import KLAdaptive, Linear
+from clipper.learning.value_losses import MSE, ClippedMSE, CrossEntropy, Huber
 from clipper.load import load
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import PopArt, Scalar, TwoHot
@@ -21,13 +25,9 @@ from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Transformer
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
-from clipper.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.rollout import collect, start
 from clipper.run import Run
-from clipper.schedules import KLAdaptive, Linear
 from clipper.train import train
-from clipper.value_losses import MSE, ClippedMSE, CrossEntropy, Huber
 
 __version__ = "0.1.0"
 

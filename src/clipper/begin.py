@@ -17,6 +17,7 @@ from clipper.engines import choose
 from clipper.environments.make import EnvSource
 from clipper.environments.vector import vectorise
 from clipper.errors import ConfigError
+from clipper.learning.value_losses import CrossEntropy
 from clipper.load import check_size
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
@@ -25,7 +26,6 @@ from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import CollectState, start
 from clipper.run import Run, read_config, read_rows
 from clipper.storage import checkpoint, files
-from clipper.value_losses import CrossEntropy
 
 
 class Settings(TypedDict, total=False):

@@ -10,9 +10,9 @@ from clipper.algorithms import NPG, PPO, TRPO, VPG, Algorithm, PPOApart
 from clipper.environments.atari import is_atari, read_options
 from clipper.environments.ids import split_id
 from clipper.errors import ConfigError
+from clipper.learning.schedules import Linear
+from clipper.learning.value_losses import ClippedMSE
 from clipper.networks.policy_options import PolicyOptions
-from clipper.schedules import Linear
-from clipper.value_losses import ClippedMSE
 
 AT_LEAST_ONE = (
     "total_steps", "num_envs", "threads", "eval_episodes", "checkpoint_every", "keep_checkpoints", "max_skipped_steps",

@@ -11,11 +11,11 @@ from torch import Generator, Tensor, nn
 from clipper import hub
 from clipper.config import Config, from_json
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
+from clipper.learning.learner import part
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import is_image
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import memory_of
-from clipper.optim import part
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import checkpoint

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from clipper.algorithms import PPO
 from clipper.config import Config, config_for
+from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import PolicyOptions
-from clipper.schedules import Linear
 
 
 def cartpole() -> Config:

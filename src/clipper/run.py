@@ -22,7 +22,7 @@ from clipper.environments.make import EnvSource
 from clipper.environments.state import EnvironmentState, get_states, set_states
 from clipper.errors import ClipperError, CorruptCheckpointError
 from clipper.evaluate import Evaluation, evaluate_policy
-from clipper.optim import Learner, part
+from clipper.learning.learner import Learner, part
 from clipper.profile import Profile
 from clipper.rollout import CollectState
 from clipper.spaces.space_json import check_same_spaces, space_to_json

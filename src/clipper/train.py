@@ -17,9 +17,9 @@ from clipper.environments.make import EnvSource
 from clipper.environments.serial import Serial
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
+from clipper.learning.metrics import Metrics
 from clipper.logs import Log
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optim import Metrics
 from clipper.plot import plot_run
 from clipper.profile import Profile, part
 from clipper.run import Row, Run

@@ -27,9 +27,9 @@ from clipper.compat.sb3.common.evaluation import evaluate_policy
 from clipper.compat.sb3.common.monitor import Monitor
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, SpaceMismatchError
+from clipper.learning.optimizers import RMSProp
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions
-from clipper.optimizers import RMSProp
 
 FLAT = EncoderOptions(cnn="none")  # the MlpPolicy flattens images
 QUICK: dict[str, Any] = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "seed": 3}

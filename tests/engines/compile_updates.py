@@ -12,7 +12,7 @@ import torch
 import clipper
 from clipper.engines.compile_engine import Compiled
 from clipper.engines.torch_engine import Torch
-from clipper.optim import Metrics
+from clipper.learning.metrics import Metrics
 
 ALGORITHMS: dict[str, tuple[str, Any]] = {
     "ppo": ("Pendulum-v1", clipper.PPO(horizon=32, epochs=2, minibatches=2, entropy_coef=0.01, target_kl=0.05)),

@@ -15,8 +15,8 @@ from clipper.data.steps import Targets
 from clipper.data.trees import each
 from clipper.engines.cpu import CPU, Shares
 from clipper.engines.kernels.tables import RATIO, Loss, Rows
+from clipper.learning.objectives import Objective
 from clipper.networks.actor_critic import ActorCritic
-from clipper.objectives import Objective
 
 LOSSES = (clipper.MSE(), clipper.Huber(0.5), clipper.ClippedMSE(0.2))
 CLIPS = (0.2, (0.1, 0.3), clipper.Linear(0.4, 0.0))

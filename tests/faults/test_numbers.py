@@ -21,10 +21,10 @@ from clipper.environments.checks import LARGEST_REWARD
 from clipper.environments.serial import Serial
 from clipper.errors import NonFiniteError
 from clipper.functional.reduce import standardise
+from clipper.learning.learner import Learner
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.networks.normalise import RunningMoments
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optim import Learner
 from clipper.rollout import collect
 from clipper.run import Run
 

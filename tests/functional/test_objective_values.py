@@ -22,7 +22,8 @@ from clipper.functional.objectives import (
     trust_region,
     trust_region_rollback,
 )
-from clipper.objectives import (
+from clipper.learning.advantages import with_old
+from clipper.learning.objectives import (
     SPO,
     Clip,
     DualClip,
@@ -32,7 +33,6 @@ from clipper.objectives import (
     TrustRegionRollback,
     Unclipped,
 )
-from clipper.optim import with_old
 
 OBJECTIVES = pytest.mark.parametrize(
     "objective", [kind() for kind in typing.get_args(Objective)], ids=lambda o: type(o).__name__

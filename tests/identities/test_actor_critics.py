@@ -9,8 +9,8 @@ from batches import Kind, make_steps, small_policy
 from torch import nn
 
 from clipper.algorithms import A2C, PPO, VPG
+from clipper.learning.optimizers import Adam, RMSProp
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optimizers import Adam, RMSProp
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 

@@ -10,7 +10,7 @@ from tiny_mdp import UNEQUAL_LENGTHS, TabularPolicy, recorded
 from torch import Tensor
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty
-from clipper.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Periodic, Polyak, TDLambda
+from clipper.learning.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.networks.critics import PopArt
 from clipper.networks.normalise import ReturnNormaliser
 from clipper.networks.policy_options import PolicyOptions

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from clipper.algorithms import PPO, Reinforce
 from clipper.data.steps import Steps, Targets
-from clipper.networks.actor_critic import ActorCritic
-from clipper.networks.policy_options import PolicyOptions
-from clipper.objectives import (
+from clipper.learning.objectives import (
     SPO,
     Clip,
     DualClip,
@@ -21,7 +19,9 @@ from clipper.objectives import (
     TrustRegionRollback,
     Unclipped,
 )
-from clipper.value_losses import MSE, ClippedMSE, Huber, ValueLoss
+from clipper.learning.value_losses import MSE, ClippedMSE, Huber, ValueLoss
+from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.policy_options import PolicyOptions
 
 STEP = 1e-5
 # Cells of the losses' pieces, each far from a kink. log π − log μ, where the clip's edges are log 0.8 and log 1.2:

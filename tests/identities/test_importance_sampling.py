@@ -16,7 +16,7 @@ from clipper.data.steps import Steps, Targets
 from clipper.distributions import Categorical
 from clipper.functional.importance import effective_sample_size, weighted_cross_entropy
 from clipper.functional.objectives import policy_gradient
-from clipper.importance_weights import CausalProduct, FirstOrder, ImportanceWeights, WholeTrajectory
+from clipper.learning.importance_weights import CausalProduct, FirstOrder, ImportanceWeights, WholeTrajectory
 
 MDPS = pytest.mark.parametrize("mdp", [UNEQUAL_LENGTHS, CUT_SHORT], ids=["unequal lengths", "truncated"])
 

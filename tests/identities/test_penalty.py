@@ -9,8 +9,8 @@ from batches import Kind, make_steps, small_policy
 from clipper.algorithms import PPOPenalty
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty
+from clipper.learning.minibatches import minibatches
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optim import minibatches
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 

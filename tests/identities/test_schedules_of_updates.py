@@ -14,8 +14,9 @@ from clipper.algorithms import PPO, PPOApart
 from clipper.data.steps import Steps
 from clipper.functional.objectives import adapt_learning_rate
 from clipper.functional.returns import gae
-from clipper.optim import Learner, minibatches
-from clipper.schedules import KLAdaptive
+from clipper.learning.learner import Learner
+from clipper.learning.minibatches import minibatches
+from clipper.learning.schedules import KLAdaptive
 
 SMALL: dict[str, Any] = {"epochs": 6, "minibatches": 4, "learning_rate": 0.02}
 

@@ -16,11 +16,11 @@ from clipper.algorithms import PPO, Reinforce
 from clipper.data.trees import each
 from clipper.environments import make
 from clipper.environments.serial import Serial
+from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.optim import minibatches
 from clipper.rollout import collect, start
 
 BACKENDS = ["serial", "next_step", "same_step", "disabled"]

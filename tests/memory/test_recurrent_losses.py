@@ -19,16 +19,17 @@ from clipper.algorithms import (
     PPOPenalty,
     Reinforce,
 )  # fmt: skip
-from clipper.critic_targets import Polyak
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import each
 from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.functional.linear import fisher_vector_product, flat_gradient
+from clipper.learning.critic_targets import Polyak
+from clipper.learning.metrics import Metrics
+from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optim import Metrics, minibatches
 from clipper.rollout import collect, start
 
 STEP = 1e-5

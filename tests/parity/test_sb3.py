@@ -18,9 +18,10 @@ from torch import Tensor
 
 from clipper import PPO, Adam, RMSProp, RMSPropTF, presets
 from clipper.algorithms import Algorithm
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
+from clipper.learning.optimizers import Optimizer
 from clipper.networks.actor_critic import ActorCritic
-from clipper.optim import Learner, Metrics
-from clipper.optimizers import Optimizer
 
 sb3 = pytest.importorskip("stable_baselines3", exc_type=ImportError)
 contrib = pytest.importorskip("sb3_contrib", exc_type=ImportError)

@@ -17,8 +17,9 @@ from clipper.distributions import Autoregressive
 from clipper.engines.network import UnsuitableError, read_network
 from clipper.environments import make
 from clipper.errors import ConfigError, EnvironmentContractError
+from clipper.learning.advantages import with_old
+from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
-from clipper.optim import minibatches, with_old
 from clipper.rollout import collect, start
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element

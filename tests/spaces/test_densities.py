@@ -14,7 +14,7 @@ from torch import Generator
 from clipper.algorithms import PPO
 from clipper.data.trees import each
 from clipper.environments import make
-from clipper.optim import minibatches
+from clipper.learning.minibatches import minibatches
 from clipper.rollout import collect, start
 from clipper.spaces.action_masks import action_masks
 

@@ -17,10 +17,11 @@ from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
 from clipper.errors import ConfigError
+from clipper.learning.advantages import with_old
+from clipper.learning.minibatches import minibatches
+from clipper.learning.schedules import Linear
 from clipper.networks.actor_critic import ActorCritic
-from clipper.optim import minibatches, with_old
 from clipper.rollout import collect, start
-from clipper.schedules import Linear
 
 SPACE = OneOf([Box(-1, 1, (2,)), Discrete(3)])
 

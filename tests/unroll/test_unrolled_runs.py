@@ -12,17 +12,17 @@ import torch
 
 from clipper.algorithms import PPO, TRPO, Reinforce
 from clipper.config import Config
-from clipper.critic_targets import NStep, Polyak
 from clipper.errors import MissingPackageError
+from clipper.learning.critic_targets import NStep, Polyak
+from clipper.learning.objectives import TrustRegion
+from clipper.learning.schedules import Linear
+from clipper.learning.value_losses import ClippedMSE, Huber
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.objectives import TrustRegion
 from clipper.recipes import RECIPES
-from clipper.schedules import Linear
 from clipper.train import train
 from clipper.unroll import unroll
-from clipper.value_losses import ClippedMSE, Huber
 
 SHORT = {
     "cartpole": dataclasses.replace(RECIPES["cartpole"](), total_steps=4096, eval_every=0),

@@ -15,10 +15,11 @@ from clipper.data.steps import Steps
 from clipper.engines import Engine
 from clipper.engines.plan import KNOWN
 from clipper.engines.torch_engine import Torch
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.optim import Learner, Metrics
 
 EngineName = Literal["torch", "cpu"]
 ALGORITHMS: tuple[type, ...] = get_args(Algorithm)

@@ -8,7 +8,7 @@ from wiring.rig import hybrid_policy, recorded
 
 from clipper import PPO
 from clipper.data.trees import leaves, names
-from clipper.optim import minibatches
+from clipper.learning.minibatches import minibatches
 
 COEFS = {"go": 0.3, "go.how": 0.7, "force": 0.1}
 

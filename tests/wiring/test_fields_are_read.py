@@ -25,8 +25,8 @@ from wiring.rig import (
 )
 
 import clipper
-from clipper.objectives import TrustRegion, TrustRegionRollback
-from clipper.schedules import KLAdaptive
+from clipper.learning.objectives import TrustRegion, TrustRegionRollback
+from clipper.learning.schedules import KLAdaptive
 
 QUOTA = {"horizon": 4, "episodes": 4}
 """What is collected; no update reads it."""

@@ -6,7 +6,7 @@ from batches import small_policy
 from wiring.rig import recorded, trained
 
 from clipper import PPO
-from clipper.objectives import Clip, TrustRegion
+from clipper.learning.objectives import Clip, TrustRegion
 
 KEPT = {"minibatches": 1, "learning_rate": 0.02, "exact_kl": True}
 

@@ -11,8 +11,8 @@ import torch
 from wiring.rig import ALGORITHMS, EngineName, apart, engines_of, hybrid_policy, same, short, trained
 
 import clipper
+from clipper.learning.schedules import Linear
 from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
-from clipper.schedules import Linear
 
 # Where they start, such that half of it is another update. A field of an algorithm to come starts at 0.1.
 START = {"learning_rate": 0.02, "value_learning_rate": 0.02, "entropy_coef": 0.5, "entropy_coefs": 0.5, "clip": 0.02}

@@ -10,7 +10,7 @@ import torch
 from batches import small_policy
 from wiring.rig import ALGORITHMS, ENVS, EngineName, engine_for, engines_of, names_of, recorded, short, trained
 
-from clipper.critic_targets import Polyak
+from clipper.learning.critic_targets import Polyak
 from clipper.networks.critics import PopArt
 from clipper.networks.policy_options import PolicyOptions
 

@@ -15,10 +15,13 @@ from clipper.functional.importance import effective_sample_size, importance_weig
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, trajectory_sum
 from clipper.functional.returns import reward_to_go
-from clipper.importance_weights import FirstOrder, ImportanceWeights
-from clipper.optim import Learner, Metrics, gradient_step, summarise, with_old
-from clipper.schedules import Schedule, at
-from clipper.value_losses import MSE, ValueLoss
+from clipper.learning.advantages import with_old
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.importance_weights import FirstOrder, ImportanceWeights
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics, summarise
+from clipper.learning.schedules import Schedule, at
+from clipper.learning.value_losses import MSE, ValueLoss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

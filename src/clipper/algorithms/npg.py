@@ -7,26 +7,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.functional.linear import fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
+from clipper.learning.advantages import estimate_advantages
+from clipper.learning.critic_targets import CriticTarget, TargetCritic
+from clipper.learning.gradient_step import finite_step, fit_critic
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics, ratio_metrics, summarise
+from clipper.learning.minibatches import minibatches
+from clipper.learning.schedules import Schedule, at
+from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 from clipper.networks.protocol import Policy
-from clipper.optim import (
-    Learner,
-    Metrics,
-    estimate_advantages,
-    finite_step,
-    fit_critic,
-    minibatches,
-    ratio_metrics,
-    summarise,
-)
-from clipper.schedules import Schedule, at
-from clipper.value_losses import MSE, ValueLoss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

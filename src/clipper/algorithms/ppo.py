@@ -7,18 +7,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise
-from clipper.hybrid import entropy_bonus, parts_of, per_part, watch
+from clipper.learning.action_parts import entropy_bonus, parts_of, per_part, watch
+from clipper.learning.advantages import estimate_advantages, with_old
+from clipper.learning.critic_targets import CriticTarget, TargetCritic
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics, summarise
+from clipper.learning.minibatches import minibatches
+from clipper.learning.objectives import Clip, Objective
+from clipper.learning.schedules import KLAdaptive, Schedule, at
+from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardNormaliser, RewardScaler
-from clipper.objectives import Clip, Objective
-from clipper.optim import Learner, Metrics, estimate_advantages, gradient_step, minibatches, summarise, with_old
-from clipper.schedules import KLAdaptive, Schedule, at
-from clipper.value_losses import MSE, ValueLoss
 
 WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction", "policy/kl_k1",
            "policy/kl_k2", "policy/kl_k3", "policy/ratio_clamped", "advantage/minibatch_mean")  # fmt: skip

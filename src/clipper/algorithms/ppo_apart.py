@@ -7,26 +7,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.critic_targets import CriticTarget, MonteCarlo, TargetCritic
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.functional.objectives import LARGEST_LOG_RATIO, clip
 from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
+from clipper.learning.advantages import estimate_advantages
+from clipper.learning.critic_targets import CriticTarget, MonteCarlo, TargetCritic
+from clipper.learning.gradient_step import fit_critic, gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics, ratio_metrics, summarise
+from clipper.learning.minibatches import minibatches
+from clipper.learning.schedules import Schedule, at
+from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 from clipper.networks.protocol import Policy
-from clipper.optim import (
-    Learner,
-    Metrics,
-    estimate_advantages,
-    fit_critic,
-    gradient_step,
-    minibatches,
-    ratio_metrics,
-    summarise,
-)
-from clipper.schedules import Schedule, at
-from clipper.value_losses import MSE, ValueLoss
 
 WATCHED = ("loss/policy", "policy/entropy", "policy/clip_fraction", "advantage/minibatch_mean")
 

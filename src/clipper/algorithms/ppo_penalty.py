@@ -7,25 +7,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.critic_targets import CriticTarget, TargetCritic
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.functional.reduce import masked_mean, standardise
+from clipper.learning.advantages import estimate_advantages, with_old
+from clipper.learning.critic_targets import CriticTarget, TargetCritic
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics, ratio_metrics, summarise
+from clipper.learning.minibatches import minibatches
+from clipper.learning.schedules import Linear, Schedule, at
+from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
-from clipper.optim import (
-    Learner,
-    Metrics,
-    estimate_advantages,
-    gradient_step,
-    minibatches,
-    ratio_metrics,
-    summarise,
-    with_old,
-)
-from clipper.schedules import Linear, Schedule, at
-from clipper.value_losses import MSE, ValueLoss
 
 WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "advantage/minibatch_mean")
 

@@ -12,9 +12,12 @@ from clipper.data.trees import Tree, each
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories, trajectory_sum
 from clipper.functional.returns import reward_to_go, total_return
-from clipper.optim import Learner, Metrics, gradient_step, minibatches, summarise
-from clipper.schedules import Schedule, at
-from clipper.value_losses import MSE, ValueLoss
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics, summarise
+from clipper.learning.minibatches import minibatches
+from clipper.learning.schedules import Schedule, at
+from clipper.learning.value_losses import MSE, ValueLoss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

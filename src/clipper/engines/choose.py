@@ -15,7 +15,7 @@ from clipper.engines.protocol import Engine
 from clipper.engines.torch_engine import Torch
 from clipper.environments.checks import TELLS
 from clipper.errors import ConfigError
-from clipper.optim import Learner
+from clipper.learning.learner import Learner
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes

@@ -21,7 +21,8 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.engines.network import UnsuitableError
 from clipper.engines.torch_engine import Torch
-from clipper.optim import Learner, Metrics
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
 
 COMPILERS = ("g++", "clang++", "c++", "cl")
 

@@ -24,14 +24,15 @@ from clipper.engines.plan import read_algorithm
 from clipper.engines.team import Team
 from clipper.errors import ConfigError
 from clipper.functional.reduce import trajectory_moments
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
+from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
+from clipper.learning.optimizers import Adam
+from clipper.learning.schedules import at
+from clipper.learning.value_losses import ClippedMSE, Huber, ValueLoss
 from clipper.networks.heads import CategoricalHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
-from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
-from clipper.optim import Learner, Metrics
-from clipper.optimizers import Adam
 from clipper.rollout import CollectState, collect
-from clipper.schedules import at
-from clipper.value_losses import ClippedMSE, Huber, ValueLoss
 
 CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
 
@@ -323,7 +324,7 @@ class CPU:
         ), moments["step"]
 
     def summarise(self, history: np.ndarray, rows: Rows, keep: np.ndarray) -> Metrics:
-        """As ``clipper.optim.summarise``."""
+        """As ``clipper.learning.metrics.summarise``."""
         plan, kernels = self.plan, self.kernels
         mean, least, largest = history.mean(0), history.min(0), history.max(0)
         summary = dict(zip(plan.watched, mean, strict=False)) | {"loss/gradient_norm": mean[tables.NORM]}

@@ -8,10 +8,10 @@ from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
 from clipper.algorithms import a2c as a2c_paper
 from clipper.algorithms import ppo as ppo_paper
 from clipper.engines.network import UnsuitableError
-from clipper.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
-from clipper.optimizers import Adam, Optimizer, RMSProp
-from clipper.schedules import KLAdaptive, Linear, Schedule
-from clipper.value_losses import MSE, ClippedMSE, Huber
+from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
+from clipper.learning.optimizers import Adam, Optimizer, RMSProp
+from clipper.learning.schedules import KLAdaptive, Linear, Schedule
+from clipper.learning.value_losses import MSE, ClippedMSE, Huber
 
 COMMON = {
     "gamma", "learning_rate", "max_grad_norm", "value_coef", "value_loss", "entropy_coef", "standardise",

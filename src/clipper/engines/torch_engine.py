@@ -9,7 +9,8 @@ from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.engines.heap import keep_freed_memory
-from clipper.optim import Learner, Metrics
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
 from clipper.rollout import CollectState, collect
 
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize
 from clipper.errors import ConfigError
+from clipper.learning.schedules import Linear, Schedule
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.schedules import Linear, Schedule
 
 Activation = Literal["tanh", "relu", "elu", "silu"]
 ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.ELU: "elu", nn.SiLU: "silu"}

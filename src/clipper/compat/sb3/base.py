@@ -23,9 +23,9 @@ from clipper.config import Config, from_json, to_json
 from clipper.engines import choose
 from clipper.environments.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.learning.learner import part
 from clipper.load import check_size
 from clipper.networks.make_policy import make_policy
-from clipper.optim import part
 from clipper.progress import ProgressDisplay
 from clipper.rollout import start
 from clipper.run import Row, Run

@@ -14,7 +14,7 @@ from clipper.compat.sb3.arguments import parts, policy_options, refuse_others, r
 from clipper.compat.sb3.base import Model
 from clipper.compat.sb3.common.vec_env import VecEnv, vectorised
 from clipper.errors import ConfigError
-from clipper.optimizers import Adam, RMSProp
+from clipper.learning.optimizers import Adam, RMSProp
 
 Source = str | gymnasium.Env | VecEnv | None
 Number = float | Callable[[float], float]

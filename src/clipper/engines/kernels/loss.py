@@ -41,7 +41,7 @@ def standard_units(x: Floats1, index: Ints1, correction: int) -> tuple[float, fl
 
 @njit(**COMPILED)
 def value_loss(v, target, old, kind, bound):
-    """The critic's error and its derivative by V (``clipper.value_losses``)."""
+    """The critic's error and its derivative by V (``clipper.learning.value_losses``)."""
     e = v - target
     if kind == HUBER and abs(e) > bound:
         return bound * (2 * abs(e) - bound), 2 * bound if e > 0 else -2 * bound

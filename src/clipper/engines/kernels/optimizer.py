@@ -1,4 +1,4 @@
-"""One step of ``clipper.optim.gradient_step`` once the gradient is known."""
+"""One step of ``clipper.learning.gradient_step.gradient_step`` once the gradient is known."""
 
 import math
 

@@ -13,7 +13,7 @@ from clipper.distributions import Composite
 from clipper.errors import ConfigError
 from clipper.functional.objectives import kl_estimates
 from clipper.functional.reduce import masked_mean
-from clipper.schedules import Schedule, at
+from clipper.learning.schedules import Schedule, at
 
 
 class Part(NamedTuple):

@@ -1,25 +1,21 @@
-"""What changes during a run, and how: the learner, minibatches, gradient steps."""
+"""The learner: a policy, its optimizer, and all else that changes as it learns."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from clipper.critic_targets import CriticTarget, TargetCritic, TDLambda
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
 from clipper.errors import ConfigError
-from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
-from clipper.functional.reduce import masked_mean, standardise
-from clipper.functional.returns import discounted_sum_so_far, gae
-from clipper.functional.statistics import explained_variance
+from clipper.functional.returns import discounted_sum_so_far
+from clipper.learning.critic_targets import TargetCritic
+from clipper.learning.metrics import Metrics
+from clipper.learning.optimizers import Adam, Optimizer
 from clipper.networks.normalise import RewardNormaliser, RewardScaler
-from clipper.optimizers import Adam, Optimizer
-
-Metrics = dict[str, Tensor]
 
 
 class Learner:
@@ -206,162 +202,3 @@ def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
         p.data, p.grad = flat.data[start:stop].view_as(p), flat.grad[start:stop].view_as(p)
         start = stop
     return flat
-
-
-def minibatches(targets: Targets, epochs: int, count: int, generator: Generator) -> Iterator[Targets]:
-    """``epochs`` times: all decisions, shuffled, in ``count`` parts ``[B, ...]`` whose sizes differ by at most one.
-
-    With a memory whole columns are shuffled, and their numbers differ by at most one.
-    """
-    keep = targets.steps.mask.flatten().nonzero().squeeze(-1)
-    if targets.steps.memory:
-        yield from targets.steps.memory.minibatches(targets, epochs, count, generator)
-        return
-    flat = targets._replace(steps=targets.steps._replace(memory=()))
-    rows = each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)
-    for _ in range(epochs):
-        order = torch.randperm(len(keep), generator=generator).to(keep.device)
-        for index in order.tensor_split(min(count, len(keep))):
-            yield each(lambda x, index=index: x.index_select(0, index), rows)
-
-
-def gradient_step(
-    learner: Learner,
-    loss: Float[Tensor, ""],
-    learning_rate: float,
-    max_norm: float,
-    optimizer: torch.optim.Optimizer | None = None,
-) -> Float[Tensor, ""]:
-    """One step of Adam (or of ``optimizer``, which may own a part of the parameters) down a loss.
-
-    The gradient is scaled down to ``max_norm`` where it is longer; returns the norm before. Where loss or norm is not
-    finite, parameters and moments stay as they are, bit for bit, and the learner counts one more step as skipped.
-
-    Pascanu et al. 2013, arXiv:1211.5063, algorithm 1; Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
-    """
-    gradient = learner.parameters.grad
-    assert gradient is not None
-    gradient.zero_()
-    loss.backward()
-    norm = torch.linalg.vector_norm(gradient)
-    gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1))
-    optimizer = optimizer or learner.optimizer
-    optimizer.param_groups[0]["lr"] = learning_rate
-    broken = loss.detach() + norm
-    broken.sub_(broken).ne_(broken)  # x − x is 0, or else NaN, which differs from itself: now 1 where x is not finite
-    learner.skipped.add_(broken)
-    learner.skipped_in_a_row.mul_(broken).add_(broken)
-    optimizer.found_inf = broken.float()  # pyright: ignore[reportAttributeAccessIssue] (torch's guard, read on device)
-    optimizer.step()
-    return norm
-
-
-def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
-    """A step that no optimizer takes, or 0 where it or its loss is not finite; the learner then counts one more."""
-    broken = ~(loss.detach() + step.sum()).isfinite()
-    learner.skipped.add_(broken)
-    learner.skipped_in_a_row.add_(1).mul_(broken)
-    return torch.where(broken, 0, step)
-
-
-@runtime_checkable
-class Estimation(Protocol):
-    """The fields of an algorithm that say what it makes of recorded rewards."""
-
-    @property
-    def gamma(self) -> float: ...
-    @property
-    def lam(self) -> float: ...
-    @property
-    def critic_target(self) -> CriticTarget: ...
-    @property
-    def standardise(self) -> bool | str: ...
-    @property
-    def correction(self) -> int: ...
-
-
-@torch.no_grad()
-def estimate_advantages(
-    algorithm: Estimation, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False
-) -> Targets:
-    """Â by GAE (arXiv:1506.02438, eq 16), in standard units where the batch decides them, and the critic's targets.
-
-    Those are the algorithm's ``critic_target``, or Â + V(sₜ). Rewards are scaled where the learner does so. ``again``:
-    with the policy as it is by now, for steps whose rewards this update has already taken into its statistics.
-    """
-    obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
-    memory = steps.memory and steps.memory.extended(steps.mask)
-    value = learner.policy.value(obs, memory).mean
-    reward = steps.reward
-    if learner.reward_scaler is not None:
-        reward = learner.reward_scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
-    recorded = steps.terminated, steps.done, steps.mask, algorithm.gamma
-    advantage = gae(reward, value, *recorded, algorithm.lam)
-    value_target = advantage + value[:-1]
-    if algorithm.critic_target is not None or learner.lagged is not None:
-        judge = value if learner.lagged is None else learner.lagged_value(obs, memory, again)
-        value_target = (algorithm.critic_target or TDLambda(algorithm.lam))(reward, judge, *recorded)
-    targets = Targets(steps, advantage, value_target, value=value[:-1])
-    if algorithm.standardise not in (True, "batch"):
-        return targets
-    return targets._replace(advantage=standardise(advantage, steps.mask, algorithm.correction), raw=(advantage,))
-
-
-def summarise(history: list[Metrics], targets: Targets) -> Metrics:
-    """What was watched in each gradient step → one number per update, and what is known of the whole batch.
-
-    Where no step was taken, ``history`` has what was watched where the first one was given up. The mean over steps, but
-    the largest of what ends in ``_max``, and the least and largest of what is told of each minibatch. Advantages are
-    described in their own units, before any standardising, by their population deviation.
-    """
-    mask = targets.steps.mask
-    watched = {name: torch.stack([metrics[name] for metrics in history]).detach() for name in history[0]}
-    summary: Metrics = {}
-    for name, x in watched.items():
-        if "/minibatch_" in name:
-            summary |= {f"{name}_min": x.amin(), f"{name}_max": x.amax()}
-        else:
-            summary[name] = x.amax() if name.endswith("_max") else x.mean()
-    (advantage,) = targets.raw or (targets.advantage,)
-    std, mean = torch.std_mean(advantage[mask], correction=0)
-    explained = explained_variance(targets.value, targets.value_target, mask)
-    summary.setdefault("loss/gradient_norm", torch.zeros_like(mean))
-    return summary | {"advantage/mean": mean, "advantage/std": std, "value/explained_variance": explained}
-
-
-@torch.no_grad()
-def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Metrics:
-    """How far π has moved from the μ that acted: the KL's three estimates, the largest ratio, and the fraction of
-    ratios that were bounded so as not to overflow.
-    """
-    clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
-    k1, k2, k3, clamped = masked_mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
-    largest = log_ratio.masked_fill(~mask, -torch.inf).amax().clamp(max=LARGEST_LOG_RATIO).exp()
-    estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
-    return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}
-
-
-@torch.no_grad()
-def with_old(policy: Any, targets: Targets) -> Targets:
-    """The targets with what π_old is in each state, as its ``params``, for losses with an exact KL(π_old ‖ π)."""
-    shape = targets.steps.mask.shape  # what is the same in all states is repeated, so that minibatches can index it
-    params = policy.act(targets.steps.obs, targets.steps.memory, targets.steps.action_mask)[0].params
-    return targets._replace(old=each(lambda p: p if p.shape[:2] == shape else p.expand(*shape, *p.shape), params))
-
-
-def fit_critic(
-    learner: Learner,
-    targets: Targets,
-    value_loss: Callable[..., Tensor],
-    epochs: int,
-    count: int,
-    learning_rate: float,
-    max_norm: float,
-) -> Float[Tensor, ""]:
-    """Steps of the critic's own optimizer towards ``value_target``, ``count`` minibatches an epoch; the mean loss."""
-    losses = []
-    for batch in minibatches(targets, epochs, count, learner.generator):
-        error = value_loss(learner.policy.value(batch.steps.obs, batch.steps.memory), batch.value_target, batch.value)
-        losses.append(masked_mean(error, batch.steps.mask))
-        gradient_step(learner, losses[-1], learning_rate, max_norm, learner.critic_optimizer)
-    return torch.stack(losses).detach().mean()

@@ -1,0 +1,1 @@
+"""What changes during a run, and how: the learner, its targets, what is minimised, steps."""
