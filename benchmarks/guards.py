@@ -31,7 +31,7 @@ import clipper
 from clipper import rollout
 from clipper.algorithms import ppo
 from clipper.engines import collecting
-from clipper.environments.vector import Vector
+from clipper.environments.vector.stepping import Vector
 from clipper.learning.learner import Learner
 
 EngineName = Literal["torch", "cpu"]

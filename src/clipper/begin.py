@@ -15,7 +15,7 @@ from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
 from clipper.config import Config, config_for, to_json
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
-from clipper.environments.vector import vectorise
+from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError
 from clipper.learning.value_losses import CrossEntropy
 from clipper.load import check_size

@@ -13,7 +13,7 @@ from clipper.distributions import Distribution
 from clipper.environments import make
 from clipper.environments.checks import Promise, checked_step, describe
 from clipper.environments.make import EnvSource
-from clipper.environments.serial import SUCCESS, is_number
+from clipper.environments.vector.serial import SUCCESS, is_number
 from clipper.errors import ConfigError
 from clipper.load import load_with_config
 from clipper.networks.actor_critic import warn_without_masks

@@ -14,8 +14,8 @@ from clipper.algorithms import Algorithm
 from clipper.begin import Settings, build, configure, restore
 from clipper.config import Config
 from clipper.environments.make import EnvSource
-from clipper.environments.serial import Serial
-from clipper.environments.workers import Workers
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
 from clipper.learning.metrics import Metrics
 from clipper.logs import Log

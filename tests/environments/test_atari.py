@@ -16,7 +16,7 @@ from clipper.environments import make, make_single
 from clipper.environments.atari import Atari, Game, make_native, read_options
 from clipper.environments.atari.pictures import Shrink
 from clipper.environments.state import get_state, set_state
-from clipper.environments.vector import vectorise
+from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, UnknownEnvironmentError
 from clipper.networks.policy_options import EncoderOptions
 from clipper.play import play

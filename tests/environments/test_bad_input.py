@@ -14,7 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from torch import Generator
 
 from clipper.environments import make, make_single
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.errors import (
     ConfigError,
     EnvironmentContractError,

@@ -14,8 +14,8 @@ from gymnasium.vector.utils import batch_space
 from torch import Generator
 
 import clipper
-from clipper.environments.serial import Serial
-from clipper.environments.workers import Workers
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 from clipper.errors import EnvironmentContractError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions

@@ -11,7 +11,7 @@ import torch
 
 import clipper
 from clipper.environments.make import make_single
-from clipper.environments.vector import vectorise
+from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 

@@ -7,7 +7,7 @@ import pytest
 import clipper
 from clipper.environments import make, make_single
 from clipper.environments.ids import split_id
-from clipper.environments.vector import vectorise
+from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Generator
 
 from clipper.data.steps import Steps
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.errors import EnvWorkerError
 from clipper.functional.returns import gae
 from clipper.networks.make_policy import make_policy

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
-from clipper.environments.serial import Serial
 from clipper.environments.state import EnvironmentState, get_state, get_states, set_state, set_states
+from clipper.environments.vector.serial import Serial
 from clipper.errors import CorruptCheckpointError
 
 CLASSIC = ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1", "Pendulum-v1"]

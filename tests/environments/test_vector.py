@@ -16,10 +16,10 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 import clipper
-from clipper.environments import vector
-from clipper.environments.serial import Serial
-from clipper.environments.vector import pays, step_time, vectorise
-from clipper.environments.workers import Workers
+from clipper.environments.vector import stepping
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.stepping import pays, step_time, vectorise
+from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, EnvWorkerError, UnknownEnvironmentError
 
 SMALL = clipper.PolicyOptions(hidden=(8,))
@@ -59,8 +59,8 @@ def test_several_processes_where_they_pay(
 
 @pytest.mark.parametrize(("seconds", "kind"), [(1e-6, Serial), (0.1, Workers)])
 def test_auto_goes_by_the_measurement_and_tells_it(monkeypatch, made, seconds: float, kind: type) -> None:
-    monkeypatch.setattr(vector, "step_time", lambda factory: seconds)
-    monkeypatch.setattr(vector, "cores", lambda: 2)
+    monkeypatch.setattr(stepping, "step_time", lambda factory: seconds)
+    monkeypatch.setattr(stepping, "cores", lambda: 2)
     env, chosen, told = vectorise("CartPole-v1", 4, total_steps=10_000)
     made.append(env)
     assert type(env) is kind

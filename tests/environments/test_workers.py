@@ -20,9 +20,9 @@ from torch import Generator
 
 from clipper.data.steps import Steps
 from clipper.environments.make import make_single
-from clipper.environments.serial import Serial
 from clipper.environments.state import get_states, set_states
-from clipper.environments.workers import Workers, merged
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers, merged
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
@@ -232,7 +232,7 @@ from pathlib import Path
 import numpy as np
 sys.path[:0] = [{tests!r}]
 from environments.failing import Choosing, Failing, Telling
-from clipper.environments.workers import Workers, merged
+from clipper.environments.vector.workers import Workers, merged
 env = Workers([partial(Failing, i, Path({folder!r}), {{0: 3}} if i == 1 else None, "hang") for i in range(2)], 2)
 env.reset(seed=0)
 print(*(worker.process.pid for worker in env.workers), flush=True)

@@ -100,7 +100,7 @@ def test_a_seed_gives_the_same_run_in_however_many_processes(times: int, monkeyp
 
     found = [states(5, "serial") for _ in range(times)]
     for processes in (1, 2):
-        monkeypatch.setattr("clipper.environments.vector.cores", lambda count=processes: count)
+        monkeypatch.setattr("clipper.environments.vector.stepping.cores", lambda count=processes: count)
         found += [states(5, "workers") for _ in range(times)]
     for other in found[1:]:
         assert other.keys() == found[0].keys()

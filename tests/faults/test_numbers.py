@@ -18,7 +18,7 @@ from clipper.algorithms import Algorithm, Reinforce
 from clipper.data.steps import Steps
 from clipper.engines.torch_engine import Torch
 from clipper.environments.checks import LARGEST_REWARD
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.errors import NonFiniteError
 from clipper.functional.reduce import standardise
 from clipper.learning.learner import Learner

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clipper.algorithms import PPO, Reinforce
 from clipper.data.trees import each
 from clipper.environments import make
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions

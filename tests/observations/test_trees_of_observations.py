@@ -14,8 +14,8 @@ from tree_tasks import Locks, Masked, Secret, Side
 
 import clipper
 from clipper.data.trees import each, leaves
-from clipper.environments.serial import Serial
-from clipper.environments.workers import Workers
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, EnvironmentContractError, NonFiniteError, UnsupportedSpaceError
 from clipper.evaluate import evaluate_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions

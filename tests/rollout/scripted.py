@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from torch import nn
 
 from clipper.data.steps import Value
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 
 WEIGHTS = torch.tensor([0.7, 0.4, 1.3, 0.2], dtype=torch.float64)
 

@@ -8,7 +8,7 @@ from torch import Generator
 
 from clipper.algorithms import PPO, Algorithm, Reinforce
 from clipper.data.steps import Steps
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import collect, start

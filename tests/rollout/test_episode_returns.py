@@ -12,7 +12,7 @@ from torch import Generator
 
 import clipper
 from clipper.compat.monitor import Monitor
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout import collect, start

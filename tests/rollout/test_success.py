@@ -8,7 +8,7 @@ import torch
 from scripted import BACKENDS, Scripted, ScriptedPolicy, Telling, succeeds, vectorised
 
 import clipper
-from clipper.environments.workers import Workers
+from clipper.environments.vector.workers import Workers
 from clipper.evaluate import evaluate_policy
 
 torch.set_num_threads(1)

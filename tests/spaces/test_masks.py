@@ -13,8 +13,8 @@ from torch import Generator
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty, Reinforce
 from clipper.data.trees import each, leaves
 from clipper.environments import make
-from clipper.environments.serial import Serial
-from clipper.environments.workers import Workers
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 from clipper.errors import EnvironmentContractError
 from clipper.rollout import collect, start
 from clipper.spaces.action_masks import action_masks

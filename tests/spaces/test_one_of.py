@@ -14,7 +14,7 @@ from clipper.data.trees import each, leaves
 from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.rollout import collect, start
 
 ONE_OFS = {name: space for name, space in HYBRID.items() if isinstance(space, OneOf)}

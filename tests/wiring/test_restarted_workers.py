@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from wiring.dying import Dying
 
-from clipper.environments.serial import Serial
-from clipper.environments.workers import Workers
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 
 ENVS = 4
 NOTHING = np.zeros((ENVS, 2), np.float32)

@@ -12,7 +12,7 @@ from torch import Generator
 from wiring.rig import ALGORITHMS, names_of, short
 
 from clipper.engines.torch_engine import Torch
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.networks.heads import GSDE, HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions

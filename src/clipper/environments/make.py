@@ -12,7 +12,7 @@ from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.environments.ids import split_id
-from clipper.environments.serial import Serial
+from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
 from clipper.spaces.actions import batch, listed
 

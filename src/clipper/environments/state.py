@@ -19,7 +19,6 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments.one_of import OneOfActions
 from clipper.environments.recall.tasks import Visible
-from clipper.environments.serial import Serial
 from clipper.environments.trees import (
     JSON,
     OpaqueError,
@@ -31,7 +30,8 @@ from clipper.environments.trees import (
     entry,
     identical,
 )
-from clipper.environments.workers import Workers
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 from clipper.errors import CorruptCheckpointError
 
 

@@ -21,7 +21,7 @@ from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
 from clipper.compat.sb3.watching import Logger, Watching
 from clipper.config import Config, from_json, to_json
 from clipper.engines import choose
-from clipper.environments.workers import Workers
+from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
 from clipper.load import check_size

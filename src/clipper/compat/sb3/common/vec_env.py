@@ -12,9 +12,9 @@ from gymnasium.vector import VectorEnv
 
 from clipper.compat.frames import StackedFrames, order_of
 from clipper.environments.make import make_single
-from clipper.environments.serial import Serial
-from clipper.environments.vector import cores
-from clipper.environments.workers import Workers
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.stepping import cores
+from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError
 from clipper.spaces.actions import element
 from clipper.storage import files, json_text

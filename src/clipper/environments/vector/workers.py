@@ -26,9 +26,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
-from clipper.environments.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
 from clipper.environments.checks import describe
-from clipper.environments.serial import NOTHING, anew
+from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
+from clipper.environments.vector.serial import NOTHING, anew
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch
 from clipper.spaces.observations import observation_leaves, observation_tree
@@ -42,7 +42,7 @@ package = types.ModuleType("clipper")
 package.__path__ = [sys.argv[4]]
 sys.modules["clipper"] = package
 sys.path[:] = sys.argv[5:]
-from clipper.environments.worker import main
+from clipper.environments.vector.worker_process import main
 main()
 """
 """What a worker's interpreter runs: ``clipper`` as a package of which only the modules that are needed are loaded."""
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self, task: Task, memory: int, lifeline: int) -> None:
         ours, theirs = (end.detach() for end in socket.socketpair())
-        arguments = [str(theirs), str(memory), str(lifeline), str(Path(__file__).parents[1]), *sys.path]
+        arguments = [str(theirs), str(memory), str(lifeline), str(Path(__file__).parents[2]), *sys.path]
         # In a session of its own, Ctrl-C does not reach it: the trainer decides what becomes of the run.
         self.process = subprocess.Popen(
             [sys.executable, "-c", BOOT, *arguments],

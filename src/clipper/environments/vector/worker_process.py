@@ -15,9 +15,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from clipper.environments.channel import DONE, GONE, STEP, Channel, Layout, Task, view
-from clipper.environments.serial import Serial
 from clipper.environments.state import EnvironmentState, get_states, set_states
+from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, view
+from clipper.environments.vector.serial import Serial
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
-from clipper.environments.envpool import make_pool
 from clipper.environments.ids import split_id
 from clipper.environments.make import EnvSource, make, make_single, named_errors
-from clipper.environments.serial import Serial
-from clipper.environments.workers import Workers
+from clipper.environments.vector.envpool import make_pool
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError
 
 Vector = Literal["auto", "serial", "workers", "native", "envpool"]
