@@ -19,8 +19,6 @@ from clipper.data.trees import Tree, each, same_form, total
 from clipper.distributions import Composite
 from clipper.environments.checks import (
     LARGEST_REWARD,
-    TELLS,
-    TOLD,
     Promise,
     check_finite,
     check_rewards,
@@ -28,7 +26,8 @@ from clipper.environments.checks import (
     checked_step,
     describe,
 )
-from clipper.environments.masks import Source, mask_source, read_masks, where_done
+from clipper.environments.mask_sources import Source, mask_source, read_masks, where_done
+from clipper.environments.told_episodes import TELLS, TOLD
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.networks.protocol import Actor
 

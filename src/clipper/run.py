@@ -19,7 +19,8 @@ from clipper.config import Config, fits, from_json, to_json
 from clipper.data.trees import each, leaves
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
-from clipper.environments.state import EnvironmentState, get_states, set_states
+from clipper.environments.state import get_states, set_states
+from clipper.environments.state_trees import EnvironmentState
 from clipper.errors import ClipperError, CorruptCheckpointError
 from clipper.evaluate import Evaluation, evaluate_policy
 from clipper.learning.learner import Learner, part

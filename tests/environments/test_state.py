@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv
 
-from clipper.environments.state import EnvironmentState, get_state, get_states, set_state, set_states
+from clipper.environments.state import get_state, get_states, set_state, set_states
+from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.vector.serial import Serial
 from clipper.errors import CorruptCheckpointError
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import gymnasium
 
-from clipper.environments.checks import TELLS, TOLD
 from clipper.environments.make import make_single
+from clipper.environments.told_episodes import TELLS, TOLD
 
 
 class Monitor(gymnasium.Wrapper):

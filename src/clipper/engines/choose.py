@@ -13,7 +13,7 @@ from clipper.engines.network import UnsuitableError, read_network
 from clipper.engines.plan import read_algorithm
 from clipper.engines.protocol import Engine
 from clipper.engines.torch_engine import Torch
-from clipper.environments.checks import TELLS
+from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 

@@ -10,9 +10,6 @@ from clipper.errors import EnvironmentContractError, NonFiniteError
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
-TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length
-TOLD = ("episode_return", "episode_length")  # these two
-WHOLE = {"whole_episode": True}  # what such an environment's reset is given where a part of an episode will not do
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
 NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
@@ -28,20 +25,6 @@ def describe(env: VectorEnv) -> str:
         return env.spec.id
     inner = getattr(env.unwrapped, "envs", None) or [env]
     return type(inner[0].unwrapped).__name__
-
-
-def told(total: float, length: int) -> dict[str, Any]:
-    """What the info of one environment says where an episode has ended, and the environment keeps count itself."""
-    return dict(zip(TOLD, (total, length), strict=True))
-
-
-def told_where(over: np.ndarray, total: np.ndarray, length: np.ndarray) -> dict[str, Any]:
-    """What a vector environment's info says of whole episodes, where they are ``over`` (``[N]``); counts begin anew."""
-    if not over.any():
-        return {}
-    values = dict(zip(TOLD, (total.copy(), length.copy()), strict=True))
-    total[over] = length[over] = 0
-    return values | {f"_{key}": over.copy() for key in values}
 
 
 def fitting(x: np.ndarray, leaf: Leaf) -> np.ndarray:

@@ -4,8 +4,8 @@
 """
 
 from clipper.environments.atari.game import Game, make_game
+from clipper.environments.atari.game_options import Atari, described, is_atari, read_options
 from clipper.environments.atari.native import NativeGames, make_native
-from clipper.environments.atari.options import Atari, described, is_atari, read_options
 from clipper.environments.make import MAKERS
 
 MAKERS.append(make_game)

@@ -8,9 +8,9 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from clipper.environments.atari.options import MOST_NOOPS, Atari, is_atari, read_options
+from clipper.environments.atari.game_options import MOST_NOOPS, Atari, is_atari, read_options
 from clipper.environments.atari.pictures import Shrink
-from clipper.environments.checks import TELLS, WHOLE, told
+from clipper.environments.told_episodes import TELLS, WHOLE, told
 from clipper.errors import ConfigError, MissingPackageError, install_command
 
 NEW_GAME, NEW_LIFE = 255, 254

@@ -7,8 +7,8 @@ import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
 from clipper.environments.atari.game import emulator
-from clipper.environments.atari.options import DEFAULTS, Atari
-from clipper.environments.checks import TELLS, told_where
+from clipper.environments.atari.game_options import DEFAULTS, Atari
+from clipper.environments.told_episodes import TELLS, told_where
 from clipper.errors import ConfigError, MissingPackageError
 
 

@@ -13,8 +13,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from clipper.environments.atari.options import DEFAULTS, Atari
-from clipper.environments.checks import TELLS, told_where
+from clipper.environments.atari.game_options import DEFAULTS, Atari
+from clipper.environments.told_episodes import TELLS, told_where
 from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.spaces.actions import batch
 

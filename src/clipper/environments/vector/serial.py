@@ -17,7 +17,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
 
-from clipper.environments.checks import MASK_KEYS, TELLS, TOLD, WHOLE, check_numbers, describe, fitting
+from clipper.environments.checks import MASK_KEYS, check_numbers, describe, fitting
+from clipper.environments.told_episodes import TELLS, TOLD, WHOLE
 from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place

@@ -15,7 +15,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from clipper.environments.state import EnvironmentState, get_states, set_states
+from clipper.environments.state import get_states, set_states
+from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, view
 from clipper.environments.vector.serial import Serial
 

@@ -34,7 +34,7 @@ from clipper.spaces.actions import batch
 from clipper.spaces.observations import observation_leaves, observation_tree
 
 if TYPE_CHECKING:
-    from clipper.environments.state import EnvironmentState
+    from clipper.environments.state_trees import EnvironmentState
 
 BOOT = """
 import sys, types

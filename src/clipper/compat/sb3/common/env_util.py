@@ -10,7 +10,7 @@ import gymnasium
 from clipper.compat.frames import ChannelsLast
 from clipper.compat.monitor import monitored
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, VecEnv
-from clipper.environments.atari.options import is_atari, text
+from clipper.environments.atari.game_options import is_atari, text
 from clipper.errors import ConfigError
 
 ATARI = {

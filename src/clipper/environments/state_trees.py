@@ -4,7 +4,7 @@ What JSON lacks is written as a dict of one key that begins with ``$``.
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -105,3 +105,12 @@ def identical(a: Tree, b: Tree) -> bool:
 def corrupt(name: str, found: str) -> CorruptCheckpointError:
     """The error that names the entry and what was found there."""
     return CorruptCheckpointError(f"the saved state of the environment is damaged: entry {name!r} holds {found}")
+
+
+class EnvironmentState(NamedTuple):
+    """What ``set_state`` needs; both parts can be written to a file as they are."""
+
+    arrays: dict[str, np.ndarray]
+    """By the name of the entry, such as ``layers.2.state.qpos``."""
+    values: dict[str, JSON]
+    """The rest; its integers may have 128 bits."""

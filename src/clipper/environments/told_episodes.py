@@ -1,0 +1,23 @@
+"""Environments that keep count of their episodes themselves, and how they report it."""
+
+from typing import Any
+
+import numpy as np
+
+TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length
+TOLD = ("episode_return", "episode_length")  # these two
+WHOLE = {"whole_episode": True}  # what such an environment's reset is given where a part of an episode will not do
+
+
+def told(total: float, length: int) -> dict[str, Any]:
+    """What the info of one environment says where an episode has ended, and the environment keeps count itself."""
+    return dict(zip(TOLD, (total, length), strict=True))
+
+
+def told_where(over: np.ndarray, total: np.ndarray, length: np.ndarray) -> dict[str, Any]:
+    """What a vector environment's info says of whole episodes, where they are ``over`` (``[N]``); counts begin anew."""
+    if not over.any():
+        return {}
+    values = dict(zip(TOLD, (total.copy(), length.copy()), strict=True))
+    total[over] = length[over] = 0
+    return values | {f"_{key}": over.copy() for key in values}
