@@ -28,11 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 import clipper
-from clipper import rollout
 from clipper.algorithms import ppo
 from clipper.engines import collecting
 from clipper.environments.vector.stepping import Vector
 from clipper.learning.learner import Learner
+from clipper.rollout import collect
 
 EngineName = Literal["torch", "cpu"]
 WARMUP = 5  # iterations
@@ -82,7 +82,7 @@ def bare_look(env: Any, actions: Any, *_: object, **__: object) -> tuple[Any, ..
 
 GUARDS: dict[EngineName, tuple[Guard, ...]] = {
     "torch": (
-        Guard(rollout, "checked_step", bare_look),
+        Guard(collect, "checked_step", bare_look),
         Guard(ppo, "gradient_step", bare_step),
     ),
     "cpu": (Guard(collecting, "checked_step", bare_look),),

@@ -11,7 +11,6 @@ from clipper.config import Config
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
-from clipper.evaluate import Evaluation, evaluate
 from clipper.learning.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.learning.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
 from clipper.learning.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
@@ -25,8 +24,11 @@ from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Transformer
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.evaluation import Evaluation
+from clipper.rollout.state import start
 from clipper.run import Run
+from clipper.runs.evaluate import evaluate
 from clipper.train import train
 
 __version__ = "0.1.0"

@@ -23,7 +23,7 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import CollectState, start
+from clipper.rollout.state import CollectState, start
 from clipper.run import Run, read_config, read_rows
 from clipper.storage import checkpoint, files
 

@@ -116,8 +116,8 @@ def resume_command(args: Sequence[str]) -> int:
 
 def evaluate_command(args: Sequence[str]) -> int:
     """``clipper evaluate``."""
-    from clipper.evaluate import evaluate  # noqa: PLC0415
     from clipper.load import load_with_config  # noqa: PLC0415
+    from clipper.runs.evaluate import evaluate  # noqa: PLC0415
 
     options = parse(Evaluate, args, "clipper evaluate")
     policy, config = load_with_config(options.run, best=options.best)

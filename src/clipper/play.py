@@ -10,8 +10,8 @@ import numpy as np
 from clipper.environments import make_single
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError, MissingPackageError, install_command
-from clipper.evaluate import Evaluation, evaluate_policy
 from clipper.networks.protocol import Actor
+from clipper.rollout.evaluation import Evaluation, evaluate_policy
 
 
 class Filmed(gymnasium.Wrapper):

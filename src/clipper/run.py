@@ -22,10 +22,10 @@ from clipper.environments.make import EnvSource
 from clipper.environments.state import get_states, set_states
 from clipper.environments.state_trees import EnvironmentState
 from clipper.errors import ClipperError, CorruptCheckpointError
-from clipper.evaluate import Evaluation, evaluate_policy
 from clipper.learning.learner import Learner, part
 from clipper.profile import Profile
-from clipper.rollout import CollectState
+from clipper.rollout.evaluation import Evaluation, evaluate_policy
+from clipper.rollout.state import CollectState
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint, json_text
 

@@ -51,5 +51,5 @@ def test_at_most_thirty_functions_are_entered(tmp_path: Path) -> None:
     )
     entered = done.stdout.splitlines()
     assert any(line.startswith(f"algorithms{os.sep}ppo.py:") for line in entered)
-    assert any(line.startswith("rollout.py:") for line in entered)
+    assert any(line.startswith("rollout/collect.py:") for line in entered)
     assert len(entered) <= LIMIT, "\n" + done.stdout

@@ -46,7 +46,7 @@ def test_ruff_s_verdict_does_not_depend_on_what_commands_leave(tmp_path: Path) -
         (tmp_path / folder / "untidy.py").write_text(UNTIDY)
     assert ruff(tmp_path, "check") == 0
     assert ruff(tmp_path, "format", "--check") == 0
-    (tmp_path / "src" / "clipper" / "runs").mkdir()  # a package of that name is looked at
+    (tmp_path / "src" / "clipper" / "runs").mkdir(exist_ok=True)  # a package of that name is looked at
     (tmp_path / "src" / "clipper" / "runs" / "untidy.py").write_text(UNTIDY)
     assert ruff(tmp_path, "check") == 1
 

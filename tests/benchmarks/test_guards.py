@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import clipper
-from clipper import rollout
+from clipper.environments import checks
+from clipper.rollout import collect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 guards = importlib.import_module("guards")
@@ -57,11 +58,11 @@ def test_iterations_take_turns_and_their_times_stand_where_they_belong(monkeypat
         return env.step(actions)
 
     monkeypatch.setattr(guards, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    monkeypatch.setitem(guards.GUARDS, "torch", (guards.Guard(rollout, "checked_step", slow),))
+    monkeypatch.setitem(guards.GUARDS, "torch", (guards.Guard(collect, "checked_step", slow),))
     guarded, bare = guards.times("torch", SMALL, first)
     assert guarded == [0.0, 0.0]
     assert bare == [16 * 0.25] * 2
-    assert rollout.checked_step is not slow
+    assert checks.checked_step is not slow
 
 
 def test_another_engine_is_refused(monkeypatch):

@@ -16,7 +16,7 @@ from clipper.engines.cpu import CPU
 from clipper.engines.torch_engine import Torch
 from clipper.errors import NonFiniteError
 from clipper.learning.learner import Learner
-from clipper.rollout import CollectState
+from clipper.rollout.state import CollectState
 
 NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
 

@@ -26,7 +26,8 @@ from clipper.errors import (
 )
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import CollectState, collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import CollectState, start
 
 torch.set_num_threads(1)
 

@@ -19,7 +19,8 @@ from clipper.environments.vector.workers import Workers
 from clipper.errors import EnvironmentContractError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import CollectState, collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import CollectState, start
 
 N = 4
 ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]

@@ -15,7 +15,8 @@ from clipper.errors import EnvWorkerError
 from clipper.functional.returns import gae
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import CollectState, collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import CollectState, start
 
 pytestmark = pytest.mark.filterwarnings("ignore:environment 1 of Counting failed in step")
 

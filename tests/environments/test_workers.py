@@ -26,7 +26,8 @@ from clipper.environments.vector.workers import Workers, merged
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import CollectState, collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import CollectState, start
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +206,8 @@ def test_what_cannot_be_made_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("", ""), ("clipper", "PPO"), ("clipper.evaluate", "Evaluation"), ("clipper.train", "train")]
+    ("module", "name"),
+    [("", ""), ("clipper", "PPO"), ("clipper.rollout.evaluation", "Evaluation"), ("clipper.train", "train")],
 )
 def test_an_environment_may_import_from_clipper_and_torch_is_loaded_only_then(module: str, name: str) -> None:
     workers = Workers([partial(Telling, module, name), partial(Telling, module, name)], 1)

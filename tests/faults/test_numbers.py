@@ -25,7 +25,7 @@ from clipper.learning.learner import Learner
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.networks.normalise import RunningMoments
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import collect
+from clipper.rollout.collect import collect
 from clipper.run import Run
 
 torch.set_num_threads(1)

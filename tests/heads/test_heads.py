@@ -33,7 +33,8 @@ from clipper.networks.heads.make_head import make_head
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 DISTRIBUTIONS = (Gaussian(), TanhGaussian(), Beta(), GSDE(3))
 SCALES = (Learned(), Fixed(), LinearLogStd(-2.0), LinearStd(0.1), ExpOfState(), SoftplusOfState())

@@ -21,7 +21,8 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 BACKENDS = ["serial", "next_step", "same_step", "disabled"]
 

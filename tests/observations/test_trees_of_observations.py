@@ -17,9 +17,10 @@ from clipper.data.trees import each, leaves
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, EnvironmentContractError, NonFiniteError, UnsupportedSpaceError
-from clipper.evaluate import evaluate_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.evaluation import evaluate_policy
+from clipper.rollout.state import start
 
 SMALL = PolicyOptions(hidden=(16,), normalise_obs=True)
 

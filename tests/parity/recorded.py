@@ -12,7 +12,7 @@ from clipper.data.steps import Steps
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import Last, with_last_observations
+from clipper.rollout.edges import Last, with_last_observations
 
 TOLERANCE = 1e-5
 OPTIONS = PolicyOptions(head=HeadOptions(rescale_action=False))

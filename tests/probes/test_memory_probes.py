@@ -6,11 +6,12 @@ import torch
 from clipper.algorithms import PPO
 from clipper.environments import make
 from clipper.environments.recall import RepeatPrevious
-from clipper.evaluate import evaluate_policy
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Memory, Transformer
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.evaluation import evaluate_policy
+from clipper.rollout.state import start
 
 MEMORIES: dict[str, Memory] = {"lstm": LSTM(8), "gru": GRU(8), "transformer": Transformer(8, 3, 1), "none": None}
 

@@ -14,7 +14,8 @@ from clipper.environments import make
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 Step = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
 

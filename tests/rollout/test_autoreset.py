@@ -11,7 +11,8 @@ from clipper.algorithms import PPO
 from clipper.data.steps import Steps
 from clipper.data.trees import leaves
 from clipper.errors import EnvironmentContractError
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 torch.set_num_threads(1)
 PPO_RAW = PPO(standardise="none", gamma=0.9, lam=0.8)

@@ -13,7 +13,8 @@ from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import Episode, collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import Episode, start
 
 torch.set_num_threads(1)
 

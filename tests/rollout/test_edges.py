@@ -11,7 +11,8 @@ from clipper.data.steps import Steps
 from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 torch.set_num_threads(1)
 

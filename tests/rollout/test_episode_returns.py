@@ -15,7 +15,8 @@ from clipper.compat.monitor import Monitor
 from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]
 

@@ -9,7 +9,7 @@ from scripted import BACKENDS, Scripted, ScriptedPolicy, Telling, succeeds, vect
 
 import clipper
 from clipper.environments.vector.workers import Workers
-from clipper.evaluate import evaluate_policy
+from clipper.rollout.evaluation import evaluate_policy
 
 torch.set_num_threads(1)
 

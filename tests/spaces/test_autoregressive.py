@@ -20,7 +20,8 @@ from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.learning.advantages import with_old
 from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
 

@@ -15,7 +15,8 @@ from clipper.algorithms import PPO
 from clipper.data.trees import each
 from clipper.environments import make
 from clipper.learning.minibatches import minibatches
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 from clipper.spaces.action_masks import action_masks
 
 STATES = 5

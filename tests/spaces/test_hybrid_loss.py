@@ -21,7 +21,8 @@ from clipper.learning.advantages import with_old
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Linear
 from clipper.networks.actor_critic import ActorCritic
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 SPACE = OneOf([Box(-1, 1, (2,)), Discrete(3)])
 

@@ -16,7 +16,8 @@ from clipper.environments import make
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 from clipper.errors import EnvironmentContractError
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
 

@@ -15,7 +15,8 @@ from clipper.environments import make
 from clipper.errors import UnsupportedSpaceError
 from clipper.networks.heads import HeadOptions
 from clipper.networks.heads.make_head import make_head
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 from clipper.spaces.actions import batch, element
 from clipper.spaces.space_json import space_from_json, space_to_json
 

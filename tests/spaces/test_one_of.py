@@ -15,7 +15,8 @@ from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
 from clipper.environments.vector.serial import Serial
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 
 ONE_OFS = {name: space for name, space in HYBRID.items() if isinstance(space, OneOf)}
 

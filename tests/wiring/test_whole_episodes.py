@@ -16,7 +16,7 @@ from clipper.environments.vector.serial import Serial
 from clipper.networks.heads import GSDE, HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout import start
+from clipper.rollout.state import start
 
 ENVS = 3
 WHOLE = [kind for kind in ALGORITHMS if "episodes" in names_of(kind)]

@@ -1,4 +1,6 @@
-"""Collecting with compiled kernels: ``clipper.rollout.collect`` in next-step mode, into storage made beforehand."""
+"""Collecting with compiled kernels: ``clipper.rollout.collect.collect`` in next-step mode, into storage made
+beforehand.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +20,10 @@ from clipper.engines.team import Team
 from clipper.environments.checks import LARGEST_REWARD, check_finite, checked_step
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
-from clipper.rollout import CollectState, count_episodes, cut_off, keep_masks, restart
+from clipper.rollout.collect import keep_masks, restart
+from clipper.rollout.edges import cut_off
+from clipper.rollout.episodes import count_episodes
+from clipper.rollout.state import CollectState
 
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles
 UNLIMITED = np.iinfo(np.int64).max

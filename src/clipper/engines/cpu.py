@@ -32,7 +32,8 @@ from clipper.learning.schedules import at
 from clipper.learning.value_losses import ClippedMSE, Huber, ValueLoss
 from clipper.networks.heads import CategoricalHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
-from clipper.rollout import CollectState, collect
+from clipper.rollout.collect import collect
+from clipper.rollout.state import CollectState
 
 CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
 

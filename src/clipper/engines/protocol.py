@@ -7,7 +7,7 @@ from gymnasium.vector import VectorEnv
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.learning.metrics import Metrics
-from clipper.rollout import CollectState
+from clipper.rollout.state import CollectState
 
 
 @runtime_checkable
@@ -25,7 +25,7 @@ class Engine(Protocol):
         ...
 
     def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
-        """As ``clipper.rollout.collect`` with the learner's policy."""
+        """As ``clipper.rollout.collect.collect`` with the learner's policy."""
         ...
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:

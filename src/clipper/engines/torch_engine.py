@@ -11,7 +11,8 @@ from clipper.data.trees import Tree
 from clipper.engines.heap import keep_freed_memory
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.rollout import CollectState, collect
+from clipper.rollout.collect import collect
+from clipper.rollout.state import CollectState
 
 
 class Torch:

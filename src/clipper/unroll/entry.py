@@ -38,7 +38,8 @@ import torch
 import gymnasium
 from torch import Generator
 from clipper.networks.make_policy import make_policy
-from clipper.rollout import collect, start
+from clipper.rollout.collect import collect
+from clipper.rollout.state import start
 {chr(10).join(imports)}
 
 def main() -> None:

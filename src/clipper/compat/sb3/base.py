@@ -27,7 +27,7 @@ from clipper.learning.learner import part
 from clipper.load import check_size
 from clipper.networks.make_policy import make_policy
 from clipper.progress import ProgressDisplay
-from clipper.rollout import start
+from clipper.rollout.state import start
 from clipper.run import Row, Run
 from clipper.spaces.space_json import check_same_spaces, space_from_json, space_to_json
 from clipper.storage import checkpoint

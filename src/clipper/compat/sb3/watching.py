@@ -10,7 +10,7 @@ from gymnasium.vector import VectorEnv
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.learning.metrics import Metrics
-from clipper.rollout import CollectState
+from clipper.rollout.state import CollectState
 from clipper.run import Run
 
 if TYPE_CHECKING:

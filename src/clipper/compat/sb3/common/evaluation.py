@@ -8,7 +8,7 @@ import numpy as np
 
 from clipper.compat.sb3.common.vec_env import VecEnv, vectorised
 from clipper.errors import ConfigError
-from clipper.evaluate import evaluate_policy as play
+from clipper.rollout.evaluation import evaluate_policy as play
 
 if TYPE_CHECKING:
     from clipper.compat.sb3.base import Model

@@ -1,8 +1,7 @@
 """How good is a policy? Whole episodes, a fixed quota per environment, apart from training's environments and draws."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
@@ -14,15 +13,11 @@ from clipper.environments import make
 from clipper.environments.checks import Promise, checked_step, describe
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.serial import SUCCESS, is_number
-from clipper.errors import ConfigError
-from clipper.load import load_with_config
 from clipper.networks.actor_critic import warn_without_masks
 from clipper.networks.policy_options import MASK_KEY
 from clipper.networks.protocol import Actor
-from clipper.rollout import Episode, collect, start
-
-if TYPE_CHECKING:
-    from clipper.run import Run
+from clipper.rollout.collect import collect
+from clipper.rollout.state import Episode, start
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,30 +135,3 @@ def evaluate_policy(
     finished = sorted(state.episodes, key=lambda e: e.env)
     totals, lengths = np.array([e.total for e in finished]), np.array([e.length for e in finished])
     return Evaluation(totals, lengths, vector.successes(finished))
-
-
-def evaluate(
-    subject: "Run | Actor | str | Path",
-    env: EnvSource | None = None,
-    *,
-    episodes: int = 100,
-    seed: int = 0,
-    deterministic: bool = True,
-    num_envs: int | None = None,
-) -> Evaluation:
-    """Play whole episodes with a run, a policy, or the folder of a run.
-
-    A bare policy needs ``env``: an id, a factory or a vector environment; a run brings its own. See
-    ``evaluate_policy`` for how episodes are counted.
-    """
-    policy: Any = subject
-    if isinstance(subject, (str, Path)):
-        policy, config = load_with_config(subject)
-        if env is None and (":" in config.env or config.env.startswith("<")):
-            raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
-        env = config.env if env is None else env
-    elif not isinstance(subject, Actor):
-        policy, env = subject.policy, subject.source if env is None else env
-    if env is None:
-        raise ConfigError("to evaluate a policy, name its environment: evaluate(policy, env)")
-    return evaluate_policy(policy, env, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)

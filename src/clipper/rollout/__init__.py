@@ -1,0 +1,1 @@
+"""Acting in environments: segments for an update, whole episodes for an evaluation."""

@@ -1,0 +1,99 @@
+"""The edges of episodes: last observations, whatever the autoreset mode, and what a restart cuts off."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree, each
+from clipper.environments.checks import (
+    Promise,
+    check_finite,
+    checked_reset,
+)
+from clipper.environments.mask_sources import where_done
+from clipper.errors import EnvironmentContractError
+from clipper.rollout.state import CollectState
+
+
+class Last(NamedTuple):
+    """The last observation of an episode that ended in row ``row`` of column ``env``."""
+
+    row: int
+    env: int
+    obs: Tree
+
+
+def reset_ended(
+    env: VectorEnv, obs: Any, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
+) -> tuple[Any, dict[str, Any], list[Last]]:
+    """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended.
+
+    With the observations comes the info that belongs to them.
+    """
+    promise, ended = state.promise or Promise(env), np.flatnonzero(done).tolist()
+    if state.mode is AutoresetMode.DISABLED:
+        final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
+        obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
+        info = {key: where_done(done, fresh[key], info[key]) for key in fresh if key in info}
+    elif "final_obs" in info:
+        given = info["final_obs"]  # one per environment, or a tree of arrays that lead with them
+        final = [each(lambda x, i=i: x[i], given) if isinstance(given, dict | tuple) else given[i] for i in ended]
+        final = [promise.last_observation(x) for x in final]
+        check_finite(env, each(lambda *rows: np.stack(rows), *final), "observation", state.steps, ended)
+    else:
+        raise EnvironmentContractError(
+            f"{env} resets in the same step but gives no info['final_obs'] to bootstrap from"
+        )
+    return obs, info, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
+
+
+def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> None:
+    """Truncate what a restart cut off: ``restarts`` says in which row which environments (``[N]``) were made anew.
+
+    What the action of that row led to is not known, so the row is no decision, and the one before ends the episode.
+    """
+    for row, restarted in restarts:
+        lost = torch.from_numpy(restarted).to(steps.mask.device) & steps.mask[row]
+        steps.mask[row] &= ~lost
+        state.steps -= int(lost.sum())
+        if row:
+            steps.done[row - 1] |= lost & steps.mask[row - 1]
+        else:
+            state.running_total[restarted], state.running_length[restarted] = 0, 0
+
+
+def with_last_observations(steps: Steps, last: list[Last], next_obs: Tree) -> Steps:
+    """Insert, after each row in which an episode ended, a row that is no decision and holds the true last observation.
+
+    Columns are padded at their end by such rows with ``next_obs``, which keeps V(sₜ₊₁) = ``value[t + 1]`` true.
+    """
+    t, n = steps.mask.shape
+    ended = torch.zeros((t, n), dtype=torch.long, device=steps.mask.device)
+    for row, env, _ in last:
+        ended[row, env] = 1
+    target = torch.arange(t, device=ended.device)[:, None] + ended.cumsum(0) - ended
+    rows = t + int(ended.sum(0).max())
+    column = torch.arange(n, device=ended.device).expand(t, n)
+
+    def spread(x: Tensor, filler: Tensor) -> Tensor:
+        out = filler.expand(rows, *x.shape[1:]).clone()
+        out[target, column] = x
+        return out
+
+    def blanks(x: Tensor) -> Tensor:
+        return spread(x, torch.zeros_like(x[:1]))
+
+    blank = steps._replace(obs=each(spread, steps.obs, next_obs))
+
+    def put(there: Tensor, x: Any, at: Tensor, env: int) -> None:
+        there[at, env] = torch.as_tensor(x, dtype=there.dtype, device=there.device)
+
+    for row, env, obs in last:
+        each(partial(put, at=target[row, env] + 1, env=env), blank.obs, obs)
+    zeros = {name: each(blanks, x) for name, x in steps._asdict().items() if name not in ("obs", "memory")}
+    return blank._replace(**zeros)

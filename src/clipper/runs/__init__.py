@@ -1,0 +1,1 @@
+"""Runs: made, trained, saved, resumed, loaded, evaluated."""

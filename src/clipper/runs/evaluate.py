@@ -1,0 +1,40 @@
+"""How good is a run, a policy, or what a folder holds?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipper.environments.make import EnvSource
+from clipper.errors import ConfigError
+from clipper.load import load_with_config
+from clipper.networks.protocol import Actor
+from clipper.rollout.evaluation import Evaluation, evaluate_policy
+
+if TYPE_CHECKING:
+    from clipper.run import Run
+
+
+def evaluate(
+    subject: "Run | Actor | str | Path",
+    env: EnvSource | None = None,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    deterministic: bool = True,
+    num_envs: int | None = None,
+) -> Evaluation:
+    """Play whole episodes with a run, a policy, or the folder of a run.
+
+    A bare policy needs ``env``: an id, a factory or a vector environment; a run brings its own. See
+    ``evaluate_policy`` for how episodes are counted.
+    """
+    policy: Any = subject
+    if isinstance(subject, (str, Path)):
+        policy, config = load_with_config(subject)
+        if env is None and (":" in config.env or config.env.startswith("<")):
+            raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
+        env = config.env if env is None else env
+    elif not isinstance(subject, Actor):
+        policy, env = subject.policy, subject.source if env is None else env
+    if env is None:
+        raise ConfigError("to evaluate a policy, name its environment: evaluate(policy, env)")
+    return evaluate_policy(policy, env, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)
