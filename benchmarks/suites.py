@@ -8,11 +8,12 @@ import gymnasium
 from mask_variants import MaskedOnlyWhenActing, Unmasked
 from torch import nn
 
-from clipper import Config, PolicyOptions, Unclipped, recipes
+from clipper import Config, PolicyOptions, Unclipped
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
 from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import GRU, Memory, Transformer
+from clipper.settings import recipes
 
 Protocol = Literal["evaluation", "success", "training", "best"]
 

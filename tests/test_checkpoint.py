@@ -11,8 +11,9 @@ import torch
 import clipper
 from clipper.algorithms import Algorithm
 from clipper.cli import ALGORITHMS
-from clipper.config import Config, from_json, to_json
 from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.settings.config import Config
+from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import space_from_json, space_to_json
 from clipper.storage import checkpoint
 

@@ -19,7 +19,7 @@ from clipper.functional.objectives import symexp, two_hot, two_hot_cross_entropy
 from clipper.learning.value_losses import MSE, ClippedMSE, CrossEntropy, Huber, ValueLoss
 from clipper.networks.critics import Critic, PopArt, TwoHot, TwoHotBins, TwoHotValue
 from clipper.networks.policy_options import PolicyOptions
-from clipper.option_text import from_text, to_text
+from clipper.settings.option_text import from_text, to_text
 
 BINS = symexp(torch.linspace(-20, 20, 255, dtype=torch.float64))
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clipper import Config
-from clipper.config import to_json
 from clipper.errors import ConfigError
 from clipper.plot_diagnostics import PANELS, POINTS, Panel, columns, draw_panel, plot_diagnostics, thin
+from clipper.settings.config_json import to_json
 
 
 def folder_with(rows: list[dict[str, float | None]], path: Path) -> Path:

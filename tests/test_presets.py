@@ -9,12 +9,13 @@ import torch
 from batches import ACTIONS, OBSERVATIONS
 
 import clipper
-from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions, presets
+from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions
 from clipper.cli import run_command, train_defaults
 from clipper.command_options import Train
-from clipper.config import from_json, to_json
 from clipper.errors import ConfigError
 from clipper.networks.heads import SoftplusOfState, TanhGaussian
+from clipper.settings import presets
+from clipper.settings.config_json import from_json, to_json
 
 OPENAI = {
     "algorithm.horizon": 2048, "algorithm.minibatches": 32, "algorithm.lam": 0.95, "algorithm.gamma": 0.99,

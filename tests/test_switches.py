@@ -13,7 +13,7 @@ import clipper
 from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions
 from clipper.distributions import DiagonalGaussian, MultiCategorical
 from clipper.environments.atari import Atari  # whose switches tests/environments/test_atari.py turns
-from clipper.option_text import to_text
+from clipper.settings.option_text import to_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 COUNTS = (13, 9, 9, 5, 1, 4, 10)

@@ -11,10 +11,10 @@ from dataclasses import replace
 from measure import begin, peak_memory, report
 
 from clipper.algorithms import PPO
-from clipper.config import config_for
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import PolicyOptions
 from clipper.run import Run
+from clipper.settings.defaults import config_for
 from clipper.train import train
 
 

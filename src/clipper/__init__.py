@@ -5,9 +5,8 @@
 >>> run.policy.predict(obs)
 """
 
-from clipper import functional, presets, recipes
+from clipper import functional
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
-from clipper.config import Config
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
@@ -29,6 +28,8 @@ from clipper.rollout.evaluation import Evaluation
 from clipper.rollout.state import start
 from clipper.run import Run
 from clipper.runs.evaluate import evaluate
+from clipper.settings import presets, recipes
+from clipper.settings.config import Config
 from clipper.train import train
 
 __version__ = "0.1.0"

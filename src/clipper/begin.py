@@ -12,7 +12,6 @@ from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
 from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
-from clipper.config import Config, config_for, to_json
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.stepping import vectorise
@@ -25,6 +24,9 @@ from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.state import CollectState, start
 from clipper.run import Run, read_config, read_rows
+from clipper.settings.config import Config
+from clipper.settings.config_json import to_json
+from clipper.settings.defaults import config_for
 from clipper.storage import checkpoint, files
 
 

@@ -13,11 +13,12 @@ from rich.markup import escape
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.command_options import CheckExercise, Evaluate, Export, Play, Plot, Resume, Train, Unroll, parse
-from clipper.config import Config, config_for
 from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
-from clipper.presets import PRESETS
-from clipper.recipes import RECIPES
+from clipper.settings.config import Config
+from clipper.settings.defaults import config_for
+from clipper.settings.presets import PRESETS
+from clipper.settings.recipes import RECIPES
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-apart": PPOApart, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,

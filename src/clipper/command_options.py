@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from clipper.config import Config
-from clipper.option_text import register_option_types
+from clipper.settings.config import Config
+from clipper.settings.option_text import register_option_types
 
 T = TypeVar("T")
 

@@ -4,8 +4,9 @@ import os
 import re
 from pathlib import Path
 
-from clipper.config import Config, from_json
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, install_command
+from clipper.settings.config import Config
+from clipper.settings.config_json import from_json
 from clipper.storage import json_text
 
 PREFIX = "hub:"

@@ -9,13 +9,14 @@ from gymnasium.spaces import flatdim
 from torch import Generator, Tensor, nn
 
 from clipper import hub
-from clipper.config import Config, from_json
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import is_image
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import memory_of
+from clipper.settings.config import Config
+from clipper.settings.config_json import from_json
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import checkpoint

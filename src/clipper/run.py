@@ -15,7 +15,6 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator
 
-from clipper.config import Config, fits, from_json, to_json
 from clipper.data.trees import each, leaves
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
@@ -26,6 +25,8 @@ from clipper.learning.learner import Learner, part
 from clipper.profile import Profile
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
 from clipper.rollout.state import CollectState
+from clipper.settings.config import Config
+from clipper.settings.config_json import fits, from_json, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint, json_text
 

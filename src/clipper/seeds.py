@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clipper.config import Config
 from clipper.plot import plot_runs, read_curve, thousands
+from clipper.settings.config import Config
 
 SECONDS_BETWEEN_LOOKS = 0.5
 

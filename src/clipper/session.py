@@ -14,11 +14,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clipper.config import Config
 from clipper.plot import thousands
 from clipper.profile import PARTS, Profile
 from clipper.progress import ProgressDisplay
 from clipper.run import Run
+from clipper.settings.config import Config
 from clipper.storage import checkpoint
 from clipper.train import train
 

@@ -12,7 +12,6 @@ from torch import nn
 
 from clipper.algorithms import Algorithm
 from clipper.begin import Settings, build, configure, restore
-from clipper.config import Config
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
@@ -23,6 +22,7 @@ from clipper.networks.policy_options import PolicyOptions
 from clipper.plot import plot_run
 from clipper.profile import Profile, part
 from clipper.run import Row, Run
+from clipper.settings.config import Config
 
 Callback = Callable[[Run], bool | None]
 """Called after each iteration; a run stops where one returns False, and is saved also where one raises."""
@@ -45,7 +45,7 @@ def train(
     ``env`` is an environment id, a factory of environments, a ready ``gymnasium.vector.VectorEnv``, or a whole
     ``Config`` (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
     ``clipper.networks.protocol.Policy``. What is not given has its default, or for an Atari game's id what is usual
-    there (``clipper.config.config_for``).
+    there (``clipper.settings.defaults.config_for``).
 
     ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper.config import to_json
+from clipper.settings.config_json import to_json
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(PATH))  # learning.py imports the file beside it, as a script does

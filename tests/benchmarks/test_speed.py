@@ -16,7 +16,7 @@ from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
 import clipper
-from clipper.config import config_for
+from clipper.settings.defaults import config_for
 
 pytest.importorskip("numba")  # with which the computed limit is measured
 PATH = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import clipper
-from clipper.config import Config
 from clipper.engines import choose
 from clipper.engines.compile_engine import COMPILERS, cut_path
 from clipper.errors import ConfigError
+from clipper.settings.config import Config
 
 
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="torch.compile needs a C++ compiler")

@@ -11,7 +11,6 @@ import torch
 import clipper
 from clipper import PPO, PolicyOptions
 from clipper.cli import run_command, train_defaults
-from clipper.config import ATARI_PPO
 from clipper.environments import make, make_single
 from clipper.environments.atari import Atari, Game, make_native, read_options
 from clipper.environments.atari.pictures import Shrink
@@ -20,6 +19,7 @@ from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, UnknownEnvironmentError
 from clipper.networks.policy_options import EncoderOptions
 from clipper.play import play
+from clipper.settings.defaults import ATARI_PPO
 
 BREAKOUT, PONG = "ALE/Breakout-v5", "ALE/Pong-v5"
 SMALL = PolicyOptions(hidden=(), shared=True, encoder=EncoderOptions(cnn_features=8))

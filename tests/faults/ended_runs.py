@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 import clipper
-from clipper.config import Config
 from clipper.run import Run, read_rows
 from clipper.session import resume_and_show, train_and_show
+from clipper.settings.config import Config
 from clipper.storage import checkpoint
 
 TINY = clipper.PolicyOptions(hidden=(4,))

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import clipper
 from clipper.cli import ALGORITHMS
-from clipper.config import Config, from_json, to_json
 from clipper.errors import ClipperError, ConfigError
 from clipper.run import read_row
+from clipper.settings.config import Config
+from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import json_text
 

@@ -12,7 +12,6 @@ import torch
 
 import clipper
 from clipper.cli import run_command
-from clipper.config import Config, from_json, to_json
 from clipper.engines.network import UnsuitableError, read_network
 from clipper.errors import ConfigError
 from clipper.networks.heads import (
@@ -28,8 +27,10 @@ from clipper.networks.heads import (
     SoftplusOfState,
     TanhGaussian,
 )
-from clipper.option_text import from_text, to_text
 from clipper.run import read_config
+from clipper.settings.config import Config
+from clipper.settings.config_json import from_json, to_json
+from clipper.settings.option_text import from_text, to_text
 from clipper.unroll import unroll
 
 CASES = {

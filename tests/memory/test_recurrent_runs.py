@@ -11,7 +11,6 @@ from kinds import KINDS
 
 import clipper
 from clipper.command_options import Train, parse
-from clipper.config import Config, from_json, to_json
 from clipper.environments import make
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.load import check_size
@@ -20,6 +19,8 @@ from clipper.networks.heads.state_dependent import GSDE
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Transformer, memory_of
 from clipper.networks.policy_options import PolicyOptions
+from clipper.settings.config import Config
+from clipper.settings.config_json import from_json, to_json
 
 MASKED = "clipper/RepeatPreviousMasked-v0"
 

@@ -20,8 +20,9 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from recorded import Recorded, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor, nn
 
-from clipper import PPO, presets
+from clipper import PPO
 from clipper.networks.actor_critic import ActorCritic
+from clipper.settings import presets
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 SCRIPTS: dict[Kind, str] = {"categorical": "ppo.py", "gaussian": "ppo_continuous_action.py"}

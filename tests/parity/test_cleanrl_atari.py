@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 import clipper
-from clipper import PPO, presets
+from clipper import PPO
 from clipper.data.steps import Steps
+from clipper.settings import presets
 
 T, N, ACTIONS = 6, 2, 6
 

@@ -14,7 +14,8 @@ from batches import Kind
 from test_cleanrl import script
 from test_presets import check_zoo_row
 
-from clipper import PPO, ClippedMSE, Linear, PolicyOptions, RMSProp, presets
+from clipper import PPO, ClippedMSE, Linear, PolicyOptions, RMSProp
+from clipper.settings import presets
 
 BOTH: list[Kind] = ["categorical", "gaussian"]
 

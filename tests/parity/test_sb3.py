@@ -16,12 +16,13 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from recorded import Recorded, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import PPO, Adam, RMSProp, RMSPropTF, presets
+from clipper import PPO, Adam, RMSProp, RMSPropTF
 from clipper.algorithms import Algorithm
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Optimizer
 from clipper.networks.actor_critic import ActorCritic
+from clipper.settings import presets
 
 sb3 = pytest.importorskip("stable_baselines3", exc_type=ImportError)
 contrib = pytest.importorskip("sb3_contrib", exc_type=ImportError)

@@ -11,8 +11,9 @@ from batches import Kind
 from recorded import OPTIONS, Recorded, assert_close, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import VPG, PPOApart, presets
+from clipper import VPG, PPOApart
 from clipper.networks.actor_critic import ActorCritic
+from clipper.settings import presets
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 

@@ -10,7 +10,6 @@ from spaces.matrix import HYBRID, SPACES, AnySpace, policy_for
 from torch import Generator
 
 from clipper.algorithms import PPO
-from clipper.config import from_json, to_json
 from clipper.data.steps import Targets
 from clipper.data.trees import leaves
 from clipper.distributions import Categorical, DiagonalGaussian
@@ -23,6 +22,7 @@ from clipper.learning.schedules import Linear
 from clipper.networks.actor_critic import ActorCritic
 from clipper.rollout.collect import collect
 from clipper.rollout.state import start
+from clipper.settings.config_json import from_json, to_json
 
 SPACE = OneOf([Box(-1, 1, (2,)), Discrete(3)])
 

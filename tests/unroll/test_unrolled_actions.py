@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from clipper.algorithms import PPO
-from clipper.config import Config
 from clipper.networks.heads import HeadOptions
 from clipper.networks.policy_options import PolicyOptions
-from clipper.recipes import RECIPES
+from clipper.settings.config import Config
+from clipper.settings.recipes import RECIPES
 from clipper.train import train
 from clipper.unroll import UnrollError, unroll
 

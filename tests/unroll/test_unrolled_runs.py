@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from clipper.algorithms import PPO, TRPO, Reinforce
-from clipper.config import Config
 from clipper.errors import MissingPackageError
 from clipper.learning.critic_targets import NStep, Polyak
 from clipper.learning.objectives import TrustRegion
@@ -20,7 +19,8 @@ from clipper.learning.value_losses import ClippedMSE, Huber
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.recipes import RECIPES
+from clipper.settings.config import Config
+from clipper.settings.recipes import RECIPES
 from clipper.train import train
 from clipper.unroll import unroll
 

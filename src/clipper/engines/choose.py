@@ -7,7 +7,6 @@ import numpy as np
 from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import VectorEnv
 
-from clipper.config import Config
 from clipper.engines.compile_engine import Compiled
 from clipper.engines.network import UnsuitableError, read_network
 from clipper.engines.plan import read_algorithm
@@ -16,6 +15,7 @@ from clipper.engines.torch_engine import Torch
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
+from clipper.settings.config import Config
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes

@@ -9,7 +9,7 @@ protocol becomes the one class that implements it, and unions of settings lose t
 import ast
 import builtins
 
-from clipper.config import Config
+from clipper.settings.config import Config
 from clipper.unroll.entry import entered, extra, main_source
 from clipper.unroll.program import Program
 from clipper.unroll.source import UnrollError, defined, global_reads

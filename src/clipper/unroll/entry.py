@@ -10,7 +10,6 @@ from typing import Any
 import gymnasium
 from torch import Generator
 
-from clipper.config import Config
 from clipper.environments import make
 from clipper.environments.atari import is_atari
 from clipper.environments.hybrid import TASKS
@@ -18,6 +17,7 @@ from clipper.environments.ids import split_id
 from clipper.environments.recall import MEMORY_TASKS
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions
+from clipper.settings.config import Config
 from clipper.unroll.source import ROOT, WIDTH, UnrollError
 
 

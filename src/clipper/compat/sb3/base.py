@@ -19,7 +19,6 @@ from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import MaybeCallback, one_callback
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
 from clipper.compat.sb3.watching import Logger, Watching
-from clipper.config import Config, from_json, to_json
 from clipper.engines import choose
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
@@ -29,6 +28,8 @@ from clipper.networks.make_policy import make_policy
 from clipper.progress import ProgressDisplay
 from clipper.rollout.state import start
 from clipper.run import Row, Run
+from clipper.settings.config import Config
+from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import check_same_spaces, space_from_json, space_to_json
 from clipper.storage import checkpoint
 from clipper.train import go_on

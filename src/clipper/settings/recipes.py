@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from clipper.algorithms import PPO
-from clipper.config import Config, config_for
 from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import PolicyOptions
+from clipper.settings.config import Config
+from clipper.settings.defaults import config_for
 
 
 def cartpole() -> Config:

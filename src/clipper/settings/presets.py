@@ -13,13 +13,13 @@ from math import log
 from typing import Any
 
 from clipper.algorithms import A2C, PPO, TRPO, VPG, PPOApart
-from clipper.config import Config
 from clipper.errors import ConfigError
 from clipper.learning.optimizers import RMSProp
 from clipper.learning.schedules import Linear, Schedule
 from clipper.learning.value_losses import ClippedMSE
 from clipper.networks.heads import HeadOptions, SoftplusOfState, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
+from clipper.settings.config import Config
 
 OFF = float("inf")  # a gradient's bound that bounds nothing
 RAW = HeadOptions(rescale_action=False)

@@ -1,0 +1,1 @@
+"""A run's settings as values: their fields, JSON and flags, recipes, other libraries' presets."""
