@@ -29,7 +29,7 @@ from rich.table import Table
 
 import clipper
 from clipper.algorithms import ppo
-from clipper.engines import collecting
+from clipper.engines.cpu import segment
 from clipper.environments.vector.stepping import Vector
 from clipper.learning.learner import Learner
 from clipper.rollout import collect
@@ -85,7 +85,7 @@ GUARDS: dict[EngineName, tuple[Guard, ...]] = {
         Guard(collect, "checked_step", bare_look),
         Guard(ppo, "gradient_step", bare_step),
     ),
-    "cpu": (Guard(collecting, "checked_step", bare_look),),
+    "cpu": (Guard(segment, "checked_step", bare_look),),
 }
 
 

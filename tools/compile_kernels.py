@@ -2,11 +2,11 @@
 
 import sys
 
-from clipper.engines.network import UnsuitableError
+from clipper.engines.cpu.network import UnsuitableError
 
 try:
-    from clipper.engines import compiled
+    from clipper.engines.cpu import kernel_files
 
-    compiled.load()
+    kernel_files.load()
 except (UnsuitableError, ImportError, OSError) as error:
     sys.stderr.write(f"{error}: torch computes instead, which is slower.\n")

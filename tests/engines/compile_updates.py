@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 import clipper
-from clipper.engines.compile_engine import Compiled
-from clipper.engines.torch_engine import Torch
+from clipper.engines.eager import Torch
+from clipper.engines.torch_compile import Compiled
 from clipper.learning.metrics import Metrics
 
 ALGORITHMS: dict[str, tuple[str, Any]] = {

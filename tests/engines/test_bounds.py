@@ -15,17 +15,19 @@ import pytest
 from batches import make_steps, small_policy
 
 import clipper
-from clipper.engines import compiled
-from clipper.engines.cpu import CPU
-from clipper.engines.kernels import options, tiles, views
+from clipper.engines.cpu import kernel_files
+from clipper.engines.cpu.engine import CPU
+from clipper.engines.cpu.kernels import numba_options, tiles, views
 
 HERE = Path(__file__).parent
 TESTS = ["test_bounds.py", "test_draws.py", "test_gradients.py", "test_masked_and_planned.py", "test_steps.py",
          "test_tiles.py", "test_update.py"]  # fmt: skip
-checked = pytest.mark.skipif(not options.BOUNDS_CHECKED, reason="these kernels are compiled without bounds checks")
+checked = pytest.mark.skipif(
+    not numba_options.BOUNDS_CHECKED, reason="these kernels are compiled without bounds checks"
+)
 
 
-@pytest.mark.skipif(options.BOUNDS_CHECKED, reason="this is that run")
+@pytest.mark.skipif(numba_options.BOUNDS_CHECKED, reason="this is that run")
 @pytest.mark.limit(900)
 def test_the_engine_stays_within_its_arrays() -> None:
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-n", "0", "-m", "not long",
@@ -48,7 +50,7 @@ def test_a_row_that_is_wider_than_its_storage_is_reported(wide: int) -> None:
     flags = np.zeros((2, 4), bool)
     storage = np.zeros(4, bool), np.ones(4, np.int64), np.zeros((3, 4, 3), np.float32), np.zeros((2, 4)), *[flags] * 3
     seen = np.zeros((4, 3 + wide), np.float32)
-    keep = compiled.load().keep.bind(*storage, seen, np.zeros(4), np.zeros(4, bool), np.zeros(4, bool), 0)
+    keep = kernel_files.load().keep.bind(*storage, seen, np.zeros(4), np.zeros(4, bool), np.zeros(4, bool), 0)
     if not wide:
         assert keep(1) == 4
         return

@@ -14,7 +14,7 @@ import torch
 
 import clipper
 from clipper.engines import choose
-from clipper.engines.compile_engine import COMPILERS, cut_path
+from clipper.engines.torch_compile import COMPILERS, cut_path
 from clipper.errors import ConfigError
 from clipper.settings.config import Config
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
-from clipper.engines import calls, compiled
+from clipper.engines.cpu import calls, kernel_files
 
 VALUE = np.arange(6, dtype=np.float32)
 TARGET = np.array([0, 1, 2, 3, 4, 6], dtype=np.float32)
@@ -21,7 +21,7 @@ def run(code: str) -> str:
 
 
 def test_training_with_compiled_kernels_loads_no_numba(tmp_path: Path) -> None:
-    compiled.load()
+    kernel_files.load()
     code = (
         "import sys, clipper\n"
         f"run = clipper.train('CartPole-v1', total_steps=2048, engine='cpu', run_dir={str(tmp_path / 'run')!r})\n"
@@ -32,10 +32,12 @@ def test_training_with_compiled_kernels_loads_no_numba(tmp_path: Path) -> None:
 
 def test_a_kernel_gives_what_numpy_gives() -> None:
     order = np.array([5, 1, 3, 0])
-    explained = compiled.load().explained_variance(VALUE, TARGET, order)
+    explained = kernel_files.load().explained_variance(VALUE, TARGET, order)
     error = (TARGET - VALUE)[order].astype(float)
     assert explained == pytest.approx(1 - error.var() / TARGET[order].astype(float).var(), rel=1e-6)
-    assert compiled.load().mean_and_std(TARGET, order, 0) == pytest.approx((TARGET[order].mean(), TARGET[order].std()))
+    assert kernel_files.load().mean_and_std(TARGET, order, 0) == pytest.approx(
+        (TARGET[order].mean(), TARGET[order].std())
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_a_kernel_gives_what_numpy_gives() -> None:
     ids=["type", "axes", "strides", "integers"],
 )
 def test_arrays_of_another_kind_are_refused(wrong: np.ndarray) -> None:
-    kernel = compiled.load().explained_variance
+    kernel = kernel_files.load().explained_variance
     with pytest.raises(TypeError, match=r"kernel explained_variance, argument 1: float32 with 1 axes"):
         kernel(VALUE, wrong, np.arange(6))
     call = kernel.bind(VALUE, TARGET, np.arange(6))
@@ -53,7 +55,7 @@ def test_arrays_of_another_kind_are_refused(wrong: np.ndarray) -> None:
 
 
 def test_tables_and_counts_of_arguments_are_checked() -> None:
-    kernel = compiled.load().explained_variance
+    kernel = kernel_files.load().explained_variance
     with pytest.raises(TypeError, match="takes 3 arguments, not 2"):
         kernel(VALUE, TARGET)
     with pytest.raises(TypeError, match="argument 0"):
@@ -63,8 +65,8 @@ def test_tables_and_counts_of_arguments_are_checked() -> None:
 @pytest.mark.parametrize("damage", ["short", "bit", "line", "empty", "missing"])
 def test_damaged_files_are_not_loaded(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "some.kernels"
-    assert compiled.leave(path, b"\x00code\nmore", {"lanes": 8})
-    assert compiled.read(path) == (b"\x00code\nmore", {"lanes": 8})
+    assert kernel_files.leave(path, b"\x00code\nmore", {"lanes": 8})
+    assert kernel_files.read(path) == (b"\x00code\nmore", {"lanes": 8})
     whole = path.read_bytes()
     broken = {
         "short": whole[:-3],
@@ -73,18 +75,20 @@ def test_damaged_files_are_not_loaded(damage: str, tmp_path: Path) -> None:
         "empty": b"",
     }
     path.unlink() if damage == "missing" else path.write_bytes(broken[damage])
-    assert compiled.read(path) is None
+    assert kernel_files.read(path) is None
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert not compiled.leave(tmp_path / "file" / "some.kernels", b"", {})
+    assert not kernel_files.leave(tmp_path / "file" / "some.kernels", b"", {})
 
 
 @pytest.mark.long
 def test_kernels_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPPER_CACHE_DIR", str(tmp_path))
-    code = "import sys; from clipper.engines import compiled; compiled.load(); print('numba' in sys.modules)"
+    code = (
+        "import sys; from clipper.engines.cpu import kernel_files; kernel_files.load(); print('numba' in sys.modules)"
+    )
     assert run(code) == "True\n"
     assert [path.suffix for path in tmp_path.iterdir()] == [".kernels"]
     assert run(code) == "False\n"

@@ -11,7 +11,7 @@ from torch import Generator
 import clipper
 from clipper.distributions import Categorical
 from clipper.distributions.categorical import possible
-from clipper.engines.cpu import CPU
+from clipper.engines.cpu.engine import CPU
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy

@@ -13,8 +13,8 @@ import clipper
 from clipper.algorithms import Algorithm
 from clipper.data.steps import Targets
 from clipper.data.trees import each
-from clipper.engines.cpu import CPU, Shares
-from clipper.engines.kernels.tables import RATIO, Loss, Rows
+from clipper.engines.cpu.engine import CPU, Shares
+from clipper.engines.cpu.kernels.tables import RATIO, Loss, Rows
 from clipper.learning.objectives import Objective
 from clipper.networks.actor_critic import ActorCritic
 

@@ -7,7 +7,7 @@ import pytest
 
 FAULTS = """
 import ctypes, resource, torch
-from clipper.engines.heap import M_MMAP_THRESHOLD, keep_freed_memory
+from clipper.engines.freed_memory import M_MMAP_THRESHOLD, keep_freed_memory
 kept = keep_freed_memory()
 if {give_back} and kept:
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 17)  # with which glibc begins

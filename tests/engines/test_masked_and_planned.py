@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 import clipper
 from clipper.data.steps import Targets
 from clipper.data.trees import each
-from clipper.engines.cpu import CPU, Shares
+from clipper.engines.cpu.engine import CPU, Shares
 from clipper.errors import ConfigError
 from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
 

@@ -15,7 +15,8 @@ from torch import nn
 import clipper
 from clipper.algorithms import Algorithm
 from clipper.begin import Settings
-from clipper.engines import compiled, team
+from clipper.engines.cpu import kernel_files
+from clipper.engines.cpu import threads as team
 from clipper.errors import ConfigError
 from clipper.run import Run
 
@@ -118,7 +119,7 @@ def stop_after(iteration: int):
 
 def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     for there, steps, name in ((True, 20_000, "cpu"), (False, 20_000, "torch"), (False, 200_000, "cpu")):
-        monkeypatch.setattr(compiled, "is_compiled", lambda there=there: there)
+        monkeypatch.setattr(kernel_files, "is_compiled", lambda there=there: there)
         assert quick(engine="auto", total_steps=steps, callback=stop_after(1)).engine.name == name
 
 

@@ -10,7 +10,7 @@ from torch import Generator
 
 import clipper
 from clipper.data.steps import Steps
-from clipper.engines.cpu import CPU
+from clipper.engines.cpu.engine import CPU
 from clipper.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-from clipper.engines.kernels import elementary, mlp, tiles
+from clipper.engines.cpu.kernels import elementary, mlp, tiles
 
 SIZES = [(1, 1, 1), (2, 64, 16), (64, 4, 48), (17, 3, 40), (9, 33, 200), (6, 17, 256), (70, 65, 130)]
 """Rows, inner size, decisions."""
@@ -68,7 +68,7 @@ def test_products_for_other_processors(features: str) -> None:
         pytest.skip("this processor has no AVX2")
     lanes = 8 if "avx2" in features else 4
     settings = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features}
-    code = f"from clipper.engines.kernels import tiles; assert tiles.LANES == {lanes}"
+    code = f"from clipper.engines.cpu.kernels import tiles; assert tiles.LANES == {lanes}"
     environment = os.environ | settings
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", "0", str(Path(__file__)),

@@ -11,9 +11,9 @@ from torch import Generator
 
 import clipper
 from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
-from clipper.engines import team
-from clipper.engines.cpu import CPU
-from clipper.engines.torch_engine import Torch
+from clipper.engines.cpu import threads as team
+from clipper.engines.cpu.engine import CPU
+from clipper.engines.eager import Torch
 from clipper.errors import NonFiniteError
 from clipper.learning.learner import Learner
 from clipper.rollout.state import CollectState

@@ -62,7 +62,7 @@ def run(env: VectorEnv, engine: str = "torch", horizon: int = 8) -> tuple[Any, C
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
     if engine == "torch":
         return collect(env, policy, state, horizon=horizon)
-    from clipper.engines.cpu import CPU
+    from clipper.engines.cpu.engine import CPU
 
     return CPU(algorithm.init(policy), algorithm).collect(env, state, horizon=horizon)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 import clipper
 from clipper.algorithms import Algorithm, Reinforce
 from clipper.data.steps import Steps
-from clipper.engines.torch_engine import Torch
+from clipper.engines.eager import Torch
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.environments.vector.serial import Serial
 from clipper.errors import NonFiniteError
@@ -83,7 +83,7 @@ def test_a_ratio_that_would_overflow_is_bounded_and_counted(algorithm: Algorithm
     """Three of the batch's decisions were far less likely, or likelier, to what acted than they are now."""
     if engine == "cpu" and not isinstance(algorithm, clipper.PPO):
         pytest.skip("kernels are for PPO")
-    make: Any = Torch if engine == "torch" else pytest.importorskip("clipper.engines.cpu").CPU
+    make: Any = Torch if engine == "torch" else pytest.importorskip("clipper.engines.cpu.engine").CPU
     policy = small_policy("gaussian")
     steps, last_obs = make_steps(policy, 16, 2, seed=1)
     rows = steps.mask.flatten().nonzero()[2:5, 0]

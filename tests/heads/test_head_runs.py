@@ -12,7 +12,7 @@ import torch
 
 import clipper
 from clipper.cli import run_command
-from clipper.engines.network import UnsuitableError, read_network
+from clipper.engines.cpu.network import UnsuitableError, read_network
 from clipper.errors import ConfigError
 from clipper.networks.heads import (
     GSDE,

@@ -46,7 +46,7 @@ def collected(env: VectorEnv, engine: str, horizons: list[int]) -> list[tuple[in
     state, found = start(env, 0), []
     gather: Any = partial(collect, env, policy)
     if engine == "cpu":
-        from clipper.engines.cpu import CPU
+        from clipper.engines.cpu.engine import CPU
 
         gather = partial(CPU(clipper.PPO().init(policy), clipper.PPO()).collect, env)
     for horizon in horizons:

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps
 from clipper.engines import Engine
-from clipper.engines.plan import KNOWN
-from clipper.engines.torch_engine import Torch
+from clipper.engines.cpu.plan import KNOWN
+from clipper.engines.eager import Torch
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.networks.actor_critic import ActorCritic
@@ -52,7 +52,7 @@ def engine_for(name: EngineName, learner: Learner, algorithm: Any) -> Engine:
     """That engine and no other: where it cannot, it raises."""
     if name == "torch":
         return Torch(learner, algorithm)
-    from clipper.engines.cpu import CPU
+    from clipper.engines.cpu.engine import CPU
 
     return CPU(learner, algorithm)
 

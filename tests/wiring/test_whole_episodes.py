@@ -11,7 +11,7 @@ from memory.kinds import KINDS
 from torch import Generator
 from wiring.rig import ALGORITHMS, names_of, short
 
-from clipper.engines.torch_engine import Torch
+from clipper.engines.eager import Torch
 from clipper.environments.vector.serial import Serial
 from clipper.networks.heads import GSDE, HeadOptions
 from clipper.networks.make_policy import make_policy

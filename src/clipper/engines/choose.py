@@ -7,11 +7,11 @@ import numpy as np
 from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import VectorEnv
 
-from clipper.engines.compile_engine import Compiled
-from clipper.engines.network import UnsuitableError, read_network
-from clipper.engines.plan import read_algorithm
+from clipper.engines.cpu.network import UnsuitableError, read_network
+from clipper.engines.cpu.plan import read_algorithm
+from clipper.engines.eager import Torch
 from clipper.engines.protocol import Engine
-from clipper.engines.torch_engine import Torch
+from clipper.engines.torch_compile import Compiled
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
@@ -49,13 +49,13 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
         if asked == "auto" and config.total_steps < LOADING_PAYS:
             raise UnsuitableError("the run is short")
         try:
-            from clipper.engines import compiled, cpu  # noqa: PLC0415 (loads LLVM)
+            from clipper.engines.cpu import engine, kernel_files  # noqa: PLC0415 (loads LLVM)
         except (ImportError, OSError) as error:
             raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
 
-        if asked == "auto" and config.total_steps < COMPILING_PAYS and not compiled.is_compiled():
+        if asked == "auto" and config.total_steps < COMPILING_PAYS and not kernel_files.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")
-        return cpu.CPU(learner, algorithm, config.threads)
+        return engine.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:
         if insist and config.engine in ("cpu", "compile"):
             raise ConfigError(

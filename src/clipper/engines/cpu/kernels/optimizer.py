@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
-from clipper.engines.kernels.options import COMPILED
-from clipper.engines.kernels.tables import ADAM, Floats1, Ints1, Optimizer
+from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.tables import ADAM, Floats1, Ints1, Optimizer
 
 LARGEST = float(np.finfo(np.float64).max)
 

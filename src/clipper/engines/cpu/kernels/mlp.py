@@ -13,10 +13,10 @@ to a gradient: observations and the outputs' slopes are 0 there.
 import numpy as np
 from numba import njit
 
-from clipper.engines.kernels.elementary import tanh
-from clipper.engines.kernels.options import COMPILED
-from clipper.engines.kernels.tiles import LANES, add_product, multiply
-from clipper.engines.network import ELU, RELU, SILU, STOP, TANH, WRITE
+from clipper.engines.cpu.kernels.elementary import tanh
+from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.tiles import LANES, add_product, multiply
+from clipper.engines.cpu.network import ELU, RELU, SILU, STOP, TANH, WRITE
 
 APART = 64  # numbers: a stride that is a multiple of this gets some more
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from clipper.engines.kernels.options import COMPILED
+from clipper.engines.cpu.kernels.numba_options import COMPILED
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from llvmlite import binding
 
-from clipper.engines.calls import Kernel
-from clipper.engines.network import UnsuitableError
+from clipper.engines.cpu.calls import Kernel
+from clipper.engines.cpu.network import UnsuitableError
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.functional.objectives import LARGEST_LOG_RATIO
 from clipper.storage.files import replace
@@ -89,7 +89,7 @@ def found_or_compiled() -> Kernels:
         found = read(folder / f"{digest()}.kernels")
         if found is not None:
             return Kernels(*found)
-    from clipper.engines.kernels.build import build  # noqa: PLC0415 (loads Numba, which takes a second)
+    from clipper.engines.cpu.kernels.build import build  # noqa: PLC0415 (loads Numba, which takes a second)
 
     code, known = build()
     for folder in folders():

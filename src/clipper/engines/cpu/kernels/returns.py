@@ -3,9 +3,9 @@
 import numpy as np
 from numba import njit
 
-from clipper.engines.kernels import mlp
-from clipper.engines.kernels.options import COMPILED
-from clipper.engines.kernels.tables import Bools2, Doubles1, Floats1, Floats2, Ints1, Ints2, Net, Work
+from clipper.engines.cpu.kernels import mlp
+from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.tables import Bools2, Doubles1, Floats1, Floats2, Ints1, Ints2, Net, Work
 
 
 @njit(**COMPILED)

@@ -7,8 +7,8 @@ after another, and one column per decision.
 import numpy as np
 from numba import njit
 
-from clipper.engines.kernels.elementary import exp, log
-from clipper.engines.kernels.options import COMPILED
+from clipper.engines.cpu.kernels.elementary import exp, log
+from clipper.engines.cpu.kernels.numba_options import COMPILED
 
 IMPOSSIBLE = np.float32(-1e9)  # as in ``clipper.networks.heads.discrete``
 

@@ -8,7 +8,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from clipper.engines.kernels.options import BOUNDS_CHECKED, COMPILED
+from clipper.engines.cpu.kernels.numba_options import BOUNDS_CHECKED, COMPILED
 
 
 def typed_sheet(typing, x, start, rows, columns):

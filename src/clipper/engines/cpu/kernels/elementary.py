@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from clipper.engines.kernels.options import COMPILED
+from clipper.engines.cpu.kernels.numba_options import COMPILED
 
 LOG2_E = np.float32(1.4426950408889634)
 LN_2 = np.float32(0.6931471805599453)

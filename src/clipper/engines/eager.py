@@ -8,7 +8,7 @@ from gymnasium.vector import VectorEnv
 from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
-from clipper.engines.heap import keep_freed_memory
+from clipper.engines.freed_memory import keep_freed_memory
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.rollout.collect import collect

@@ -2,11 +2,11 @@
 
 from numba import njit
 
-from clipper.engines.kernels import categorical, gaussian, mlp
-from clipper.engines.kernels.loss import mean_and_std, slopes, standard_units
-from clipper.engines.kernels.optimizer import step
-from clipper.engines.kernels.options import COMPILED
-from clipper.engines.kernels.tables import (
+from clipper.engines.cpu.kernels import categorical, gaussian, mlp
+from clipper.engines.cpu.kernels.loss import mean_and_std, slopes, standard_units
+from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.optimizer import step
+from clipper.engines.cpu.kernels.tables import (
     CATEGORICAL,
     MEAN,
     NORM,
@@ -24,7 +24,7 @@ from clipper.engines.kernels.tables import (
     Rows,
     Work,
 )
-from clipper.engines.kernels.views import sheet
+from clipper.engines.cpu.kernels.views import sheet
 
 
 @njit(**COMPILED)

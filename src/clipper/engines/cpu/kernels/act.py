@@ -2,9 +2,9 @@
 
 from numba import njit
 
-from clipper.engines.kernels import categorical, gaussian, mlp
-from clipper.engines.kernels.options import COMPILED
-from clipper.engines.kernels.tables import (
+from clipper.engines.cpu.kernels import categorical, gaussian, mlp
+from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.tables import (
     Bools1,
     Bools2,
     Doubles1,
@@ -18,7 +18,7 @@ from clipper.engines.kernels.tables import (
     Net,
     Work,
 )
-from clipper.engines.kernels.views import sheet
+from clipper.engines.cpu.kernels.views import sheet
 from clipper.environments.checks import LARGEST_REWARD
 
 

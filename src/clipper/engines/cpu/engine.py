@@ -14,14 +14,14 @@ from torch import Generator, Tensor
 from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
-from clipper.engines import compiled
-from clipper.engines.calls import Call, Packed
-from clipper.engines.collecting import Player, collect_segment, flat_mask
-from clipper.engines.kernels import tables
-from clipper.engines.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
-from clipper.engines.network import Network, read_network
-from clipper.engines.plan import read_algorithm
-from clipper.engines.team import Team
+from clipper.engines.cpu import kernel_files
+from clipper.engines.cpu.calls import Call, Packed
+from clipper.engines.cpu.kernels import tables
+from clipper.engines.cpu.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
+from clipper.engines.cpu.network import Network, read_network
+from clipper.engines.cpu.plan import read_algorithm
+from clipper.engines.cpu.segment import Player, collect_segment, flat_mask
+from clipper.engines.cpu.threads import Team
 from clipper.errors import ConfigError
 from clipper.functional.reduce import trajectory_moments
 from clipper.learning.learner import Learner
@@ -81,7 +81,7 @@ class CPU:
     def __init__(self, learner: Learner, algorithm: Algorithm, threads: int = 1) -> None:
         self.learner, self.algorithm, self.plan = learner, algorithm, read_algorithm(algorithm)
         self.network = read_network(learner.policy, learner.parameters)
-        self.kernels = compiled.load()
+        self.kernels = kernel_files.load()
         self.description = "cpu (compiled kernels)"
         assert learner.parameters.grad is not None
         self.gradient = learner.parameters.grad.numpy()

@@ -7,7 +7,7 @@ from typing import Any
 from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
 from clipper.algorithms import a2c as a2c_paper
 from clipper.algorithms import ppo as ppo_paper
-from clipper.engines.network import UnsuitableError
+from clipper.engines.cpu.network import UnsuitableError
 from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.learning.optimizers import Adam, Optimizer, RMSProp
 from clipper.learning.schedules import KLAdaptive, Linear, Schedule

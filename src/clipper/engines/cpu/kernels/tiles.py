@@ -17,8 +17,8 @@ from numba import njit, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from clipper.engines.kernels.options import BOUNDS_CHECKED, COMPILED
-from clipper.engines.kernels.views import within
+from clipper.engines.cpu.kernels.numba_options import BOUNDS_CHECKED, COMPILED
+from clipper.engines.cpu.kernels.views import within
 
 
 def has(feature: str) -> bool:

@@ -4,8 +4,8 @@ import math
 
 from numba import njit
 
-from clipper.engines.kernels.options import COMPILED
-from clipper.engines.kernels.tables import (
+from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.tables import (
     CLIPPED_MSE,
     DUAL_CLIP,
     HUBER,

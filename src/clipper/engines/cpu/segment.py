@@ -12,11 +12,11 @@ from torch import Generator, Tensor
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
-from clipper.engines.calls import Call, Packed
-from clipper.engines.compiled import Kernels
-from clipper.engines.kernels.tables import CATEGORICAL, Head, Net, Work
-from clipper.engines.network import Network
-from clipper.engines.team import Team
+from clipper.engines.cpu.calls import Call, Packed
+from clipper.engines.cpu.kernel_files import Kernels
+from clipper.engines.cpu.kernels.tables import CATEGORICAL, Head, Net, Work
+from clipper.engines.cpu.network import Network
+from clipper.engines.cpu.threads import Team
 from clipper.environments.checks import LARGEST_REWARD, check_finite, checked_step
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead, MultiCategoricalHead

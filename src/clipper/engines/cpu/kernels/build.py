@@ -1,4 +1,4 @@
-"""From the kernels' sources to machine code for this processor, which ``clipper.engines.compiled`` loads.
+"""From the kernels' sources to machine code for this processor, which ``clipper.engines.cpu.kernel_files`` loads.
 
 Each kernel that the engine calls gets a second entrance, which takes the address of its arguments in 8-byte slots. The
 code stands by itself: kernels allocate nothing and raise nothing, so that neither Numba's library nor Python's is
@@ -13,8 +13,8 @@ from llvmlite import binding
 from numba import types
 from numba.core import config
 
-from clipper.engines.kernels import act, loss, returns, tiles, update
-from clipper.engines.kernels.tables import Doubles2, Doubles3
+from clipper.engines.cpu.kernels import act, loss, returns, tiles, update
+from clipper.engines.cpu.kernels.tables import Doubles2, Doubles3
 
 ENTRANCES: dict[str, tuple[Any, dict[str, Any]]] = {
     "choose": (act.choose, {}),

@@ -38,7 +38,7 @@ class Net(NamedTuple):
     theta: Floats1
     """All parameters, flat."""
     layers: Ints2
-    """All layers in the order of computation; columns as in ``clipper.engines.network``."""
+    """All layers in the order of computation; columns as in ``clipper.engines.cpu.network``."""
     shift: Floats1
     scale: Floats1
     bound: float

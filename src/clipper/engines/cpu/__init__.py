@@ -1,0 +1,1 @@
+"""The engine of compiled kernels: what it can run, and how it calls them."""
