@@ -24,8 +24,8 @@ from workloads import WORKLOADS, flops_per_decision, measure_peak, speed_limit
 from clipper import train
 from clipper.algorithms import PPO
 from clipper.networks.policy_options import PolicyOptions
-from clipper.plot import COLOURS
-from clipper.run import Run
+from clipper.runs.curve import COLOURS
+from clipper.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from learning_runs import Job
 
-from clipper.plot import Curve, draw_curves, read_curve
+from clipper.runs.curve import Curve, draw_curves, read_curve
 
 
 def draw(jobs: Sequence[Job], output: Path) -> None:

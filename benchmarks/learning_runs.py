@@ -24,7 +24,7 @@ from typing import Any, Literal
 from suites import SUITES, with_seed
 
 import clipper
-from clipper.run import read_config
+from clipper.runs.run import read_config
 from clipper.session import StopOnSignal
 
 HERE = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from published import PUBLISHED, SOURCES, Published
 from suites import SCORES, SUITES, Protocol
 
 from clipper.aggregate import probability_above
-from clipper.plot import bootstrap_interval, thousands
+from clipper.runs.curve import bootstrap_interval, thousands
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

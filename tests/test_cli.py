@@ -19,7 +19,7 @@ from clipper.learning.critic_targets import TD0, CriticTarget, MonteCarlo, NStep
 from clipper.learning.objectives import Objective
 from clipper.learning.schedules import KLAdaptive, Linear, Schedule
 from clipper.learning.value_losses import MSE, ClippedMSE, Huber, ValueLoss
-from clipper.run import read_config
+from clipper.runs.run import read_config
 from clipper.settings.option_text import from_text, to_text
 
 QUICK = ["--total-steps", "256", "--num-envs", "2", "--horizon", "32", "--epochs", "1", "--hidden", "8"]

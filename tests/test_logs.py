@@ -4,8 +4,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from clipper.logs import Log
-from clipper.run import Row
+from clipper.runs.logs import Log
+from clipper.runs.run import Row
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from clipper.errors import ConfigError
-from clipper.plot import Curve
 from clipper.plot_suite import draw_improvement, draw_profiles, draw_suite, normalised
+from clipper.runs.curve import Curve
 
 
 def curve(label: str, env: str, first: float, last: float) -> Curve:

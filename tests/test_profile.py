@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import clipper
-from clipper.profile import PARTS, Profile, part
+from clipper.runs.profile import PARTS, Profile, part
 
 SHORT = clipper.PPO(horizon=16, epochs=1, minibatches=2)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import clipper
-from clipper.begin import Settings, restore
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
-from clipper.run import Run
+from clipper.runs.make_run import Settings, restore
+from clipper.runs.run import Run
 from clipper.storage import checkpoint
 
 SMALL = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)

@@ -15,7 +15,7 @@ from torch import nn
 import clipper
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError, CorruptCheckpointError, NonFiniteError
-from clipper.run import Run
+from clipper.runs.run import Run
 
 QUICK = clipper.PPO(horizon=32, epochs=1)
 TINY = clipper.PolicyOptions(hidden=(8,))

@@ -13,9 +13,9 @@ from measure import begin, peak_memory, report
 from clipper.algorithms import PPO
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import PolicyOptions
-from clipper.run import Run
+from clipper.runs.run import Run
+from clipper.runs.train import train
 from clipper.settings.defaults import config_for
-from clipper.train import train
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ from clipper.learning.objectives import SPO, Clip, DualClip, Rollback, TrustRegi
 from clipper.learning.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.learning.schedules import KLAdaptive, Linear
 from clipper.learning.value_losses import MSE, ClippedMSE, CrossEntropy, Huber
-from clipper.load import load
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import PopArt, Scalar, TwoHot
 from clipper.networks.heads import HeadOptions
@@ -26,11 +25,12 @@ from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.rollout.collect import collect
 from clipper.rollout.evaluation import Evaluation
 from clipper.rollout.state import start
-from clipper.run import Run
 from clipper.runs.evaluate import evaluate
+from clipper.runs.load import load
+from clipper.runs.run import Run
+from clipper.runs.train import train
 from clipper.settings import presets, recipes
 from clipper.settings.config import Config
-from clipper.train import train
 
 __version__ = "0.1.0"
 

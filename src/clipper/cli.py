@@ -117,8 +117,8 @@ def resume_command(args: Sequence[str]) -> int:
 
 def evaluate_command(args: Sequence[str]) -> int:
     """``clipper evaluate``."""
-    from clipper.load import load_with_config  # noqa: PLC0415
     from clipper.runs.evaluate import evaluate  # noqa: PLC0415
+    from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Evaluate, args, "clipper evaluate")
     policy, config = load_with_config(options.run, best=options.best)
@@ -135,8 +135,8 @@ def evaluate_command(args: Sequence[str]) -> int:
 
 def play_command(args: Sequence[str]) -> int:
     """``clipper play``."""
-    from clipper.load import load_with_config  # noqa: PLC0415
     from clipper.play import play  # noqa: PLC0415
+    from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Play, args, "clipper play")
     policy, config = load_with_config(options.run, best=options.best)
@@ -168,9 +168,9 @@ def own_environment(config: Config, named: str | None) -> str:
 
 def plot_command(args: Sequence[str]) -> int:
     """``clipper plot``."""
-    from clipper.plot import plot_runs  # noqa: PLC0415
     from clipper.plot_diagnostics import plot_diagnostics  # noqa: PLC0415
     from clipper.plot_suite import plot_suite  # noqa: PLC0415
+    from clipper.runs.curve import plot_runs  # noqa: PLC0415
 
     options = parse(Plot, args, "clipper plot")
     if not options.runs:
@@ -192,8 +192,8 @@ def plot_command(args: Sequence[str]) -> int:
 
 def export_command(args: Sequence[str]) -> int:
     """``clipper export``."""
-    from clipper.load import load_with_config  # noqa: PLC0415
     from clipper.networks.export import export_onnx  # noqa: PLC0415
+    from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Export, args, "clipper export")
     policy, _ = load_with_config(options.run, best=options.best)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from clipper.errors import ConfigError
-from clipper.plot import COLOURS, thousands
-from clipper.run import read_config, read_rows
+from clipper.runs.curve import COLOURS, thousands
+from clipper.runs.run import read_config, read_rows
 from clipper.storage import files
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 
 from clipper.aggregate import interquartile_mean, performance_profile, probability_of_improvement, stratified_interval
 from clipper.errors import ConfigError
-from clipper.plot import COLOURS, Curve, draw_label, draw_threshold, read_curve, thousands
+from clipper.runs.curve import COLOURS, Curve, draw_label, draw_threshold, read_curve, thousands
 from clipper.storage import files
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from clipper.plot import thousands
-from clipper.run import Run
+from clipper.runs.curve import thousands
+from clipper.runs.run import Run
 
 SECONDS_BETWEEN_LINES = 2.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clipper.plot import plot_runs, read_curve, thousands
+from clipper.runs.curve import plot_runs, read_curve, thousands
 from clipper.settings.config import Config
 
 SECONDS_BETWEEN_LOOKS = 0.5

@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clipper.plot import thousands
-from clipper.profile import PARTS, Profile
 from clipper.progress import ProgressDisplay
-from clipper.run import Run
+from clipper.runs.curve import thousands
+from clipper.runs.profile import PARTS, Profile
+from clipper.runs.run import Run
+from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.storage import checkpoint
-from clipper.train import train
 
 GRACE = 8.0  # seconds that a signal leaves the iteration at hand
 

@@ -14,11 +14,11 @@ from torch import nn
 
 import clipper
 from clipper.algorithms import Algorithm
-from clipper.begin import Settings
 from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu import threads as team
 from clipper.errors import ConfigError
-from clipper.run import Run
+from clipper.runs.make_run import Settings
+from clipper.runs.run import Run
 
 QUICK = clipper.PPO(horizon=16, epochs=2)
 

@@ -207,7 +207,7 @@ def test_what_cannot_be_made_says_why() -> None:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("", ""), ("clipper", "PPO"), ("clipper.rollout.evaluation", "Evaluation"), ("clipper.train", "train")],
+    [("", ""), ("clipper", "PPO"), ("clipper.rollout.evaluation", "Evaluation"), ("clipper.runs.train", "train")],
 )
 def test_an_environment_may_import_from_clipper_and_torch_is_loaded_only_then(module: str, name: str) -> None:
     workers = Workers([partial(Telling, module, name), partial(Telling, module, name)], 1)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import clipper
-from clipper.run import Run, read_rows
+from clipper.runs.run import Run, read_rows
 from clipper.session import resume_and_show, train_and_show
 from clipper.settings.config import Config
 from clipper.storage import checkpoint

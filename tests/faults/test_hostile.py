@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import clipper
 from clipper.cli import ALGORITHMS
 from clipper.errors import ClipperError, ConfigError
-from clipper.run import read_row
+from clipper.runs.run import read_row
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import space_from_json

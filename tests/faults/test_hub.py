@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import clipper
-from clipper import hub
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError
+from clipper.runs import hub
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 ADDRESS = f"hub:somebody/lander.v2@{REVISION}"

@@ -17,9 +17,9 @@ from gymnasium.wrappers import TransformObservation
 
 import clipper
 from clipper.errors import DeviceMemoryError, EnvWorkerError, SpaceMismatchError
-from clipper.logs import Events
 from clipper.play import Filmed
-from clipper.run import Run, read_rows
+from clipper.runs.logs import Events
+from clipper.runs.run import Run, read_rows
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint
 

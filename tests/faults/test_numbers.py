@@ -26,7 +26,7 @@ from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.networks.normalise import RunningMoments
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.collect import collect
-from clipper.run import Run
+from clipper.runs.run import Run
 
 torch.set_num_threads(1)
 JOINT: dict[str, Algorithm] = {

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import clipper
-from clipper.begin import Settings
 from clipper.errors import CorruptCheckpointError, SaveError
-from clipper.run import Run, read_config, read_rows
+from clipper.runs.make_run import Settings
+from clipper.runs.run import Run, read_config, read_rows
 from clipper.storage import checkpoint, files
 
 SOURCE = Path(__file__).parents[2] / "src"

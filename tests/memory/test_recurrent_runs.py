@@ -13,12 +13,12 @@ import clipper
 from clipper.command_options import Train, parse
 from clipper.environments import make
 from clipper.errors import ConfigError, CorruptCheckpointError
-from clipper.load import check_size
 from clipper.networks.heads import HeadOptions
 from clipper.networks.heads.state_dependent import GSDE
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Transformer, memory_of
 from clipper.networks.policy_options import PolicyOptions
+from clipper.runs.load import check_size
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
 

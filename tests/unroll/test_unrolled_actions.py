@@ -11,9 +11,9 @@ import pytest
 from clipper.algorithms import PPO
 from clipper.networks.heads import HeadOptions
 from clipper.networks.policy_options import PolicyOptions
+from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.recipes import RECIPES
-from clipper.train import train
 from clipper.unroll import UnrollError, unroll
 
 TESTS = Path(__file__).parents[1]

@@ -19,9 +19,9 @@ from clipper.learning.value_losses import ClippedMSE, Huber
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
+from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.recipes import RECIPES
-from clipper.train import train
 from clipper.unroll import unroll
 
 SHORT = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import clipper
-from clipper.run import Run
+from clipper.runs.run import Run
 from clipper.storage import checkpoint
 
 SCORES = (1, 4, 2, 1, 3, 0, 3)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError
-from clipper.load import load_with_config
 from clipper.networks.protocol import Actor
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
+from clipper.runs.load import load_with_config
 
 if TYPE_CHECKING:
-    from clipper.run import Run
+    from clipper.runs.run import Run
 
 
 def evaluate(

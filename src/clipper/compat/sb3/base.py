@@ -13,7 +13,6 @@ from rich.console import Console
 from torch import Generator
 
 from clipper.algorithms import Algorithm
-from clipper.begin import write_config
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import MaybeCallback, one_callback
@@ -23,16 +22,17 @@ from clipper.engines import choose
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
-from clipper.load import check_size
 from clipper.networks.make_policy import make_policy
 from clipper.progress import ProgressDisplay
 from clipper.rollout.state import start
-from clipper.run import Row, Run
+from clipper.runs.load import check_size
+from clipper.runs.make_run import write_config
+from clipper.runs.run import Row, Run
+from clipper.runs.train import go_on
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import check_same_spaces, space_from_json, space_to_json
 from clipper.storage import checkpoint
-from clipper.train import go_on
 
 Spaces = dict[str, gymnasium.Space]
 M = TypeVar("M", bound="Model")
@@ -152,7 +152,7 @@ class Model:
             state = start(vector, self.seed_of_episodes(), config.device, config.policy.encoder.mask_key)
             self.check_masks(use_masking, state.mask_source is not None)
             engine = choose(self.learner, config, vector, masked=state.mask_source is not None)
-            torch.set_num_threads(1 if engine.name == "cpu" else config.threads)  # as clipper.begin does
+            torch.set_num_threads(1 if engine.name == "cpu" else config.threads)  # as clipper.runs.make_run does
             config = dataclasses.replace(config, engine=engine.name)
             state.steps = self.num_timesteps
             run = Run(config, vector, vector, self.learner, state, engine, self.folder(tb_log_name))

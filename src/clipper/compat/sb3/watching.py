@@ -11,7 +11,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.learning.metrics import Metrics
 from clipper.rollout.state import CollectState
-from clipper.run import Run
+from clipper.runs.run import Run
 
 if TYPE_CHECKING:
     from clipper.compat.sb3.base import Model

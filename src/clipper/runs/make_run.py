@@ -17,13 +17,13 @@ from clipper.environments.make import EnvSource
 from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError
 from clipper.learning.value_losses import CrossEntropy
-from clipper.load import check_size
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.state import CollectState, start
-from clipper.run import Run, read_config, read_rows
+from clipper.runs.load import check_size
+from clipper.runs.run import Run, read_config, read_rows
 from clipper.settings.config import Config
 from clipper.settings.config_json import to_json
 from clipper.settings.defaults import config_for

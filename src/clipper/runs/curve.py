@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 from clipper.errors import ConfigError
-from clipper.run import Run, read_config, read_rows
+from clipper.runs.run import Run, read_config, read_rows
 from clipper.storage import files
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from clipper.environments.state import get_states, set_states
 from clipper.environments.state_trees import EnvironmentState
 from clipper.errors import ClipperError, CorruptCheckpointError
 from clipper.learning.learner import Learner, part
-from clipper.profile import Profile
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
 from clipper.rollout.state import CollectState
+from clipper.runs.profile import Profile
 from clipper.settings.config import Config
 from clipper.settings.config_json import fits, from_json, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json

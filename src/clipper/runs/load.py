@@ -8,13 +8,13 @@ import torch
 from gymnasium.spaces import flatdim
 from torch import Generator, Tensor, nn
 
-from clipper import hub
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import is_image
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import memory_of
+from clipper.runs import hub
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json
 from clipper.spaces.observations import observation_leaves
@@ -25,9 +25,9 @@ from clipper.storage import checkpoint
 def load(path: str | Path, *, best: bool = False, policy: nn.Module | None = None) -> Any:
     """The policy of a run's folder, as last saved or the ``best`` evaluated, or of one ``.safetensors`` file.
 
-    ``hub:OWNER/NAME@REVISION`` is a folder on the Hugging Face hub, of a commit by its whole hash (``clipper.hub``).
-    It has ``predict(obs)``. A run that trained a module of your own needs an instance of it as ``policy``, into which
-    the weights are loaded. Nothing that the file says is imported or evaluated.
+    ``hub:OWNER/NAME@REVISION`` is a folder on the Hugging Face hub, of a commit by its whole hash
+    (``clipper.runs.hub``). It has ``predict(obs)``. A run that trained a module of your own needs an instance of it as
+    ``policy``, into which the weights are loaded. Nothing that the file says is imported or evaluated.
     """
     return load_with_config(path, best=best, policy=policy)[0]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clipper.run import Row
+from clipper.runs.run import Row
 from clipper.storage import files
 
 

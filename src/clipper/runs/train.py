@@ -11,17 +11,17 @@ import torch
 from torch import nn
 
 from clipper.algorithms import Algorithm
-from clipper.begin import Settings, build, configure, restore
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
 from clipper.learning.metrics import Metrics
-from clipper.logs import Log
 from clipper.networks.policy_options import PolicyOptions
-from clipper.plot import plot_run
-from clipper.profile import Profile, part
-from clipper.run import Row, Run
+from clipper.runs.curve import plot_run
+from clipper.runs.logs import Log
+from clipper.runs.make_run import Settings, build, configure, restore
+from clipper.runs.profile import Profile, part
+from clipper.runs.run import Row, Run
 from clipper.settings.config import Config
 
 Callback = Callable[[Run], bool | None]
