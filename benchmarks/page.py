@@ -12,7 +12,7 @@ import numpy as np
 from published import PUBLISHED, SOURCES, Published
 from suites import SCORES, SUITES, Protocol
 
-from clipper.aggregate import probability_above
+from clipper.pictures.aggregate import probability_above
 from clipper.runs.curve import bootstrap_interval, thousands
 
 ROOT = Path(__file__).resolve().parents[1]

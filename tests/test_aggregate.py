@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clipper.aggregate import (
+from clipper.pictures.aggregate import (
     interquartile_mean,
     performance_profile,
     probability_above,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from clipper import Config
 from clipper.errors import ConfigError
-from clipper.plot_diagnostics import PANELS, POINTS, Panel, columns, draw_panel, plot_diagnostics, thin
+from clipper.pictures.diagnostics import PANELS, POINTS, Panel, columns, draw_panel, plot_diagnostics, thin
 from clipper.settings.config_json import to_json
 
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from clipper.errors import ConfigError
-from clipper.plot_suite import draw_improvement, draw_profiles, draw_suite, normalised
+from clipper.pictures.suite import draw_improvement, draw_profiles, draw_suite, normalised
 from clipper.runs.curve import Curve
 
 

@@ -135,7 +135,7 @@ def evaluate_command(args: Sequence[str]) -> int:
 
 def play_command(args: Sequence[str]) -> int:
     """``clipper play``."""
-    from clipper.play import play  # noqa: PLC0415
+    from clipper.pictures.play import play  # noqa: PLC0415
     from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Play, args, "clipper play")
@@ -168,8 +168,8 @@ def own_environment(config: Config, named: str | None) -> str:
 
 def plot_command(args: Sequence[str]) -> int:
     """``clipper plot``."""
-    from clipper.plot_diagnostics import plot_diagnostics  # noqa: PLC0415
-    from clipper.plot_suite import plot_suite  # noqa: PLC0415
+    from clipper.pictures.diagnostics import plot_diagnostics  # noqa: PLC0415
+    from clipper.pictures.suite import plot_suite  # noqa: PLC0415
     from clipper.runs.curve import plot_runs  # noqa: PLC0415
 
     options = parse(Plot, args, "clipper plot")

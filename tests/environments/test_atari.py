@@ -18,7 +18,7 @@ from clipper.environments.state import get_state, set_state
 from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, UnknownEnvironmentError
 from clipper.networks.policy_options import EncoderOptions
-from clipper.play import play
+from clipper.pictures.play import play
 from clipper.settings.defaults import ATARI_PPO
 
 BREAKOUT, PONG = "ALE/Breakout-v5", "ALE/Pong-v5"

@@ -17,7 +17,7 @@ from gymnasium.wrappers import TransformObservation
 
 import clipper
 from clipper.errors import DeviceMemoryError, EnvWorkerError, SpaceMismatchError
-from clipper.play import Filmed
+from clipper.pictures.play import Filmed
 from clipper.runs.logs import Events
 from clipper.runs.run import Run, read_rows
 from clipper.spaces.space_json import check_same_spaces, space_to_json

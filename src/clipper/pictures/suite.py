@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipper.aggregate import interquartile_mean, performance_profile, probability_of_improvement, stratified_interval
 from clipper.errors import ConfigError
+from clipper.pictures.aggregate import (
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_interval,
+)
 from clipper.runs.curve import COLOURS, Curve, draw_label, draw_threshold, read_curve, thousands
 from clipper.storage import files
 
