@@ -10,7 +10,7 @@ import torch
 
 import clipper
 from clipper.algorithms import Algorithm
-from clipper.cli import ALGORITHMS
+from clipper.cli.commands import ALGORITHMS
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json

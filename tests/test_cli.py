@@ -13,7 +13,7 @@ import pytest
 from gymnasium.envs.registration import register, registry
 
 import clipper
-from clipper.cli import ALGORITHMS, reach_own_code, run_command
+from clipper.cli.commands import ALGORITHMS, reach_own_code, run_command
 from clipper.environments import make_single
 from clipper.learning.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Polyak, TDLambda
 from clipper.learning.objectives import Objective

@@ -17,7 +17,7 @@ from clipper.networks.export import export_onnx
 from clipper.networks.heads import HeadOptions, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.make_policy import make_policy
-from clipper.cli import run_command
+from clipper.cli.commands import run_command
 from clipper.networks.policy_options import EncoderOptions
 
 obs_space = Box(-1, 1, (2, 3))

@@ -10,8 +10,8 @@ from batches import ACTIONS, OBSERVATIONS
 
 import clipper
 from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions
-from clipper.cli import run_command, train_defaults
-from clipper.command_options import Train
+from clipper.cli.command_options import Train
+from clipper.cli.commands import run_command, train_defaults
 from clipper.errors import ConfigError
 from clipper.networks.heads import SoftplusOfState, TanhGaussian
 from clipper.settings import presets

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from clipper import cli
+from clipper.cli import command_options, commands
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
@@ -60,12 +60,12 @@ def test_examples_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_commands_parse(line: str) -> None:
     """Every flag exists and takes what is given to it."""
     command, *args = shlex.split(line)[1:]
-    kind = cli.COMMANDS[command][1]
-    if kind is cli.Train:
-        config, flags = cli.train_defaults(args)
-        cli.parse(cli.Train, flags, line, cli.Train(config=config))
+    kind = commands.COMMANDS[command][1]
+    if kind is command_options.Train:
+        config, flags = commands.train_defaults(args)
+        command_options.parse(command_options.Train, flags, line, command_options.Train(config=config))
     else:
-        cli.parse(kind, args, line)
+        command_options.parse(kind, args, line)
 
 
 @pytest.mark.parametrize("page", PAGES)

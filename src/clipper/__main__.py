@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    from clipper.cli import run_command  # noqa: PLC0415 (so that an interrupt during the imports ends quietly)
+    from clipper.cli.commands import run_command  # noqa: PLC0415 (so that an interrupt during the imports ends quietly)
 
     try:
         status = run_command(sys.argv[1:])

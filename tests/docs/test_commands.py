@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from walk import DOCS
 
-from clipper import cli
+from clipper.cli import command_options, commands
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [page for folder in ("walk", "guides") for page in sorted((DOCS / "en" / folder).glob("*.md"))]
@@ -25,12 +25,12 @@ def test_there_are_some() -> None:
 @pytest.mark.parametrize("line", CASES)
 def test_it_parses(line: str) -> None:
     command, *args = shlex.split(line)[1:]
-    kind = cli.COMMANDS[command][1]
-    if kind is cli.Train:
-        config, flags = cli.train_defaults(args)
-        cli.parse(cli.Train, flags, line, cli.Train(config=config))
+    kind = commands.COMMANDS[command][1]
+    if kind is command_options.Train:
+        config, flags = commands.train_defaults(args)
+        command_options.parse(command_options.Train, flags, line, command_options.Train(config=config))
     else:
-        cli.parse(kind, args, line)
+        command_options.parse(kind, args, line)
 
 
 @pytest.mark.parametrize("page", [page for page, lines in LINES.items() if lines])
@@ -42,4 +42,4 @@ def test_they_run_in_order(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
         shorter = re.sub(r"--(total-steps|eval-every|episodes) \d+", "", line)
         command, *args = shlex.split(shorter)[1:]
         fewer = {"train": ["--total-steps", "256"], "evaluate": ["--episodes", "2"]}
-        assert cli.COMMANDS[command][0]([*args, *fewer.get(command, [])]) == 0, line
+        assert commands.COMMANDS[command][0]([*args, *fewer.get(command, [])]) == 0, line

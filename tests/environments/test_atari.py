@@ -10,7 +10,7 @@ import torch
 
 import clipper
 from clipper import PPO, PolicyOptions
-from clipper.cli import run_command, train_defaults
+from clipper.cli.commands import run_command, train_defaults
 from clipper.environments import make, make_single
 from clipper.environments.atari import Atari, Game, make_native, read_options
 from clipper.environments.atari.pictures import Shrink

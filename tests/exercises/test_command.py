@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper.cli import run_command
+from clipper.cli.commands import run_command
 from clipper.exercises.command import known
 
 RIGHT = """

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 import clipper
+from clipper.cli.session import resume_and_show, train_and_show
 from clipper.runs.run import Run, read_rows
-from clipper.session import resume_and_show, train_and_show
 from clipper.settings.config import Config
 from clipper.storage import checkpoint
 

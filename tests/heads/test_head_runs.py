@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import clipper
-from clipper.cli import run_command
+from clipper.cli.commands import run_command
 from clipper.engines.cpu.network import UnsuitableError, read_network
 from clipper.errors import ConfigError
 from clipper.networks.heads import (

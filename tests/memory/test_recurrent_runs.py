@@ -10,7 +10,7 @@ import torch
 from kinds import KINDS
 
 import clipper
-from clipper.command_options import Train, parse
+from clipper.cli.command_options import Train, parse
 from clipper.environments import make
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.networks.heads import HeadOptions

@@ -8,7 +8,7 @@ from spaces.skills import Arena
 from test_resume import assert_equal_runs, stop_after
 
 import clipper
-from clipper.cli import run_command
+from clipper.cli.commands import run_command
 from clipper.environments import make
 from clipper.errors import UnknownEnvironmentError
 

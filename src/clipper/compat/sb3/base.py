@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import Generator
 
 from clipper.algorithms import Algorithm
+from clipper.cli.progress import ProgressDisplay
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import MaybeCallback, one_callback
@@ -23,7 +24,6 @@ from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
 from clipper.networks.make_policy import make_policy
-from clipper.progress import ProgressDisplay
 from clipper.rollout.state import start
 from clipper.runs.load import check_size
 from clipper.runs.make_run import write_config

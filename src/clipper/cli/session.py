@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clipper.progress import ProgressDisplay
+from clipper.cli.progress import ProgressDisplay
 from clipper.runs.curve import thousands
 from clipper.runs.profile import PARTS, Profile
 from clipper.runs.run import Run

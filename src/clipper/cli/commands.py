@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
-from clipper.command_options import CheckExercise, Evaluate, Export, Play, Plot, Resume, Train, Unroll, parse
+from clipper.cli.command_options import CheckExercise, Evaluate, Export, Play, Plot, Resume, Train, Unroll, parse
 from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
 from clipper.settings.config import Config
@@ -85,10 +85,10 @@ def train_command(args: Sequence[str]) -> int:
     folder = options.run_dir or new_run_dir(options.config)
     reach_own_code(options.config.env)
     if options.seeds > 1:
-        from clipper.seeds import train_seeds  # noqa: PLC0415
+        from clipper.cli.seeds import train_seeds  # noqa: PLC0415
 
         return train_seeds(args, options.config, options.seeds, folder)
-    from clipper.session import train_and_show  # noqa: PLC0415
+    from clipper.cli.session import train_and_show  # noqa: PLC0415
 
     return train_and_show(options.config, folder, options.profile)
 
@@ -107,7 +107,7 @@ def new_run_dir(config: Config) -> Path:
 
 def resume_command(args: Sequence[str]) -> int:
     """``clipper resume``."""
-    from clipper.session import resume_and_show  # noqa: PLC0415
+    from clipper.cli.session import resume_and_show  # noqa: PLC0415
 
     options = parse(Resume, args, "clipper resume")
     reach_own_code(options.env)
