@@ -1,7 +1,6 @@
 """The Beta policy on a finite Box (Chou et al. 2017, PMLR 70:834)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import gymnasium.spaces
 import numpy as np
@@ -13,11 +12,8 @@ from clipper.data.trees import Tree
 from clipper.distributions import IndependentBeta
 from clipper.errors import ConfigError
 from clipper.networks.heads.box import finite_box
-from clipper.networks.heads.scales import Learned
+from clipper.networks.heads.scales import Learned, Scale
 from clipper.networks.initialisation import OrthogonalLinear
-
-if TYPE_CHECKING:
-    from clipper.networks.heads.head_options import HeadOptions
 
 SHARPEST = 1e4  # bound on α and β: σ of 0.007 on [−1, 1]; beyond it float32 no longer tells ratios near 1
 
@@ -27,22 +23,21 @@ class Beta:
     """Independent Beta components, mapped onto a finite Box: no mass beyond the bounds, hence no bias by clipping."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> "BetaHead":
-        if not isinstance(options.std, Learned):
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "BetaHead":  # fmt: skip
+        if not isinstance(std, Learned):
             raise ConfigError("a beta policy has no σ: leave std at learned, or use gaussian or tanh_gaussian")
-        return BetaHead(space, features, options, generator)
+        return BetaHead(space, features, generator, gain)
 
 
 class BetaHead(nn.Module):
     """α = 1 + softplus(x), β = 1 + softplus(y) from the features: above 1, so that the density has one peak."""
 
-    def __init__(
-        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> None:
+    def __init__(self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float) -> None:
         super().__init__()
         self.box = finite_box(space, "beta")
-        self.raw = OrthogonalLinear(features, 2 * self.box.size, options.action_gain, generator)
+        self.raw = OrthogonalLinear(features, 2 * self.box.size, gain, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> IndependentBeta:
         alpha, beta = (1 + softplus(self.raw(features))).clamp(max=SHARPEST).chunk(2, -1)

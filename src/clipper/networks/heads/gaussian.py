@@ -1,7 +1,6 @@
 """Gaussian policies on a Box: plain, and squashed into the bounds by tanh."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import gymnasium.spaces
 import numpy as np
@@ -11,10 +10,8 @@ from torch import Generator, Tensor, nn
 from clipper.data.trees import Tree
 from clipper.distributions import DiagonalGaussian, SquashedGaussian
 from clipper.networks.heads.box import BoxMap, finite_box
+from clipper.networks.heads.scales import Scale
 from clipper.networks.initialisation import OrthogonalLinear
-
-if TYPE_CHECKING:
-    from clipper.networks.heads.head_options import HeadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +19,10 @@ class Gaussian:
     """Independent normal components; what lies outside the bounds is clipped on its way into the environment."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> "GaussianHead":
-        return GaussianHead(space, features, options, generator)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "GaussianHead":  # fmt: skip
+        return GaussianHead(space, features, generator, gain, std, initial_log_std, rescale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +30,24 @@ class TanhGaussian:
     """Tanh of a normal, mapped onto a finite Box: every draw lies within the bounds."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> "SquashedHead":
-        return SquashedHead(space, features, options, generator)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "SquashedHead":  # fmt: skip
+        return SquashedHead(space, features, generator, gain, std, initial_log_std)
 
 
 class GaussianHead(nn.Module):
-    """Mean from the features; log σ as ``options.std`` says."""
+    """Mean from the features; log σ as ``std`` says."""
 
     def __init__(
-        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> None:
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.box = BoxMap(space, options.rescale_action)
+        self.box = BoxMap(space, rescale)
         size = self.box.size
-        self.mean = OrthogonalLinear(features, size, options.action_gain, generator)
-        self.log_std = options.std.log_std_layer(features, size, options.initial_log_std, generator)
+        self.mean = OrthogonalLinear(features, size, gain, generator)
+        self.log_std = std.log_std_layer(features, size, initial_log_std, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> DiagonalGaussian:
         return DiagonalGaussian(self.mean(features), self.log_std(features))
@@ -60,11 +60,12 @@ class SquashedHead(nn.Module):
     """As ``GaussianHead``, before tanh. A sample is kept as it was before tanh, which in floats cannot be undone."""
 
     def __init__(
-        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> None:
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float, std: Scale,
+        initial_log_std: float,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.box = finite_box(space, "tanh_gaussian")
-        self.raw = GaussianHead(space, features, options, generator)
+        self.raw = GaussianHead(space, features, generator, gain, std, initial_log_std, rescale=True)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> SquashedGaussian:
         return SquashedGaussian(*self.raw(features).params)

@@ -57,7 +57,10 @@ def _(space: Box, features: int, options: HeadOptions, generator: Generator) -> 
         )
     if 0 in space.shape:
         raise UnsupportedSpaceError(f"no action head for {space}: it holds no number")
-    return options.distribution.box_head(space, features, options, generator)
+    return options.distribution.box_head(
+        space, features, generator, gain=options.action_gain, std=options.std, initial_log_std=options.initial_log_std,
+        rescale=options.rescale_action,
+    )  # fmt: skip
 
 
 @make_head.register

@@ -6,7 +6,6 @@ near-by noise, so that actions are smooth, while a single action is Gaussian wit
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import gymnasium.spaces
 import numpy as np
@@ -19,11 +18,8 @@ from clipper.distributions import DiagonalGaussian, StateDependentGaussian
 from clipper.distributions.state_dependent import marginal_log_std
 from clipper.errors import ConfigError
 from clipper.networks.heads.box import BoxMap
-from clipper.networks.heads.scales import LOG_STD_BOUNDS, Learned
+from clipper.networks.heads.scales import LOG_STD_BOUNDS, Learned, Scale
 from clipper.networks.initialisation import OrthogonalLinear
-
-if TYPE_CHECKING:
-    from clipper.networks.heads.head_options import HeadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +34,12 @@ class GSDE:
             raise ConfigError(f"gsde({self.every}): the noise must last at least 1 step")
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> "StateDependentHead":
-        if not isinstance(options.std, Learned):
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "StateDependentHead":  # fmt: skip
+        if not isinstance(std, Learned):
             raise ConfigError("gsde learns a σ of its own: leave std at learned, or use gaussian")
-        return StateDependentHead(self.every, space, features, options, generator)
+        return StateDependentHead(self.every, space, features, generator, gain, initial_log_std, rescale)
 
 
 class StateDependentHead(nn.Module):
@@ -52,13 +49,14 @@ class StateDependentHead(nn.Module):
     """
 
     def __init__(
-        self, every: int, space: gymnasium.spaces.Box, features: int, options: "HeadOptions", generator: Generator
-    ) -> None:
+        self, every: int, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float,
+        initial_log_std: float, rescale: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.every, self.box = every, BoxMap(space, options.rescale_action)
-        self.mean = OrthogonalLinear(features, self.box.size, options.action_gain, generator)
+        self.every, self.box = every, BoxMap(space, rescale)
+        self.mean = OrthogonalLinear(features, self.box.size, gain, generator)
         # Over √F, so that features of size 1 give the σ that was asked for, however many there are.
-        start = options.initial_log_std - 0.5 * math.log(features)
+        start = initial_log_std - 0.5 * math.log(features)
         self.log_std = nn.Parameter(torch.full((features, self.box.size), start))
 
     def forward(
