@@ -7,7 +7,7 @@ Everything else is opaque: its state is None.
 """
 
 import inspect
-from typing import Any
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -26,9 +26,21 @@ from clipper.environments.state_trees import (
     entry,
     identical,
 )
-from clipper.environments.vector.serial import Serial
-from clipper.environments.vector.workers import Workers
-from clipper.errors import CorruptCheckpointError
+
+
+@runtime_checkable
+class KeepsStates(Protocol):
+    """A vector environment whose parts have states of their own: ``Serial``, ``Workers``."""
+
+    num_envs: int
+
+    def get_states(self) -> list[EnvironmentState] | None:
+        """One for each environment; None if one is opaque."""
+        ...
+
+    def set_states(self, states: list[EnvironmentState]) -> None:
+        """The inverse, for as many environments."""
+        ...
 
 
 def get_state(env: gymnasium.Env | VectorEnv) -> EnvironmentState | None:
@@ -63,44 +75,33 @@ def set_state(env: gymnasium.Env | VectorEnv, state: EnvironmentState) -> None:
 
 
 def get_states(env: VectorEnv) -> list[EnvironmentState] | None:
-    """The states of all environments of a ``Serial`` or ``Workers``; a vector environment with ``get_state()`` has one.
+    """The states of all environments of one with ``get_states()``; a vector environment with ``get_state()`` has one.
 
     None for other vector environments, if one is opaque, or where they are closed.
     """
     if env.closed:
         return None
-    if isinstance(env, Workers):
+    if steps_single_ones(env):
         return env.get_states()
-    if type(env) is not Serial:
-        whole = get_state(env) if keeps_own_state(env) else None
-        return None if whole is None else [whole]
-    states = []
-    for single, resets in zip(env.envs, env.resets, strict=True):
-        state = get_state(single)
-        if state is None:
-            return None
-        states.append(state._replace(values=state.values | {"resets": bool(resets)}))
-    return states
+    whole = get_state(env) if keeps_own_state(env) else None
+    return None if whole is None else [whole]
 
 
 def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
     """Bring a vector environment into the state that ``get_states`` gave; its buffers need none of it."""
-    if not isinstance(env, Serial | Workers):
+    if not steps_single_ones(env):
         if len(states) != 1 or not keeps_own_state(env):
             raise corrupt("environments", f"{len(states)} states of a Serial or Workers, which {env} is not")
         set_state(env, states[0])
         return
     if len(states) != env.num_envs:
         raise corrupt("environments", f"states of {len(states)} environments, but there are {env.num_envs}")
-    if isinstance(env, Workers):
-        env.set_states(states)
-        return
-    for i, (single, state) in enumerate(zip(env.envs, states, strict=True)):
-        try:
-            env.resets[i] = entry(state.values, "resets", bool)
-            set_state(single, state)
-        except CorruptCheckpointError as error:
-            raise CorruptCheckpointError(f"environment {i}: {error}") from error
+    env.set_states(states)
+
+
+def steps_single_ones(env: Any) -> TypeGuard[KeepsStates]:
+    """Is it of a class that gives and takes the states of its environments? (A wrapper only passes the question on.)"""
+    return hasattr(type(env), "get_states") and hasattr(type(env), "set_states")
 
 
 # Where the state of each known class lies. Per attribute: is this a value that it may have?

@@ -18,8 +18,10 @@ from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
 
 from clipper.environments.checks import MASK_KEYS, check_numbers, describe, fitting
+from clipper.environments.state import get_state, set_state
+from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import TELLS, TOLD, WHOLE
-from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError
+from clipper.errors import ClipperError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
@@ -285,6 +287,25 @@ class Serial(VectorEnv):
     def name(self, i: int) -> str:
         """Environment i, as an error calls it."""
         return f"environment {self.first_index + i} of {describe(self)}"
+
+    def get_states(self) -> list[EnvironmentState] | None:
+        """The states of all environments, copied; None if one is opaque."""
+        states = []
+        for single, resets in zip(self.envs, self.resets, strict=True):
+            state = get_state(single)
+            if state is None:
+                return None
+            states.append(state._replace(values=state.values | {"resets": bool(resets)}))
+        return states
+
+    def set_states(self, states: list[EnvironmentState]) -> None:
+        """The inverse of ``get_states``; buffers need none of it."""
+        for i, (single, state) in enumerate(zip(self.envs, states, strict=True)):
+            try:
+                self.resets[i] = entry(state.values, "resets", bool)
+                set_state(single, state)
+            except CorruptCheckpointError as error:
+                raise CorruptCheckpointError(f"environment {i}: {error}") from error
 
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)

@@ -15,7 +15,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from clipper.environments.state import get_states, set_states
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, view
 from clipper.environments.vector.serial import Serial
@@ -127,7 +126,7 @@ class Desk:
         return self.env.step(self.actions.copy() if actions is None else actions)[-1]  # one may be kept by its env
 
     def get_states(self) -> list[EnvironmentState] | None:
-        return get_states(self.env)
+        return self.env.get_states()
 
     def set_states(self, states: list[EnvironmentState]) -> None:
-        set_states(self.env, states)
+        self.env.set_states(states)

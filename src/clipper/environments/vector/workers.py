@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -27,14 +27,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
 from clipper.environments.checks import describe
+from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
 from clipper.environments.vector.serial import NOTHING, anew
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch
 from clipper.spaces.observations import observation_leaves, observation_tree
-
-if TYPE_CHECKING:
-    from clipper.environments.state_trees import EnvironmentState
 
 BOOT = """
 import sys, types
@@ -291,12 +289,12 @@ class Workers(VectorEnv):
             raise
         return answers
 
-    def get_states(self) -> "list[EnvironmentState] | None":
+    def get_states(self) -> list[EnvironmentState] | None:
         """The states of all environments, as ``Serial``'s; None if one is opaque."""
         answers = self.ask("get_states", [()] * len(self.workers))
         return None if DONE in answers else [state for part in answers for state in part]
 
-    def set_states(self, states: "list[EnvironmentState]") -> None:
+    def set_states(self, states: list[EnvironmentState]) -> None:
         """The inverse of ``get_states``."""
         self.ask("set_states", [(states[part],) for part in self.parts])
 
