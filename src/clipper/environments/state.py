@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium import wrappers
 from gymnasium.vector import VectorEnv
 
-from clipper.environments.state_known import ATTRIBUTES, capture_mujoco, is_mujoco, restore_mujoco
+from clipper.environments.state_known import ATTRIBUTES, SAVED_AS, capture_mujoco, is_mujoco, restore_mujoco
 from clipper.environments.state_trees import (
     EnvironmentState,
     OpaqueError,
@@ -116,8 +116,9 @@ def layers(env: gymnasium.Env | VectorEnv) -> list[Any]:
 
 
 def class_name(x: object) -> str:
-    """As ``package.module.Class``."""
-    return f"{type(x).__module__}.{type(x).__qualname__}"
+    """As ``package.module.Class``, where it lay when checkpoints first named it."""
+    module = type(x).__module__
+    return f"{SAVED_AS.get(module, module)}.{type(x).__qualname__}"
 
 
 def keeps_own_state(layer: Any) -> bool:

@@ -12,6 +12,9 @@ from clipper.environments.one_of import OneOfActions
 from clipper.environments.recall.tasks import Visible
 from clipper.environments.state_trees import OpaqueError, Tree, check_like, corrupt, entry
 
+SAVED_AS = {"clipper.environments.recall.tasks": "clipper.environments.memory.tasks"}
+"""Modules whose classes checkpoints name by where they lay before: these go on meaning the same, in both directions."""
+
 
 def count(x: Any) -> bool:
     """None, or an integer from 0."""
