@@ -17,8 +17,9 @@ from clipper.cli.progress import ProgressDisplay
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import MaybeCallback, one_callback
+from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
-from clipper.compat.sb3.watching import Logger, Watching
+from clipper.compat.sb3.watching import Watching
 from clipper.engines import choose
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError

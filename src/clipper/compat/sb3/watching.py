@@ -1,42 +1,25 @@
 """Callbacks at each step of the environments, in a loop that collects whole segments."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
+from clipper.compat.sb3.common.callbacks import BaseCallback
+from clipper.compat.sb3.protocol import LearningModel
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.learning.metrics import Metrics
 from clipper.rollout.state import CollectState
 from clipper.runs.run import Run
 
-if TYPE_CHECKING:
-    from clipper.compat.sb3.base import Model
-    from clipper.compat.sb3.common.callbacks import BaseCallback
-
-
-class Logger:
-    """Numbers that a program wants among a run's metrics."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-
-    def record(self, key: str, value: Any, exclude: Any = None) -> None:
-        """Note a number for the next row; what is no number is left out."""
-        if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-            self.values[key if "/" in key else f"custom/{key}"] = float(value)
-
-    def dump(self, step: int = 0) -> None:
-        """Rows are written at each iteration's end."""
-
 
 class Watching:
     """A callback for ``train`` and a context around it; stands between the loop and its engine, as one more engine."""
 
-    def __init__(self, model: "Model", run: Run, callback: "BaseCallback") -> None:
+    def __init__(self, model: LearningModel, run: Run, callback: BaseCallback) -> None:
         self.model, self.callback, self.env, self.engine = model, callback, run.env, run.engine
         self.name: Literal["torch", "cpu", "compile"] = run.engine.name
         self.description = run.engine.description

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 
 from clipper.compat.sb3.common.evaluation import evaluate_policy
+from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
+from clipper.compat.sb3.protocol import LearningModel
 from clipper.errors import ConfigError
-
-if TYPE_CHECKING:
-    from clipper.compat.sb3.base import Logger, Model
 
 
 class BaseCallback:
@@ -21,7 +20,7 @@ class BaseCallback:
     ``locals`` holds ``infos``, ``rewards``, ``dones``, ``actions`` and ``new_obs`` of that step.
     """
 
-    model: "Model"
+    model: LearningModel
     parent: Any = None
     """The callback that calls this one."""
 
@@ -39,11 +38,11 @@ class BaseCallback:
         return env
 
     @property
-    def logger(self) -> "Logger":
+    def logger(self) -> Logger:
         """Takes numbers beside those that training tells."""
         return self.model.logger
 
-    def init_callback(self, model: "Model") -> None:
+    def init_callback(self, model: LearningModel) -> None:
         """Learn whose callback it is."""
         self.model = model
         self._init_callback()

@@ -1,21 +1,19 @@
 """``evaluate_policy``: whole episodes, a fixed number per environment."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 
 from clipper.compat.sb3.common.vec_env import VecEnv, vectorised
+from clipper.compat.sb3.protocol import LearningModel
 from clipper.errors import ConfigError
 from clipper.rollout.evaluation import evaluate_policy as play
 
-if TYPE_CHECKING:
-    from clipper.compat.sb3.base import Model
-
 
 def evaluate_policy(
-    model: "Model",
+    model: LearningModel,
     env: gymnasium.Env | VecEnv,
     n_eval_episodes: int = 10,
     deterministic: bool = True,

@@ -1,0 +1,20 @@
+"""What a program adds to a run's metrics."""
+
+from typing import Any
+
+import numpy as np
+
+
+class Logger:
+    """Numbers that a program wants among a run's metrics."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def record(self, key: str, value: Any, exclude: Any = None) -> None:
+        """Note a number for the next row; what is no number is left out."""
+        if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+            self.values[key if "/" in key else f"custom/{key}"] = float(value)
+
+    def dump(self, step: int = 0) -> None:
+        """Rows are written at each iteration's end."""

@@ -1,0 +1,35 @@
+"""A model as callbacks, evaluations and the loop between them see it."""
+
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from clipper.compat.sb3.common.logger import Logger
+from clipper.compat.sb3.common.vec_env import VecEnv
+from clipper.settings.config import Config
+
+
+@runtime_checkable
+class LearningModel(Protocol):
+    """All that these ask of a model, whatever its algorithm."""
+
+    config: Config
+    env: VecEnv | None
+    logger: Logger
+    num_timesteps: int
+
+    @property
+    def policy(self) -> Any:
+        """The policy, a torch module."""
+        ...
+
+    def get_env(self) -> VecEnv | None:
+        """The environments, to be stepped by hand."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Tell the user, where ``verbose`` asks for it."""
+        ...
