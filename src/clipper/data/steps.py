@@ -26,7 +26,7 @@ class Steps(NamedTuple):
     mask: Bool[Tensor, "T N"]
     """False: not a decision. The row after an episode's end holds its last observation; its action counts not."""
     memory: Tree = ()
-    """What a memory needs to run over these rows again (``clipper.networks.memory.Past``); empty for policies without
+    """What a memory needs to run over these rows again (``clipper.data.history.Past``); empty for policies without
     one."""
     action_mask: Tree = ()
     """What was legal (``clipper.spaces.action_masks``); empty where everything always is."""

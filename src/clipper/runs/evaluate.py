@@ -1,20 +1,18 @@
 """How good is a run, a policy, or what a folder holds?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError
 from clipper.networks.protocol import Actor
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
 from clipper.runs.load import load_with_config
-
-if TYPE_CHECKING:
-    from clipper.runs.run import Run
+from clipper.runs.run import Run
 
 
 def evaluate(
-    subject: "Run | Actor | str | Path",
+    subject: Run | Actor | str | Path,
     env: EnvSource | None = None,
     *,
     episodes: int = 100,
