@@ -8,8 +8,9 @@ import gymnasium
 from mask_variants import MaskedOnlyWhenActing, Unmasked
 from torch import nn
 
-from clipper import Config, PolicyOptions, Unclipped
+from clipper import Config, PolicyOptions
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
+from clipper.learning.objectives import Unclipped
 from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import GRU, Memory, Transformer

@@ -89,18 +89,21 @@ def test_every_recipe_survives_json(name: str) -> None:
 
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
 def test_every_algorithm_survives_json(algorithm: type[Algorithm]) -> None:
-    config = Config(env="X-v0", algorithm=algorithm(gamma=0.5, learning_rate=clipper.Linear(0.1)))
+    config = Config(env="X-v0", algorithm=algorithm(gamma=0.5, learning_rate=clipper.schedules.Linear(0.1)))
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
 
 
 def test_an_optimizer_survives_json() -> None:
-    config = Config(env="X-v0", algorithm=clipper.A2C(optimizer=clipper.Adam(1e-7)))
+    config = Config(env="X-v0", algorithm=clipper.A2C(optimizer=clipper.optimizers.Adam(1e-7)))
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
 
 
 def test_every_kind_of_option_survives_json() -> None:
     algorithm = clipper.PPO(
-        clip=(0.1, 0.3), value_loss=clipper.Huber(0.5), entropy_coef=clipper.Linear(0.1), target_kl=0.02
+        clip=(0.1, 0.3),
+        value_loss=clipper.value_losses.Huber(0.5),
+        entropy_coef=clipper.schedules.Linear(0.1),
+        target_kl=0.02,
     )
     config = Config(env="X-v0", algorithm=algorithm)
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config

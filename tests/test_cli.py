@@ -82,7 +82,7 @@ def test_values_as_flags() -> None:
     assert config.algorithm.clip == (0.1, 0.3)
     assert config.algorithm.learning_rate == Linear(1e-3, 0.0)
     assert config.algorithm.value_loss == Huber(0.5)
-    assert config.algorithm.objective == clipper.Rollback(0.2)
+    assert config.algorithm.objective == clipper.objectives.Rollback(0.2)
     assert config.algorithm.target_kl == 0.1
     assert config.algorithm.critic_target == NStep(3)
     assert config.algorithm.target_critic == Polyak(0.1)
@@ -143,7 +143,7 @@ def test_a_wrong_flag_shows_the_right_one(flags: list[str], message: str, capsys
 def test_optimizers_are_values_on_the_command_line() -> None:
     assert run("train", "CartPole-v1", "a2c", "--optimizer", "rmsprop(0.9,1e-3)", "--total-steps", "40") == 0
     (folder,) = Path("runs").iterdir()
-    assert read_config(folder).algorithm == clipper.A2C(optimizer=clipper.RMSProp(0.9, 1e-3))
+    assert read_config(folder).algorithm == clipper.A2C(optimizer=clipper.optimizers.RMSProp(0.9, 1e-3))
 
 
 @pytest.mark.parametrize("algorithm", ["importance-sampling", "vpg", "npg", "trpo"])
@@ -255,15 +255,15 @@ def test_signals_save_and_end_with_their_status(number: signal.Signals, status: 
         ("mse", ValueLoss, MSE()),
         ("huber", ValueLoss, Huber(1.0)),
         ("clipped_mse(0.1)", ValueLoss, ClippedMSE(0.1)),
-        ("clip", Objective, clipper.Clip()),
-        ("dual_clip(5)", Objective, clipper.DualClip(5.0)),
-        ("spo", Objective, clipper.SPO()),
+        ("clip", Objective, clipper.objectives.Clip()),
+        ("dual_clip(5)", Objective, clipper.objectives.DualClip(5.0)),
+        ("spo", Objective, clipper.objectives.SPO()),
         ("None", CriticTarget, None),
         ("td0", CriticTarget, TD0()),
         ("monte_carlo", CriticTarget, MonteCarlo()),
         ("tdlambda(0.5)", CriticTarget, TDLambda(0.5)),
         ("kladaptive(0.02)", Schedule | KLAdaptive, KLAdaptive(0.02)),
-        ("trust_region_rollback(0.01, 20)", Objective, clipper.TrustRegionRollback(0.01, 20.0)),
+        ("trust_region_rollback(0.01, 20)", Objective, clipper.objectives.TrustRegionRollback(0.01, 20.0)),
     ],
 )
 def test_values_as_text(text: str, annotation: object, value: object) -> None:

@@ -133,7 +133,7 @@ def test_on_the_command_line() -> None:
     for text, value in (
         ("two_hot(51,10)", TwoHot(51, 10.0)),
         ("pop_art(0.2)", PopArt(0.2)),
-        ("scalar", clipper.Scalar()),
+        ("scalar", clipper.critics.Scalar()),
     ):
         assert from_text(text, Critic) == value
         assert from_text(to_text(value), Critic) == value
@@ -156,7 +156,7 @@ class Thousands(gymnasium.Env):
 
 
 KINDS = {
-    "scalar": (clipper.Scalar(), MSE()), "pop_art": (PopArt(), MSE()), "two_hot": (TwoHot(), CrossEntropy()),
+    "scalar": (clipper.critics.Scalar(), MSE()), "pop_art": (PopArt(), MSE()), "two_hot": (TwoHot(), CrossEntropy()),
 }  # fmt: skip
 
 
@@ -175,7 +175,9 @@ def test_returns_of_any_size_are_learned(kind: str) -> None:
 def test_runs_are_resumed_exactly_and_loaded(kind: str, tmp_path: Path) -> None:
     critic, loss = KINDS[kind]
     kwargs: Any = {
-        "algorithm": clipper.PPO(horizon=16, epochs=2, value_loss=loss, target_critic=clipper.Periodic(2)),
+        "algorithm": clipper.PPO(
+            horizon=16, epochs=2, value_loss=loss, target_critic=clipper.critic_targets.Periodic(2)
+        ),
         "policy": PolicyOptions(hidden=(8,), critic=critic), "total_steps": 256, "num_envs": 2,
     }  # fmt: skip
     ours = clipper.train("CartPole-v1", run_dir=tmp_path / "whole", **kwargs)

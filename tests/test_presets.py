@@ -9,10 +9,12 @@ import torch
 from batches import ACTIONS, OBSERVATIONS
 
 import clipper
-from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions
+from clipper import PPO, Config, PolicyOptions
 from clipper.cli.command_options import Train
 from clipper.cli.commands import run_command, train_defaults
 from clipper.errors import ConfigError
+from clipper.learning.schedules import Linear
+from clipper.learning.value_losses import ClippedMSE
 from clipper.networks.heads import SoftplusOfState, TanhGaussian
 from clipper.settings import presets
 from clipper.settings.config_json import from_json, to_json
@@ -46,13 +48,13 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "sb3": {
         "num_envs": 1, "algorithm.horizon": 2048, "algorithm.minibatches": 2048 // 64, "algorithm.epochs": 10,
         "algorithm.learning_rate": 3e-4, "algorithm.gamma": 0.99, "algorithm.lam": 0.95, "algorithm.clip": 0.2,
-        "algorithm.value_loss": clipper.MSE(), "algorithm.value_coef": 0.5, "algorithm.max_grad_norm": 0.5,
+        "algorithm.value_loss": clipper.value_losses.MSE(), "algorithm.value_coef": 0.5, "algorithm.max_grad_norm": 0.5,
         "algorithm.adam_eps": 1e-5, "algorithm.target_kl": None, "policy.normalise_obs": False,
         "policy.head.rescale_action": False,
     },
     "sb3-a2c": {
         "num_envs": 1, "algorithm.horizon": 5, "algorithm.lam": 1.0, "algorithm.learning_rate": 7e-4,
-        "algorithm.optimizer": clipper.RMSProp(0.99, 1e-5), "algorithm.value_coef": 0.5,
+        "algorithm.optimizer": clipper.optimizers.RMSProp(0.99, 1e-5), "algorithm.value_coef": 0.5,
         "algorithm.max_grad_norm": 0.5, "algorithm.standardise": False,
     },
     "sb3-trpo": {
@@ -72,8 +74,9 @@ SPINNING_UP = {
 WRITTEN["spinning-up"] = SPINNING_UP | {
     "algorithm.epochs": 80, "algorithm.minibatches": 1, "algorithm.clip": 0.2, "algorithm.target_kl": 0.01,
     "algorithm.kl_estimate": "k1", "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
-    "algorithm.value_learning_rate": 1e-3, "algorithm.value_loss": clipper.MSE(),
-    "algorithm.critic_target": clipper.MonteCarlo(), "algorithm.critic_first": False, "algorithm.standardise": True,
+    "algorithm.value_learning_rate": 1e-3, "algorithm.value_loss": clipper.value_losses.MSE(),
+    "algorithm.critic_target": clipper.critic_targets.MonteCarlo(), "algorithm.critic_first": False,
+    "algorithm.standardise": True,
 }  # fmt: skip
 WRITTEN["spinning-up-vpg"] = SPINNING_UP | {
     "algorithm.value_learning_rate": 1e-3, "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
@@ -81,8 +84,9 @@ WRITTEN["spinning-up-vpg"] = SPINNING_UP | {
 }  # fmt: skip
 WRITTEN["andrychowicz"] = {
     "algorithm.clip": 0.25, "algorithm.lam": 0.9, "algorithm.gamma": 0.99, "algorithm.epochs": 10,
-    "algorithm.learning_rate": Linear(3e-4), "algorithm.entropy_coef": 0.0, "algorithm.value_loss": clipper.MSE(),
-    "algorithm.recompute": True, "algorithm.objective": clipper.Clip(), "algorithm.target_kl": None,
+    "algorithm.learning_rate": Linear(3e-4), "algorithm.entropy_coef": 0.0,
+    "algorithm.value_loss": clipper.value_losses.MSE(),
+    "algorithm.recompute": True, "algorithm.objective": clipper.objectives.Clip(), "algorithm.target_kl": None,
     "algorithm.standardise": "minibatch", "algorithm.max_grad_norm": 0.5, "algorithm.scale_rewards": False,
     "policy.hidden": (64, 64), "policy.critic_hidden": (256, 256), "policy.activation": "tanh",
     "policy.shared": False, "policy.hidden_gain": 2**0.5, "policy.head.action_gain": 0.01, "policy.value_gain": 1.0,

@@ -39,14 +39,22 @@ def assert_equal_runs(a: Run, b: Run) -> None:
 @pytest.mark.parametrize(
     ("env", "algorithm"),
     [
-        ("CartPole-v1", clipper.PPO(horizon=8, epochs=2, learning_rate=clipper.Linear(1e-2), clip=clipper.Linear(0.3))),
+        (
+            "CartPole-v1",
+            clipper.PPO(
+                horizon=8, epochs=2, learning_rate=clipper.schedules.Linear(1e-2), clip=clipper.schedules.Linear(0.3)
+            ),
+        ),
         ("Pendulum-v1", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
         ("Hopper-v5", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
         ("CartPole-v1", clipper.Reinforce(episodes=4)),
         ("Pendulum-v1", clipper.TRPO(horizon=8, scale_rewards=True)),
         ("CartPole-v1", clipper.A2C()),
         ("Pendulum-v1", clipper.PPOPenalty(horizon=8, epochs=2)),
-        ("CartPole-v1", clipper.PPOApart(horizon=8, epochs=2, value_epochs=2, target_critic=clipper.Polyak(0.2))),
+        (
+            "CartPole-v1",
+            clipper.PPOApart(horizon=8, epochs=2, value_epochs=2, target_critic=clipper.critic_targets.Polyak(0.2)),
+        ),
     ],
     ids=["cartpole", "pendulum", "hopper", "reinforce", "trpo", "a2c", "penalty", "apart"],
 )

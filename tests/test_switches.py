@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 import clipper
-from clipper import PPO, ClippedMSE, Config, Linear, PolicyOptions
+from clipper import PPO, Config, PolicyOptions
 from clipper.distributions import DiagonalGaussian, MultiCategorical
 from clipper.environments.atari import Atari  # whose switches tests/environments/test_atari.py turns
+from clipper.learning.schedules import Linear
+from clipper.learning.value_losses import ClippedMSE
 from clipper.settings.option_text import to_text
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -88,7 +90,8 @@ FIELDS = sorted({f for row in ROWS for f in in_backticks(row[2]) if f.partition(
 def look(config: Config, field: str) -> Any:
     owner, _, name = field.partition(".")
     if owner not in OWNERS:  # a value that some field may have: its own default
-        return getattr(Atari() if owner == "Atari" else getattr(clipper, owner)(), name)
+        place = clipper.memory if owner == "LSTM" else clipper
+        return getattr(Atari() if owner == "Atari" else getattr(place, owner)(), name)
     value: Any = config
     for part in (OWNERS[owner] + name).split("."):
         value = getattr(value, part)

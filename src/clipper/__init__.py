@@ -5,22 +5,18 @@
 >>> run.policy.predict(obs)
 """
 
-from clipper import functional
+from typing import Any
+
+from clipper import former, functional
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
-from clipper.learning.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda
-from clipper.learning.importance_weights import CausalProduct, FirstOrder, WholeTrajectory
-from clipper.learning.objectives import SPO, Clip, DualClip, Rollback, TrustRegion, TrustRegionRollback, Unclipped
-from clipper.learning.optimizers import Adam, RMSProp, RMSPropTF
-from clipper.learning.schedules import KLAdaptive, Linear
-from clipper.learning.value_losses import MSE, ClippedMSE, CrossEntropy, Huber
+from clipper.learning import critic_targets, importance_weights, objectives, optimizers, schedules, value_losses
+from clipper.networks import critics, heads, memory
 from clipper.networks.actor_critic import ActorCritic
-from clipper.networks.critics import PopArt, Scalar, TwoHot
 from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
-from clipper.networks.memory import GRU, LSTM, Transformer
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.rollout.collect import collect
 from clipper.rollout.evaluation import Evaluation
@@ -36,63 +32,48 @@ __version__ = "0.1.0"
 
 __all__ = [
     "A2C",
-    "GRU",
-    "LSTM",
-    "MSE",
     "NPG",
     "PPO",
-    "SPO",
-    "TD0",
     "TRPO",
     "VPG",
     "ActorCritic",
-    "Adam",
-    "CausalProduct",
-    "Clip",
-    "ClippedMSE",
     "ClipperError",
     "Config",
-    "CrossEntropy",
-    "DualClip",
     "EncoderOptions",
     "Evaluation",
-    "FirstOrder",
     "HeadOptions",
-    "Huber",
     "ImportanceSampling",
-    "KLAdaptive",
-    "Linear",
-    "MonteCarlo",
-    "NStep",
     "PPOApart",
     "PPOPenalty",
-    "Periodic",
     "PolicyOptions",
-    "Polyak",
-    "PopArt",
-    "RMSProp",
-    "RMSPropTF",
     "Reinforce",
-    "Rollback",
     "Run",
-    "Scalar",
     "Steps",
-    "TDLambda",
     "Targets",
-    "Transformer",
-    "TrustRegion",
-    "TrustRegionRollback",
-    "TwoHot",
-    "Unclipped",
-    "WholeTrajectory",
     "collect",
+    "critic_targets",
+    "critics",
     "evaluate",
     "functional",
+    "heads",
+    "importance_weights",
     "load",
     "make_env",
     "make_policy",
+    "memory",
+    "objectives",
+    "optimizers",
     "presets",
     "recipes",
+    "schedules",
     "start",
     "train",
+    "value_losses",
 ]
+
+former.install()
+
+
+def __getattr__(name: str) -> Any:
+    """Names that were here before they had rooms."""
+    return former.at_front(name)

@@ -75,7 +75,7 @@ def test_arguments_are_the_fields_they_name() -> None:
     )  # fmt: skip
     assert model.config.algorithm == algorithms.PPO(
         horizon=50, minibatches=3, epochs=7, gamma=0.9, lam=0.8, clip=0.3, standardise="none", entropy_coef=0.02,
-        value_coef=0.7, max_grad_norm=0.9, target_kl=0.05, learning_rate=clipper.Linear(1e-3), adam_eps=1e-7,
+        value_coef=0.7, max_grad_norm=0.9, target_kl=0.05, learning_rate=clipper.schedules.Linear(1e-3), adam_eps=1e-7,
     )  # fmt: skip
     assert model.config.seed == 11
     assert model.config.policy == clipper.PolicyOptions(

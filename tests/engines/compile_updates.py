@@ -16,7 +16,10 @@ from clipper.learning.metrics import Metrics
 
 ALGORITHMS: dict[str, tuple[str, Any]] = {
     "ppo": ("Pendulum-v1", clipper.PPO(horizon=32, epochs=2, minibatches=2, entropy_coef=0.01, target_kl=0.05)),
-    "asymmetric": ("CartPole-v1", clipper.PPO(horizon=32, epochs=1, clip=(0.1, 0.3), value_loss=clipper.Huber(0.5))),
+    "asymmetric": (
+        "CartPole-v1",
+        clipper.PPO(horizon=32, epochs=1, clip=(0.1, 0.3), value_loss=clipper.value_losses.Huber(0.5)),
+    ),
     "a2c": ("CartPole-v1", clipper.A2C(horizon=32)),
 }
 

@@ -86,4 +86,4 @@ def test_where_torch_would_cut_a_path_the_run_goes_on_in_torch(
 
 def test_memories_are_refused() -> None:
     with pytest.raises(ConfigError, match="engine 'compile' cannot run this: the policy has a memory"):
-        choose_for(Config(env="CartPole-v1", engine="compile"), memory=clipper.LSTM(8))
+        choose_for(Config(env="CartPole-v1", engine="compile"), memory=clipper.memory.LSTM(8))

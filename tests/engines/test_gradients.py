@@ -18,9 +18,9 @@ from clipper.engines.cpu.kernels.tables import RATIO, Loss, Rows
 from clipper.learning.objectives import Objective
 from clipper.networks.actor_critic import ActorCritic
 
-LOSSES = (clipper.MSE(), clipper.Huber(0.5), clipper.ClippedMSE(0.2))
-CLIPS = (0.2, (0.1, 0.3), clipper.Linear(0.4, 0.0))
-ENTROPY = (0.0, clipper.Linear(0.02))
+LOSSES = (clipper.value_losses.MSE(), clipper.value_losses.Huber(0.5), clipper.value_losses.ClippedMSE(0.2))
+CLIPS = (0.2, (0.1, 0.3), clipper.schedules.Linear(0.4, 0.0))
+ENTROPY = (0.0, clipper.schedules.Linear(0.02))
 PROGRESS, EDGE = 0.5, 1e-3
 
 
@@ -86,7 +86,12 @@ def test_depths_and_widths(kind: Kind, standardise: Literal["batch", "minibatch"
 
 @pytest.mark.parametrize(
     "objective",
-    [clipper.DualClip(1.5), clipper.Unclipped(), clipper.Rollback(0.3), clipper.SPO()],
+    [
+        clipper.objectives.DualClip(1.5),
+        clipper.objectives.Unclipped(),
+        clipper.objectives.Rollback(0.3),
+        clipper.objectives.SPO(),
+    ],
     ids=lambda objective: type(objective).__name__,
 )
 @pytest.mark.parametrize("kind", ["gaussian", "several"])
@@ -100,8 +105,8 @@ def test_objectives(kind: Kind, objective: Objective) -> None:
 @pytest.mark.parametrize(
     "algorithm",
     [
-        clipper.A2C(value_loss=clipper.Huber(0.5), entropy_coef=clipper.Linear(0.02)),
-        clipper.Reinforce(value_loss=clipper.ClippedMSE(0.2), entropy_coef=0.01),
+        clipper.A2C(value_loss=clipper.value_losses.Huber(0.5), entropy_coef=clipper.schedules.Linear(0.02)),
+        clipper.Reinforce(value_loss=clipper.value_losses.ClippedMSE(0.2), entropy_coef=0.01),
     ],
     ids=["a2c", "reinforce"],
 )

@@ -49,14 +49,14 @@ def integers() -> gymnasium.Env:
     ("arguments", "reason"),
     [
         ({"algorithm": clipper.TRPO(horizon=16)}, "kernels are for PPO, A2C, Reinforce, not TRPO"),
-        ({"algorithm": clipper.PPO(objective=clipper.TrustRegion())}, "no objective=TrustRegion"),
+        ({"algorithm": clipper.PPO(objective=clipper.objectives.TrustRegion())}, "no objective=TrustRegion"),
         ({"algorithm": clipper.PPO(exact_kl=True)}, "no exact_kl=True"),
-        ({"algorithm": clipper.PPO(critic_target=clipper.TD0())}, "no critic_target=TD0"),
-        ({"algorithm": clipper.A2C(target_critic=clipper.Polyak())}, "no target_critic=Polyak"),
-        ({"algorithm": clipper.PPO(learning_rate=clipper.KLAdaptive())}, "no learning_rate=KLAdaptive"),
+        ({"algorithm": clipper.PPO(critic_target=clipper.critic_targets.TD0())}, "no critic_target=TD0"),
+        ({"algorithm": clipper.A2C(target_critic=clipper.critic_targets.Polyak())}, "no target_critic=Polyak"),
+        ({"algorithm": clipper.PPO(learning_rate=clipper.schedules.KLAdaptive())}, "no learning_rate=KLAdaptive"),
         ({"algorithm": clipper.PPO(recompute=True)}, "no recompute=True"),
         ({"algorithm": clipper.PPO(kl_stop="epoch")}, "no kl_stop='epoch'"),
-        ({"algorithm": clipper.A2C(optimizer=clipper.RMSPropTF())}, "no optimizer RMSPropTF"),
+        ({"algorithm": clipper.A2C(optimizer=clipper.optimizers.RMSPropTF())}, "no optimizer RMSPropTF"),
         ({"policy": custom()}, "a Odd is no ActorCritic"),
         ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512"),
         ({"env": integers}, "observations are int64"),
@@ -126,7 +126,11 @@ def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("env", "algorithm", "threads"),
     [
-        ("CartPole-v1", clipper.PPO(horizon=8, learning_rate=clipper.Linear(1e-2), clip=clipper.Linear(0.3)), 1),
+        (
+            "CartPole-v1",
+            clipper.PPO(horizon=8, learning_rate=clipper.schedules.Linear(1e-2), clip=clipper.schedules.Linear(0.3)),
+            1,
+        ),
         ("CartPole-v1", clipper.Reinforce(episodes=4), 1),
         ("Pendulum-v1", clipper.PPO(horizon=8, scale_rewards=True), 2),
         ("Pendulum-v1", clipper.A2C(), 1),

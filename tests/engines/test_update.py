@@ -24,11 +24,11 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
 @pytest.mark.parametrize(
     "algorithm",
     [
-        PPO(epochs=3, learning_rate=clipper.Linear(3e-3), scale_rewards=True, standardise="batch"),
-        PPO(epochs=3, correction=0, clip=(0.1, 0.3), value_loss=clipper.Huber(1.0), entropy_coef=0.01),
-        PPO(epochs=20, target_kl=0.01, max_grad_norm=0.1, value_loss=clipper.ClippedMSE(0.2)),
+        PPO(epochs=3, learning_rate=clipper.schedules.Linear(3e-3), scale_rewards=True, standardise="batch"),
+        PPO(epochs=3, correction=0, clip=(0.1, 0.3), value_loss=clipper.value_losses.Huber(1.0), entropy_coef=0.01),
+        PPO(epochs=20, target_kl=0.01, max_grad_norm=0.1, value_loss=clipper.value_losses.ClippedMSE(0.2)),
         A2C(scale_rewards=True, entropy_coef=0.01),
-        A2C(lam=0.9, standardise=True, optimizer=clipper.Adam()),
+        A2C(lam=0.9, standardise=True, optimizer=clipper.optimizers.Adam()),
         Reinforce(entropy_coef=0.01),
         Reinforce(standardise_over="decisions"),
         Reinforce(baseline=False, standardise=False, max_grad_norm=100.0),

@@ -34,7 +34,7 @@ JOINT: dict[str, Algorithm] = {
     "penalty": clipper.PPOPenalty(epochs=2, minibatches=2),
     "reinforce": Reinforce(),
     "a2c": clipper.A2C(),
-    "a2c adam": clipper.A2C(optimizer=clipper.Adam()),
+    "a2c adam": clipper.A2C(optimizer=clipper.optimizers.Adam()),
 }
 APART: dict[str, Algorithm] = {
     "vpg": clipper.VPG(value_epochs=2, value_minibatches=2),
@@ -72,7 +72,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize(
     "algorithm",
     [
-        clipper.PPO(epochs=1, minibatches=1, clip=float("inf"), objective=clipper.Unclipped()),
+        clipper.PPO(epochs=1, minibatches=1, clip=float("inf"), objective=clipper.objectives.Unclipped()),
         clipper.PPO(epochs=2, minibatches=2),
         clipper.PPOApart(epochs=2, target_kl=None),
         clipper.PPOPenalty(epochs=2),

@@ -220,9 +220,13 @@ def test_a_mask_s_key_may_be_an_observation_like_any_other_or_wrong() -> None:
         start(env, 0, mask_key="seen")
 
 
-@pytest.mark.parametrize("critic", [clipper.PopArt(), clipper.TwoHot()])
+@pytest.mark.parametrize("critic", [clipper.critics.PopArt(), clipper.critics.TwoHot()])
 def test_memory_parts_of_the_critic_s_own_and_its_kind_go_together(critic: Any) -> None:
-    loss = clipper.CrossEntropy() if isinstance(critic, clipper.TwoHot) else clipper.MSE()
+    loss = (
+        clipper.value_losses.CrossEntropy()
+        if isinstance(critic, clipper.critics.TwoHot)
+        else clipper.value_losses.MSE()
+    )
     options = EncoderOptions(critic_only=("inner",), embedding=2)
     policy = PolicyOptions(hidden=(8,), memory="lstm", critic=critic, normalise_obs=True, encoder=options)
     env = SyncVectorEnv([Locks] * 3, autoreset_mode=AutoresetMode.SAME_STEP)

@@ -14,7 +14,10 @@ from batches import Kind
 from test_cleanrl import script
 from test_presets import check_zoo_row
 
-from clipper import PPO, ClippedMSE, Linear, PolicyOptions, RMSProp
+from clipper import PPO, PolicyOptions
+from clipper.learning.optimizers import RMSProp
+from clipper.learning.schedules import Linear
+from clipper.learning.value_losses import ClippedMSE
 from clipper.settings import presets
 
 BOTH: list[Kind] = ["categorical", "gaussian"]

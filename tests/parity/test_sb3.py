@@ -16,11 +16,11 @@ from batches import ACTIONS, OBSERVATIONS, Kind
 from recorded import Recorded, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import PPO, Adam, RMSProp, RMSPropTF
+from clipper import PPO
 from clipper.algorithms import Algorithm
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.optimizers import Optimizer
+from clipper.learning.optimizers import Adam, Optimizer, RMSProp, RMSPropTF
 from clipper.networks.actor_critic import ActorCritic
 from clipper.settings import presets
 

@@ -31,10 +31,13 @@ from clipper.learning.schedules import KLAdaptive
 QUOTA = {"horizon": 4, "episodes": 4}
 """What is collected; no update reads it."""
 TURNED: dict[str, Any] = {
-    "clip": 0.01, "objective": clipper.Unclipped(), "value_loss": clipper.Huber(0.1), "critic_target": clipper.TD0(),
-    "target_critic": clipper.Polyak(0.2), "entropy_coef": 0.5, "entropy_coefs": (("go", 0.5),), "ratio": "per_part",
+    "clip": 0.01, "objective": clipper.objectives.Unclipped(), "value_loss": clipper.value_losses.Huber(0.1),
+    "critic_target": clipper.critic_targets.TD0(),
+    "target_critic": clipper.critic_targets.Polyak(0.2), "entropy_coef": 0.5, "entropy_coefs": (("go", 0.5),),
+    "ratio": "per_part",
     "target_kl": 1e-6, "clip_rewards": 0.1, "kl_target": 0.1, "hinge": 10.0, "sigma": 1e-6, "tries": 1,
-    "optimizer": clipper.Adam(), "weights": clipper.CausalProduct(), "adam_eps": 1e-2, "max_grad_norm": 0.01,
+    "optimizer": clipper.optimizers.Adam(), "weights": clipper.importance_weights.CausalProduct(), "adam_eps": 1e-2,
+    "max_grad_norm": 0.01,
 }  # fmt: skip
 """Other values than ``short`` has, where half of it, one more, or the other way would not do."""
 WHERE: dict[str, dict[str, Any]] = {
@@ -107,9 +110,9 @@ def test_normalised_rewards_have_the_bound_of_scaled_ones(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in ALGORITHMS if "target_critic" in names_of(kind)])
 def test_without_a_target_of_its_own_a_lagging_critic_has_the_advantage_s_lam(kind: type) -> None:
-    fields: dict[str, Any] = {"lam": 0.5, "target_critic": clipper.Polyak(0.2)}
+    fields: dict[str, Any] = {"lam": 0.5, "target_critic": clipper.critic_targets.Polyak(0.2)}
     found = []
-    for target in (None, clipper.TDLambda(0.5), clipper.TDLambda(0.9)):
+    for target in (None, clipper.critic_targets.TDLambda(0.5), clipper.critic_targets.TDLambda(0.9)):
         algorithm, policy = short(kind, **fields, critic_target=target), small_policy("gaussian")
         found.append(algorithm.targets(algorithm.init(policy), *recorded(policy, seed=0)).value_target)
     assert torch.equal(found[0], found[1])
@@ -134,12 +137,15 @@ def test_what_is_collected_is_what_the_quota_says(kind: type) -> None:
 
 
 PAIRS: dict[tuple[type, str], tuple[Any, Any]] = {
-    (clipper.DualClip, "c"): (clipper.DualClip(3.0), clipper.DualClip(1.01)),
-    (clipper.Periodic, "updates"): (clipper.Periodic(1), clipper.Periodic(2)),
+    (clipper.objectives.DualClip, "c"): (clipper.objectives.DualClip(3.0), clipper.objectives.DualClip(1.01)),
+    (clipper.critic_targets.Periodic, "updates"): (
+        clipper.critic_targets.Periodic(1),
+        clipper.critic_targets.Periodic(2),
+    ),
     (TrustRegion, "delta"): (TrustRegion(1e-2), TrustRegion(1e-6)),
     (TrustRegionRollback, "delta"): (TrustRegionRollback(1e-2), TrustRegionRollback(1e-6)),
     (TrustRegionRollback, "alpha"): (TrustRegionRollback(1e-6, 5.0), TrustRegionRollback(1e-6, 1.0)),
-    (clipper.RMSPropTF, "eps"): (clipper.RMSPropTF(), clipper.RMSPropTF(eps=1e-2)),
+    (clipper.optimizers.RMSPropTF, "eps"): (clipper.optimizers.RMSPropTF(), clipper.optimizers.RMSPropTF(eps=1e-2)),
     (KLAdaptive, "kl"): (KLAdaptive(1e-3), KLAdaptive(1.0)),
     (KLAdaptive, "least"): (KLAdaptive(1e-9, least=1e-3), KLAdaptive(1e-9, least=1e-4)),
     (KLAdaptive, "most"): (KLAdaptive(1e9, most=1e-3), KLAdaptive(1e9, most=1e-2)),
@@ -147,7 +153,7 @@ PAIRS: dict[tuple[type, str], tuple[Any, Any]] = {
 """Values that an algorithm holds and that differ in one field, where their default and half of it would not do."""
 
 
-AT_REST = {(kind, clipper.ClippedMSE, "bound") for kind in (clipper.A2C, clipper.Reinforce)}
+AT_REST = {(kind, clipper.value_losses.ClippedMSE, "bound") for kind in (clipper.A2C, clipper.Reinforce)}
 """Without effect, and that is right: V is clipped about what it was before the update, whose one step begins there."""
 
 
@@ -164,7 +170,7 @@ HELD = [
     for kind in ALGORITHMS
     for field, annotation in get_type_hints(kind).items()
     for held in get_args(annotation)
-    if hasattr(held, "__dataclass_fields__") and held is not clipper.Linear  # which test_schedules.py turns
+    if hasattr(held, "__dataclass_fields__") and held is not clipper.schedules.Linear  # which test_schedules.py turns
     for own in names_of(held)
 ]
 

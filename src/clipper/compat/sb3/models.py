@@ -18,7 +18,9 @@ from clipper.learning.optimizers import Adam, RMSProp
 
 Source = str | gymnasium.Env | VecEnv | None
 Number = float | Callable[[float], float]
-CLIPPED_VALUE = "its value clip fits the clipped value alone, Clipper's (clipper.ClippedMSE) the larger of two errors"
+CLIPPED_VALUE = (
+    "its value clip fits the clipped value alone, Clipper's (clipper.value_losses.ClippedMSE) the larger of two errors"
+)
 
 
 def in_minibatches(algorithm: Any, n_envs: int, batch_size: int) -> Algorithm:

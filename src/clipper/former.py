@@ -1,0 +1,148 @@
+"""Names as they were before the package had rooms: they work on, with a DeprecationWarning that says the new one."""
+
+import sys
+import warnings
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+FRONT = {
+    "optimizers": ("Adam", "RMSProp", "RMSPropTF"),
+    "importance_weights": ("CausalProduct", "FirstOrder", "WholeTrajectory"),
+    "objectives": ("Clip", "DualClip", "Rollback", "SPO", "TrustRegion", "TrustRegionRollback", "Unclipped"),
+    "value_losses": ("ClippedMSE", "CrossEntropy", "Huber", "MSE"),
+    "memory": ("GRU", "LSTM", "Transformer"),
+    "schedules": ("KLAdaptive", "Linear"),
+    "critic_targets": ("MonteCarlo", "NStep", "Periodic", "Polyak", "TD0", "TDLambda"),
+    "critics": ("PopArt", "Scalar", "TwoHot"),
+}
+"""Names that were at the front of ``clipper`` themselves, by the module there that has them."""
+
+MOVED = {
+    "algorithms.ppo_apart": "algorithms.ppo_separate",
+    "convolutions": "networks.convolutions",
+    "critic_targets": "learning.critic_targets",
+    "critics": "networks.critics",
+    "encoders": "networks.encoders",
+    "environments.atari.options": "environments.atari.game_options",
+    "environments.memory": "environments.recall",
+    "heads": "networks.heads",
+    "heads.options": "networks.heads.head_options",
+    "hybrid": "learning.action_parts",
+    "importance_weights": "learning.importance_weights",
+    "masks": "spaces.action_masks",
+    "memory": "networks.memory",
+    "memory.past": "data.history",
+    "objectives": "learning.objectives",
+    "optimizers": "learning.optimizers",
+    "policy_options": "networks.policy_options",
+    "presets": "settings.presets",
+    "recipes": "settings.recipes",
+    "schedules": "learning.schedules",
+    "value_losses": "learning.value_losses",
+}
+"""Modules and folders that the READMEs, the guides or the API page named, and where they lie."""
+
+PARTS = {
+    "config": ("settings.config", "settings.defaults", "settings.config_json"),
+    "data": ("data.steps", "data.trees", "spaces.mask_table"),
+    "nets": ("networks.actor_critic", "networks.make_policy", "networks.protocol", "networks.policy_options"),
+    "optim": (
+        "learning.learner", "learning.minibatches", "learning.gradient_step", "learning.advantages", "learning.metrics",
+    ),
+    "rollout": ("rollout.state", "rollout.edges", "rollout.episodes"),
+    "spaces": ("networks.heads.make_head",),
+}  # fmt: skip
+"""Modules that became several, or whose name a folder has now."""
+FOLDERS = ("data", "rollout", "spaces")
+"""The latter: the folder itself knows none of the names."""
+
+
+def new_name(old: str) -> str | None:
+    """Where a module lies that was ``clipper.OLD``; None where it has not moved."""
+    folder, _, rest = old.rpartition(".")
+    if old in MOVED:
+        return f"clipper.{MOVED[old]}"
+    above = new_name(folder) if folder else None
+    return f"{above}.{rest}" if above else None
+
+
+def at_front(name: str) -> Any:
+    """What ``clipper.NAME`` was."""
+    for module, names in FRONT.items():
+        if name in names:
+            warn(f"clipper.{name} is clipper.{module}.{name} now")
+            return getattr(import_module(f"clipper.{MOVED[module]}"), name)
+    if name in PARTS:
+        return import_module(f"clipper.{name}")
+    if name not in MOVED:
+        raise AttributeError(f"module 'clipper' has no attribute {name!r}")
+    warn(f"clipper.{name} is clipper.{MOVED[name]} now")
+    return import_module(f"clipper.{MOVED[name]}")
+
+
+def among_parts(old: str, name: str) -> Any:
+    """What ``clipper.OLD.NAME`` was."""
+    for place in () if name.startswith("__") else PARTS[old]:
+        module = import_module(f"clipper.{place}")
+        if hasattr(module, name):
+            warn(f"clipper.{old}.{name} is clipper.{place}.{name} now")
+            return getattr(module, name)
+    raise AttributeError(f"module 'clipper.{old}' has no attribute {name!r}")
+
+
+def warn(text: str, frames: int = 4) -> None:
+    """Warn where the old name is used, so many ``frames`` above."""
+    warnings.warn(text, DeprecationWarning, stacklevel=frames)
+
+
+class Former(MetaPathFinder, Loader):
+    """Finds modules that have moved; it is asked last, when nothing else knows them."""
+
+    def __init__(self) -> None:
+        self.specs: dict[str, ModuleSpec | None] = {}
+
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if not fullname.startswith("clipper."):
+            return None
+        old = fullname.removeprefix("clipper.")
+        new = new_name(old)
+        if new is not None:
+            warn(f"{fullname} is {new} now", frames=3)
+        became_several = old in PARTS and old not in FOLDERS
+        return ModuleSpec(fullname, self) if new is not None or became_several else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module that has moved; of one that became several, an empty one that looks its names up in these."""
+        old = spec.name.removeprefix("clipper.")
+        new = new_name(old)
+        if new is None:
+            module = ModuleType(spec.name)
+            module.__getattr__ = lambda name: among_parts(old, name)  # pyright: ignore[reportAttributeAccessIssue]
+        else:
+            module = import_module(new)
+        self.specs[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It was run where it lies: Python's note of that is put back, and what is in a folder has its old name, too.
+
+        Else Python, which finds the folder's files, would load them once more.
+        """
+        assert module.__spec__ is not None
+        old = module.__spec__.name
+        module.__spec__ = self.specs[old] or module.__spec__
+        for name, inner in list(sys.modules.items()):
+            if name.startswith(f"{module.__name__}.") and module.__name__ != old:
+                sys.modules.setdefault(old + name.removeprefix(module.__name__), inner)
+
+
+def install() -> None:
+    """Let old names of modules be found."""
+    if not any(isinstance(finder, Former) for finder in sys.meta_path):
+        sys.meta_path.append(Former())
+    for folder in FOLDERS:
+        look = lambda name, folder=folder: among_parts(folder, name)  # noqa: E731
+        sys.modules[f"clipper.{folder}"].__getattr__ = look  # pyright: ignore[reportAttributeAccessIssue]

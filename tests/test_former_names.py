@@ -1,0 +1,83 @@
+"""Names that have moved go on working for those who used them, and say where they are."""
+
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import clipper
+from clipper import former
+
+FRONT = [(module, name) for module, names in former.FRONT.items() for name in names]
+PARTS = {"config": "config_for", "data": "Steps", "nets": "make_policy", "optim": "minibatches", "rollout": "start"}
+
+
+@pytest.mark.parametrize(("module", "name"), FRONT, ids=lambda x: x)
+def test_names_that_were_at_the_front_say_where_they_are(module: str, name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"clipper\.{name} is clipper\.{module}\.{name} now"):
+        old = getattr(clipper, name)
+    assert old is getattr(getattr(clipper, module), name)
+
+
+def test_a_module_that_moved_is_the_same_module() -> None:
+    """In an interpreter of its own: it is not loaded a second time, and keeps its own name."""
+    program = (
+        "import importlib, warnings, clipper\n"
+        "from clipper import former\n"
+        "warnings.simplefilter('always')\n"
+        "for old, new in former.MOVED.items():\n"
+        "    with warnings.catch_warnings(record=True) as caught:\n"
+        "        module = importlib.import_module(f'clipper.{old}')\n"
+        "    assert module is importlib.import_module(f'clipper.{new}')\n"
+        "    assert module.__name__ == module.__spec__.name == f'clipper.{new}'\n"
+        "    assert f'clipper.{old} is clipper.{new} now' in [str(warning.message) for warning in caught], old\n"
+        "assert importlib.import_module('clipper.heads.beta') is clipper.networks.heads.beta\n"
+        "print('all')"
+    )
+    assert run(program).stdout == "all\n"
+
+
+def test_a_warning_names_the_line_that_uses_the_old_name() -> None:
+    """Each way to reach an old name has other functions between the two."""
+    lines = [
+        "clipper.SPO", "clipper.encoders", "clipper.spaces.make_head", "clipper.optim.minibatches",
+        "import clipper.schedules", "from clipper.convolutions import *", "from clipper import Linear",
+    ]  # fmt: skip
+    told = run("\n".join(["import clipper", *lines]), "-W", "always::DeprecationWarning").stderr
+    named = {int(number) for number in re.findall(r"<string>:(\d+): DeprecationWarning: clipper\.", told)}
+    assert named == set(range(2, 2 + len(lines))), told
+
+
+def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Without shape checking, which puts functions of its own between ours."""
+    command = [sys.executable, *options, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("old", "name"), PARTS.items(), ids=lambda x: x)
+def test_names_of_a_module_that_was_divided_are_found_among_its_parts(old: str, name: str) -> None:
+    module = importlib.import_module(f"clipper.{old}")
+    with pytest.warns(DeprecationWarning, match=rf"clipper\.{old}\.{name} is clipper\."):
+        thing = getattr(module, name)
+    assert thing.__name__ == name
+
+
+def test_a_way_to_register_that_the_guides_named_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="clipper.networks.heads.make_head"):
+        assert clipper.spaces.make_head.register is clipper.networks.heads.make_head.make_head.register
+
+
+def test_what_never_was_is_no_attribute() -> None:
+    for module in (clipper, clipper.data, importlib.import_module("clipper.optim")):
+        with pytest.raises(AttributeError, match="nowhere"):
+            _ = module.nowhere
+    with pytest.raises(ImportError):
+        importlib.import_module("clipper.nowhere")
+
+
+def test_the_front_is_short() -> None:
+    algorithms = {name for name in clipper.__all__ if getattr(clipper, name) in vars(clipper.algorithms).values()}
+    modules = {name for name in clipper.__all__ if hasattr(getattr(clipper, name), "__path__") or name in former.MOVED}
+    assert len(set(clipper.__all__) - algorithms - modules) <= 20
