@@ -1,1 +1,1 @@
-"""The equations: pure functions of tensors, no state, no reduction hidden inside (floor 0)."""
+"""The equations: pure functions of tensors, no state, no reduction hidden inside."""
