@@ -19,6 +19,7 @@ from gymnasium import spaces
 from torch import Generator
 
 from clipper.data.steps import Steps
+from clipper.environments.checks import RESTARTED
 from clipper.environments.make import make_single
 from clipper.environments.state import get_states, set_states
 from clipper.environments.vector.serial import Serial
@@ -101,9 +102,9 @@ def test_trees_of_actions_are_cut_as_in_one_process() -> None:
 
 
 def test_what_workers_tell_is_put_together_by_environment() -> None:
-    info = merged({}, {"restarted": np.array([False, True])}, slice(0, 2), 5)
-    info = merged(info, {"restarted": np.array([True]), "mask": [{"a": 1}]}, slice(3, 4), 5)
-    assert info["restarted"].tolist() == [False, True, False, True, False]
+    info = merged({}, {RESTARTED: np.array([False, True])}, slice(0, 2), 5)
+    info = merged(info, {RESTARTED: np.array([True]), "mask": [{"a": 1}]}, slice(3, 4), 5)
+    assert info[RESTARTED].tolist() == [False, True, False, True, False]
     assert info["mask"] == [None, None, None, {"a": 1}, None]
 
 

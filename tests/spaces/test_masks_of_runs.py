@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Dict, Discrete
 
 import clipper
@@ -67,6 +68,16 @@ def folder(tmp_path: Path) -> Path:
         Doors, total_steps=512, run_dir=tmp_path / "run", callback=lambda run: run.state.steps < 256, **SETTINGS
     )
     return tmp_path / "run"
+
+
+@pytest.mark.parametrize("mask", [[True, False], np.array([1, 0]), {"skil": [0, 1]}], ids=repr)
+def test_a_mask_of_another_form_than_the_action_is_refused(mask: Any) -> None:
+    action = Dict({"skill": Discrete(2), "aim": Box(-1, 1, (1,))})
+    policy = clipper.make_policy(Box(-1, 1, (1,)), action, clipper.PolicyOptions(), torch.Generator())
+    with pytest.raises(ValueError, match=r"the mask at action .*skill"):
+        policy.predict(np.zeros(1, np.float32), action_mask=mask)
+    chosen = policy.predict(np.zeros(1, np.float32), action_mask={"skill": [False, True]})
+    assert chosen["skill"] == 1
 
 
 def test_a_run_that_goes_on_with_other_episodes_keeps_its_masks(folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from wiring.dying import Dying
 
+from clipper.environments.checks import RESTARTED
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 
@@ -45,7 +46,7 @@ def test_a_new_process_does_not_inherit_how_episodes_ended(ends: str, made: list
         _, _, terminated, truncated, _ = env.step(NOTHING)
         assert not (terminated | truncated).any()
     _, reward, terminated, truncated, info = env.step(NOTHING)
-    assert info["restarted"].tolist() == [False, False, True, True]
+    assert info[RESTARTED].tolist() == [False, False, True, True]
     assert (terminated if ends == "terminated" else truncated).tolist() == [True, True, False, False]
     assert not (truncated if ends == "terminated" else terminated).any()
     assert reward.tolist() == [1, 1, 0, 0]
@@ -61,7 +62,7 @@ def draws_around_a_failure(made: list[Any], processes: int, how: str, mark: Path
     first = env.reset(seed=0)[0][:, 0].tolist()
     env.step(NOTHING)
     obs, *_, info = env.step(NOTHING)
-    return first, obs[info["restarted"], 0].tolist()
+    return first, obs[info[RESTARTED], 0].tolist()
 
 
 @pytest.mark.parametrize(("processes", "how", "anew"), [(2, "kill", 2), (2, "raise", 1), (0, "raise", 1)])

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,15 @@ def evaluate_command(args: Sequence[str]) -> int:
 
     options = parse(Evaluate, args, "clipper evaluate")
     policy, config = load_with_config(options.run, best=options.best)
+    env = own_environment(config, options.env)
     result = evaluate(
         policy,
-        own_environment(config, options.env),
+        env,
         episodes=options.episodes,
         seed=options.seed,
         deterministic=not options.stochastic,
     )
-    Console().print(f"{config.env}  {result}", highlight=False)
+    Console().print(f"{env}  {result}", highlight=False)
     return 0
 
 
@@ -140,15 +142,16 @@ def play_command(args: Sequence[str]) -> int:
 
     options = parse(Play, args, "clipper play")
     policy, config = load_with_config(options.run, best=options.best)
+    env = own_environment(config, options.env)
     result = play(
         policy,
-        own_environment(config, options.env),
+        env,
         episodes=options.episodes,
         video=options.video,
         seed=options.seed,
         deterministic=not options.stochastic,
     )
-    Console().print(f"{config.env}  {result}" + (f"  {options.video}" if options.video else ""), highlight=False)
+    Console().print(f"{env}  {result}" + (f"  {options.video}" if options.video else ""), highlight=False)
     return 0
 
 
@@ -275,6 +278,20 @@ def overview() -> str:
 
 def run_command(args: Sequence[str]) -> int:
     """The whole command line; returns the exit status. Mistakes are one line on standard error, not a traceback."""
+    before, warnings.formatwarning = warnings.formatwarning, one_line
+    try:
+        return run_named(args)
+    finally:
+        warnings.formatwarning = before
+
+
+def one_line(message: Warning | str, *_: Any) -> str:
+    """A warning as the command line prints it, without the place in the source that gave it."""
+    return f"warning: {message}\n"
+
+
+def run_named(args: Sequence[str]) -> int:
+    """The same, whatever it does with warnings."""
     errors = Console(stderr=True)
     if not args or args[0] in ("-h", "--help", "help"):
         Console().print(overview(), highlight=False)

@@ -12,6 +12,7 @@ from clipper.spaces.observations import Leaf, observation_leaves, observation_tr
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
+RESTARTED = "clipper/restarted"  # in an info, ``[N]``: which environments were made anew, since they failed
 NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
 BOOL, FLOAT64 = np.dtype(bool), np.dtype(np.float64)
 FLOATS = np.dtype(np.float16), np.dtype(np.float32), FLOAT64  # of this machine's byte order
@@ -91,10 +92,21 @@ class Promise:
         found = [self.part(self.leaf_of(obs, leaf), leaf, self.num_envs) for leaf in self.leaves]
         return observation_tree(self.space, iter(found))
 
-    def last_observation(self, obs: Any) -> Any:
-        """The last observation of an episode, ``info["final_obs"]`` of one environment."""
-        found = [self.part(self.leaf_of(obs, leaf), leaf) for leaf in self.leaves]
-        return observation_tree(self.space, iter(found))
+    def last_observations(self, given: Any, ended: Sequence[int]) -> list[Any]:
+        """``info["final_obs"]`` where environments have ``ended``: one per environment, or a tree of arrays of all."""
+        tree = isinstance(given, dict) or (isinstance(given, tuple) and not self.lone)
+        try:
+            if not tree and len(given) != self.num_envs:
+                raise IndexError(f"it has {len(given)} rows")
+            rows = [
+                [self.leaf_of(given, leaf)[i] if tree else leaf.of(given[i]) for leaf in self.leaves] for i in ended
+            ]
+        except (LookupError, TypeError) as error:
+            raise EnvironmentContractError(
+                f"{describe(self.env)} gave info['final_obs'] as {shown(given)}: it must have an entry for each of the "
+                f"{self.num_envs} environments ({error})"
+            ) from None
+        return [observation_tree(self.space, map(self.part, row, self.leaves)) for row in rows]
 
     def leaf_of(self, obs: Any, leaf: Leaf) -> Any:
         """The part of observations that belongs to a leaf of the space."""
@@ -123,7 +135,7 @@ class Promise:
         """One array of observations, of ``rows`` environments, or of one."""
         shape = leaf.shape if rows is None else (rows, *leaf.shape)
         if type(x) is np.ndarray and x.shape == shape and x.dtype == leaf.dtype and leaf.least is None:
-            return x
+            return np.require(x, requirements=["C", "A"])  # torch takes no negative strides
         array = array_of(x)
         what = f"{describe(self.env)} gave observations{place(leaf.path)}"
         if array.shape != shape:
@@ -133,7 +145,7 @@ class Promise:
                 f"{leaf.shape} for each, {shape} in all: mend one of the two"
             )
         try:
-            return fitting(array, leaf)
+            return np.require(fitting(array, leaf), requirements=["C", "A"])
         except ValueError as error:
             raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
 
@@ -188,7 +200,8 @@ def checked_step(env: VectorEnv, actions: Any, state: Collecting, look: bool = T
             f"{describe(promise.env)} gave no five things from a step: observations, rewards, terminated, truncated "
             "and info are wanted (Gymnasium's interface since 0.26)"
         ) from None
-    if type(obs) is not np.ndarray or obs.shape != promise.shape or obs.dtype != promise.dtype:
+    good = type(obs) is np.ndarray and obs.shape == promise.shape and obs.dtype == promise.dtype
+    if not good or not obs.flags.c_contiguous:
         obs = promise.observations(obs)
     each = promise.each
     if type(reward) is not np.ndarray or reward.dtype != FLOAT64 or reward.shape != each:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from clipper.data.trees import Tree, across
 from clipper.environments.checks import MASK_KEYS, describe
@@ -24,10 +24,20 @@ def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any], mask_key: str = 
             return from_info(key)
     if mask_key and isinstance(obs, dict) and mask_key in obs:
         return partial(from_observation, mask_key)
+    if isinstance(env.unwrapped, AsyncVectorEnv):
+        return from_call if all(env.unwrapped.call("has_wrapper_attr", "action_masks")) else None
     envs = getattr(env.unwrapped, "envs", None)
     if hasattr(env.unwrapped, "action_masks") or (envs and envs[0].has_wrapper_attr("action_masks")):
         return from_method
     return None
+
+
+def refuse_late_masks(env: VectorEnv, info: dict[str, Any]) -> None:
+    """Raise where a step's ``info`` has masks, though there were none at the reset: nobody would read them."""
+    if not info.keys().isdisjoint(MASK_KEYS):
+        raise EnvironmentContractError(
+            f"{describe(env)} gave a mask in the info of a step, but none in that of its reset: give it in both"
+        )
 
 
 def from_observation(key: str, env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
@@ -58,6 +68,13 @@ def from_method(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarr
     ]
 
 
+def from_call(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+    """``action_masks()`` of environments in other processes, which are asked all together."""
+    assert isinstance(env.unwrapped, AsyncVectorEnv)
+    masks = env.unwrapped.call("action_masks")
+    return [mask if ask else None for mask, ask in zip(masks, needed, strict=True)]
+
+
 def read_masks(
     source: Source, env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray, steps: int, device: Any
 ) -> Tree:
@@ -69,6 +86,22 @@ def read_masks(
         raise EnvironmentContractError(
             f"environment {error.env} of {describe(env)}, after {steps} decisions in all: {error}"
         ) from error
+
+
+def masks_where_done(env: VectorEnv, done: np.ndarray, fresh: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The masks of an ``info`` after some environments were reset (``done``): theirs from ``fresh``.
+
+    All else that an info may hold, of whatever form, is left out: nothing reads it.
+    """
+    found = {}
+    for key in [name for mask in MASK_KEYS for name in (mask, f"_{mask}") if name in fresh and name in before]:
+        try:
+            found[key] = where_done(done, fresh[key], before[key])
+        except (TypeError, ValueError, LookupError) as error:
+            raise EnvironmentContractError(
+                f"{describe(env)} gave info[{key!r}] in another form than one entry for each environment: {error}"
+            ) from None
+    return found
 
 
 def where_done(done: np.ndarray, fresh: Any, before: Any) -> Any:

@@ -127,7 +127,7 @@ class ActorCritic(nn.Module):
             given = [action_mask] if single else action_mask
             mask = action_masks(self.action_space, given, n, np.ones(n, dtype=bool), device)
         elif action_mask is None:
-            warn_without_masks(self, "predict was given none: give action_mask=")
+            warn_without_masks(self, "predict was given none: give action_mask=", above=4)  # no_grad's is one
         features, after = self.actor(self.encoder(tensors)), ()
         if self.memory is not None:  # the critic's, on which no action depends, stays as it is
             before = self.memory.forget(memory or (), np.broadcast_to(begins, (n,)))
@@ -139,8 +139,10 @@ class ActorCritic(nn.Module):
         return action if memory is None else (action, after)
 
 
-def warn_without_masks(policy: Any, fact: str) -> None:
+def warn_without_masks(policy: Any, fact: str, above: int = 3) -> None:
     """Warn, once a policy, that one which learned with action masks now acts without: it may choose what is illegal."""
     if getattr(policy, "masked", False) and not policy.warned:
         policy.warned = True
-        warnings.warn(f"this policy learned with action masks, and {fact}; it may choose illegal actions", stacklevel=3)
+        warnings.warn(
+            f"this policy learned with action masks, and {fact}; it may choose illegal actions", stacklevel=above
+        )

@@ -17,13 +17,14 @@ from clipper.data.trees import Tree, each, same_form, total
 from clipper.distributions import Composite
 from clipper.environments.checks import (
     LARGEST_REWARD,
+    RESTARTED,
     Promise,
     check_rewards,
     checked_reset,
     checked_step,
     describe,
 )
-from clipper.environments.mask_sources import read_masks
+from clipper.environments.mask_sources import read_masks, refuse_late_masks
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.networks.protocol import Actor
@@ -62,8 +63,8 @@ def collect(
         log_probs: Tree = dist.log_probs(action) if isinstance(dist, Composite) else ()
         log_prob = total(log_probs) if log_probs else dist.log_prob(action)
         obs, reward, terminated, truncated, info = checked_step(env, policy.to_env(action, *given), state)
-        if "restarted" in info:
-            restarts.append((len(rows), info["restarted"]))
+        if RESTARTED in info:
+            restarts.append((len(rows), info[RESTARTED]))
         done = terminated | truncated
         decided = ~state.done if next_step else np.ones(n, dtype=bool)
         if quota is not None or told is not None:
@@ -72,15 +73,13 @@ def collect(
             obs, info, ended = reset_ended(env, obs, done, info, state, len(rows))
             last += [e for e in ended if decided[e.env]]
         if memory is not None:
-            state.memory = memory.forget(
-                state.memory, (state.done if next_step else done) | info.get("restarted", False)
-            )
+            state.memory = memory.forget(state.memory, (state.done if next_step else done) | info.get(RESTARTED, False))
         # Environments may reuse their arrays, so each row keeps copies.
         facts = np.array(reward), terminated & decided, done & decided, decided
         rows.append((state.obs, action, log_prob, log_probs, state.action_mask, *facts))
         state.obs = torch.tensor(obs, dtype=state.obs.dtype, device=device) if lone else copy_like(state.obs, obs)
         state.done = done
-        if state.mask_source:
+        if state.mask_source or info:
             keep_masks(env, state, obs, info)
         state.steps += int(decided.sum())
     columns = list(zip(*rows, strict=True))
@@ -99,7 +98,9 @@ def collect(
 
 def keep_masks(env: VectorEnv, state: CollectState, obs: Any, info: dict[str, Any]) -> None:
     """Note what is legal next; in next-step mode an environment that is done decides nothing."""
-    assert state.mask_source is not None
+    if state.mask_source is None:
+        refuse_late_masks(env, info)
+        return
     needed = ~state.done if state.mode is AutoresetMode.NEXT_STEP else np.ones(env.num_envs, dtype=bool)
     if not needed.any():
         return  # none need be given, and any will do

@@ -15,7 +15,7 @@ from clipper.environments.checks import (
     check_finite,
     checked_reset,
 )
-from clipper.environments.mask_sources import where_done
+from clipper.environments.mask_sources import masks_where_done
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.state import CollectState
 
@@ -39,11 +39,9 @@ def reset_ended(
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
         obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
-        info = {key: where_done(done, fresh[key], info[key]) for key in fresh if key in info}
+        info = masks_where_done(env, done, fresh, info)
     elif "final_obs" in info:
-        given = info["final_obs"]  # one per environment, or a tree of arrays that lead with them
-        final = [each(lambda x, i=i: x[i], given) if isinstance(given, dict | tuple) else given[i] for i in ended]
-        final = [promise.last_observation(x) for x in final]
+        final = promise.last_observations(info["final_obs"], ended)
         check_finite(env, each(lambda *rows: np.stack(rows), *final), "observation", state.steps, ended)
     else:
         raise EnvironmentContractError(

@@ -182,6 +182,11 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
         return run
     tensors, values = checkpoint.load_latest(folder)
     check_size(config, tensors, values)
+    if config.total_steps != planned.total_steps and config.total_steps <= values["steps"]:
+        raise ConfigError(
+            f"this run has taken {values['steps']} steps already: to go on, total_steps must be more than that, not "
+            f"{config.total_steps}"
+        )
     if values.get("custom_policy") and not isinstance(policy, nn.Module):
         raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
     run = build(config, source, module, None, insist="engine" in settings)

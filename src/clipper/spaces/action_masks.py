@@ -96,7 +96,7 @@ def _(space: Box, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
 
 @read.register
 def _(space: Dict, given: Any, needed: np.ndarray, path: str) -> dict[str, Tree]:
-    parts = transposed(given, space.keys(), lambda mask, key: mask.get(key))
+    parts = transposed(checked_keys(given, list(space.keys()), path), space.keys(), lambda mask, key: mask.get(key))
     return read_parts(dict(space.items()), parts, needed, path)
 
 
@@ -199,6 +199,18 @@ def checked(given: Any, count: int, path: str) -> Any:
     for env, mask in enumerate(given if isinstance(given, list) else [given]):
         if mask is not None and not (isinstance(mask, tuple | list) and len(mask) == count):
             raise MaskError(env, f"the mask at {path} is {mask!r}, not a tuple of {count}")
+    return given
+
+
+def checked_keys(given: Any, keys: list[Any], path: str) -> Any:
+    """The masks, if they are dicts of parts that exist; Gymnasium adds one of another name, as in ``_key``."""
+    known = {*keys, *(f"_{key}" for key in keys)}
+    for env, mask in enumerate(given if isinstance(given, list) else [given]):
+        if mask is not None and not isinstance(mask, dict):
+            raise MaskError(env, f"the mask at {path} is {mask!r}, not a dict with a mask for each of {keys}")
+        unknown = [key for key in mask or () if key not in known]
+        if unknown:
+            raise MaskError(env, f"the mask at {path} has {unknown[0]!r}, but the parts of the action are {keys}")
     return given
 
 

@@ -17,7 +17,7 @@ from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.tables import CATEGORICAL, Head, Net, Work
 from clipper.engines.cpu.network import Network
 from clipper.engines.cpu.threads import Team
-from clipper.environments.checks import LARGEST_REWARD, check_finite, checked_step
+from clipper.environments.checks import LARGEST_REWARD, RESTARTED, check_finite, checked_step
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
 from clipper.rollout.collect import keep_masks, restart
@@ -165,11 +165,11 @@ def collect_segment(
             check_finite(env, gain, "reward", state.steps, largest=LARGEST_REWARD)
             check_finite(env, seen, "observation", state.steps)
             decided = int(np.count_nonzero(flags[2][t]))
-        if "restarted" in info:
-            restarts.append((t, info["restarted"]))
+        if RESTARTED in info:
+            restarts.append((t, info[RESTARTED]))
         state.steps += decided
         state.done = done
-        if state.mask_source:
+        if state.mask_source or info:
             keep_masks(env, state, seen, info)
         t += 1
     state.obs, state.done = torch.from_numpy(obs[t].reshape(n, *shape).copy()), done

@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
 
-from clipper.environments.checks import MASK_KEYS, check_numbers, describe, fitting
+from clipper.environments.checks import MASK_KEYS, RESTARTED, check_numbers, describe, fitting
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import TELLS, TOLD, WHOLE
@@ -48,7 +48,7 @@ class Serial(VectorEnv):
 
     Where an environment's step raises, ``EnvWorkerError`` names it. Up to ``max_restarts`` times it is made anew
     instead, also where it gives NaN: the row holds the first observation of its next episode, and
-    ``info["restarted"]`` (``[N]``) says where.
+    ``info[RESTARTED]`` (``[N]``) says where.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class Serial(VectorEnv):
         return info
 
     def restart(self, i: int, error: Exception, info: dict[str, Any]) -> dict[str, Any]:
-        """Make environment i anew after its step raised, and add it to ``info["restarted"]``, or raise.
+        """Make environment i anew after its step raised, and add it to ``info[RESTARTED]``, or raise.
 
         One that cannot even be reset, or breaks its spaces' promise, would do so again: it is not made anew.
         """
@@ -245,8 +245,8 @@ class Serial(VectorEnv):
             f"{self.max_restarts}: {error!r}",
             stacklevel=3,
         )
-        info = {"restarted": np.zeros(self.num_envs, dtype=bool), **info}
-        info["restarted"][i] = True
+        info = {RESTARTED: np.zeros(self.num_envs, dtype=bool), **info}
+        info[RESTARTED][i] = True
         return info
 
     def failure(self, i: int, error: Exception) -> EnvWorkerError:

@@ -26,7 +26,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
-from clipper.environments.checks import describe
+from clipper.environments.checks import RESTARTED, describe
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
 from clipper.environments.vector.serial import NOTHING, anew
@@ -219,11 +219,11 @@ class Workers(VectorEnv):
         try:
             answer = worker.answer(self.env_timeout)
             if answer != DONE:
-                self.count(int(answer.get("restarted", NONE).sum()), "its environments failed too often")
+                self.count(int(answer.get(RESTARTED, NONE).sum()), "its environments failed too often")
         except DeadError as error:
             first = self.replace(i, self.blame(i, str(error)))
             part = self.parts[i]
-            return {**({} if first == DONE else first), "restarted": np.ones(part.stop - part.start, dtype=bool)}
+            return {**({} if first == DONE else first), RESTARTED: np.ones(part.stop - part.start, dtype=bool)}
         return answer
 
     def blame(self, i: int, cause: str) -> str:
