@@ -75,6 +75,7 @@ MUJOCO = {task.lower(): mujoco(task) for task in MUJOCO_TASKS}
 
 def quick(config: Config) -> Config:
     """An Atari game in a seventh of the decisions, for few cores: four times the learning rate, and bfloat16."""
+    assert isinstance(config.algorithm, PPO)
     algorithm = dataclasses.replace(config.algorithm, learning_rate=Linear(1e-3))
     encoder = dataclasses.replace(config.policy.encoder, bfloat16=True)
     policy = dataclasses.replace(config.policy, encoder=encoder)
@@ -231,7 +232,8 @@ def hybrid(
 def per_part(config: Callable[[], Config], target: Target) -> Entry:
     """The same recipe with one clipped surrogate for each part of an action (H-PPO) instead of a joint one."""
     whole = config()
-    changed = dataclasses.replace(whole, algorithm=dataclasses.replace(whole.algorithm, ratio="per_part"))  # pyright: ignore[reportCallIssue]
+    assert isinstance(whole.algorithm, PPO)
+    changed = dataclasses.replace(whole, algorithm=dataclasses.replace(whole.algorithm, ratio="per_part"))
     return entry(lambda: changed, 5, target, episodes=1000)
 
 

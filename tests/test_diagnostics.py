@@ -1,6 +1,7 @@
 """What an update tells of itself, beside numpy on the same batch."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,11 +71,11 @@ def test_advantages_are_told_in_their_own_units(algorithm: Algorithm, mode: bool
     policy = small_policy("categorical")
     steps, last = make_steps(policy, 40, 4, seed=7)
     steps = steps._replace(reward=4 + 9 * steps.reward)
-    plain: Algorithm = algorithm
+    plain: Any = algorithm
     if not isinstance(algorithm, ImportanceSampling):
         on, off = ("batch", "none") if isinstance(algorithm, PPO | PPOPenalty) else (True, False)
-        plain = dataclasses.replace(algorithm, standardise=off)
-        algorithm = dataclasses.replace(algorithm, standardise=on if mode else off)
+        plain = dataclasses.replace(plain, standardise=off)
+        algorithm = dataclasses.replace(plain, standardise=on if mode else off)
     raw = plain.targets(plain.init(small_policy("categorical")), steps, last).advantage[steps.mask].numpy()
     metrics = algorithm.update(algorithm.init(policy), steps, last)
     assert float(metrics["advantage/mean"]) == pytest.approx(raw.mean(), rel=1e-4)

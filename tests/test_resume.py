@@ -108,7 +108,7 @@ def test_opaque_environments_resume_inexactly_and_say_so(tmp_path: Path) -> None
     plan: Settings = {"total_steps": 512, "num_envs": 2}
     algorithm = clipper.PPO(horizon=32, epochs=1)
     clipper.train("LunarLander-v3", algorithm, run_dir=tmp_path / "run", callback=stop_after(4), **plan)
-    first, again = (restore(tmp_path / "run", None, None, {}).state for _ in range(2))
+    first, again = (restore(tmp_path / "run", None, None, None, {}).state for _ in range(2))
     beginning = clipper.start(clipper.make_env("LunarLander-v3", 2), seed=1)
     assert torch.equal(first.obs, again.obs)
     assert not torch.equal(first.obs, beginning.obs), "episodes that were played already"

@@ -85,8 +85,8 @@ def test_a_changed_line_of_ppo_is_found(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     [path] = (p for p in (tmp_path / "src").rglob("*.py") if "\nclass PPO:\n" in p.read_text(encoding="utf-8"))
     text = path.read_text(encoding="utf-8")
-    assert "gamma: float = 0.99" in text
-    path.write_text(text.replace("gamma: float = 0.99", "gamma: float = 0.98"), encoding="utf-8")
+    assert "gamma: Fraction = 0.99" in text
+    path.write_text(text.replace("gamma: Fraction = 0.99", "gamma: Fraction = 0.98"), encoding="utf-8")
     command = [sys.executable, str(ROOT / "tools" / "traces.py"), str(ROOT), str(tmp_path), "--engine", "torch"]
     done = subprocess.run([*command, "--only", "ppo/plain", "a2c/plain"], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr

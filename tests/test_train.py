@@ -210,7 +210,7 @@ def test_until_solved_stops_at_the_threshold(monkeypatch: pytest.MonkeyPatch) ->
         ({"num_envs": 1, "algorithm": clipper.PPO(horizon=2, minibatches=4)}, "cannot be split into 4 minibatches"),
         ({"until_solved": True}, "set eval_every"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
-        ({"seed": -1}, "must not be negative"),
+        ({"seed": -1}, "seed must be from 0"),
     ],
 )
 def test_impossible_settings_are_refused_before_training(options: dict, message: str) -> None:

@@ -9,6 +9,10 @@ class ConfigError(ClipperError, ValueError):
     """A setting, or a combination of settings, that cannot work."""
 
 
+class UnknownFieldError(ConfigError, TypeError):
+    """A keyword that no field has."""
+
+
 class UnknownEnvironmentError(ClipperError, ValueError):
     """No environment goes by that name."""
 

@@ -55,6 +55,7 @@ class Counting(gymnasium.Env):
 def test_learning_is_clippers_run_bit_for_bit(env: str) -> None:
     model = PPO("MlpPolicy", make_vec_env(env, n_envs=2), **QUICK).learn(256)
     preset = clipper.presets.sb3(env)
+    assert isinstance(preset.algorithm, clipper.PPO)
     algorithm = dataclasses.replace(preset.algorithm, horizon=32, epochs=2, minibatches=4)
     run = clipper.train(env, algorithm, policy=preset.policy, num_envs=2, seed=3, total_steps=256, vector="serial")
     assert model.num_timesteps == run.state.steps

@@ -23,7 +23,8 @@ def test_there_are_some() -> None:
 
 
 @pytest.mark.parametrize("line", CASES)
-def test_it_parses(line: str) -> None:
+def test_it_parses(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, str(DOCS / "recipes")])
     command, *args = shlex.split(line)[1:]
     kind = commands.COMMANDS[command][1]
     if kind is command_options.Train:

@@ -175,5 +175,5 @@ def refused(config: Config, reason: str) -> None:
 def test_a_hostile_config_is_an_error_of_ours() -> None:
     data = to_json(configured("gsde"))
     data["policy"]["head"]["distribution"]["every"] = -1
-    with pytest.raises(ConfigError, match="at least 1 step"):
+    with pytest.raises(ConfigError, match="every must be at least 1"):
         from_json(data, Config)

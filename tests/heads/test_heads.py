@@ -197,7 +197,7 @@ def test_gsde_within_a_tree_is_refused() -> None:
 
 
 def test_impossible_numbers_are_refused() -> None:
-    with pytest.raises(ConfigError, match="at least 1 step"):
+    with pytest.raises(ConfigError, match="every must be at least 1"):
         GSDE(0)
     with pytest.raises(ConfigError, match="above 0"):
         LinearStd(0.0)

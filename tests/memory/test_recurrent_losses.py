@@ -18,6 +18,7 @@ from clipper.algorithms import (
     PPOApart,
     PPOPenalty,
     Reinforce,
+    quota_of,
 )  # fmt: skip
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import each
@@ -116,7 +117,7 @@ def test_every_algorithm_moves_every_parameter(kind: str, env: str, algorithm: A
     before = learner.parameters.detach().clone()
     metrics: Metrics = {}
     for _ in range(2):
-        steps, state = collect(envs, policy, state, **algorithm.quota)
+        steps, state = collect(envs, policy, state, **quota_of(algorithm))
         metrics = algorithm.update(learner, steps, state.obs)
     assert all(x.isfinite() for x in metrics.values())
     assert int(learner.skipped) == 0

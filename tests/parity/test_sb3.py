@@ -17,7 +17,7 @@ from recorded import Recorded, assert_same_parameters, new_policy, record, steps
 from torch import Tensor
 
 from clipper import PPO
-from clipper.algorithms import Algorithm
+from clipper.algorithms import A2C, Algorithm
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer, RMSProp, RMSPropTF
@@ -108,8 +108,9 @@ def both(
     ids=["defaults", "entropy", "not standardised", "ten epochs"],
 )
 def test_ppo(kind: Kind, changes: dict[str, Any], settings: dict[str, Any]) -> None:
-    ours = replace(presets.sb3().algorithm, **{"epochs": 1, "minibatches": 1, **changes})
-    assert isinstance(ours, PPO)
+    preset = presets.sb3().algorithm
+    assert isinstance(preset, PPO)
+    ours = replace(preset, **{"epochs": 1, "minibatches": 1, **changes})
     learner, metrics, model, logged = both(
         kind, ours, sb3.PPO, **{"batch_size": ROWS * ENVS, "n_epochs": 1, **settings}
     )
@@ -126,7 +127,9 @@ def test_ppo(kind: Kind, changes: dict[str, Any], settings: dict[str, Any]) -> N
 @pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("optimizer", [RMSProp(), RMSPropTF(), Adam(1e-8)])
 def test_a2c(kind: Kind, standardise: bool, optimizer: Optimizer) -> None:
-    ours = replace(presets.sb3_a2c().algorithm, standardise=standardise, optimizer=optimizer)
+    preset = presets.sb3_a2c().algorithm
+    assert isinstance(preset, A2C)
+    ours = replace(preset, standardise=standardise, optimizer=optimizer)
     tf = sb3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike
     choice = {
         RMSProp: {},

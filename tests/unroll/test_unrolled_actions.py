@@ -31,7 +31,7 @@ CONFIGS = {
     **{
         name: dataclasses.replace(
             RECIPES[name](), total_steps=200, num_envs=4, policy=SMALL, engine="torch",
-            algorithm=dataclasses.replace(RECIPES[name]().algorithm, horizon=16, epochs=2),  # pyright: ignore[reportCallIssue]
+            algorithm=dataclasses.replace(RECIPES[name]().algorithm, horizon=16, epochs=2),  # pyright: ignore[reportCallIssue, reportArgumentType]
         )
         for name in ("moving", "platform", "hardmove")
     },

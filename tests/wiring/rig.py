@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from batches import OBSERVATIONS, make_steps, small_policy
 from gymnasium.spaces import Box, Dict, Discrete
 from torch import Generator, Tensor
 
-from clipper.algorithms import Algorithm
+from clipper import algorithms
 from clipper.data.steps import Steps
 from clipper.engines import Engine
 from clipper.engines.cpu.plan import KNOWN
@@ -22,7 +22,7 @@ from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 
 EngineName = Literal["torch", "cpu"]
-ALGORITHMS: tuple[type, ...] = get_args(Algorithm)
+ALGORITHMS: tuple[type, ...] = algorithms.KNOWN
 SHORT: dict[str, Any] = {
     "epochs": 2, "minibatches": 2, "value_epochs": 2, "value_minibatches": 2, "max_steps": 3, "target_kl": None,
     "sigma": float("inf"), "learning_rate": 0.02, "value_learning_rate": 0.02,

@@ -1,6 +1,8 @@
 """One paper, one file. No algorithm imports another."""
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from torch import nn
 
 from clipper.algorithms.a2c import A2C
 from clipper.algorithms.importance_sampling import ImportanceSampling
@@ -11,7 +13,35 @@ from clipper.algorithms.ppo_separate import PPOApart
 from clipper.algorithms.reinforce import Reinforce
 from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
 
-Algorithm: TypeAlias = PPO | PPOApart | PPOPenalty | Reinforce | ImportanceSampling | VPG | A2C | NPG | TRPO
+
+@runtime_checkable
+class OwnAlgorithm(Protocol):
+    """An algorithm of your own. It may have a ``quota`` for ``collect``; without one it gets 128 rows at a time."""
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        """A learner of the policy."""
+        ...
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        """Learn from what was collected; what to watch."""
+        ...
+
+
+KNOWN = (PPO, PPOApart, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
+"""Clipper's own."""
+Algorithm: TypeAlias = (
+    PPO | PPOApart | PPOPenalty | Reinforce | ImportanceSampling | VPG | A2C | NPG | TRPO | OwnAlgorithm
+)
+
+
+def quota_of(algorithm: Algorithm) -> dict[str, int]:
+    """What ``collect`` gathers for one update."""
+    return getattr(algorithm, "quota", None) or {"horizon": getattr(algorithm, "horizon", 128)}
+
 
 __all__ = ["A2C", "NPG", "PPO", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOApart", "PPOPenalty", "Reinforce"]

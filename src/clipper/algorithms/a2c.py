@@ -1,6 +1,5 @@
 """Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
 from clipper.learning.advantages import estimate_advantages
@@ -18,33 +18,33 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.optimizers import Optimizer, RMSProp
-from clipper.learning.schedules import Schedule, at
+from clipper.learning.schedules import Rate, Schedule, at
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 
 WATCHED = ("loss/policy", "loss/value", "policy/entropy")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class A2C:
     """One step of actor and critic together for each short segment.
 
     PPO with one epoch and one minibatch takes the same step (Huang et al. 2022, arXiv:2205.09123).
     """
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    lam: float = 1.0
+    lam: Fraction = 1.0
     """λ of the generalised advantage estimate; 1 is the paper's n-step return minus V."""
-    horizon: int = 5
+    horizon: Count = 5
     """t_max, rows collected per environment and iteration."""
-    learning_rate: Schedule = 7e-4
+    learning_rate: Rate = 7e-4
     """η, the optimizer's step size."""
     optimizer: Optimizer = RMSProp()
     """rmsprop(α,ε), the paper's, rmsprop_tf(α,ε), TensorFlow's, or adam(ε)."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
-    value_coef: float = 0.5
+    value_coef: NonNegative = 0.5
     """Weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
@@ -60,7 +60,7 @@ class A2C:
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: float = 10.0
+    clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
 
     @property

@@ -3,7 +3,7 @@
 The step between REINFORCE and PPO: reuse what μ did for several gradient steps of π′, as long as the two are near.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Range, value
 from clipper.functional.importance import effective_sample_size, importance_weight
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, trajectory_sum
@@ -20,33 +21,33 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.importance_weights import FirstOrder, ImportanceWeights
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
-from clipper.learning.schedules import Schedule, at
+from clipper.learning.schedules import Rate, Schedule, at
 from clipper.learning.value_losses import MSE, ValueLoss
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class ImportanceSampling:
     """∇J(θ′) ≈ (1/M) Σᵢ Σₜ cₜ ∇log π′(aₜ|sₜ) over M episodes of μ, again and again until KL(μ ‖ π′) exceeds σ."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    episodes: int = 16
+    episodes: Count = 16
     """M, episodes per iteration, shared evenly among the environments."""
     weights: ImportanceWeights = FirstOrder()
     """How returns are weighed: first_order, causal_product or whole_trajectory."""
-    sigma: float = 0.01
+    sigma: Annotated[float, Range(0, infinite=True)] = 0.01
     """σ, mean KL(μ ‖ π′) up to which the episodes are used again; beyond it they are discarded."""
-    max_steps: int = 10
+    max_steps: Count = 10
     """Gradient steps that one batch of episodes is used for at most."""
-    learning_rate: Schedule = 3e-3
+    learning_rate: Rate = 3e-3
     """α, Adam's step size."""
-    adam_eps: float = 1e-5
+    adam_eps: NonNegative = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
     baseline: bool = True
     """Subtract b(s) = V(s), a learned value, from each return."""
-    value_coef: float = 0.5
+    value_coef: NonNegative = 0.5
     """Weight of the baseline's loss."""
     value_loss: ValueLoss = MSE()
     """Error of the baseline: mse, huber(δ), or clipped_mse(ε)."""

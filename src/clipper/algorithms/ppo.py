@@ -1,6 +1,5 @@
 """Proximal policy optimisation with the clipped surrogate (Schulman et al. 2017, arXiv:1707.06347, algorithm 1)."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise
@@ -20,7 +20,7 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.objectives import Clip, Objective
-from clipper.learning.schedules import KLAdaptive, Schedule, at
+from clipper.learning.schedules import Distance, KLAdaptive, Rate, Schedule, at
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardNormaliser, RewardScaler
 
@@ -28,32 +28,32 @@ WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/c
            "policy/kl_k2", "policy/kl_k3", "policy/ratio_clamped", "advantage/minibatch_mean")  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class PPO:
     """Collect a segment, estimate advantages, then climb the clipped surrogate for some epochs of minibatches."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    lam: float = 0.95
+    lam: Fraction = 0.95
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
-    clip: Schedule | tuple[float, float] = 0.2
+    clip: Distance | tuple[NonNegative, NonNegative] = 0.2
     """ε, how far the ratio π/μ may help the surrogate; two numbers bound it below and above separately."""
     objective: Objective = Clip()
     """The surrogate: clip, dual_clip(c), unclipped, rollback(α), spo, trust_region(δ) or trust_region_rollback(δ,α)."""
-    horizon: int = 128
+    horizon: Count = 128
     """T, rows collected per environment and iteration."""
-    epochs: int = 10
+    epochs: Count = 10
     """K, passes over the collected decisions."""
-    minibatches: int = 4
+    minibatches: Count = 4
     """Parts into which each pass is shuffled; M = N·T / this."""
-    learning_rate: Schedule | KLAdaptive = 1e-3
+    learning_rate: Rate | KLAdaptive = 1e-3
     """α, Adam's step size; kladaptive(KL,α) moves it, before each further step of an update, to keep the KL near its
     target: of an update of a single step it learns nothing, and the rate stays."""
-    adam_eps: float = 1e-5
+    adam_eps: NonNegative = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
-    value_coef: float = 0.5
+    value_coef: NonNegative = 0.5
     """c₁, weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
@@ -73,7 +73,7 @@ class PPO:
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     recompute: bool = False
     """Estimate advantages and the critic's targets anew, with the critic of by now, before each further epoch."""
-    target_kl: float | None = None
+    target_kl: Positive | None = None
     """End the update where KL(μ‖π) exceeds 1.5 times this."""
     kl_stop: Literal["minibatch", "epoch"] = "minibatch"
     """When that counts: at once, before the minibatch's own step (SB3, Spinning Up), or at the end of an epoch, in
@@ -82,7 +82,7 @@ class PPO:
     """Compare whole distributions where the KL is reported or decides, instead of the actions that were sampled."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: float = 10.0
+    clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
     normalise_rewards: bool = False
     """Instead of scaling, bring rewards themselves to mean 0 and standard deviation 1 ("10 tricks", 3)."""
@@ -118,13 +118,13 @@ class PPO:
         old = type(dist)(*batch.old) if batch.old else None
         estimates = kl_estimates(log_ratio.detach())
         kl = estimates[2] if old is None else old.kl(dist)
-        surrogate = self.objective(log_ratio, advantage, low, high, *([kl] if self.objective.needs_kl else []))
+        kls = [kl] if getattr(self.objective, "needs_kl", False) else []
+        surrogate = self.objective(log_ratio, advantage, low, high, *kls)
         value_error = self.value_loss(value, batch.value_target, batch.value)
-        entropy = dist.entropy()
-        bonus = at(self.entropy_coef, progress) * entropy
+        bonus = at(self.entropy_coef, progress) * (entropy := dist.entropy())
         parts = parts_of(dist, steps, old) if steps.log_probs else {}
         if parts and self.ratio == "per_part":
-            surrogate = per_part(self.objective, parts, advantage, low, high, self.objective.needs_kl)
+            surrogate = per_part(self.objective, parts, advantage, low, high, bool(kls))
         if self.entropy_coefs:
             bonus = entropy_bonus(parts, self.entropy_coefs, self.entropy_coef, progress)
         total = surrogate + self.value_coef * value_error - bonus
@@ -143,7 +143,7 @@ class PPO:
         if not steps.mask.any():
             return learner.pass_over(steps)
         targets = current = self.targets(learner, steps, last_obs)
-        if self.exact_kl or self.objective.needs_kl:
+        if self.exact_kl or getattr(self.objective, "needs_kl", False):
             targets = current = with_old(learner.policy, targets)
         rate = self.learning_rate
         adaptive = isinstance(rate, KLAdaptive)

@@ -1,6 +1,5 @@
 """Proximal policy optimisation with a penalty on the KL (Schulman et al. 2017, arXiv:1707.06347, section 4)."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.functional.reduce import masked_mean, standardise
@@ -18,42 +18,42 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
-from clipper.learning.schedules import Linear, Schedule, at
+from clipper.learning.schedules import Linear, Rate, Schedule, at
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 
 WATCHED = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "advantage/minibatch_mean")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class PPOPenalty:
     """Climb E[r Â] − β KL(π_old ‖ π) for some epochs of minibatches, then adapt β to the KL that came of it."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    lam: float = 0.95
+    lam: Fraction = 0.95
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
-    beta: float = 1.0
+    beta: NonNegative = 1.0
     """β, weight of the penalty; where the first iteration starts from, if it adapts."""
-    kl_target: float | None = 0.005
+    kl_target: Positive | None = 0.005
     """d_targ, mean KL that an update should have: β is halved below d_targ / 1.5 and doubled above 1.5 d_targ. None
     keeps β. The paper tries 0.003, 0.01 and 0.03; with 0.01 some seeds of CartPole-v1 end below 475, with this none."""
-    hinge: float = 0.0
+    hinge: NonNegative = 0.0
     """ξ, weight of max(0, KL − 2 d_targ)² of a minibatch's mean KL, which DPPO adds to β's (Heess et al. 2017,
     arXiv:1707.02286, algorithm 1); 0 is off."""
-    horizon: int = 128
+    horizon: Count = 128
     """T, rows collected per environment and iteration."""
-    epochs: int = 10
+    epochs: Count = 10
     """K, passes over the collected decisions."""
-    minibatches: int = 4
+    minibatches: Count = 4
     """Parts into which each pass is shuffled; M = N·T / this."""
-    learning_rate: Schedule = Linear(1e-3)
+    learning_rate: Rate = Linear(1e-3)
     """α, Adam's step size."""
-    adam_eps: float = 1e-5
+    adam_eps: NonNegative = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
-    value_coef: float = 0.5
+    value_coef: NonNegative = 0.5
     """c₁, weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
@@ -69,7 +69,7 @@ class PPOPenalty:
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: float = 10.0
+    clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
 
     @property

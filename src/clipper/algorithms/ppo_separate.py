@@ -1,6 +1,5 @@
 """PPO with actor and critic apart, as OpenAI's Spinning Up (2018) states it (arXiv:1707.06347 without a joint loss)."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
 from clipper.functional.objectives import LARGEST_LOG_RATIO, clip
 from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
@@ -18,7 +18,7 @@ from clipper.learning.gradient_step import fit_critic, gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
-from clipper.learning.schedules import Schedule, at
+from clipper.learning.schedules import Distance, Rate, Schedule, at
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 from clipper.networks.protocol import Policy
@@ -26,37 +26,37 @@ from clipper.networks.protocol import Policy
 WATCHED = ("loss/policy", "policy/entropy", "policy/clip_fraction", "advantage/minibatch_mean")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class PPOApart:
     """Steps of the actor along the clipped surrogate until the KL ends them, then steps of the critic, all of them."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    lam: float = 0.97
+    lam: Fraction = 0.97
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
-    clip: Schedule = 0.2
+    clip: Distance = 0.2
     """ε, how far the ratio π/μ may help the surrogate."""
-    horizon: int = 512
+    horizon: Count = 512
     """T, rows collected per environment and iteration."""
-    epochs: int = 80
+    epochs: Count = 80
     """Passes of the actor over the collected decisions, at most (Spinning Up's train_pi_iters)."""
-    minibatches: int = 1
+    minibatches: Count = 1
     """Parts into which each of these passes is shuffled; 1 is the full batch."""
-    learning_rate: Schedule = 3e-4
+    learning_rate: Rate = 3e-4
     """Adam's step size for the actor."""
-    value_epochs: int = 80
+    value_epochs: Count = 80
     """Passes of the critic over the collected decisions (Spinning Up's train_v_iters)."""
-    value_minibatches: int = 1
+    value_minibatches: Count = 1
     """Parts into which each of these passes is shuffled; 1 is the full batch."""
-    value_learning_rate: Schedule = 1e-3
+    value_learning_rate: Rate = 1e-3
     """Adam's step size for the critic."""
     critic_first: bool = False
     """Let the critic learn before the actor, whose advantages are then those of the critic that has learnt."""
-    adam_eps: float = 1e-8
+    adam_eps: NonNegative = 1e-8
     """Adam's ε, which bounds steps along tiny gradients; this one is torch's."""
-    max_grad_norm: float = float("inf")
+    max_grad_norm: Bound = float("inf")
     """Bound on each gradient's Euclidean norm."""
-    target_kl: float | None = 0.01
+    target_kl: Positive | None = 0.01
     """End the actor's steps as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
     kl_estimate: Literal["k1", "k2", "k3"] = "k1"
     """Which estimate decides (``functional.objectives.kl_estimates``): k1, the mean of −log r, is Spinning Up's."""
@@ -74,7 +74,7 @@ class PPOApart:
     """Weight of the entropy bonus."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: float = 10.0
+    clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
 
     @property

@@ -1,6 +1,5 @@
 """REINFORCE with whole episodes and an optional learned baseline (Williams 1992, doi:10.1007/BF00992696)."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories, trajectory_sum
 from clipper.functional.returns import reward_to_go, total_return
@@ -16,23 +16,23 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
-from clipper.learning.schedules import Schedule, at
+from clipper.learning.schedules import Rate, Schedule, at
 from clipper.learning.value_losses import MSE, ValueLoss
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class Reinforce:
     """∇J ≈ (1/M) Σᵢ Σₜ ∇log π(aₜ|sₜ) (Gₜ − b(sₜ)): one gradient step for M whole episodes."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    episodes: int = 16
+    episodes: Count = 16
     """M, episodes per iteration, shared evenly among the environments."""
-    learning_rate: Schedule = 1e-2
+    learning_rate: Rate = 1e-2
     """α, Adam's step size."""
-    adam_eps: float = 1e-5
+    adam_eps: NonNegative = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
     causal: bool = True
     """Credit an action with the rewards that follow it (reward-to-go); else with those of its whole episode."""
@@ -43,7 +43,7 @@ class Reinforce:
     standardise_over: Literal["trajectories", "decisions"] = "trajectories"
     """Where these are taken: over the M trajectories, each of which counts once, or over all decisions, so that a
     trajectory counts as often as it is long."""
-    value_coef: float = 0.5
+    value_coef: NonNegative = 0.5
     """Weight of the baseline's loss."""
     value_loss: ValueLoss = MSE()
     """Error of the baseline: mse, huber(δ), or clipped_mse(ε)."""

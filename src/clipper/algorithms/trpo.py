@@ -1,7 +1,6 @@
 """Trust region policy optimisation (Schulman et al. 2015, arXiv:1502.05477, section 6 and appendix C)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Range, value
 from clipper.functional.linear import backtracking, fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import conservative
 from clipper.functional.reduce import masked_mean
@@ -18,45 +18,45 @@ from clipper.learning.gradient_step import finite_step, fit_critic
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
-from clipper.learning.schedules import Schedule, at
+from clipper.learning.schedules import Rate, at
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 from clipper.networks.protocol import Policy
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class TRPO:
     """max L(θ) subject to a mean KL(π_old ‖ π_θ) ≤ δ: one natural-gradient step with line search, then the critic."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    lam: float = 0.95
+    lam: Fraction = 0.95
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
-    horizon: int = 128
+    horizon: Count = 128
     """T, rows collected per environment and iteration."""
-    delta: Schedule = 0.01
+    delta: Rate = 0.01
     """δ, bound on the mean KL(π_old ‖ π) of a step."""
-    cg_iterations: int = 10
+    cg_iterations: Count = 10
     """Iterations of conjugate gradients that solve H x = g."""
-    damping: float = 0.1
+    damping: NonNegative = 0.1
     """Added to H's diagonal, so that directions in which π hardly changes do not dominate."""
-    shrink: float = 0.8
+    shrink: Annotated[float, Range(0, 1, open_below=True, open_above=True)] = 0.8
     """β, by which the line search shortens a step that worsens L or leaves the trust region."""
-    tries: int = 10
+    tries: Count = 10
     """Steps that the line search tries before it gives this one up."""
     standardise: bool = True
     """Bring the batch's advantages to mean 0 and standard deviation 1."""
     correction: Literal[0, 1] = 1
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
-    value_epochs: int = 10
+    value_epochs: Count = 10
     """Passes of the critic over the collected decisions."""
-    value_minibatches: int = 4
+    value_minibatches: Count = 4
     """Parts into which each of these passes is shuffled."""
-    learning_rate: Schedule = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's step size for the critic."""
-    adam_eps: float = 1e-5
+    adam_eps: NonNegative = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Bound = 0.5
     """Bound on the Euclidean norm of the critic's gradient."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
@@ -66,7 +66,7 @@ class TRPO:
     """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: float = 10.0
+    clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
 
     @property

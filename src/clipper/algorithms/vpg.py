@@ -1,6 +1,5 @@
 """Vanilla policy gradient with a learned critic and GAE, as OpenAI's Spinning Up (2018) states it."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
 from clipper.learning.advantages import estimate_advantages
@@ -16,33 +16,33 @@ from clipper.learning.gradient_step import fit_critic, gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
-from clipper.learning.schedules import Schedule, at
+from clipper.learning.schedules import Rate, Schedule, at
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 from clipper.networks.protocol import Policy
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class VPG:
     """One step of the actor along E[∇log π(a|s) Â] for each batch, then many of the critic."""
 
-    gamma: float = 0.99
+    gamma: Fraction = 0.99
     """γ, the discount."""
-    lam: float = 0.97
+    lam: Fraction = 0.97
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
-    horizon: int = 128
+    horizon: Count = 128
     """T, rows collected per environment and iteration."""
-    learning_rate: Schedule = 1e-2
+    learning_rate: Rate = 1e-2
     """α, Adam's step size for the actor."""
-    value_learning_rate: Schedule = 1e-3
+    value_learning_rate: Rate = 1e-3
     """Adam's step size for the critic."""
-    value_epochs: int = 10
+    value_epochs: Count = 10
     """Passes of the critic over the collected decisions."""
-    value_minibatches: int = 4
+    value_minibatches: Count = 4
     """Parts into which each of these passes is shuffled; 1 is Spinning Up's full batch."""
-    adam_eps: float = 1e-5
+    adam_eps: NonNegative = 1e-5
     """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Bound = 0.5
     """Bound on each gradient's Euclidean norm."""
     standardise: bool = True
     """Bring the batch's advantages to mean 0 and standard deviation 1."""
@@ -58,7 +58,7 @@ class VPG:
     """Weight of the entropy bonus."""
     scale_rewards: bool = False
     """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: float = 10.0
+    clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
 
     @property

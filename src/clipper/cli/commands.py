@@ -14,10 +14,12 @@ from rich.markup import escape
 
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.cli.command_options import CheckExercise, Evaluate, Export, Play, Plot, Resume, Train, Unroll, parse
+from clipper.data.field_names import OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
 from clipper.settings.config import Config
 from clipper.settings.defaults import config_for
+from clipper.settings.option_text import named_value
 from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
 
@@ -33,9 +35,14 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     while len(words) < len(args) and len(words) < 2 and not args[len(words)].startswith("-"):
         words.append(args[len(words)])
     name, algorithm = [*words, None, None][:2]
+    rest = list(args[len(words) :])
+    if algorithm is None and (own := said("--algorithm", rest)) is not None:
+        algorithm, rest = own, without("--algorithm", rest)
+    if algorithm is not None and ":" in algorithm:
+        config, rest = train_defaults([*words[:1], *rest])
+        return dataclasses.replace(config, algorithm=own_algorithm(algorithm)), rest
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ConfigError(f"there is no algorithm {algorithm!r}.{nearest(algorithm, ALGORITHMS)}")
-    rest = list(args[len(words) :])
     config = RECIPES[name]() if name in RECIPES else config_for(name or said("--env", rest) or "CartPole-v1")
     preset = said("--preset", rest)
     if preset is not None:
@@ -60,6 +67,32 @@ def said(flag: str, args: Sequence[str]) -> str | None:
     return None
 
 
+def check_flag(word: str) -> None:
+    """Raise ``ConfigError`` for a flag that another library has under another name."""
+    name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+    if word.startswith("--") and name in OTHER_NAMES:
+        meant = OTHER_NAMES[name]
+        flag, right = word.partition("=")[0], meant.replace("_", "-")
+        raise ConfigError(f"there is no {flag}.{hint_for(name, [meant])} (--{right})")
+
+
+def without(flag: str, args: Sequence[str]) -> list[str]:
+    """The arguments without a flag and what follows it."""
+    for i, argument in enumerate(args):
+        if argument.startswith(f"{flag}=") or argument == flag:
+            return [*args[:i], *args[i + 1 + (argument == flag) :]]
+    return list(args)
+
+
+def own_algorithm(name: str) -> Algorithm:
+    """The algorithm that ``MODULE:NAME`` is, which the user has named."""
+    reach_own_code(name)
+    try:
+        return named_value(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def with_preset(config: Config, name: str, keep_budget: bool) -> Config:
     """A preset's settings for ``config.env``; a recipe keeps its budget and its evaluations."""
     if name not in PRESETS:
@@ -78,6 +111,9 @@ def nearest(word: str, known: Any) -> str:
 
 def train_command(args: Sequence[str]) -> int:
     """``clipper train``."""
+    for word in args:
+        reach_own_code(word)
+        check_flag(word)
     default, rest = train_defaults(args)
     prog, more = f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", ""
     if is_atari(default.env):
@@ -112,7 +148,9 @@ def resume_command(args: Sequence[str]) -> int:
 
     options = parse(Resume, args, "clipper resume")
     reach_own_code(options.env)
-    changes = {} if options.total_steps is None else {"total_steps": options.total_steps}
+    changes: dict[str, Any] = {} if options.total_steps is None else {"total_steps": options.total_steps}
+    if options.algorithm is not None:
+        changes["algorithm"] = own_algorithm(options.algorithm)
     return resume_and_show(options.run, options.env, changes, options.profile)
 
 

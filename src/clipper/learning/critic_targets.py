@@ -1,16 +1,16 @@
 """What the critic is fitted to, and whose values stand in for what was not seen, as values that an algorithm holds."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from clipper.data.values import Count, Fraction, value
 from clipper.functional.returns import lambda_return, n_step
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MonteCarlo:
     """The discounted return that followed; V(s) of the last observation where an episode was cut before its end."""
 
@@ -21,7 +21,7 @@ class MonteCarlo:
         return lambda_return(reward, value, terminated, done, mask, gamma, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TD0:
     """R + γ V(s′): one reward, and the critic for the rest."""
 
@@ -32,11 +32,11 @@ class TD0:
         return n_step(reward, value, terminated, done, mask, gamma, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NStep:
     """``n`` rewards, and the critic for the rest."""
 
-    n: int = 5
+    n: Count = 5
     """At least 1."""
 
     def __call__(
@@ -46,11 +46,11 @@ class NStep:
         return n_step(reward, value, terminated, done, mask, gamma, self.n)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TDLambda:
     """The λ-return, with a λ that need not be the advantage's."""
 
-    lam: float = 0.95
+    lam: Fraction = 0.95
     """λ: 0 is ``TD0``, 1 ``MonteCarlo``."""
 
     def __call__(
@@ -60,14 +60,26 @@ class TDLambda:
         return lambda_return(reward, value, terminated, done, mask, gamma, self.lam)
 
 
-CriticTarget: TypeAlias = MonteCarlo | TD0 | NStep | TDLambda | None
+@runtime_checkable
+class OwnCriticTarget(Protocol):
+    """A target of your own: a function will do."""
+
+    def __call__(
+        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    ) -> Float[Tensor, "T N"]:  # fmt: skip
+        """What the critic is fitted to."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
+CriticTarget: TypeAlias = MonteCarlo | TD0 | NStep | TDLambda | OwnCriticTarget | None
+
+
+@value
 class Periodic:
     """The critic as it was when the last of every so many updates began (Mnih et al. 2015, doi:10.1038/nature14236)."""
 
-    updates: int = 10
+    updates: Count = 10
     """How many updates one copy serves; 1 is the critic itself."""
 
     @torch.no_grad()
@@ -76,7 +88,7 @@ class Periodic:
             lagged.load_state_dict(policy.state_dict())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Polyak:
     """θ⁻ ← θ⁻ + τ (θ − θ⁻) when each update begins (Lillicrap et al. 2016, arXiv:1509.02971, algorithm 1).
 
@@ -84,7 +96,7 @@ class Polyak:
     layer is first brought to the present units, in which its V is what it was: only then do both have one unit.
     """
 
-    tau: float = 0.1
+    tau: Fraction = 0.1
     """τ; 1 is the critic itself."""
 
     @torch.no_grad()
@@ -97,4 +109,13 @@ class Polyak:
             slow.copy_(fast)
 
 
-TargetCritic: TypeAlias = Periodic | Polyak | None
+@runtime_checkable
+class OwnTargetCritic(Protocol):
+    """A way of your own to let a copy lag behind."""
+
+    def __call__(self, lagged: nn.Module, policy: nn.Module, update: int) -> None:
+        """Change ``lagged`` as the ``update`` of this number begins."""
+        ...
+
+
+TargetCritic: TypeAlias = Periodic | Polyak | OwnTargetCritic | None

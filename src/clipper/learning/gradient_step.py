@@ -38,8 +38,11 @@ def gradient_step(
     broken.sub_(broken).ne_(broken)  # x − x is 0, or else NaN, which differs from itself: now 1 where x is not finite
     learner.skipped.add_(broken)
     learner.skipped_in_a_row.mul_(broken).add_(broken)
-    optimizer.found_inf = broken.float()  # pyright: ignore[reportAttributeAccessIssue] (torch's guard, read on device)
-    optimizer.step()
+    if getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf"):
+        optimizer.found_inf = broken.float()  # pyright: ignore[reportAttributeAccessIssue] (torch's guard, on device)
+        optimizer.step()
+    elif not broken:
+        optimizer.step()
     return norm
 
 

@@ -3,12 +3,12 @@
 ε is the algorithm's ``clip``. Those that ``need_kl`` take KL(π_old ‖ π) of each state as a fifth argument.
 """
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Annotated, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from clipper.data.values import NonNegative, Positive, Range, value
 from clipper.functional.objectives import (
     clip,
     conservative,
@@ -20,7 +20,7 @@ from clipper.functional.objectives import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Clip:
     """min(r Â, clip(r, 1−ε, 1+ε) Â): the paper's."""
 
@@ -28,11 +28,11 @@ class Clip:
     __call__ = staticmethod(clip)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DualClip:
     """``Clip``, and never worse than c Â where Â < 0: bounds the pull of bad actions that became likely."""
 
-    c: float = 3.0
+    c: Annotated[float, Range(1, open_below=True)] = 3.0
     """More than 1."""
     needs_kl = False
 
@@ -42,7 +42,7 @@ class DualClip:
         return dual_clip(log_ratio, advantage, low, high, self.c)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unclipped:
     """R Â, the conservative policy iteration surrogate; ε only counts what lies outside."""
 
@@ -54,11 +54,11 @@ class Unclipped:
         return conservative(log_ratio, advantage)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rollback:
     """PPO-RB: where ``Clip`` lets go, a slope of α leads back."""
 
-    alpha: float = 0.3
+    alpha: NonNegative = 0.3
     """α."""
     needs_kl = False
 
@@ -68,7 +68,7 @@ class Rollback:
         return rollback(log_ratio, advantage, low, high, self.alpha)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SPO:
     """R Â − |Â| (r − 1)² / 2ε: simple policy optimisation, smooth, with its best ratio at ε."""
 
@@ -76,11 +76,11 @@ class SPO:
     __call__ = staticmethod(spo)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TrustRegion:
     """TR-PPO: lets go of a state whose KL has reached δ, whatever its ratio; ε only counts."""
 
-    delta: float = 0.03
+    delta: Positive = 0.03
     """δ, in nats."""
     needs_kl = True
 
@@ -91,13 +91,13 @@ class TrustRegion:
         return trust_region(log_ratio, advantage, kl, self.delta)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TrustRegionRollback:
     """Truly PPO (TR-PPO-RB): pulls a state whose KL has reached δ back by α KL; ε only counts."""
 
-    delta: float = 0.03
+    delta: Positive = 0.03
     """δ, in nats."""
-    alpha: float = 5.0
+    alpha: NonNegative = 5.0
     """α, weight of that KL."""
     needs_kl = True
 
@@ -108,4 +108,15 @@ class TrustRegionRollback:
         return trust_region_rollback(log_ratio, advantage, kl, self.delta, self.alpha)
 
 
-Objective: TypeAlias = Clip | DualClip | Unclipped | Rollback | SPO | TrustRegion | TrustRegionRollback
+@runtime_checkable
+class OwnObjective(Protocol):
+    """A surrogate of your own: a function will do. With ``needs_kl = True`` it takes each state's KL, too."""
+
+    def __call__(
+        self, log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float
+    ) -> Float[Tensor, "*batch"]:
+        """Losses, to be minimised."""
+        ...
+
+
+Objective: TypeAlias = Clip | DualClip | Unclipped | Rollback | SPO | TrustRegion | TrustRegionRollback | OwnObjective

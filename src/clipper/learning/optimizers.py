@@ -1,11 +1,12 @@
 """First-order optimizers as values that an algorithm holds."""
 
 import inspect
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import nn
+
+from clipper.data.values import Fraction, NonNegative, value
 
 
 def light(kind: type[torch.optim.Optimizer]) -> Any:
@@ -17,11 +18,11 @@ def light(kind: type[torch.optim.Optimizer]) -> Any:
 FUSED, MEAN_SQUARE, PLAIN = map(light, (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Optimizer))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Adam:
     """Steps along the mean gradient over the root of its mean square (Kingma & Ba 2015, arXiv:1412.6980)."""
 
-    eps: float = 1e-5
+    eps: NonNegative = 1e-5
     """ε, which bounds steps along tiny gradients."""
 
     def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
@@ -44,29 +45,29 @@ class RMSprop(MEAN_SQUARE):
                 now.copy_(torch.where(self.found_inf.to(now.device) > 0, old, now))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RMSProp:
     """g ← αg + (1 − α)∇², θ ← θ − η ∇/(√g + ε) (Mnih et al. 2016, arXiv:1602.01783, eqs 8 and 9)."""
 
-    decay: float = 0.99
+    decay: Fraction = 0.99
     """α, how much of the mean square a step keeps."""
-    eps: float = 1e-5
+    eps: NonNegative = 1e-5
     """ε, added to √g."""
 
     def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
         return RMSprop([parameters], alpha=self.decay, eps=self.eps)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RMSPropTF:
     """g ← αg + (1 − α)∇², θ ← θ − η ∇/√(g + ε), g = 1 at first: RMSProp as TensorFlow and openai/baselines have it.
 
     ε stands below the root, and the first steps are shorter, since g starts far above the squared gradients.
     """
 
-    decay: float = 0.99
+    decay: Fraction = 0.99
     """α, how much of the mean square a step keeps."""
-    eps: float = 1e-5
+    eps: NonNegative = 1e-5
     """ε, added to g."""
 
     def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
@@ -85,4 +86,13 @@ class TensorFlowRMSProp(PLAIN):
                 parameter.addcdiv_(parameter.grad, (square + group["eps"]).sqrt(), value=-group["lr"])
 
 
-Optimizer: TypeAlias = Adam | RMSProp | RMSPropTF
+@runtime_checkable
+class OwnOptimizer(Protocol):
+    """An optimizer of your own, which keeps tensors per parameter, as torch's do."""
+
+    def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
+        """For one flat vector; its ``lr`` is set before each step."""
+        ...
+
+
+Optimizer: TypeAlias = Adam | RMSProp | RMSPropTF | OwnOptimizer

@@ -3,17 +3,17 @@
 Errors are in units of ``value.scale``: where returns are normalised, the loss does not depend on the rewards' unit.
 """
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from clipper.data.values import Positive, value
 from clipper.functional.objectives import clipped_squared_error, huber
 from clipper.networks.critics import CriticOutput, TwoHotValue
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MSE:
     """(V − R)²."""
 
@@ -23,11 +23,11 @@ class MSE:
         return ((value.mean - target) / value.scale).square()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Huber:
     """(V − R)² near the target, linear farther than ``delta`` from it."""
 
-    delta: float = 1.0
+    delta: Positive = 1.0
 
     def __call__(
         self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
@@ -35,11 +35,11 @@ class Huber:
         return huber(value.mean / value.scale, target / value.scale, self.delta)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClippedMSE:
     """PPO's value clip: V may gain nothing by moving farther than ``bound`` from its value before the update."""
 
-    bound: float = 0.2
+    bound: Positive = 0.2
 
     def __call__(
         self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
@@ -48,7 +48,7 @@ class ClippedMSE:
         return clipped_squared_error(value.mean / scale, old / scale, target / scale, self.bound)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CrossEntropy:
     """Of a critic's distribution over returns: what a two-hot critic is fitted by."""
 
@@ -58,4 +58,15 @@ class CrossEntropy:
         return value.loss(target)
 
 
-ValueLoss: TypeAlias = MSE | Huber | ClippedMSE | CrossEntropy
+@runtime_checkable
+class OwnValueLoss(Protocol):
+    """An error of your own: a function will do."""
+
+    def __call__(
+        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        """Errors, to be minimised."""
+        ...
+
+
+ValueLoss: TypeAlias = MSE | Huber | ClippedMSE | CrossEntropy | OwnValueLoss

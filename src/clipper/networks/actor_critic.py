@@ -16,7 +16,7 @@ from clipper.distributions import Distribution
 from clipper.networks.critics import CriticOutput, Reader
 from clipper.networks.encoders import Encoder
 from clipper.networks.heads import Head
-from clipper.networks.policy_options import MASK_KEY
+from clipper.networks.policy_options import MASK_KEY, PolicyOptions
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
 from clipper.spaces.observations import observation_batch
@@ -44,6 +44,8 @@ class ActorCritic(nn.Module):
         self.critic_encoder, self.mask_key = critic_encoder, mask_key
         self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
+        self.options: PolicyOptions | None = None
+        """What made it, where options did: with them it can be made again."""
         self.masked, self.warned = False, False
         """Whether it learned with action masks, and whether it was said that it now acts without (once)."""
         self.memory = memory

@@ -1,13 +1,13 @@
 """What a critic's last layer says, as values: one number, one in the returns' own units, or weights of bins."""
 
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data.steps import Value
+from clipper.data.values import Range, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import symexp, two_hot_cross_entropy
 from clipper.networks.normalise import ReturnNormaliser
@@ -66,7 +66,7 @@ CriticOutput: TypeAlias = Value | TwoHotValue
 """A critic's answer, which has a ``mean``, V(s)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Scalar:
     """V(s) is what the layer says."""
 
@@ -80,16 +80,12 @@ class Scalar:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PopArt:
     """V(s) = μ + σ · what the layer says, which is rescaled when μ and σ move, so that V stays (arXiv:1602.07714)."""
 
-    beta: float = 0.1
+    beta: Annotated[float, Range(0, 1, open_below=True)] = 0.1
     """Weight of the latest update's returns in their running mean μ and deviation σ."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.beta <= 1:
-            raise ConfigError(f"pop_art's beta must lie above 0 and up to 1, not {self.beta}")
 
     @property
     def outputs(self) -> int:
@@ -99,21 +95,21 @@ class PopArt:
         return ReturnNormaliser(layer, self.beta)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TwoHot:
     """V(s) is the mean of a distribution over bins that lie the denser the nearer to 0 (arXiv:2301.04104).
 
     It is fitted by ``CrossEntropy``, whose gradient does not grow with the returns.
     """
 
-    bins: int = 255
+    bins: Annotated[int, Range(3)] = 255
     """How many; odd, so that one of them is 0."""
-    limit: float = 20.0
+    limit: Annotated[float, Range(0, 80, open_below=True)] = 20.0
     """The outermost bins are ±(exp(limit) − 1)."""
 
     def __post_init__(self) -> None:
-        if self.bins < 3 or self.bins % 2 == 0 or not 0 < self.limit <= 80:
-            raise ConfigError("two_hot needs an odd number of bins, 3 or more, and a limit above 0 and up to 80")
+        if self.bins % 2 == 0:
+            raise ConfigError(f"TwoHot: bins must be odd, not {self.bins}, so that one of them is 0")
 
     @property
     def outputs(self) -> int:
@@ -123,4 +119,18 @@ class TwoHot:
         return TwoHotBins(layer, self.bins, self.limit)
 
 
-Critic: TypeAlias = Scalar | PopArt | TwoHot
+@runtime_checkable
+class OwnCritic(Protocol):
+    """A critic's answer of your own."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the value layer gives."""
+        ...
+
+    def reader(self, layer: nn.Linear) -> Any:
+        """What makes V(s) of them, as ``ReturnNormaliser`` and ``TwoHotBins`` do; None where nothing has to."""
+        ...
+
+
+Critic: TypeAlias = Scalar | PopArt | TwoHot | OwnCritic

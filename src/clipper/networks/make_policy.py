@@ -66,4 +66,5 @@ def make_policy(
     )  # fmt: skip
     policy = policy if options.orthogonal else draw_uniform(policy, generator)
     policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
+    policy.options = options
     return policy

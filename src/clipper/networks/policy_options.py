@@ -1,8 +1,9 @@
 """How a policy is built, as values."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from clipper.data.values import Bound, Count, Natural, NonNegative, value
 from clipper.errors import ConfigError
 from clipper.networks.critics import Critic, Scalar
 from clipper.networks.heads import HeadOptions
@@ -11,7 +12,7 @@ from clipper.networks.memory import Memory, MemoryName
 MASK_KEY = "action_mask"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class EncoderOptions:
     """How observations become numbers."""
 
@@ -19,7 +20,7 @@ class EncoderOptions:
     """Network for images, which are uint8 Boxes of two to four dimensions: nature (Mnih et al. 2015,
     doi:10.1038/nature14236; three padded 3 × 3 layers where a side is shorter than 36), impala (Espeholt et al. 2018,
     arXiv:1802.01561), none flattens them."""
-    cnn_features: int | None = None
+    cnn_features: Count | None = None
     """Numbers that an image becomes; none for the papers' 512 and 256."""
     bfloat16: bool = False
     """Compute image networks in bfloat16 (torch's autocast), which is about twice as fast where the processor has it.
@@ -27,7 +28,7 @@ class EncoderOptions:
     image_layout: Literal["auto", "hwc", "chw"] = "auto"
     """Where an image's channels stand. Auto tells by the shape, or asks; hwc and chw make an image of every Box of
     three dimensions, those of floats too."""
-    embedding: int = 0
+    embedding: Natural = 0
     """Width of a learned vector for each value of Discrete and MultiDiscrete; 0 for one-hot vectors."""
     critic_only: tuple[str, ...] = ()
     """Keys of a Dict observation that the critic sees and the actor does not (Pinto et al. 2017, arXiv:1710.06542)."""
@@ -35,19 +36,17 @@ class EncoderOptions:
     """The key of a Dict observation that is the action mask, which no network sees; "" for none."""
 
     def __post_init__(self) -> None:
-        if self.embedding < 0 or (self.cnn_features is not None and self.cnn_features < 1):
-            raise ConfigError("embedding must not be negative, and cnn_features at least 1")
         if self.mask_key and self.mask_key in self.critic_only:
             raise ConfigError(f"{self.mask_key!r} cannot be both the action mask and for the critic only")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(kw_only=True)
 class PolicyOptions:
     """The actor-critic that is built when no policy of your own is given."""
 
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[Count, ...] = (64, 64)
     """Widths of the hidden layers, of the actor and of the critic alike."""
-    critic_hidden: tuple[int, ...] | None = None
+    critic_hidden: tuple[Count, ...] | None = None
     """Widths of the critic's layers where they differ from the actor's."""
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
     """The nonlinearity between layers."""
@@ -58,13 +57,13 @@ class PolicyOptions:
     transformer(size,window,heads,layers), or none. Each trunk has its own."""
     orthogonal: bool = True
     """First weights orthogonal times the gains below, biases 0 ("37 details", core 2); off: as torch.nn.Linear's."""
-    hidden_gain: float = 2**0.5
+    hidden_gain: NonNegative = 2**0.5
     """Gain of the hidden layers' orthogonal weights (√2; "37 details", core 2)."""
-    value_gain: float = 1.0
+    value_gain: NonNegative = 1.0
     """Gain of the value layer's orthogonal weights."""
     normalise_obs: bool = False
     """Bring each number of Box observations, images aside, to mean 0 and standard deviation 1 by running statistics."""
-    clip_obs: float = 10.0
+    clip_obs: Bound = 10.0
     """Bound on normalised observations, in standard deviations."""
     normalise_returns: bool = False
     """The critic predicts returns in units of their running standard deviation."""

@@ -10,6 +10,7 @@ import numpy as np
 from clipper.errors import ConfigError
 from clipper.runs.curve import COLOURS, thousands
 from clipper.runs.run import read_config, read_rows
+from clipper.settings.config_json import short_name
 from clipper.storage import files
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def plot_diagnostics(folder: Path, output: Path | None = None) -> Path:
     if not (folder / "metrics.jsonl").is_file() or not (folder / "config.json").is_file():
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
     config, rows = read_config(folder), list(read_rows(folder))
-    title = f"{type(config.algorithm).__name__} on {config.env}, seed {config.seed}"
+    title = f"{short_name(config.algorithm)} on {config.env}, seed {config.seed}"
     table = columns(rows)
     panels = [panel for panel in PANELS if metrics_of(panel) & table.keys()]
     if not any(metrics_of(panel) - CONTEXT & table.keys() for panel in panels):

@@ -10,6 +10,7 @@ import numpy as np
 
 from clipper.errors import ConfigError
 from clipper.runs.run import Run, read_config, read_rows
+from clipper.settings.config_json import short_name
 from clipper.storage import files
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def read_curve(folder: Path) -> Curve:
     if not (folder / "metrics.jsonl").is_file() or not (folder / "config.json").is_file():
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
     config = read_config(folder)
-    return curve_of(list(read_rows(folder)), type(config.algorithm).__name__, config.env)
+    return curve_of(list(read_rows(folder)), short_name(config.algorithm), config.env)
 
 
 def curve_of(rows: Sequence[dict[str, Any]], label: str, env: str) -> Curve:
@@ -61,7 +62,7 @@ def plot_run(run: Run) -> Path | None:
     """Draw ``curve.png`` in the run's folder."""
     if run.path is None or not run.history:
         return None
-    curve = curve_of(run.history, type(run.config.algorithm).__name__, run.config.env)
+    curve = curve_of(run.history, short_name(run.config.algorithm), run.config.env)
     return draw_curves([curve], run.path / "curve.png")
 
 

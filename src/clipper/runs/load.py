@@ -1,5 +1,6 @@
 """A trained policy back from disk."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -14,31 +15,44 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import is_image
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import memory_of
+from clipper.networks.policy_options import PolicyOptions
 from clipper.runs import hub
 from clipper.settings.config import Config
-from clipper.settings.config_json import from_json
+from clipper.settings.config_json import elsewhere, from_json, to_json
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import checkpoint
 
 
-def load(path: str | Path, *, best: bool = False, policy: nn.Module | None = None) -> Any:
+def load(path: str | Path, *, best: bool = False, policy: nn.Module | PolicyOptions | None = None) -> Any:
     """The policy of a run's folder, as last saved or the ``best`` evaluated, or of one ``.safetensors`` file.
 
     ``hub:OWNER/NAME@REVISION`` is a folder on the Hugging Face hub, of a commit by its whole hash
     (``clipper.runs.hub``). It has ``predict(obs)``. A run that trained a module of your own needs an instance of it as
-    ``policy``, into which the weights are loaded. Nothing that the file says is imported or evaluated.
+    ``policy``, into which the weights are loaded; one whose policy has parts of your own, its ``PolicyOptions`` once
+    more. Nothing that the file says is imported or evaluated.
     """
     return load_with_config(path, best=best, policy=policy)[0]
 
 
-def load_with_config(path: str | Path, *, best: bool = False, policy: nn.Module | None = None) -> tuple[Any, Config]:
+def load_with_config(
+    path: str | Path, *, best: bool = False, policy: nn.Module | PolicyOptions | None = None
+) -> tuple[Any, Config]:
     """The policy, and the settings it was trained with."""
     if isinstance(path, str) and path.startswith(hub.PREFIX):
         path = hub.folder_of(path, "best.safetensors" if best else "checkpoint.safetensors")
     tensors, values = read(Path(path), best)
     try:
         config = from_json(values["config"], Config)
+        if isinstance(policy, PolicyOptions):
+            if to_json(policy) != to_json(config.policy):
+                raise ConfigError("the policy's weights fit other PolicyOptions than these: leave out policy=")
+            config, policy = dataclasses.replace(config, policy=policy), None
+        for path, own in elsewhere(config.policy, "policy") if policy is None else ():
+            raise ConfigError(
+                f"this run's {path} is {own.name}, which is code of your own: hand it over again with "
+                "policy=PolicyOptions(…), so that nothing is imported because a file says so"
+            )
         check_size(config, tensors, values)
         if policy is None:
             if values["custom_policy"]:

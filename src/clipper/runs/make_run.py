@@ -1,6 +1,7 @@
 """A run before its first iteration: made from what the user said, or restored from a checkpoint."""
 
 import dataclasses
+import difflib
 import json
 import math
 from pathlib import Path
@@ -11,11 +12,13 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper.algorithms import PPO, Algorithm, PPOApart, PPOPenalty
+from clipper.algorithms import KNOWN, PPO, Algorithm, PPOApart, PPOPenalty
+from clipper.data.field_names import OTHER_NAMES, check_names
+from clipper.data.values import shown
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.stepping import vectorise
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, UnknownFieldError
 from clipper.learning.value_losses import CrossEntropy
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
@@ -25,7 +28,7 @@ from clipper.rollout.state import CollectState, start
 from clipper.runs.load import check_size
 from clipper.runs.run import Run, read_config, read_rows
 from clipper.settings.config import Config
-from clipper.settings.config_json import to_json
+from clipper.settings.config_json import elsewhere, name_of, to_json
 from clipper.settings.defaults import config_for
 from clipper.storage import checkpoint, files
 
@@ -58,6 +61,8 @@ def configure(
     settings: Settings,
 ) -> tuple[Config, EnvSource]:
     """What the user said → one ``Config``, and what makes the environment."""
+    check_given(algorithm, policy)
+    check_settings(settings, algorithm or PPO())
     changes: dict[str, Any] = dict(settings)
     if algorithm is not None:
         changes["algorithm"] = algorithm
@@ -70,6 +75,44 @@ def configure(
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
     return Config(env=describe_source(env), **changes), env
+
+
+def check_given(algorithm: Any, policy: Any) -> None:
+    """Raise ``ConfigError`` for what is no algorithm or no policy, with what to write instead."""
+    if isinstance(algorithm, str):
+        near = difflib.get_close_matches(algorithm.lower(), [kind.__name__.lower() for kind in KNOWN], n=1)
+        kind = next((k.__name__ for k in KNOWN if [k.__name__.lower()] == near), "PPO")
+        raise ConfigError(f"the algorithm is the text {algorithm!r}: write algorithm=clipper.{kind}()")
+    if isinstance(algorithm, type):
+        raise ConfigError(f"the algorithm is the class {algorithm.__name__}: write {algorithm.__name__}()")
+    if algorithm is not None and not all(hasattr(algorithm, name) for name in ("init", "update")):
+        raise ConfigError(f"{shown(algorithm)} is no algorithm: write algorithm=clipper.PPO(…)")
+    if isinstance(policy, str | Path):
+        instead = (
+            f"clipper.load({str(policy)!r})" if Path(policy).exists() else "clipper.PolicyOptions(hidden=(64, 64))"
+        )
+        raise ConfigError(f"the policy is the text {str(policy)!r}: write policy={instead}")
+    if isinstance(policy, type):
+        raise ConfigError(f"the policy is the class {policy.__name__}: make one, {policy.__name__}(…)")
+    if policy is not None and not isinstance(policy, PolicyOptions | nn.Module):
+        raise ConfigError(f"{shown(policy)} is no policy: give a clipper.PolicyOptions(…) or a torch module")
+
+
+def check_settings(settings: Settings, algorithm: Any) -> None:
+    """Raise ``UnknownFieldError`` for a keyword of ``train`` that belongs to the algorithm, the policy, or nowhere."""
+    known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy")]
+    places: tuple[tuple[str, Any], ...] = (
+        (f"algorithm=clipper.{type(algorithm).__name__}", algorithm),
+        ("policy=clipper.PolicyOptions", PolicyOptions),
+    )
+    for name in settings:
+        meant = OTHER_NAMES.get(name, name)
+        if name in known or meant in known:
+            continue
+        for place, owner in places:
+            if dataclasses.is_dataclass(owner) and meant in [f.name for f in dataclasses.fields(owner)]:
+                raise UnknownFieldError(f"train has no argument {name!r}: write {place}({meant}=…)")
+    check_names("train", settings, known)
 
 
 def describe_source(source: EnvSource) -> str:
@@ -98,8 +141,13 @@ def build(
         max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
     )
     generator = Generator().manual_seed(config.seed)
-    if policy is None:
+    own = False
+    if isinstance(policy, ActorCritic) and policy.options is not None:
+        own = made_by(policy, policy.options, env)
+        config = dataclasses.replace(config, policy=policy.options) if own else config
+    if policy is None or own:
         check_critic(config)
+    if policy is None:
         module = make_policy(env.single_observation_space, env.single_action_space, config.policy, generator)
     else:
         module = policy
@@ -112,7 +160,17 @@ def build(
     if engine.name == "cpu":
         torch.set_num_threads(1)  # torch's helpers would spin for a while after each operation, on the kernels' cores
     config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them
-    run = Run(config, source, env, learner, state, engine, folder, stepping=stepping, custom_policy=policy is not None)
+    run = Run(
+        config,
+        source,
+        env,
+        learner,
+        state,
+        engine,
+        folder,
+        stepping=stepping,
+        custom_policy=policy is not None and not own,
+    )
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
     if folder is not None:
         if (folder / "config.json").exists():
@@ -120,6 +178,13 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
         write_config(run)
     return run
+
+
+def made_by(policy: ActorCritic, options: PolicyOptions, env: VectorEnv) -> bool:
+    """Would the options make this policy, but for its weights? Nobody may have changed it since they made it."""
+    again = make_policy(env.single_observation_space, env.single_action_space, options, Generator())
+    shapes = ({name: x.shape for name, x in p.state_dict().items()} for p in (policy, again))
+    return repr(policy) == repr(again) and next(shapes) == next(shapes)
 
 
 def write_config(run: Run) -> None:
@@ -142,14 +207,22 @@ def check(config: Config, source: EnvSource) -> None:
                 f"with a memory, minibatches are whole environments: {config.num_envs} cannot be split into "
                 f"{config.algorithm.minibatches}; raise num_envs, or lower minibatches"
             )
+        standardises = getattr(config.algorithm, "standardise", None) == "minibatch"
+        if standardises and decisions // config.algorithm.minibatches < 2:
+            raise ConfigError(
+                f"{decisions} decisions in {config.algorithm.minibatches} minibatches leave some with one, whose "
+                "standardised advantage is 0: lower minibatches, or set standardise to batch or none"
+            )
     if config.until_solved and not config.eval_every:
         raise ConfigError("until_solved needs evaluations: set eval_every")
     if config.eval_every and isinstance(source, VectorEnv):
         raise ConfigError("eval_every needs an id or a factory, to make environments apart from the one that trains")
     try:
-        torch.empty(0, device=config.device)
+        made = torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {config.device!r} cannot be used here: {error}") from error
+    if made.is_meta:
+        raise ConfigError("device 'meta' holds no numbers, so nothing can be learned there: choose cpu or cuda")
 
 
 def check_critic(config: Config) -> None:
@@ -164,10 +237,15 @@ def check_critic(config: Config) -> None:
         )
 
 
-def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings: Settings) -> Run:
-    """A run as its latest whole checkpoint left it."""
+def restore(
+    folder: Path, env: EnvSource | Config | None, algorithm: Algorithm | None, policy: Any, settings: Settings
+) -> Run:
+    """A run as its latest whole checkpoint left it; what is handed over is used, and recorded where it differs."""
     planned = read_config(folder)
-    config = dataclasses.replace(planned, **settings)
+    check_given(algorithm, policy)
+    check_settings(settings, planned.algorithm)
+    config = dataclasses.replace(planned, **settings, **handed_over(planned, env, algorithm, policy))
+    check_all_there(config, isinstance(policy, nn.Module))
     if env is None and (":" in config.env or config.env.startswith("<")):
         raise ConfigError(
             f"this run's environment is {config.env}, which is code of your own: name it again with env= (--env), so "
@@ -187,6 +265,8 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
             f"this run has taken {values['steps']} steps already: to go on, total_steps must be more than that, not "
             f"{config.total_steps}"
         )
+    if values.get("custom_policy") is False and module is not None:
+        raise ConfigError("this run made its policy itself, and goes on with it: leave out policy=")
     if values.get("custom_policy") and not isinstance(policy, nn.Module):
         raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
     run = build(config, source, module, None, insist="engine" in settings)
@@ -195,11 +275,50 @@ def restore(folder: Path, env: EnvSource | Config | None, policy: Any, settings:
     if not restored:
         run.state = with_other_episodes(run)
     config = run.config
-    run.exact = run.exact and restored and config == planned
+    changed = to_json(config) != to_json(planned)
+    run.exact = run.exact and restored and not changed
     run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
-    if config != planned:
+    if changed:
         write_config(run)
     return run
+
+
+def check_all_there(config: Config, custom_policy: bool) -> None:
+    """Raise ``ConfigError`` where settings hold code of the user's own that has not been handed over again."""
+    for path, part in elsewhere(config):
+        if not (custom_policy and path.startswith("policy")):
+            keyword = path.partition(".")[0]
+            raise ConfigError(
+                f"this run's {path} is {part.name}, which is code of your own: hand it over again with {keyword}="
+                f"{' (--algorithm)' * (keyword == 'algorithm')}, so that nothing is imported because a file says so"
+            )
+
+
+def handed_over(
+    planned: Config, env: EnvSource | Config | None, algorithm: Algorithm | None, policy: Any
+) -> dict[str, Any]:
+    """Fields of the settings that change when a run goes on; raises ``ConfigError`` for those that cannot."""
+    changes: dict[str, Any] = {}
+    if isinstance(env, Config):
+        raise ConfigError("a run that is resumed has its settings in its folder: name those that change, total_steps=…")
+    if env is not None:
+        name = env if isinstance(env, str) else describe_source(env)
+        changes = {} if name == planned.env else {"env": name}
+    has, given = to_json(planned.algorithm)["type"], None if algorithm is None else name_of(algorithm)
+    if given not in (None, has):
+        raise ConfigError(
+            f"this run's algorithm is {has}, and {given} cannot go on from its state: begin a run with "
+            "policy=clipper.load(…) instead"
+        )
+    if algorithm is not None:
+        changes["algorithm"] = algorithm
+    if isinstance(policy, PolicyOptions):
+        changes["policy"] = policy
+    if isinstance(policy, PolicyOptions) and to_json(policy) != to_json(planned.policy):
+        raise ConfigError(
+            "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="
+        )
+    return changes
 
 
 def with_other_episodes(run: Run) -> CollectState:

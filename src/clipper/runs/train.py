@@ -10,7 +10,7 @@ from typing import Unpack
 import torch
 from torch import nn
 
-from clipper.algorithms import Algorithm
+from clipper.algorithms import Algorithm, quota_of
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
@@ -55,7 +55,11 @@ def train(
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
     try:
         if resume is not None:
-            run = restore(Path(resume), env, policy, settings)
+            if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
+                raise ConfigError(
+                    f"a run goes on in its own folder, {resume}: leave out run_dir, or copy the folder first"
+                )
+            run = restore(Path(resume), env, algorithm, policy, settings)
         elif env is None:
             raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
         else:
@@ -122,7 +126,7 @@ def iterate(run: Run) -> Metrics:
     """Collect and update; where either fails, what was learned before is saved, to be resumed with fresh episodes."""
     run.phase = "collecting"
     try:
-        batch, run.state = run.engine.collect(run.env, run.state, **run.config.algorithm.quota)
+        batch, run.state = run.engine.collect(run.env, run.state, **quota_of(run.config.algorithm))
     except BaseException:
         save_or_warn(run, environments=False)
         raise

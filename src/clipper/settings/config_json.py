@@ -3,21 +3,67 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any, Literal
 
+from clipper.data.values import Elsewhere, is_protocol, shown
 from clipper.errors import ConfigError
+from clipper.settings.old import as_now
 
 
-def to_json(value: Any) -> Any:
-    """Frozen dataclasses → ``{"type": name, field: …}``; tuples → lists; numbers, strings and None as they are."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **fields}
-    return [to_json(v) for v in value] if isinstance(value, tuple) else value
+def to_json(value: Any, path: str = "config") -> Any:
+    """Values → ``{"type": name, field: …}``; tuples → lists; numbers, strings and None as they are.
+
+    Clipper's own values are named by their class alone, so that a file outlives the module's place; one of the user's
+    own by ``module:Name``. Raises ``ConfigError`` for what a file cannot hold.
+    """
+    if isinstance(value, Elsewhere):
+        return value.data
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return [to_json(v, f"{path}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, type) or not (dataclasses.is_dataclass(value) or is_own(value)):
+        raise ConfigError(f"{path} is {shown(value)}, which a file cannot hold: use numbers, texts, tuples and values")
+    names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else list(own_state(value))
+    fields = {name: to_json(getattr(value, name), f"{path}.{name}") for name in names}
+    return {"type": name_of(value), **fields}
 
 
-BEFORE: dict[str, dict[str, Any]] = {"Reinforce": {"standardise_over": "decisions"}}
-"""Fields that came later and changed what their class does by default: what a file means that does not name them."""
+def is_own(value: Any) -> bool:
+    """Is it a function or an object of a class that the user has written?"""
+    return isinstance(value, types.FunctionType) or type(value).__module__.partition(".")[0] not in (
+        "builtins",
+        "numpy",
+    )
+
+
+def own_state(value: Any) -> dict[str, Any]:
+    """The attributes of an object of a plain class; a function has none."""
+    return {} if isinstance(value, types.FunctionType) else dict(getattr(value, "__dict__", {}))
+
+
+def name_of(value: Any) -> str:
+    """``Clip`` of Clipper's own values; ``module:Name`` of the user's."""
+    kind: Any = value if isinstance(value, types.FunctionType) else type(value)
+    return kind.__name__ if kind.__module__.partition(".")[0] == "clipper" else f"{kind.__module__}:{kind.__qualname__}"
+
+
+def short_name(value: Any) -> str:
+    """The class's name alone, for people."""
+    return value.name.rpartition(":")[2] if isinstance(value, Elsewhere) else type(value).__name__
+
+
+def elsewhere(value: Any, path: str = "") -> Iterator[tuple[str, Elsewhere]]:
+    """The parts of settings that are code of the user's own and have not been handed over, with where they stand."""
+    if isinstance(value, Elsewhere):
+        yield path, value
+    elif isinstance(value, tuple):
+        for i, item in enumerate(value):
+            yield from elsewhere(item, f"{path}[{i}]")
+    elif dataclasses.is_dataclass(value):
+        for f in dataclasses.fields(value):
+            yield from elsewhere(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)
 
 
 def from_json(data: Any, expected: Any, path: str = "config") -> Any:
@@ -30,6 +76,8 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
         for option in typing.get_args(expected):
             if fits(data, option):
                 return from_json(data, option, path)
+        if is_elsewhere(data) and any(map(is_protocol, typing.get_args(expected))):
+            return Elsewhere(data["type"], data)
         raise ConfigError(f"{path}: {data!r} is none of {expected}")
     if not fits(data, expected):
         raise ConfigError(f"{path}: {data!r} is not {expected}")
@@ -39,7 +87,7 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
         return tuple(from_json(d, t, f"{path}[{i}]") for i, (d, t) in enumerate(zip(data, inner, strict=True)))
     if not (isinstance(expected, type) and dataclasses.is_dataclass(expected)):
         return float(data) if expected is float else data
-    hints, data = typing.get_type_hints(expected), BEFORE.get(expected.__name__, {}) | data
+    hints, data = typing.get_type_hints(expected), as_now(expected.__name__, data)
     unknown = set(data) - set(hints) - {"type"}
     if unknown:
         raise ConfigError(f"{path}: {expected.__name__} has no field {', '.join(sorted(unknown))}")
@@ -47,6 +95,11 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
         return expected(**{k: from_json(v, hints[k], f"{path}.{k}") for k, v in data.items() if k != "type"})
     except (TypeError, OverflowError) as error:  # a field is missing, or beyond what a float can hold
         raise ConfigError(f"{path}: {error}") from error
+
+
+def is_elsewhere(data: Any) -> bool:
+    """Is it JSON of a value of the user's own?"""
+    return isinstance(data, dict) and isinstance(data.get("type"), str) and ":" in data["type"]
 
 
 def fits(data: Any, expected: Any) -> bool:
@@ -59,6 +112,8 @@ def fits(data: Any, expected: Any) -> bool:
         return isinstance(data, list) and (inner[-1] is Ellipsis or len(data) == len(inner))
     if dataclasses.is_dataclass(expected):
         return isinstance(data, dict) and data.get("type") == getattr(expected, "__name__", None)
+    if is_protocol(expected):
+        return False  # that is only told of what is handed over
     if expected in (int, float):
         return isinstance(data, (int, float) if expected is float else int) and not isinstance(data, bool)
     return data is None if expected in (None, type(None)) else isinstance(data, expected)

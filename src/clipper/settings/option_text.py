@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import importlib
 import re
 import types
 import typing
@@ -9,6 +10,10 @@ from typing import Any
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from clipper.data.values import is_protocol, plain
+from clipper.settings.config_json import name_of
+
+OWN = re.compile(r"([\w.]+:\w+)(?:\((.*)\))?")
 CALL = re.compile(r"([a-z_0-9]+)(?:\((.*)\))?")
 
 
@@ -19,6 +24,7 @@ def snake(name: str) -> str:
 
 def options_of(annotation: Any) -> tuple[Any, ...]:
     """The members of a union, tuples and dataclasses among them."""
+    annotation = plain(annotation)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)
@@ -39,7 +45,10 @@ def to_text(value: Any) -> str:
     """A value as the command line takes it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         numbers = ",".join(f"{getattr(value, f.name):g}" for f in dataclasses.fields(value))
-        return snake(type(value).__name__) + (f"({numbers})" if numbers else "")
+        name = name_of(value)
+        return (name if ":" in name else snake(name)) + (f"({numbers})" if numbers else "")
+    if callable(value):
+        return name_of(value)
     return ",".join(map(to_text, value)) if isinstance(value, tuple) else f"{value}"
 
 
@@ -54,6 +63,8 @@ def from_text(text: str, annotation: Any) -> Any:
             return numbers[0]
         if any(typing.get_origin(m) is tuple and len(typing.get_args(m)) == len(numbers) for m in members):
             return tuple(numbers)
+    if any(map(is_protocol, members)) and (own := OWN.fullmatch(text.strip())):
+        return named_value(own[1], own[2] or "")
     match = CALL.fullmatch(text.strip())
     for member in members:
         if (
@@ -67,6 +78,19 @@ def from_text(text: str, annotation: Any) -> Any:
             if arguments is not None and len(arguments) <= len(kinds) and all(map(is_a, arguments, kinds)):
                 return member(*(kind(x) for kind, x in zip(kinds, arguments, strict=False)))
     raise ValueError(f"{text!r} is none of {describe(annotation)}")
+
+
+def named_value(name: str, arguments: str = "") -> Any:
+    """A value of the user's own: of a class, made of ``arguments``, or a function. The user has named it, so it runs.
+
+    Raises ``ValueError`` with what could not be found or made.
+    """
+    module, _, member = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), member)
+        return found(*ast.literal_eval(f"({arguments},)" if arguments else "()")) if isinstance(found, type) else found
+    except (ImportError, AttributeError, TypeError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{name} cannot be made: {error}") from error
 
 
 def is_a(number: float, kind: type) -> bool:
@@ -90,6 +114,8 @@ def describe(annotation: Any) -> str:
         if isinstance(member, type) and dataclasses.is_dataclass(member):
             names = ",".join(f.name for f in dataclasses.fields(member))
             forms.append(snake(member.__name__) + (f"({names})" if names else ""))
+        elif is_protocol(member):
+            forms.append("MODULE:NAME")
         elif member is type(None):
             forms.append("none")
         elif typing.get_origin(member) is typing.Literal:

@@ -2,8 +2,9 @@
 
 The library's source is cut, not rewritten. Kept is what ``main`` reaches by name; a method counts as reached where
 reached code mentions an attribute of its name. Dispatched functions (heads, encoders) bring only the cases that the
-recipe's spaces enter. Three things are changed, all of them in annotations: jaxtyping's shapes become plain tensors, a
-protocol becomes the one class that implements it, and unions of settings lose the members that nothing makes.
+recipe's spaces enter. Three things are changed in annotations: jaxtyping's shapes become plain tensors, a
+protocol becomes the one class that implements it, and unions of settings lose the members that nothing makes. Values
+become plain frozen dataclasses, whose fields nothing checks.
 """
 
 import ast

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from clipper.unroll.source import (
     PACKAGE,
+    PLAIN,
     ROOT,
+    VALUES,
     Definition,
     Function,
     Import,
@@ -66,7 +68,7 @@ class Program:
     def visit(self, module: Module) -> None:
         self.modules[module.name] = module
         for imported in module.imports.values():
-            if imported.module.split(".")[0] == PACKAGE:
+            if imported.module.split(".")[0] == PACKAGE and imported.module != VALUES:
                 self.load(imported.module)
         self.order.append(module)
 
@@ -81,6 +83,8 @@ class Program:
             raise UnrollError(f"{module.name} reads {name}, which it neither defines nor imports")
         if imported.module.split(".")[0] != PACKAGE:
             return imported
+        if imported.module == VALUES:  # a value becomes a plain dataclass, whose numbers have no ranges
+            return None if imported.member in PLAIN else Import("dataclasses", "dataclass", None)
         if imported.member is None or imported.alias not in (None, imported.member):
             raise UnrollError(f"{module.name} imports {imported}: write `from module import name`")
         origin = self.load(imported.module)

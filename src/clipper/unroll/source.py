@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from clipper.data import values
 from clipper.errors import ClipperError
 
 PACKAGE = "clipper"
+VALUES = values.__name__
+PLAIN = {n: values.plain(hint).__name__ for n, hint in vars(values).items() if values.plain(hint) is not hint}
+"""Count → int: what a number's range is left out of."""
 ROOT = Path(__file__).parent.parent
 WIDTH = 120
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -180,6 +184,8 @@ def annotated_names(node: ast.expr, shapes: set[str]) -> set[str]:
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
         if node.value.id == "Literal":
             return {"Literal"}
+        if node.value.id == "Annotated":
+            return annotated_names(without_range(node), shapes)
         if node.value.id in shapes:
             return annotated_names(shaped(node), shapes)
     return set().union(*(annotated_names(c, shapes) for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)))
@@ -190,6 +196,13 @@ def shaped(node: ast.Subscript) -> ast.expr:
     if not isinstance(node.slice, ast.Tuple):
         raise UnrollError(f"not an array type and its shape: {ast.unparse(node)}")
     return node.slice.elts[0]
+
+
+def without_range(node: ast.expr) -> ast.expr:
+    """``float`` in ``Annotated[float, Range(0)]``; everything else as it is."""
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated":
+        return node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+    return node
 
 
 def attributes(node: ast.AST) -> set[str]:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from clipper.unroll.program import MAIN, Program
 from clipper.unroll.source import (
     PACKAGE,
+    PLAIN,
+    VALUES,
     WIDTH,
     Definition,
     Function,
@@ -16,6 +18,7 @@ from clipper.unroll.source import (
     Module,
     annotations,
     shaped,
+    without_range,
 )  # fmt: skip
 
 HEADER = '''"""{title}: everything that runs, in one file, cut from the source of Clipper.
@@ -143,14 +146,38 @@ def edits(program: Program, definition: Definition) -> Iterator[Edit]:
             yield Edit((n.lineno, n.col_offset), end(n), name)
         if isinstance(n, ast.ImportFrom) and (n.module or "").split(".")[0] == PACKAGE:
             yield Edit((n.lineno, 0), end(n), "")
+    yield from plain_dataclass(module, node)
     for annotation in annotations(node):
         for n in ast.walk(annotation):
+            if isinstance(n, ast.expr) and (text := plain_text(module, n)) != ast.unparse(n):
+                yield Edit((n.lineno, n.col_offset), end(n), text)
             if isinstance(n, ast.Name) and (target := program.resolve(module, n.id)) in program.instead:
                 yield Edit((n.lineno, n.col_offset), end(n), program.instead[target].name)
     members = definition.union
-    if members and isinstance(node, ast.AnnAssign) and (value := node.value):
-        left = [ast.unparse(m) for m in members if alive(program, module, m)]
-        yield Edit((value.lineno, value.col_offset), end(value), " | ".join(left))
+    if members and isinstance(node, ast.AnnAssign):
+        left = [plain_text(module, m) for m in members if alive(program, module, without_range(m))]
+        yield Edit(end(node.annotation), end(node), f" = {' | '.join(left)}")  # brackets around it, too
+
+
+def plain_dataclass(module: Module, node: ast.stmt) -> Iterator[Edit]:
+    """``@value`` as the decorator that makes the dataclass."""
+    for decorator in getattr(node, "decorator_list", []):
+        name = decorator.func if isinstance(decorator, ast.Call) else decorator
+        imported = module.imports.get(name.id) if isinstance(name, ast.Name) else None
+        if imported is not None and imported.module == VALUES:
+            keywords = "kw_only=True, " if isinstance(decorator, ast.Call) else ""
+            yield Edit(
+                (decorator.lineno, decorator.col_offset),
+                end(decorator),
+                f"dataclass(frozen=True, {keywords}slots=True)",
+            )
+
+
+def plain_text(module: Module, node: ast.expr) -> str:
+    """An annotation's text, without a range."""
+    if isinstance(node, ast.Name) and (i := module.imports.get(node.id)) is not None and i.module == VALUES:
+        return PLAIN.get(node.id, node.id)
+    return ast.unparse(without_range(node))
 
 
 def other_name(program: Program, module: Module, node: ast.Name) -> str | None:

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Generator
 
-from clipper.algorithms import Algorithm
+from clipper.algorithms import Algorithm, quota_of
 from clipper.cli.progress import ProgressDisplay
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
@@ -93,12 +93,12 @@ class Model:
     @property
     def n_steps(self) -> int:
         """Rows of each environment in a segment."""
-        return self.config.algorithm.quota["horizon"]
+        return quota_of(self.config.algorithm)["horizon"]
 
     @property
     def gamma(self) -> float:
         """The discount."""
-        return self.config.algorithm.gamma
+        return self.config.algorithm.gamma  # pyright: ignore[reportAttributeAccessIssue] (one of Clipper's own)
 
     @property
     def device(self) -> torch.device:

@@ -167,7 +167,8 @@ class CPU:
 
     def targets(self, steps: Steps, last_obs: Tensor) -> Rows:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
-        algorithm, plan, learner = self.algorithm, self.plan, self.learner
+        plan, learner = self.plan, self.learner
+        algorithm: Any = self.algorithm  # one that kernels know
         t, n = steps.mask.shape
         value, zero = np.empty((t + 1, n), np.float32), np.zeros((t + 1, n), np.float32)
         self.values(flat(steps.obs, t * n), value[:t].reshape(-1))
@@ -176,7 +177,7 @@ class CPU:
         reward = (learner.scale_rewards(steps, algorithm.gamma) if scaled else steps.reward).numpy()
         terminated, done, mask = (x.numpy() for x in (steps.terminated, steps.done, steps.mask))
         advantage, target = np.empty((2, t, n), np.float32)
-        lam = 1.0 if plan.whole_returns else algorithm.lam  # pyright: ignore[reportAttributeAccessIssue]
+        lam = 1.0 if plan.whole_returns else algorithm.lam
         expected = zero if plan.whole_returns else value
         self.kernels.gae(
             *map(np.ascontiguousarray, (reward, expected, terminated, done, mask)), algorithm.gamma, lam, np.zeros(n),

@@ -71,7 +71,7 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
     if known is None:
         names = ", ".join(t.__name__ for t in KNOWN)
         raise UnsuitableError(f"kernels are for {names}, not {type(algorithm).__name__}")
-    for field in dataclasses.fields(algorithm):
+    for field in dataclasses.fields(algorithm):  # pyright: ignore[reportArgumentType]
         value = getattr(algorithm, field.name)
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if field.name not in known and value != default:

@@ -1,7 +1,5 @@
 """The Beta policy on a finite Box (Chou et al. 2017, PMLR 70:834)."""
 
-from dataclasses import dataclass
-
 import gymnasium.spaces
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +7,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
 from clipper.data.trees import Tree
+from clipper.data.values import value
 from clipper.distributions import IndependentBeta
 from clipper.errors import ConfigError
 from clipper.networks.heads.box import finite_box
@@ -18,7 +17,7 @@ from clipper.networks.initialisation import OrthogonalLinear
 SHARPEST = 1e4  # bound on α and β: σ of 0.007 on [−1, 1]; beyond it float32 no longer tells ratios near 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Beta:
     """Independent Beta components, mapped onto a finite Box: no mass beyond the bounds, hence no bias by clipping."""
 

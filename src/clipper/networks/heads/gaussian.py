@@ -1,20 +1,19 @@
 """Gaussian policies on a Box: plain, and squashed into the bounds by tanh."""
 
-from dataclasses import dataclass
-
 import gymnasium.spaces
 import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.data.trees import Tree
+from clipper.data.values import value
 from clipper.distributions import DiagonalGaussian, SquashedGaussian
 from clipper.networks.heads.box import BoxMap, finite_box
 from clipper.networks.heads.scales import Scale
 from clipper.networks.initialisation import OrthogonalLinear
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Gaussian:
     """Independent normal components; what lies outside the bounds is clipped on its way into the environment."""
 
@@ -25,7 +24,7 @@ class Gaussian:
         return GaussianHead(space, features, generator, gain, std, initial_log_std, rescale)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TanhGaussian:
     """Tanh of a normal, mapped onto a finite Box: every draw lies within the bounds."""
 

@@ -1,21 +1,38 @@
 """How a head is built."""
 
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import gymnasium
+from torch import Generator
+
+from clipper.data.values import NonNegative, value
 from clipper.networks.heads.beta import Beta
 from clipper.networks.heads.gaussian import Gaussian, TanhGaussian
 from clipper.networks.heads.scales import Learned, Scale
 from clipper.networks.heads.state_dependent import GSDE
 
-BoxDistribution: TypeAlias = Gaussian | TanhGaussian | Beta | GSDE
+
+@runtime_checkable
+class OwnDistribution(Protocol):
+    """A distribution over a Box of your own."""
+
+    def box_head(
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> Any:  # fmt: skip
+        """The head (``networks.heads.protocol.Head``) over ``features`` numbers."""
+        ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+BoxDistribution: TypeAlias = Gaussian | TanhGaussian | Beta | GSDE | OwnDistribution
+
+
+@value(kw_only=True)
 class HeadOptions:
     """How the last layer of a policy turns features into a distribution."""
 
-    action_gain: float = 0.01
+    action_gain: NonNegative = 0.01
     """Gain of the last policy layer's orthogonal weights: near 0 starts all actions alike."""
     distribution: BoxDistribution = field(default_factory=Gaussian)
     """Of continuous actions: gaussian, tanh_gaussian, beta (both on finite bounds only), or gsde(n), whose noise lasts

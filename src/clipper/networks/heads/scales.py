@@ -6,21 +6,20 @@ broadcasts.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
-from clipper.errors import ConfigError
+from clipper.data.values import Positive, value
 from clipper.networks.initialisation import OrthogonalLinear
 
 LOG_STD_BOUNDS = (-10.0, 2.0)  # σ between 5e-5 and 7.4: neither collapses to 0 nor overflows
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Learned:
     """One log σ per component, a parameter, the same in every state (Schulman et al. 2017, arXiv:1707.06347)."""
 
@@ -28,7 +27,7 @@ class Learned:
         return LearnedLogStd(size, start)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fixed:
     """σ stays as it starts; nothing about it is trained."""
 
@@ -40,7 +39,7 @@ class Fixed:
         return PlannedLogStd(size, start, self.log_std)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinearLogStd:
     """Log σ along a line from its start to ``end``, by the fraction of the run that is done; not trained."""
 
@@ -55,16 +54,12 @@ class LinearLogStd:
         return PlannedLogStd(size, start, self.log_std)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinearStd:
     """σ along a line from its start to ``end``, by the fraction of the run that is done; not trained."""
 
-    end: float = 0.1
+    end: Positive = 0.1
     """σ at the run's end."""
-
-    def __post_init__(self) -> None:
-        if not self.end > 0:
-            raise ConfigError(f"linear_std({self.end:g}): σ at the run's end must be above 0")
 
     def log_std(self, start: float, progress: Tensor) -> Tensor:
         """log((1 − p) σ₀ + p σ₁)."""
@@ -75,7 +70,7 @@ class LinearStd:
         return PlannedLogStd(size, start, self.log_std)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExpOfState:
     """σ(s) = exp(c + W z(s) + b) with c the start, kept within bounds."""
 
@@ -87,7 +82,7 @@ class ExpOfState:
         return StateLogStd(features, size, start, self.log_std, generator)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SoftplusOfState:
     """σ(s) = softplus(c + W z(s) + b) + σ_min, bounded above, with c from the start.
 
@@ -104,7 +99,16 @@ class SoftplusOfState:
         return StateLogStd(features, size, first, self.log_std, generator)
 
 
-Scale: TypeAlias = Learned | Fixed | LinearLogStd | LinearStd | ExpOfState | SoftplusOfState
+@runtime_checkable
+class OwnScale(Protocol):
+    """A σ of your own."""
+
+    def log_std_layer(self, features: int, size: int, start: float, generator: Generator) -> nn.Module:
+        """A module from features ``[*batch, F]`` to log σ ``[*#batch, A]``."""
+        ...
+
+
+Scale: TypeAlias = Learned | Fixed | LinearLogStd | LinearStd | ExpOfState | SoftplusOfState | OwnScale
 
 
 class LearnedLogStd(nn.Module):

@@ -5,7 +5,6 @@ near-by noise, so that actions are smooth, while a single action is Gaussian wit
 """
 
 import math
-from dataclasses import dataclass
 
 import gymnasium.spaces
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.data.trees import Tree
+from clipper.data.values import Count, value
 from clipper.distributions import DiagonalGaussian, StateDependentGaussian
 from clipper.distributions.state_dependent import marginal_log_std
 from clipper.errors import ConfigError
@@ -22,16 +22,12 @@ from clipper.networks.heads.scales import LOG_STD_BOUNDS, Learned, Scale
 from clipper.networks.initialisation import OrthogonalLinear
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GSDE:
     """Normal components whose noise is a linear function of the features, the same one for some steps."""
 
-    every: int = 8
+    every: Count = 8
     """Steps after which the noise is drawn anew; it always is where an episode begins."""
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ConfigError(f"gsde({self.every}): the noise must last at least 1 step")
 
     def box_head(
         self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,

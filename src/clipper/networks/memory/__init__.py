@@ -1,7 +1,9 @@
 """What a policy remembers between encoder and heads: LSTM, GRU, or a transformer over a window."""
 
 from functools import singledispatch
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+from torch import Generator
 
 from clipper.data.history import Past
 from clipper.errors import ConfigError
@@ -9,7 +11,21 @@ from clipper.networks.memory.memories import Memories
 from clipper.networks.memory.recurrent import GRU, LSTM
 from clipper.networks.memory.transformer import Transformer
 
-Memory: TypeAlias = LSTM | GRU | Transformer | None
+
+@runtime_checkable
+class OwnMemory(Protocol):
+    """A memory of your own."""
+
+    def memories(self, actor: int, critic: int | None, orthogonal: bool, generator: Generator) -> Memories:
+        """``Memories`` over trunks of these widths; None for the ``critic`` where it shares the actor's."""
+        ...
+
+    def numbers(self, inputs: int) -> int:
+        """How many weights it has over a trunk of this width."""
+        ...
+
+
+Memory: TypeAlias = LSTM | GRU | Transformer | OwnMemory | None
 """The kinds of memory, as values, or none."""
 MemoryName = Literal["lstm", "gru", "transformer"]
 """The same with their default sizes."""

@@ -5,17 +5,17 @@ however many resets there are. (Its packed sequences are slower by far: going ba
 the whole batch's size.)
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
+from clipper.data.values import value
 from clipper.networks.memory.memories import Memories, State, check_sizes, pair
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LSTM:
     """A long short-term memory."""
 
@@ -38,7 +38,7 @@ class LSTM:
         return 4 * self.size * (inputs + self.size)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GRU:
     """A gated recurrent unit."""
 

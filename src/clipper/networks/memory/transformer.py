@@ -5,18 +5,17 @@ normalised where they read, so that a step's own features pass unhindered (Paris
 section 3.1); a learned bias for each distance instead of positions (Raffel et al. 2020, arXiv:1910.10683, section 2.1).
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
+from clipper.data.values import value
 from clipper.errors import ConfigError
 from clipper.networks.initialisation import OrthogonalLinear
 from clipper.networks.memory.memories import Memories, State, check_sizes, pair
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Transformer:
     """Layers of attention over the latest steps of the episode."""
 

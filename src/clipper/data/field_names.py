@@ -1,0 +1,43 @@
+"""Fields by their name: what other libraries call them, and which was meant where a name is unknown."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clipper.errors import UnknownFieldError
+
+OTHER_NAMES: Mapping[str, str] = {
+    "actor_lr": "learning_rate", "batch_size": "minibatches", "clip_coef": "clip", "clip_eps": "clip",
+    "clip_param": "clip", "clip_range": "clip", "clip_ratio": "clip", "clip_range_vf": "value_loss",
+    "critic_lr": "value_learning_rate", "discount": "gamma", "ent_coef": "entropy_coef",
+    "entropy_coeff": "entropy_coef", "env_id": "env", "epsilon_clip": "clip", "eps_clip": "clip", "gae_lambda": "lam",
+    "grad_clip": "max_grad_norm",
+    "k_epochs": "epochs", "lambda_": "lam", "lr": "learning_rate", "max_timesteps": "total_steps",
+    "mini_batch_size": "minibatches", "n_envs": "num_envs", "n_epochs": "epochs", "n_steps": "horizon",
+    "net_arch": "hidden", "norm_adv": "standardise", "normalize_advantage": "standardise",
+    "num_epochs": "epochs", "num_minibatches": "minibatches", "num_sgd_iter": "epochs", "num_steps": "horizon",
+    "pi_lr": "learning_rate", "rollout_length": "horizon", "rollout_steps": "horizon", "steps_per_epoch": "horizon",
+    "total_timesteps": "total_steps", "train_pi_iters": "epochs",
+    "train_v_iters": "value_epochs", "update_epochs": "epochs", "value_lr": "value_learning_rate",
+    "vf_coef": "value_coef", "vf_lr": "value_learning_rate", "activation_fn": "activation", "hidden_sizes": "hidden",
+}  # fmt: skip
+"""What other libraries call a field → what it is called here."""
+PARTS = {"batch_size", "mini_batch_size"}
+"""Names of sizes, where a field here counts parts."""
+
+
+def check_names(owner: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise ``UnknownFieldError`` for a keyword that is no field, with the one that was probably meant."""
+    for name in given:
+        if name not in known:
+            raise UnknownFieldError(f"{owner} has no field {name!r}.{hint_for(name, known)}")
+
+
+def hint_for(name: str, known: Sequence[str]) -> str:
+    """The field that was probably meant."""
+    word = name.lower().replace("-", "_")
+    other = OTHER_NAMES.get(word)
+    if other in known:
+        return f" Here it is {other}{', the number of parts instead of their size' * (word in PARTS)}."
+    near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else f" There are: {', '.join(known)}."

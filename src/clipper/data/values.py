@@ -1,0 +1,279 @@
+"""Values: frozen dataclasses whose fields hold to their types and ranges from the moment they are made.
+
+Settings are values: an algorithm, an objective, a memory, a whole configuration. ``@value`` makes a dataclass of a
+class and checks every field, whoever gives it: code, the command line or a file.
+"""
+
+import dataclasses
+import functools
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+
+from clipper.data.field_names import check_names
+from clipper.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``least`` to ``most``; without the bounds themselves where they are ``open``."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    open_below: bool = False
+    open_above: bool = False
+    infinite: bool = False
+    """Whether infinity itself is a number here, as in a bound that is switched off."""
+
+    def holds(self, number: float) -> bool:
+        """Does the number lie in the range? NaN lies in none."""
+        if math.isinf(number) and not self.infinite:
+            return False
+        above = number > self.least if self.open_below else number >= self.least
+        below = number < self.most if self.open_above else number <= self.most
+        return above and below
+
+    def __str__(self) -> str:
+        least, most = (f"{x:g}" if isinstance(x, float) else f"{x:,}" for x in (self.least, self.most))
+        below = "" if self.most == math.inf else f"{'below' if self.open_above else 'at most'} {most}"
+        above = "" if self.least == -math.inf else f"{'above' if self.open_below else 'at least'} {least}"
+        if above and below and not (self.open_below or self.open_above):
+            return f"from {least} to {most}"
+        return " and ".join(filter(None, (above, below))) or "finite"
+
+
+Count = Annotated[int, Range(1)]
+"""A whole number, at least 1."""
+Natural = Annotated[int, Range(0)]
+"""A whole number, at least 0."""
+Fraction = Annotated[float, Range(0, 1)]
+"""A number from 0 to 1."""
+Positive = Annotated[float, Range(0, open_below=True)]
+"""A finite number above 0."""
+NonNegative = Annotated[float, Range(0)]
+"""A finite number, at least 0."""
+Bound = Annotated[float, Range(0, open_below=True, infinite=True)]
+"""A number above 0; infinity bounds nothing."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A value whose class is code of the user's own, as a file names it, until it is handed over again."""
+
+    name: str
+    """``module:Name``; nothing imports it because a file says so."""
+    data: Any
+    """All that the file says of it."""
+
+
+class MisfitError(Exception):
+    """What was given does not fit; the message says what does, as in "a whole number"."""
+
+
+class OutOfRangeError(MisfitError):
+    """It is of the right type; the message says the range, as in "at least 1"."""
+
+
+@typing.overload
+@typing.dataclass_transform(frozen_default=True)
+def value(cls: type[T], /) -> type[T]: ...
+@typing.overload
+@typing.dataclass_transform(frozen_default=True)
+def value(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
+def value(cls: type[T] | None = None, *, kw_only: bool = False) -> Any:
+    """A frozen dataclass with slots, whose fields are checked whenever one is made.
+
+    An argument that is no field is an error that names the nearest one.
+    """
+    return make(cls, kw_only) if cls is not None else functools.partial(make, kw_only=kw_only)
+
+
+def make(cls: type[T], kw_only: bool) -> type[T]:
+    """``value``, with its arguments."""
+    after: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
+
+    def __post_init__(self: Any) -> None:  # noqa: N807 (it becomes a method)
+        check_fields(self)
+        if after is not None:
+            after(self)
+
+    cls.__post_init__ = __post_init__  # pyright: ignore[reportAttributeAccessIssue]
+    made = dataclass(frozen=True, slots=True, kw_only=kw_only)(cls)
+    init: Callable[..., None] = made.__init__
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807
+        check_names(made.__name__, given, [f.name for f in dataclasses.fields(made)])  # pyright: ignore[reportArgumentType]
+        init(self, *args, **given)
+
+    made.__init__ = __init__
+    return made
+
+
+def check_fields(made: Any) -> None:
+    """Hold each field to its annotation; a number of numpy's becomes Python's, a list a tuple.
+
+    Raises ``ConfigError`` that names class and field, what fits, and what was given.
+    """
+    for name, hint in hints_of(type(made)).items():
+        given = getattr(made, name)
+        try:
+            fitted = fit(given, hint)
+        except MisfitError as misfit:
+            raise ConfigError(f"{type(made).__name__}: {name} must be {misfit}, not {shown(given)}") from None
+        if fitted is not given:
+            object.__setattr__(made, name, fitted)
+
+
+@functools.cache
+def hints_of(kind: type) -> dict[str, Any]:
+    """The annotations of a dataclass's fields, with what ``Annotated`` adds to them."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
+
+
+def fit(given: Any, hint: Any) -> Any:
+    """``given`` as the annotation ``hint`` has it; raises ``MisfitError`` where it cannot be that."""
+    if isinstance(given, Elsewhere):
+        return given
+    if isinstance(given, np.generic):
+        given = given.item()
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        kind, *notes = typing.get_args(hint)
+        fitted = fit_plain(given, kind) if kind is float else fit(given, kind)
+        for note in notes:
+            if isinstance(note, Range):
+                check_range(fitted, note)
+        return fitted
+    if origin in (typing.Union, types.UnionType):
+        return fit_one(given, typing.get_args(hint))
+    if origin is Literal:
+        words = typing.get_args(hint)
+        if not any(type(given) is type(word) and given == word for word in words):
+            raise MisfitError(listed([shown(word) for word in words]))
+        return given
+    if origin is tuple:
+        return fit_tuple(given, typing.get_args(hint))
+    fitted = fit_plain(given, hint)
+    if hint is float:
+        check_range(fitted, Range())
+    return fitted
+
+
+def fit_one(given: Any, members: tuple[Any, ...]) -> Any:
+    """The first member of a union that ``given`` fits; where it is only out of range, that is what is wrong."""
+    misfits: list[MisfitError] = []
+    for member in members:
+        try:
+            return fit(given, member)
+        except OutOfRangeError:
+            raise
+        except MisfitError as misfit:
+            misfits.append(misfit)
+    raise MisfitError(listed(list(dict.fromkeys(map(str, misfits)))))
+
+
+def fit_tuple(given: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A tuple of the lengths and types that its annotation has; a list will do."""
+    if not isinstance(given, tuple | list):
+        raise MisfitError("a tuple" if inner[-1] is Ellipsis else f"a tuple of {len(inner)}")
+    kinds = (inner[0],) * len(given) if inner[-1] is Ellipsis else inner
+    if len(kinds) != len(given):
+        raise MisfitError(f"a tuple of {len(kinds)}")
+    try:
+        fitted = tuple(fit(x, kind) for x, kind in zip(given, kinds, strict=True))
+    except MisfitError as misfit:
+        raise type(misfit)(f"a tuple of which each is {misfit}") from None
+    unchanged = isinstance(given, tuple) and all(a is b for a, b in zip(fitted, given, strict=True))
+    return given if unchanged and isinstance(given, tuple) else fitted
+
+
+def fit_plain(given: Any, hint: Any) -> Any:
+    """Numbers, texts, None, and values."""
+    if hint in (None, type(None)):
+        if given is not None:
+            raise MisfitError("None")
+    elif hint is float:
+        if isinstance(given, bool) or not isinstance(given, (int, float)):
+            raise MisfitError("a number")
+        return float(given)
+    elif hint is int:
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise MisfitError("a whole number")
+    elif hint is bool:
+        if not isinstance(given, bool):
+            raise MisfitError("True or False")
+    elif hint is str:
+        if not isinstance(given, str):
+            raise MisfitError("a text")
+    elif is_protocol(hint):
+        fit_protocol(given, hint)
+    elif isinstance(hint, type) and not isinstance(given, hint):
+        raise MisfitError(hint.__name__)
+    return given
+
+
+def is_protocol(hint: Any) -> bool:
+    """Is the annotation a protocol, which classes of the user's own follow?"""
+    return getattr(hint, "_is_protocol", False)
+
+
+def fit_protocol(given: Any, hint: Any) -> None:
+    """Hold a value of the user's own to what is asked of it: its methods, and how many arguments a call has."""
+    asked = [name for name in vars(hint) if name == "__call__" or not name.startswith("_")]
+    own = f"one of your own that {'can be called' if '__call__' in asked else 'has ' + ' and '.join(asked)}"
+    if isinstance(given, type | str | int | float) or given is None or not all(hasattr(given, name) for name in asked):
+        raise MisfitError(own)
+    if "__call__" in asked:
+        arguments = list(inspect.signature(hint.__call__).parameters)[1:]
+        try:
+            inspect.signature(given).bind(*arguments)
+        except TypeError:
+            raise MisfitError(f"one of your own that is called with ({', '.join(arguments)})") from None
+        except ValueError:  # of something compiled nobody can tell
+            pass
+
+
+def check_range(given: Any, allowed: Range) -> None:
+    """Hold a number to its range; a schedule, by what it is at the run's beginning and end; each of a tuple."""
+    if isinstance(given, tuple):
+        for x in given:
+            check_range(x, allowed)
+    elif isinstance(given, (int, float)):
+        if not allowed.holds(given):
+            raise OutOfRangeError(f"{allowed}")
+    elif callable(given):
+        for progress in (0.0, 1.0):
+            number: Any = given(progress)
+            if not allowed.holds(number):
+                raise OutOfRangeError(f"{allowed} at the run's beginning and at its end")
+
+
+def plain(hint: Any) -> Any:
+    """An annotation without what ``Annotated`` adds to it or to its parts."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return plain(parts[0])
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[tuple(plain(part) for part in parts)]  # noqa: UP007 (of a tuple)
+    return tuple[tuple(plain(part) for part in parts)] if origin is tuple else hint
+
+
+def listed(words: list[str]) -> str:
+    """a, b or c."""
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def shown(given: Any) -> str:
+    """A value in an error, cut where it is long."""
+    text = f"the class {given.__name__}: write {given.__name__}()" if isinstance(given, type) else repr(given)
+    return text if len(text) <= 80 else text[:77] + "..."
