@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +16,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import clipper
 from clipper.cli.commands import run_command
 from clipper.data.values import Elsewhere
 from clipper.errors import ConfigError
+from clipper.functional.objectives import spo
 from clipper.pictures.play import play
+from clipper.runs.run import read_config
 
 SOURCE = '''
 from dataclasses import dataclass, replace
@@ -371,3 +375,118 @@ def test_settings_say_what_is_elsewhere(module: ModuleType, tmp_path: Path) -> N
     assert isinstance(read.algorithm.objective, Elsewhere)
     assert read.algorithm.objective.name == f"{NAME}:Objective"
     assert read.algorithm.horizon == 16
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Each state's KL, too."""
+
+    weight: Any = 1.0
+    needs_kl = True
+
+    def __call__(self, log_ratio: Any, advantage: Any, low: float, high: float, kl: Any) -> Any:
+        return self.weight * kl - log_ratio.exp() * advantage
+
+
+@dataclass(frozen=True)
+class Called(Judged):
+    """It has a field of the name that files give the class."""
+
+    type: str = "soft"
+
+
+class Slotted:
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = 1
+
+
+SHORT_RUN: dict[str, Any] = {"num_envs": 2, "total_steps": 64, "vector": "serial", "engine": "torch"}
+
+
+def short(objective: Any) -> clipper.PPO:
+    return clipper.PPO(objective=objective, horizon=16, epochs=1, minibatches=1)
+
+
+def test_an_objective_may_ask_for_the_kl(tmp_path: Path) -> None:
+    clipper.train("CartPole-v1", short(Judged(np.float32(0.5))), run_dir=tmp_path / "run", **SHORT_RUN)
+    assert clipper.load(tmp_path / "run") is not None
+
+
+def test_a_function_of_clipper_s_own_can_be_read_again(tmp_path: Path) -> None:
+    algorithm = short(spo)
+    clipper.train("CartPole-v1", algorithm, run_dir=tmp_path / "run", **SHORT_RUN)
+    assert clipper.load(tmp_path / "run") is not None
+    assert clipper.train(resume=tmp_path / "run", algorithm=algorithm).exact
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [Called(), Judged(torch.ones(3)), Judged(Path()), Judged(Slotted()), Judged(partial(print, 3)), Judged({"a": 1})],
+    ids=["a field called type", "tensor", "path", "slots", "partial", "dict"],
+)
+def test_what_would_be_lost_in_a_file_is_refused_before_anything_is_made(objective: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.algorithm\.objective"):
+        clipper.train("CartPole-v1", short(objective), run_dir=tmp_path / "run", **SHORT_RUN)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_ran_as_a_script_is_imported_later(module: ModuleType, tmp_path: Path) -> None:
+    (kept := module.Memory).__module__ = "__main__"
+    algorithm, options, run = trained(module, "memory", tmp_path / "run")
+    assert '"__main__:Memory"' in (tmp_path / "run" / "config.json").read_text()
+    kept.__module__ = NAME
+    loaded = clipper.load(tmp_path / "run", policy=options)
+    np.testing.assert_allclose(action_of(loaded, np.zeros(3)), action_of(run.policy, np.zeros(3)), rtol=1e-6)
+    assert clipper.train(resume=tmp_path / "run", algorithm=algorithm, policy=options).exact
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"critic_target": clipper.critic_targets.TD0(), "target_critic": clipper.critic_targets.Polyak()},
+        {"scale_rewards": True},
+    ],
+    ids=["lagged", "reward scaler"],
+)
+def test_a_state_that_a_run_never_had_is_no_damage(other: dict[str, Any], tmp_path: Path) -> None:
+    algorithm = clipper.PPO(horizon=16, epochs=1, minibatches=1)
+    clipper.train("CartPole-v1", algorithm, run_dir=tmp_path / "run", **SHORT_RUN)
+    with pytest.raises(ConfigError, match="this run never had"):
+        clipper.train(resume=tmp_path / "run", algorithm=replace(algorithm, **other), total_steps=128)
+
+
+def broken(progress: float) -> Any:
+    return 1 / progress
+
+
+@pytest.mark.parametrize(
+    "schedule", [broken, lambda _: None, lambda _: "x", lambda _: 1j], ids=["error", "none", "text", "complex"]
+)
+def test_a_schedule_that_gives_no_number_is_refused(schedule: Any) -> None:
+    with pytest.raises(ConfigError, match="a schedule that gives a number"):
+        clipper.PPO(learning_rate=schedule)
+    with pytest.raises(ConfigError, match="a schedule that gives a number"):
+        clipper.PPO(entropy_coef=schedule)
+
+
+def test_a_bound_of_two_may_be_open_above() -> None:
+    assert clipper.PPO(clip=(0.2, float("inf"))).clip == (0.2, float("inf"))
+
+
+def test_another_kind_of_clipper_s_own_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="value_loss must be MSE"):
+        clipper.PPO(value_loss=clipper.critic_targets.Polyak())  # pyright: ignore[reportArgumentType]
+
+
+def test_settings_with_parts_elsewhere_do_not_train(module: ModuleType, tmp_path: Path) -> None:
+    trained(module, "objective", tmp_path / "run")
+    with pytest.raises(ConfigError, match=f"objective is {NAME}:Objective"):
+        clipper.train(read_config(tmp_path / "run"))
+
+
+def test_the_command_line_takes_an_algorithm_s_fields_in_brackets(module: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert run_command(["train", TASK, f"{NAME}:Algorithm(0.25)", *SHORT, "--run-dir", str(folder)]) == 0
+    assert '"rate": 0.25' in (folder / "config.json").read_text()

@@ -15,6 +15,7 @@ from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
+from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 
@@ -41,7 +42,10 @@ Algorithm: TypeAlias = (
 
 def quota_of(algorithm: Algorithm) -> dict[str, int]:
     """What ``collect`` gathers for one update."""
-    return getattr(algorithm, "quota", None) or {"horizon": getattr(algorithm, "horizon", 128)}
+    quota = getattr(algorithm, "quota", None) or {"horizon": getattr(algorithm, "horizon", 128)}
+    if not isinstance(quota, dict):
+        raise ConfigError(f"the quota of {type(algorithm).__name__} must be a dict for collect: make it a property")
+    return quota
 
 
 __all__ = ["A2C", "NPG", "PPO", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOApart", "PPOPenalty", "Reinforce"]

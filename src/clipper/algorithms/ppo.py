@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
-from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
 from clipper.functional.reduce import masked_mean, standardise
@@ -20,7 +20,7 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.objectives import Clip, Objective
-from clipper.learning.schedules import Distance, KLAdaptive, Rate, Schedule, at
+from clipper.learning.schedules import Distance, KLAdaptive, Rate, Schedule, Width, at
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardNormaliser, RewardScaler
 
@@ -36,7 +36,7 @@ class PPO:
     """γ, the discount."""
     lam: Fraction = 0.95
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
-    clip: Distance | tuple[NonNegative, NonNegative] = 0.2
+    clip: Distance | tuple[Width, Width] = 0.2
     """ε, how far the ratio π/μ may help the surrogate; two numbers bound it below and above separately."""
     objective: Objective = Clip()
     """The surrogate: clip, dual_clip(c), unclipped, rollback(α), spo, trust_region(δ) or trust_region_rollback(δ,α)."""
@@ -73,7 +73,7 @@ class PPO:
     """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
     recompute: bool = False
     """Estimate advantages and the critic's targets anew, with the critic of by now, before each further epoch."""
-    target_kl: Positive | None = None
+    target_kl: Bound | None = None
     """End the update where KL(μ‖π) exceeds 1.5 times this."""
     kl_stop: Literal["minibatch", "epoch"] = "minibatch"
     """When that counts: at once, before the minibatch's own step (SB3, Spinning Up), or at the end of an epoch, in

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
-from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import LARGEST_LOG_RATIO, clip
 from clipper.functional.reduce import masked_mean
 from clipper.functional.statistics import explained_variance
@@ -56,7 +56,7 @@ class PPOApart:
     """Adam's ε, which bounds steps along tiny gradients; this one is torch's."""
     max_grad_norm: Bound = float("inf")
     """Bound on each gradient's Euclidean norm."""
-    target_kl: Positive | None = 0.01
+    target_kl: Bound | None = 0.01
     """End the actor's steps as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
     kl_estimate: Literal["k1", "k2", "k3"] = "k1"
     """Which estimate decides (``functional.objectives.kl_estimates``): k1, the mean of −log r, is Spinning Up's."""

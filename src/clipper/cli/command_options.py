@@ -1,5 +1,6 @@
 """The options of each command. Every flag is a field of a dataclass: its docstring is the help."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,12 +146,14 @@ def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = Non
     """
     extra: dict[str, Any] = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(
-        kind,
-        args=list(args),
-        prog=prog,
-        config=marks,
-        registry=register_option_types(),
-        description=f"{kind.__doc__}{more}",
-        **extra,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The field .* is annotated")  # with a protocol, and holds a user's own value
+        return tyro.cli(
+            kind,
+            args=list(args),
+            prog=prog,
+            config=marks,
+            registry=register_option_types(),
+            description=f"{kind.__doc__}{more}",
+            **extra,
+        )

@@ -19,7 +19,7 @@ from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
 from clipper.settings.config import Config
 from clipper.settings.defaults import config_for
-from clipper.settings.option_text import named_value
+from clipper.settings.option_text import OWN, named_value
 from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
 
@@ -88,7 +88,8 @@ def own_algorithm(name: str) -> Algorithm:
     """The algorithm that ``MODULE:NAME`` is, which the user has named."""
     reach_own_code(name)
     try:
-        return named_value(name)
+        found = OWN.fullmatch(name)
+        return named_value(*((found[1], found[2] or "") if found else (name,)))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -98,7 +98,7 @@ def value(cls: type[T] | None = None, *, kw_only: bool = False) -> Any:
 
 def make(cls: type[T], kw_only: bool) -> type[T]:
     """``value``, with its arguments."""
-    after: Callable[[Any], None] | None = cls.__dict__.get("__post_init__")
+    after: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)  # a parent's, too
 
     def __post_init__(self: Any) -> None:  # noqa: N807 (it becomes a method)
         check_fields(self)
@@ -197,27 +197,30 @@ def fit_tuple(given: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
     return given if unchanged and isinstance(given, tuple) else fitted
 
 
+PLAIN: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    bool: ((bool,), "True or False"),
+    str: ((str,), "a text"),
+    None: ((type(None),), "None"),
+    type(None): ((type(None),), "None"),
+}
+"""Annotation → what may be given, and what it is called. A truth value is no number."""
+
+
 def fit_plain(given: Any, hint: Any) -> Any:
     """Numbers, texts, None, and values."""
-    if hint in (None, type(None)):
-        if given is not None:
-            raise MisfitError("None")
-    elif hint is float:
-        if isinstance(given, bool) or not isinstance(given, (int, float)):
-            raise MisfitError("a number")
-        return float(given)
-    elif hint is int:
-        if isinstance(given, bool) or not isinstance(given, int):
-            raise MisfitError("a whole number")
-    elif hint is bool:
-        if not isinstance(given, bool):
-            raise MisfitError("True or False")
-    elif hint is str:
-        if not isinstance(given, str):
-            raise MisfitError("a text")
-    elif is_protocol(hint):
+    if hint in PLAIN:
+        kinds, name = PLAIN[hint]
+        if not isinstance(given, kinds) or (isinstance(given, bool) and hint is not bool):
+            raise MisfitError(name)
+        try:
+            return float(given) if hint is float else given
+        except OverflowError:
+            raise MisfitError("a number that a float can hold") from None
+    if is_protocol(hint):
         fit_protocol(given, hint)
-    elif isinstance(hint, type) and not isinstance(given, hint):
+    elif hint is not Any and isinstance(hint, type) and not isinstance(given, hint):
         raise MisfitError(hint.__name__)
     return given
 
@@ -231,10 +234,15 @@ def fit_protocol(given: Any, hint: Any) -> None:
     """Hold a value of the user's own to what is asked of it: its methods, and how many arguments a call has."""
     asked = [name for name in vars(hint) if name == "__call__" or not name.startswith("_")]
     own = f"one of your own that {'can be called' if '__call__' in asked else 'has ' + ' and '.join(asked)}"
-    if isinstance(given, type | str | int | float) or given is None or not all(hasattr(given, name) for name in asked):
+    kind = type(given)
+    ours = hasattr(kind, "__dataclass_fields__") and kind.__module__.startswith("clipper.")  # and so of another kind
+    if isinstance(given, type | str | int | float) or given is None or ours:
+        raise MisfitError(own)
+    if not all(hasattr(given, name) for name in asked):
         raise MisfitError(own)
     if "__call__" in asked:
         arguments = list(inspect.signature(hint.__call__).parameters)[1:]
+        arguments += ["kl"] if getattr(given, "needs_kl", False) else []
         try:
             inspect.signature(given).bind(*arguments)
         except TypeError:
@@ -253,7 +261,13 @@ def check_range(given: Any, allowed: Range) -> None:
             raise OutOfRangeError(f"{allowed}")
     elif callable(given):
         for progress in (0.0, 1.0):
-            number: Any = given(progress)
+            try:
+                answer: Any = given(progress)
+                number = float(answer)
+            except Exception as error:  # whatever a function of the user's raises
+                raise OutOfRangeError(
+                    f"a schedule that gives a number, which for {progress:g} fails ({error})"
+                ) from None
             if not allowed.holds(number):
                 raise OutOfRangeError(f"{allowed} at the run's beginning and at its end")
 

@@ -136,7 +136,7 @@ class Learner:
             moments = {k: v.clone() for k, v in part(state, f"{name}.").items()}
             check_moments(moments, parameters)
             optimizer.state[parameters] = moments
-        self.extra = {k: v.clone() for k, v in part(state, "extra.").items()}
+        self.extra |= {k: v.clone() for k, v in part(state, "extra.").items()}
         self.skipped.copy_(state["skipped"])
         self.skipped_in_a_row.copy_(state["skipped_in_a_row"])
         self.generator.set_state(state["generator"])

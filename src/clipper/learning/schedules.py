@@ -51,12 +51,12 @@ class OwnSchedule(Protocol):
         ...
 
 
-Schedule: TypeAlias = float | Linear | OwnSchedule
+Schedule: TypeAlias = float | Linear | Annotated[OwnSchedule, Range()]
 Rate: TypeAlias = NonNegative | Annotated[Linear, Range(0)] | Annotated[OwnSchedule, Range(0)]
 """A schedule that is never below 0."""
-Distance: TypeAlias = (
-    Annotated[float, Range(0, infinite=True)] | Annotated[Linear, Range(0)] | Annotated[OwnSchedule, Range(0)]
-)
+Width: TypeAlias = Annotated[float, Range(0, infinite=True)]
+"""A number that is not below 0; infinity is one."""
+Distance: TypeAlias = Width | Annotated[Linear, Range(0)] | Annotated[OwnSchedule, Range(0)]
 """The same, where infinity is the distance that bounds nothing."""
 
 

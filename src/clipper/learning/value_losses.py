@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from clipper.data.values import Positive, value
+from clipper.data.values import Bound, value
 from clipper.functional.objectives import clipped_squared_error, huber
 from clipper.networks.critics import CriticOutput, TwoHotValue
 
@@ -27,7 +27,7 @@ class MSE:
 class Huber:
     """(V − R)² near the target, linear farther than ``delta`` from it."""
 
-    delta: Positive = 1.0
+    delta: Bound = 1.0
 
     def __call__(
         self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
@@ -39,7 +39,7 @@ class Huber:
 class ClippedMSE:
     """PPO's value clip: V may gain nothing by moving farther than ``bound`` from its value before the update."""
 
-    bound: Positive = 0.2
+    bound: Bound = 0.2
 
     def __call__(
         self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]

@@ -18,7 +18,7 @@ from clipper.networks.memory import memory_of
 from clipper.networks.policy_options import PolicyOptions
 from clipper.runs import hub
 from clipper.settings.config import Config
-from clipper.settings.config_json import elsewhere, from_json, to_json
+from clipper.settings.config_json import elsewhere, from_json, same, to_json
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import checkpoint
@@ -45,7 +45,7 @@ def load_with_config(
     try:
         config = from_json(values["config"], Config)
         if isinstance(policy, PolicyOptions):
-            if to_json(policy) != to_json(config.policy):
+            if not same(to_json(policy), to_json(config.policy)):
                 raise ConfigError("the policy's weights fit other PolicyOptions than these: leave out policy=")
             config, policy = dataclasses.replace(config, policy=policy), None
         for path, own in elsewhere(config.policy, "policy") if policy is None else ():

@@ -28,7 +28,7 @@ from clipper.rollout.state import CollectState, start
 from clipper.runs.load import check_size
 from clipper.runs.run import Run, read_config, read_rows
 from clipper.settings.config import Config
-from clipper.settings.config_json import elsewhere, name_of, to_json
+from clipper.settings.config_json import elsewhere, name_of, same, short_name, to_json
 from clipper.settings.defaults import config_for
 from clipper.storage import checkpoint, files
 
@@ -102,7 +102,7 @@ def check_settings(settings: Settings, algorithm: Any) -> None:
     """Raise ``UnknownFieldError`` for a keyword of ``train`` that belongs to the algorithm, the policy, or nowhere."""
     known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy")]
     places: tuple[tuple[str, Any], ...] = (
-        (f"algorithm=clipper.{type(algorithm).__name__}", algorithm),
+        (f"algorithm={'clipper.' * (type(algorithm) in KNOWN)}{short_name(algorithm)}", algorithm),
         ("policy=clipper.PolicyOptions", PolicyOptions),
     )
     for name in settings:
@@ -131,6 +131,9 @@ def build(
     ``insist`` on the engine that the settings name; a resumed run may lack what it began with.
     """
     check(config, source)
+    check_all_there(config, policy is not None)
+    if run_dir is not None:
+        to_json(config)  # what a file cannot hold is refused before anything is made
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
     env, vector, stepping = vectorise(
         source,
@@ -271,11 +274,17 @@ def restore(
         raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
     run = build(config, source, module, None, insist="engine" in settings)
     run.path = folder
+    for part in ("lagged", "reward_scaler"):
+        if getattr(run.learner, part) is not None and not any(name.startswith(f"learner.{part}.") for name in tensors):
+            raise ConfigError(
+                f"the algorithm that was handed over needs a {part.replace('_', ' ')} state, which this run never had: "
+                "begin a run with policy=clipper.load(…) instead"
+            )
     restored = run.load_state_dict(tensors, values)
     if not restored:
         run.state = with_other_episodes(run)
     config = run.config
-    changed = to_json(config) != to_json(planned)
+    changed = not same(to_json(config), to_json(planned))
     run.exact = run.exact and restored and not changed
     run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
     if changed:
@@ -305,7 +314,7 @@ def handed_over(
         name = env if isinstance(env, str) else describe_source(env)
         changes = {} if name == planned.env else {"env": name}
     has, given = to_json(planned.algorithm)["type"], None if algorithm is None else name_of(algorithm)
-    if given not in (None, has):
+    if given is not None and given.rpartition(":")[2] != has.rpartition(":")[2]:
         raise ConfigError(
             f"this run's algorithm is {has}, and {given} cannot go on from its state: begin a run with "
             "policy=clipper.load(…) instead"
@@ -314,7 +323,7 @@ def handed_over(
         changes["algorithm"] = algorithm
     if isinstance(policy, PolicyOptions):
         changes["policy"] = policy
-    if isinstance(policy, PolicyOptions) and to_json(policy) != to_json(planned.policy):
+    if isinstance(policy, PolicyOptions) and not same(to_json(policy), to_json(planned.policy)):
         raise ConfigError(
             "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="
         )

@@ -187,7 +187,8 @@ def record(run: Run, metrics: Metrics, seconds: float) -> Row:
     learner, names = run.learner, [*metrics, "update/skipped_steps"]
     whole = learner.parameters.detach().isfinite().all()
     counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
-    *values, in_a_row, whole = torch.stack([*metrics.values(), *counts]).tolist()
+    watched = (x if isinstance(x, torch.Tensor) else torch.tensor(float(x)) for x in metrics.values())
+    *values, in_a_row, whole = torch.stack([*watched, *counts]).tolist()
     row: Row = dict(zip(names, values, strict=True))
     if in_a_row >= run.config.max_skipped_steps or not whole:
         skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"

@@ -1,10 +1,14 @@
 """Settings to and from JSON, without evaluating anything."""
 
 import dataclasses
+import enum
+import sys
 import types
 import typing
 from collections.abc import Iterator
 from typing import Any, Literal
+
+import numpy as np
 
 from clipper.data.values import Elsewhere, is_protocol, shown
 from clipper.errors import ConfigError
@@ -19,23 +23,30 @@ def to_json(value: Any, path: str = "config") -> Any:
     """
     if isinstance(value, Elsewhere):
         return value.data
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, tuple):
         return [to_json(v, f"{path}[{i}]") for i, v in enumerate(value)]
     if isinstance(value, type) or not (dataclasses.is_dataclass(value) or is_own(value)):
         raise ConfigError(f"{path} is {shown(value)}, which a file cannot hold: use numbers, texts, tuples and values")
     names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else list(own_state(value))
+    if "type" in names:
+        raise ConfigError(f"{path} has a field that is called type, which is what files call the class: rename it")
     fields = {name: to_json(getattr(value, name), f"{path}.{name}") for name in names}
     return {"type": name_of(value), **fields}
 
 
 def is_own(value: Any) -> bool:
-    """Is it a function or an object of a class that the user has written?"""
-    return isinstance(value, types.FunctionType) or type(value).__module__.partition(".")[0] not in (
-        "builtins",
-        "numpy",
-    )
+    """Is it a function, or an object whose class the user has written and whose attributes are all that it holds?"""
+    kind = type(value)
+    if isinstance(value, types.FunctionType):
+        return True
+    package = kind.__module__.partition(".")[0]
+    foreign = package in sys.stdlib_module_names - {"__main__"} or package in ("numpy", "torch")
+    slots = any(vars(base).get("__slots__") for base in kind.__mro__)
+    return not (foreign or slots or isinstance(value, enum.Enum)) and hasattr(value, "__dict__")
 
 
 def own_state(value: Any) -> dict[str, Any]:
@@ -46,7 +57,22 @@ def own_state(value: Any) -> dict[str, Any]:
 def name_of(value: Any) -> str:
     """``Clip`` of Clipper's own values; ``module:Name`` of the user's."""
     kind: Any = value if isinstance(value, types.FunctionType) else type(value)
-    return kind.__name__ if kind.__module__.partition(".")[0] == "clipper" else f"{kind.__module__}:{kind.__qualname__}"
+    ours = isinstance(kind, type) and kind.__module__.partition(".")[0] == "clipper"
+    return kind.__name__ if ours else f"{kind.__module__}:{kind.__qualname__}"
+
+
+def same(first: Any, second: Any) -> bool:
+    """Are two settings' JSON the same? Modules do not count: what ran as a script is imported by its name later."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        names = (str(x.get("type")).rpartition(":")[2] for x in (first, second))
+        return (
+            first.keys() == second.keys()
+            and next(names) == next(names)
+            and all(same(first[key], second[key]) for key in first if key != "type")
+        )
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
 
 
 def short_name(value: Any) -> str:
@@ -91,9 +117,10 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
     unknown = set(data) - set(hints) - {"type"}
     if unknown:
         raise ConfigError(f"{path}: {expected.__name__} has no field {', '.join(sorted(unknown))}")
+    fields = {k: from_json(v, hints[k], f"{path}.{k}") for k, v in data.items() if k != "type"}
     try:
-        return expected(**{k: from_json(v, hints[k], f"{path}.{k}") for k, v in data.items() if k != "type"})
-    except (TypeError, OverflowError) as error:  # a field is missing, or beyond what a float can hold
+        return expected(**fields)
+    except (ConfigError, TypeError, OverflowError) as error:  # a field is missing, or cannot be what the file says
         raise ConfigError(f"{path}: {error}") from error
 
 

@@ -12,6 +12,7 @@ from clipper.networks.encoders import BoxEncoder
 from clipper.networks.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
 from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.networks.make_policy import ACTIVATIONS
+from clipper.networks.normalise import ReturnNormaliser
 
 WIDEST = 512
 WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK = range(8)
@@ -74,6 +75,8 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError("its critic has an encoder of its own")
     if isinstance(policy.returns, TwoHotBins):
         raise UnsuitableError("its critic is a distribution over bins")
+    if type(policy.returns) not in (type(None), ReturnNormaliser):
+        raise UnsuitableError(f"its critic's answer is read by a {type(policy.returns).__name__}")
     sizes: tuple[int, ...] = ()
     if type(head) is CategoricalHead:
         last, log_std, sizes = head.logits, -1, (head.logits.out_features,)
