@@ -112,7 +112,10 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
         inner = (inner[0],) * len(data) if inner[-1] is Ellipsis else inner
         return tuple(from_json(d, t, f"{path}[{i}]") for i, (d, t) in enumerate(zip(data, inner, strict=True)))
     if not (isinstance(expected, type) and dataclasses.is_dataclass(expected)):
-        return float(data) if expected is float else data
+        try:
+            return float(data) if expected is float else data
+        except OverflowError as error:
+            raise ConfigError(f"{path}: {error}") from error
     hints, data = typing.get_type_hints(expected), as_now(expected.__name__, data)
     unknown = set(data) - set(hints) - {"type"}
     if unknown:
