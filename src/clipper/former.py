@@ -48,6 +48,7 @@ MOVED = {
 PARTS = {
     "config": ("settings.config", "settings.defaults", "settings.config_json"),
     "data": ("data.steps", "data.trees", "spaces.mask_table"),
+    "engines.cpu": ("engines.cpu.engine",),
     "nets": ("networks.actor_critic", "networks.make_policy", "networks.protocol", "networks.policy_options"),
     "optim": (
         "learning.learner", "learning.minibatches", "learning.gradient_step", "learning.advantages", "learning.metrics",
@@ -56,7 +57,7 @@ PARTS = {
     "spaces": ("networks.heads.make_head",),
 }  # fmt: skip
 """Modules that became several, or whose name a folder has now."""
-FOLDERS = ("data", "rollout", "spaces")
+FOLDERS = ("data", "engines.cpu", "rollout", "spaces")
 """The latter: the folder itself knows none of the names."""
 
 
@@ -139,10 +140,19 @@ class Former(MetaPathFinder, Loader):
                 sys.modules.setdefault(old + name.removeprefix(module.__name__), inner)
 
 
+class FormerFunction(ModuleType):
+    """``clipper.rollout.collect`` was a function, and is the module that holds it."""
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        warn("clipper.rollout.collect is clipper.collect now", frames=3)
+        return self.collect(*args, **settings)
+
+
 def install() -> None:
     """Let old names of modules be found."""
     if not any(isinstance(finder, Former) for finder in sys.meta_path):
         sys.meta_path.append(Former())
-    for folder in FOLDERS:
+    sys.modules["clipper.rollout.collect"].__class__ = FormerFunction
+    for folder in (name for name in FOLDERS if f"clipper.{name}" in sys.modules):
         look = lambda name, folder=folder: among_parts(folder, name)  # noqa: E731
         sys.modules[f"clipper.{folder}"].__getattr__ = look  # pyright: ignore[reportAttributeAccessIssue]
