@@ -81,3 +81,13 @@ def test_the_front_is_short() -> None:
     algorithms = {name for name in clipper.__all__ if getattr(clipper, name) in vars(clipper.algorithms).values()}
     modules = {name for name in clipper.__all__ if hasattr(getattr(clipper, name), "__path__") or name in former.MOVED}
     assert len(set(clipper.__all__) - algorithms - modules) <= 20
+
+
+def test_what_became_a_folder_or_a_module_is_still_what_it_was() -> None:
+    import clipper.engines.cpu.engine
+    from clipper import rollout
+
+    with pytest.warns(DeprecationWarning, match=r"cpu\.CPU is clipper\.engines\.cpu\.engine\.CPU now"):
+        assert clipper.engines.cpu.CPU is clipper.engines.cpu.engine.CPU  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.warns(DeprecationWarning, match=r"is clipper\.collect now"), pytest.raises(TypeError):
+        rollout.collect()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]

@@ -79,7 +79,8 @@ class CPU:
     name: Literal["cpu"] = "cpu"
 
     def __init__(self, learner: Learner, algorithm: Algorithm, threads: int = 1) -> None:
-        self.learner, self.algorithm, self.plan = learner, algorithm, read_algorithm(algorithm)
+        self.learner, self.plan = learner, read_algorithm(algorithm)
+        self.algorithm: Any = algorithm  # one that kernels know, and so with all the fields that they read
         self.network = read_network(learner.policy, learner.parameters)
         self.kernels = kernel_files.load()
         self.description = "cpu (compiled kernels)"
@@ -167,21 +168,19 @@ class CPU:
 
     def targets(self, steps: Steps, last_obs: Tensor) -> Rows:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
-        plan, learner = self.plan, self.learner
-        algorithm: Any = self.algorithm  # one that kernels know
+        algorithm, plan, learner = self.algorithm, self.plan, self.learner
         t, n = steps.mask.shape
         value, zero = np.empty((t + 1, n), np.float32), np.zeros((t + 1, n), np.float32)
         self.values(flat(steps.obs, t * n), value[:t].reshape(-1))
         self.values(flat(last_obs, n), value[t])
-        scaled = learner.reward_scaler is not None
-        reward = (learner.scale_rewards(steps, algorithm.gamma) if scaled else steps.reward).numpy()
+        reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, algorithm.gamma)
         terminated, done, mask = (x.numpy() for x in (steps.terminated, steps.done, steps.mask))
         advantage, target = np.empty((2, t, n), np.float32)
         lam = 1.0 if plan.whole_returns else algorithm.lam
         expected = zero if plan.whole_returns else value
         self.kernels.gae(
-            *map(np.ascontiguousarray, (reward, expected, terminated, done, mask)), algorithm.gamma, lam, np.zeros(n),
-            advantage, target,
+            *map(np.ascontiguousarray, (reward.numpy(), expected, terminated, done, mask)), algorithm.gamma, lam,
+            np.zeros(n), advantage, target,
         )  # fmt: skip
         if plan.whole_returns and plan.baseline:
             advantage -= value[:t]
@@ -311,7 +310,7 @@ class CPU:
         if not moments:  # as torch makes them in the first step
             moments["step"] = torch.zeros((), dtype=torch.float32)
             moments.update({name: torch.zeros_like(parameters) for name in names})
-        rate: Any = self.algorithm.learning_rate  # pyright: ignore[reportAttributeAccessIssue]
+        rate = self.algorithm.learning_rate
         group["lr"] = at(rate, learner.progress)
         beta1, beta2 = group["betas"] if adam else (0.0, group["alpha"])
         return Optimizer(
@@ -322,7 +321,7 @@ class CPU:
             beta1=beta1,
             beta2=beta2,
             eps=group["eps"],
-            max_norm=float(self.algorithm.max_grad_norm),  # pyright: ignore[reportAttributeAccessIssue]
+            max_norm=float(self.algorithm.max_grad_norm),
         ), moments["step"]
 
     def summarise(self, history: np.ndarray, rows: Rows, keep: np.ndarray) -> Metrics:
