@@ -24,7 +24,10 @@ COLOURS = (
     "#E69F00",
     "#56B4E9",
     "#000000",
-)  # Okabe & Ito
+    "#6A3D9A",
+    "#8C510A",
+    "#7F7F7F",
+)  # Okabe & Ito's without yellow, which white swallows; then three more, so that the eighth curve is none of before
 POINTS = 200  # per curve
 
 
