@@ -91,3 +91,10 @@ def test_what_became_a_folder_or_a_module_is_still_what_it_was() -> None:
         assert clipper.engines.cpu.CPU is clipper.engines.cpu.engine.CPU  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.warns(DeprecationWarning, match=r"is clipper\.collect now"), pytest.raises(TypeError):
         rollout.collect()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+
+
+@pytest.mark.parametrize("place", ["clipper.engines.cpu.kernel_files", "clipper.rollout.edges", "clipper.data.trees"])
+def test_a_file_of_a_folder_is_no_former_name(place: str) -> None:
+    folder, _, name = place.rpartition(".")
+    code = f"from {folder} import {name}; assert {name}.__name__ == '{place}'"
+    subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", code], check=True)

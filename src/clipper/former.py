@@ -88,7 +88,7 @@ def among_parts(old: str, name: str) -> Any:
     """What ``clipper.OLD.NAME`` was."""
     for place in () if name.startswith("__") else PARTS[old]:
         module = import_module(f"clipper.{place}")
-        if hasattr(module, name):
+        if hasattr(module, name) and not isinstance(getattr(module, name), ModuleType):  # Python asks for files, too
             warn(f"clipper.{old}.{name} is clipper.{place}.{name} now")
             return getattr(module, name)
     raise AttributeError(f"module 'clipper.{old}' has no attribute {name!r}")
