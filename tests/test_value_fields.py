@@ -19,7 +19,8 @@ from clipper.errors import ConfigError, UnknownFieldError
 from clipper.runs.make_run import check_given
 from clipper.runs.train import train
 from clipper.settings.config import Config
-from clipper.settings.config_json import from_json, to_json
+from clipper.settings.config_json import from_json, read_settings, to_json
+from clipper.storage import checkpoint
 
 
 def classes(hint: Any) -> Iterator[type]:
@@ -273,6 +274,37 @@ def test_a_file_is_held_to_the_same() -> None:
     data["algorithm"]["gamma"] = 1.5
     with pytest.raises(ConfigError, match="gamma must be from 0 to 1"):
         from_json(data, Config)
+
+
+@pytest.mark.parametrize(("name", "number"), [("gamma", 1.01), ("max_grad_norm", 0.0), ("correction", 1.0)])
+def test_who_needs_no_algorithm_reads_a_run_whose_algorithm_is_no_longer_in_range(
+    name: str, number: float, folder: Path
+) -> None:
+    expected = clipper.load(folder).predict(obs := np.full(4, 0.1, np.float32))
+    tensors, values = checkpoint.load(folder / "checkpoint.safetensors")
+    values["config"]["algorithm"][name] = number
+    checkpoint.save(folder / "checkpoint.safetensors", tensors, values)
+    (folder / "config.json").write_text(json.dumps(values["config"]))
+    assert clipper.load(folder).predict(obs) == expected
+    assert clipper.evaluate(folder, episodes=1).returns.size == 1
+    assert run_command(["plot", str(folder), "--output", str(folder / "curves.png")]) == 0
+    assert run_command(["plot", str(folder), "--diagnostics"]) == 0
+    with pytest.raises(ConfigError, match=rf"config\.algorithm: PPO: {name} must be .* not {number}: to go on, hand"):
+        train(resume=folder, total_steps=128)
+    assert train(resume=folder, algorithm=PPO, total_steps=128).exact is False
+    assert from_json(json.loads((folder / "config.json").read_text()), Config).algorithm == PPO
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"algorithm": {"type": "PPO", "horizon": "128"}}, {"algorithm": {"type": "PPO", "gama": 1.0}},
+        {"algorithm": {"type": "os.system"}}, {"num_envs": 0}, {"policy": {"type": "PolicyOptions", "clip_obs": 0.0}},
+    ],
+)  # fmt: skip
+def test_all_else_in_a_file_is_refused_as_before(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"^config"):
+        read_settings(to_json(Config(env="CartPole-v1")) | change)
 
 
 def test_words_are_those_of_the_annotation() -> None:

@@ -66,12 +66,17 @@ Bound = Annotated[float, Range(0, open_below=True, infinite=True)]
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A value whose class is code of the user's own, as a file names it, until it is handed over again."""
+    """A value that a file names and that is not here, until it is handed over again.
+
+    Its class is code of the user's own, or what the file says of it does not fit, and nobody has needed it yet.
+    """
 
     name: str
-    """``module:Name``; nothing imports it because a file says so."""
+    """``module:Name``, or ``Name`` of one of Clipper's own; nothing is imported because a file says so."""
     data: Any
     """All that the file says of it."""
+    misfit: str = ""
+    """What does not fit, in a value of Clipper's own."""
 
 
 class MisfitError(Exception):

@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 
 from clipper.errors import ConfigError, CorruptCheckpointError, MissingPackageError, install_command
-from clipper.settings.config import Config
-from clipper.settings.config_json import from_json
+from clipper.settings.config_json import read_settings
 from clipper.storage import json_text
 
 PREFIX = "hub:"
@@ -31,7 +30,7 @@ def folder_of(address: str, weights: str) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "clipper" / "hub" / name / revision
     folder.mkdir(parents=True, exist_ok=True)
-    from_json(json_text.read(file_of(name, "config.json", revision, folder)), Config)
+    read_settings(json_text.read(file_of(name, "config.json", revision, folder)))
     file_of(name, weights, revision, folder)
     return folder
 

@@ -18,7 +18,7 @@ from clipper.networks.memory import memory_of
 from clipper.networks.policy_options import PolicyOptions
 from clipper.runs import hub
 from clipper.settings.config import Config
-from clipper.settings.config_json import elsewhere, from_json, same, to_json
+from clipper.settings.config_json import elsewhere, read_settings, same, to_json
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import checkpoint
@@ -43,7 +43,7 @@ def load_with_config(
         path = hub.folder_of(path, "best.safetensors" if best else "checkpoint.safetensors")
     tensors, values = read(Path(path), best)
     try:
-        config = from_json(values["config"], Config)
+        config = read_settings(values["config"])
         if isinstance(policy, PolicyOptions):
             if not same(to_json(policy), to_json(config.policy)):
                 raise ConfigError("the policy's weights fit other PolicyOptions than these: leave out policy=")

@@ -293,8 +293,12 @@ def restore(
 
 
 def check_all_there(config: Config, custom_policy: bool) -> None:
-    """Raise ``ConfigError`` where settings hold code of the user's own that has not been handed over again."""
+    """Raise ``ConfigError`` where settings hold a part that is not here and has not been handed over again."""
     for path, part in elsewhere(config):
+        if part.misfit:
+            raise ConfigError(
+                f"{part.misfit}: to go on, hand over an algorithm that fits with algorithm= (--algorithm)"
+            )
         if not (custom_policy and path.startswith("policy")):
             keyword = path.partition(".")[0]
             raise ConfigError(

@@ -26,7 +26,7 @@ from clipper.rollout.evaluation import Evaluation, evaluate_policy
 from clipper.rollout.state import CollectState
 from clipper.runs.profile import Profile
 from clipper.settings.config import Config
-from clipper.settings.config_json import fits, from_json, to_json
+from clipper.settings.config_json import fits, read_settings, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint, json_text
 
@@ -242,8 +242,8 @@ def spaces_of(env: VectorEnv) -> dict[str, gymnasium.Space]:
 
 
 def read_config(run_dir: Path) -> Config:
-    """The settings of a run's folder, checked field by field."""
+    """The settings of a run's folder, checked field by field; see ``read_settings``."""
     path = run_dir / "config.json"
     if not path.is_file():
         raise CorruptCheckpointError(f"{run_dir} is no run: it has no config.json")
-    return from_json(json_text.read(path), Config)
+    return read_settings(json_text.read(path))

@@ -12,7 +12,12 @@ import numpy as np
 
 from clipper.data.values import Elsewhere, is_protocol, shown
 from clipper.errors import ConfigError
+from clipper.settings.config import Config
 from clipper.settings.old import as_now
+
+
+class MisfitInFileError(ConfigError):
+    """A file is well formed, but a value in it cannot be made of what it says: a number is out of its range."""
 
 
 def to_json(value: Any, path: str = "config") -> Any:
@@ -81,7 +86,7 @@ def short_name(value: Any) -> str:
 
 
 def elsewhere(value: Any, path: str = "") -> Iterator[tuple[str, Elsewhere]]:
-    """The parts of settings that are code of the user's own and have not been handed over, with where they stand."""
+    """The parts of settings that are not here and have not been handed over, with where they stand."""
     if isinstance(value, Elsewhere):
         yield path, value
     elif isinstance(value, tuple):
@@ -123,8 +128,23 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
     fields = {k: from_json(v, hints[k], f"{path}.{k}") for k, v in data.items() if k != "type"}
     try:
         return expected(**fields)
-    except (ConfigError, TypeError, OverflowError) as error:  # a field is missing, or cannot be what the file says
+    except ConfigError as error:
+        raise MisfitInFileError(f"{path}: {error}") from error
+    except (TypeError, OverflowError) as error:  # a field is missing, or cannot be what the file says
         raise ConfigError(f"{path}: {error}") from error
+
+
+def read_settings(data: Any) -> Config:
+    """The settings that a file holds; its algorithm stays ``Elsewhere`` where only that has become a misfit.
+
+    What was in range when a run was written may no longer be, and who plays with its policy needs no algorithm.
+    """
+    try:
+        return from_json(data, Config)
+    except MisfitInFileError as error:
+        rest = from_json({name: x for name, x in data.items() if name != "algorithm"}, Config)
+        algorithm = data["algorithm"]
+        return dataclasses.replace(rest, algorithm=Elsewhere(algorithm["type"], algorithm, str(error)))
 
 
 def is_elsewhere(data: Any) -> bool:
