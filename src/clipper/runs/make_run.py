@@ -124,16 +124,16 @@ def describe_source(source: EnvSource) -> str:
 
 
 def build(
-    config: Config, source: EnvSource, policy: nn.Module | None, run_dir: str | Path | None, insist: bool = True
+    config: Config, source: EnvSource, policy: nn.Module | None, folder: Path | None, insist: bool = True
 ) -> Run:
     """Make the environment, the policy and the learner; every error in the settings shows here.
 
-    ``insist`` on the engine that the settings name; a resumed run may lack what it began with.
+    ``insist`` on the engine that the settings name; a resumed run may lack what it began with. Nothing is written.
     """
     check(config, source)
     check_all_there(config, policy is not None)
-    if run_dir is not None:
-        to_json(config)  # what a file cannot hold is refused before anything is made
+    # What a file cannot hold is refused before anything is made, and before anything can change.
+    settings = None if folder is None else to_json(config)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
     env, vector, stepping = vectorise(
         source,
@@ -148,6 +148,7 @@ def build(
     if isinstance(policy, ActorCritic) and policy.options is not None:
         own = made_by(policy, policy.options, env)
         config = dataclasses.replace(config, policy=policy.options) if own else config
+        settings = settings and settings | {"policy": to_json(config.policy)}
     if policy is None or own:
         check_critic(config)
     if policy is None:
@@ -158,11 +159,11 @@ def build(
     state = start(env, config.seed, config.device, config.policy.encoder.mask_key)
     if isinstance(module, ActorCritic):
         module.masked = state.mask_source is not None
-    folder = None if run_dir is None else Path(run_dir)
     engine = choose(learner, config, env, insist, masked=state.mask_source is not None)
     if engine.name == "cpu":
         torch.set_num_threads(1)  # torch's helpers would spin for a while after each operation, on the kernels' cores
-    config = dataclasses.replace(config, engine=engine.name, vector=vector)  # a resumed run keeps them
+    kept = {"engine": engine.name, "vector": vector}  # by a resumed run
+    config = dataclasses.replace(config, **kept)
     run = Run(
         config,
         source,
@@ -171,14 +172,20 @@ def build(
         state,
         engine,
         folder,
+        settings and settings | kept,
         stepping=stepping,
         custom_policy=policy is not None and not own,
     )
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
-    if folder is not None:
-        if (folder / "config.json").exists():
-            raise ConfigError(f"{folder} already holds a run: resume it, or name another folder")
-        folder.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def begin(run: Run) -> Run:
+    """A new run, its folder made where it has one."""
+    if run.path is not None:
+        if (run.path / "config.json").exists():
+            raise ConfigError(f"{run.path} already holds a run: resume it, or name another folder")
+        run.path.mkdir(parents=True, exist_ok=True)
         write_config(run)
     return run
 
@@ -193,7 +200,7 @@ def made_by(policy: ActorCritic, options: PolicyOptions, env: VectorEnv) -> bool
 def write_config(run: Run) -> None:
     """The settings, as ``config.json``."""
     assert run.path is not None
-    files.replace(run.path / "config.json", (json.dumps(to_json(run.config), indent=2) + "\n").encode())
+    files.replace(run.path / "config.json", (json.dumps(run.settings, indent=2) + "\n").encode())
 
 
 def check(config: Config, source: EnvSource) -> None:
@@ -257,9 +264,8 @@ def restore(
     source = config.env if env is None or isinstance(env, Config) else env
     module = policy if isinstance(policy, nn.Module) else None
     if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
-        run = build(config, source, module, None, insist="engine" in settings)
-        run.path = folder  # the run was ended before it began
-        write_config(run)
+        run = build(config, source, module, folder, insist="engine" in settings)
+        write_config(run)  # the run was ended before it began
         return run
     tensors, values = checkpoint.load_latest(folder)
     check_size(config, tensors, values)
@@ -272,8 +278,7 @@ def restore(
         raise ConfigError("this run made its policy itself, and goes on with it: leave out policy=")
     if values.get("custom_policy") and not isinstance(policy, nn.Module):
         raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
-    run = build(config, source, module, None, insist="engine" in settings)
-    run.path = folder
+    run = build(config, source, module, folder, insist="engine" in settings)
     for part in ("lagged", "reward_scaler"):
         if getattr(run.learner, part) is not None and not any(name.startswith(f"learner.{part}.") for name in tensors):
             raise ConfigError(
@@ -283,8 +288,7 @@ def restore(
     restored = run.load_state_dict(tensors, values)
     if not restored:
         run.state = with_other_episodes(run)
-    config = run.config
-    changed = not same(to_json(config), to_json(planned))
+    changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed
     run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
     if changed:

@@ -48,6 +48,8 @@ class Run:
     """What collects and updates."""
     path: Path | None = None
     """The run's folder; None where nothing is written."""
+    settings: dict[str, Any] | None = None
+    """``config`` as JSON, where there is a folder, of when the run was built: objects of the user's own may change."""
     profile: Profile | None = None
     """Where the time goes, if that was asked for."""
     stepping: str = ""
@@ -107,7 +109,7 @@ class Run:
         """What must agree between a checkpoint and the environment that it is loaded into."""
         spaces = {kind: space_to_json(space) for kind, space in spaces_of(self.env).items()}
         return {
-            "config": to_json(self.config),
+            "config": to_json(self.config) if self.settings is None else self.settings,
             "spaces": spaces,
             "steps": self.state.steps,
             "custom_policy": self.custom_policy,

@@ -19,7 +19,7 @@ from clipper.learning.metrics import Metrics
 from clipper.networks.policy_options import PolicyOptions
 from clipper.runs.curve import plot_run
 from clipper.runs.logs import Log
-from clipper.runs.make_run import Settings, build, configure, restore
+from clipper.runs.make_run import Settings, begin, build, configure, restore
 from clipper.runs.profile import Profile, part
 from clipper.runs.run import Row, Run
 from clipper.settings.config import Config
@@ -64,7 +64,8 @@ def train(
             raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
         else:
             config, source = configure(env, algorithm, policy, settings)
-            run = build(config, source, policy if isinstance(policy, nn.Module) else None, run_dir)
+            module = policy if isinstance(policy, nn.Module) else None
+            run = begin(build(config, source, module, None if run_dir is None else Path(run_dir)))
         if profile:
             run.profile = watched
             watch(run, watched)
