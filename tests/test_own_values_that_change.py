@@ -1,17 +1,26 @@
 """Objects of a user's own that change as they train, and what of a user's own no file can hold."""
 
+import abc
+import enum
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 import torch
 
 import clipper
+from clipper.errors import ConfigError
 from clipper.runs.run import read_config
 from clipper.settings.config_json import to_json
 
 PPO = clipper.PPO(horizon=16, epochs=1, minibatches=1)
 SHORT: dict[str, Any] = {"num_envs": 2, "vector": "serial", "engine": "torch"}
+T = TypeVar("T")
+
+
+def with_objective(objective: Any) -> clipper.PPO:
+    return replace(PPO, objective=objective)
 
 
 class Counting:
@@ -44,3 +53,65 @@ def test_what_an_object_gains_as_it_trains_is_no_setting(tmp_path: Path) -> None
     assert clipper.train(resume=tmp_path / "half", algorithm=Counting(0.5)).exact
     assert not clipper.train(resume=tmp_path / "half", algorithm=Counting(0.25), total_steps=352).exact
     assert to_json(read_config(tmp_path / "half").algorithm)["scale"] == 0.25
+
+
+class Mode(enum.Enum):
+    SOFT = 1
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Net(torch.nn.Linear):
+    """Written by the user, on torch's."""
+
+
+class Steps(torch.optim.SGD):
+    """The same."""
+
+
+class Table(dict[str, float]):
+    """Its entries are no attributes."""
+
+
+class Double(float):
+    """Its number is no attribute."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    part: Any
+
+    def __call__(self, log_ratio: Any, advantage: Any, low: float, high: float) -> Any:
+        return -log_ratio.exp() * advantage
+
+
+OF_OTHERS = (
+    Mode.SOFT, Level.LOW, Net(1, 1), torch.nn.Linear(1, 1), Steps([torch.zeros(1)]), torch.optim.SGD([torch.zeros(1)]),
+    Table(a=1.0), Double(0.5),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", OF_OTHERS, ids=[type(part).__qualname__ for part in OF_OTHERS])
+def test_a_field_that_no_file_holds_is_named_with_what_may_stand_there(part: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^config\.algorithm\.objective\.part is .*cannot hold: numbers, texts,"):
+        clipper.train("CartPole-v1", with_objective(Holding(part)), run_dir=tmp_path / "run", total_steps=64, **SHORT)
+    assert not (tmp_path / "run").exists()
+
+
+class Abstract(abc.ABC, Generic[T]):
+    def __init__(self) -> None:
+        self.part = 0.5
+
+    @abc.abstractmethod
+    def __call__(self, log_ratio: Any, advantage: Any, low: float, high: float) -> Any: ...
+
+
+class Concrete(Abstract[float]):
+    def __call__(self, log_ratio: Any, advantage: Any, low: float, high: float) -> Any:
+        return -log_ratio.exp() * advantage
+
+
+def test_abstract_and_generic_classes_of_ones_own_are_written() -> None:
+    assert to_json(Concrete()) == {"type": f"{__name__}:Concrete", "part": 0.5}

@@ -295,4 +295,5 @@ def listed(words: list[str]) -> str:
 def shown(given: Any) -> str:
     """A value in an error, cut where it is long."""
     text = f"the class {given.__name__}: write {given.__name__}()" if isinstance(given, type) else repr(given)
+    text = " ".join(text.split())
     return text if len(text) <= 80 else text[:77] + "..."

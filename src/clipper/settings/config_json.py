@@ -1,7 +1,7 @@
 """Settings to and from JSON, without evaluating anything."""
 
+import abc
 import dataclasses
-import enum
 import sys
 import types
 import typing
@@ -20,6 +20,12 @@ class MisfitInFileError(ConfigError):
     """A file is well formed, but a value in it cannot be made of what it says: a number is out of its range."""
 
 
+HOLDS = (
+    "numbers, texts, True, False and None may stand there, tuples of them, functions, and frozen dataclasses or "
+    "objects of your own that are made of these"
+)
+
+
 def to_json(value: Any, path: str = "config") -> Any:
     """Values → ``{"type": name, field: …}``; tuples → lists; numbers, strings and None as they are.
 
@@ -35,7 +41,7 @@ def to_json(value: Any, path: str = "config") -> Any:
     if isinstance(value, tuple):
         return [to_json(v, f"{path}[{i}]") for i, v in enumerate(value)]
     if isinstance(value, type) or not (dataclasses.is_dataclass(value) or is_own(value)):
-        raise ConfigError(f"{path} is {shown(value)}, which a file cannot hold: use numbers, texts, tuples and values")
+        raise ConfigError(f"{path} is {shown(value)}, which a file cannot hold: {HOLDS}")
     names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else list(own_state(value))
     if "type" in names:
         raise ConfigError(f"{path} has a field that is called type, which is what files call the class: rename it")
@@ -44,14 +50,17 @@ def to_json(value: Any, path: str = "config") -> Any:
 
 
 def is_own(value: Any) -> bool:
-    """Is it a function, or an object whose class the user has written and whose attributes are all that it holds?"""
-    kind = type(value)
+    """Is it a function, or an object whose class the user has written and whose attributes are all that it holds?
+
+    Not where a base of the class is another library's: a dict's entries, a module's weights are no attributes.
+    """
     if isinstance(value, types.FunctionType):
         return True
-    package = kind.__module__.partition(".")[0]
-    foreign = package in sys.stdlib_module_names - {"__main__"} or package in ("numpy", "torch")
-    slots = any(vars(base).get("__slots__") for base in kind.__mro__)
-    return not (foreign or slots or isinstance(value, enum.Enum)) and hasattr(value, "__dict__")
+    bases = [base for base in type(value).__mro__ if base not in (object, abc.ABC, typing.Generic, typing.Protocol)]
+    foreign = sys.stdlib_module_names - {"__main__"} | {"numpy", "torch"}
+    packages = {base.__module__.partition(".")[0] for base in bases}
+    slots = any(vars(base).get("__slots__") for base in bases)
+    return not (packages & foreign or slots) and hasattr(value, "__dict__")
 
 
 def own_state(value: Any) -> dict[str, Any]:
