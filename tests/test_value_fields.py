@@ -1,8 +1,11 @@
 """Every field of every value holds to its type and range, whoever gives it; a name that is none gets the right one."""
 
+import copy
 import dataclasses
+import inspect
 import json
 import math
+import pickle
 import types
 import typing
 from collections.abc import Iterator
@@ -157,6 +160,34 @@ def test_a_field_that_does_not_exist_gets_the_one_that_was_meant(name: str, hint
     with pytest.raises(UnknownFieldError, match=f"PPO has no field '{name}'. {hint}") as error:
         clipper.PPO(**setting(name))
     assert isinstance(error.value, TypeError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Derived(clipper.PPO):
+    """Of the user's own, and not made by ``value``."""
+
+    warmth: float = 1.0
+
+
+class Written(clipper.PPO):
+    """It has arguments of its own."""
+
+    def __init__(self, discount: float) -> None:
+        super().__init__(gamma=discount)
+
+
+def test_a_class_derived_from_one_of_ours_says_the_same() -> None:
+    assert Derived(gamma=0.5, warmth=2.0).warmth == 2.0
+    assert Written(discount=0.5).gamma == 0.5
+    assert copy.deepcopy(pickle.loads(pickle.dumps(Derived(warmth=2.0)))) == Derived(warmth=2.0)
+    assert dataclasses.replace(Derived(warmth=2.0), gamma=0.5) == Derived(gamma=0.5, warmth=2.0)
+    assert "lam" in inspect.signature(clipper.PPO).parameters
+    assert "warmth" in inspect.signature(Derived).parameters
+    for kind, name, hint in ((Derived, "warmt", "Did you mean warmth"), (Written, "discout", "Did you mean discount")):
+        with pytest.raises(UnknownFieldError, match=f"{kind.__name__} has no field '{name}'. {hint}"):
+            kind(**setting(name))
+    with pytest.raises(ConfigError, match="Derived: gamma must be from 0 to 1"):
+        Derived(gamma=2.0)
 
 
 @pytest.mark.parametrize(

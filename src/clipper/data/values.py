@@ -10,7 +10,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -112,15 +112,23 @@ def make(cls: type[T], kw_only: bool) -> type[T]:
 
     cls.__post_init__ = __post_init__  # pyright: ignore[reportAttributeAccessIssue]
     made = dataclass(frozen=True, slots=True, kw_only=kw_only)(cls)
-    init: Callable[..., None] = made.__init__
+    typing.no_type_check(made.__init__)  # ``check_fields`` does that, and its errors are ours
 
-    @functools.wraps(init)
-    def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807
-        check_names(made.__name__, given, [f.name for f in dataclasses.fields(made)])  # pyright: ignore[reportArgumentType]
-        init(self, *args, **given)
+    @functools.wraps(made.__init__, assigned=())
+    def __new__(kind: Any, *_: Any, **given: Any) -> Any:  # noqa: N807 (here, so that subclasses have it, too)
+        if not given.keys() <= kind.__dataclass_fields__.keys():
+            check_arguments(kind, given)
+        return object.__new__(kind)
 
-    made.__init__ = __init__
+    made.__new__ = staticmethod(__new__)  # pyright: ignore[reportAttributeAccessIssue]
     return made
+
+
+def check_arguments(kind: type, given: Mapping[str, Any]) -> None:
+    """Raise ``UnknownFieldError`` for a keyword that the class is not made with."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+        check_names(kind.__name__, given, [p.name for p in parameters])
 
 
 def check_fields(made: Any) -> None:
