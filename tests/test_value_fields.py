@@ -152,7 +152,8 @@ def test_a_bound_may_be_infinite_and_a_rate_may_not() -> None:
     [
         ("ent_coef", "Here it is entropy_coef"), ("gae_lambda", "Here it is lam"), ("n_steps", "Here it is horizon"),
         ("clip_coef", "Here it is clip"), ("num_steps", "Here it is horizon"), ("update_epochs", "Here it is epochs"),
-        ("batch_size", "Here it is minibatches, the number of parts"), ("epoch", "Did you mean epochs"),
+        ("batch_size", "Here it is minibatches, the number of parts instead of their size: num_envs × horizon / batch"),
+        ("epoch", "Did you mean epochs"),
         ("gama", "Did you mean gamma"), ("zzz", "There are: gamma, lam"),
     ],
 )  # fmt: skip
@@ -197,11 +198,20 @@ def test_a_class_derived_from_one_of_ours_says_the_same() -> None:
         ("learning_rate", r"write algorithm=clipper.PPO\(learning_rate=…\)"),
         ("ent_coef", r"write algorithm=clipper.PPO\(entropy_coef=…\)"),
         ("net_arch", r"write policy=clipper.PolicyOptions\(hidden=…\)"), ("sed", "Did you mean seed"),
+        ("batch_size", r"PPO\(minibatches=…\), the number of parts instead of their size: num_envs × horizon / batch"),
     ],
 )  # fmt: skip
 def test_train_says_where_a_setting_belongs(name: str, hint: str) -> None:
     with pytest.raises(UnknownFieldError, match=hint):
         train("CartPole-v1", **setting(name))
+
+
+@pytest.mark.parametrize("name", ["env_id", "env_name", "gym_id", "environment"])
+def test_train_says_how_the_environment_is_named(name: str) -> None:
+    with pytest.raises(UnknownFieldError, match=rf"no argument '{name}': write train\('CartPole-v1'\) or env="):
+        train(**{name: "CartPole-v1"})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UnknownFieldError, match=r"'n_envs'. Here it is num_envs"):
+        train(**setting("n_envs"))
 
 
 @pytest.mark.parametrize(

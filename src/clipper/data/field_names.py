@@ -10,10 +10,12 @@ OTHER_NAMES: Mapping[str, str] = {
     "actor_lr": "learning_rate", "batch_size": "minibatches", "clip_coef": "clip", "clip_eps": "clip",
     "clip_param": "clip", "clip_range": "clip", "clip_ratio": "clip", "clip_range_vf": "value_loss",
     "critic_lr": "value_learning_rate", "discount": "gamma", "ent_coef": "entropy_coef",
-    "entropy_coeff": "entropy_coef", "env_id": "env", "epsilon_clip": "clip", "eps_clip": "clip", "gae_lambda": "lam",
-    "grad_clip": "max_grad_norm",
+    "entropy_coeff": "entropy_coef", "env_id": "env", "env_name": "env", "environment": "env", "epsilon_clip": "clip",
+    "eps_clip": "clip", "gae_lambda": "lam",
+    "grad_clip": "max_grad_norm", "gym_id": "env",
     "k_epochs": "epochs", "lambda_": "lam", "lr": "learning_rate", "max_timesteps": "total_steps",
-    "mini_batch_size": "minibatches", "n_envs": "num_envs", "n_epochs": "epochs", "n_steps": "horizon",
+    "mini_batch_size": "minibatches", "minibatch_size": "minibatches",
+    "n_envs": "num_envs", "n_epochs": "epochs", "n_steps": "horizon",
     "net_arch": "hidden", "norm_adv": "standardise", "normalize_advantage": "standardise",
     "num_epochs": "epochs", "num_minibatches": "minibatches", "num_sgd_iter": "epochs", "num_steps": "horizon",
     "pi_lr": "learning_rate", "rollout_length": "horizon", "rollout_steps": "horizon", "steps_per_epoch": "horizon",
@@ -22,7 +24,7 @@ OTHER_NAMES: Mapping[str, str] = {
     "vf_coef": "value_coef", "vf_lr": "value_learning_rate", "activation_fn": "activation", "hidden_sizes": "hidden",
 }  # fmt: skip
 """What other libraries call a field → what it is called here."""
-PARTS = {"batch_size", "mini_batch_size"}
+PARTS = {"batch_size", "mini_batch_size", "minibatch_size"}
 """Names of sizes, where a field here counts parts."""
 
 
@@ -38,6 +40,11 @@ def hint_for(name: str, known: Sequence[str]) -> str:
     word = name.lower().replace("-", "_")
     other = OTHER_NAMES.get(word)
     if other in known:
-        return f" Here it is {other}{', the number of parts instead of their size' * (word in PARTS)}."
+        return f" Here it is {other}{in_parts(word)}."
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else f" There are: {', '.join(known)}."
+
+
+def in_parts(word: str) -> str:
+    """What is to be said of a size, where parts are counted here."""
+    return f", the number of parts instead of their size: num_envs × horizon / {word}" if word in PARTS else ""

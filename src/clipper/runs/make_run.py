@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
 from clipper.algorithms import KNOWN, PPO, Algorithm, PPOApart, PPOPenalty
-from clipper.data.field_names import OTHER_NAMES, check_names
+from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
@@ -62,7 +62,7 @@ def configure(
 ) -> tuple[Config, EnvSource]:
     """What the user said → one ``Config``, and what makes the environment."""
     check_given(algorithm, policy)
-    check_settings(settings, algorithm or PPO())
+    check_settings(settings, algorithm)
     changes: dict[str, Any] = dict(settings)
     if algorithm is not None:
         changes["algorithm"] = algorithm
@@ -101,17 +101,22 @@ def check_given(algorithm: Any, policy: Any) -> None:
 def check_settings(settings: Settings, algorithm: Any) -> None:
     """Raise ``UnknownFieldError`` for a keyword of ``train`` that belongs to the algorithm, the policy, or nowhere."""
     known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy")]
+    algorithm = PPO() if algorithm is None else algorithm
     places: tuple[tuple[str, Any], ...] = (
         (f"algorithm={'clipper.' * (type(algorithm) in KNOWN)}{short_name(algorithm)}", algorithm),
         ("policy=clipper.PolicyOptions", PolicyOptions),
     )
-    for name in settings:
+    for name, given in settings.items():
         meant = OTHER_NAMES.get(name, name)
         if name in known or meant in known:
             continue
+        if meant == "env":
+            raise UnknownFieldError(
+                f"train has no argument {name!r}: write train({shown(given)}) or env={shown(given)}"
+            )
         for place, owner in places:
             if dataclasses.is_dataclass(owner) and meant in [f.name for f in dataclasses.fields(owner)]:
-                raise UnknownFieldError(f"train has no argument {name!r}: write {place}({meant}=…)")
+                raise UnknownFieldError(f"train has no argument {name!r}: write {place}({meant}=…){in_parts(name)}")
     check_names("train", settings, known)
 
 
@@ -123,9 +128,7 @@ def describe_source(source: EnvSource) -> str:
     return f"<{getattr(source, '__module__', '')}.{name}>"
 
 
-def build(
-    config: Config, source: EnvSource, policy: nn.Module | None, folder: Path | None, insist: bool = True
-) -> Run:
+def build(config: Config, source: EnvSource, policy: nn.Module | None, folder: Path | None, insist: bool = True) -> Run:
     """Make the environment, the policy and the learner; every error in the settings shows here.
 
     ``insist`` on the engine that the settings name; a resumed run may lack what it began with. Nothing is written.

@@ -19,7 +19,7 @@ from clipper.learning.metrics import Metrics
 from clipper.networks.policy_options import PolicyOptions
 from clipper.runs.curve import plot_run
 from clipper.runs.logs import Log
-from clipper.runs.make_run import Settings, begin, build, configure, restore
+from clipper.runs.make_run import Settings, begin, build, check_settings, configure, restore
 from clipper.runs.profile import Profile, part
 from clipper.runs.run import Row, Run
 from clipper.settings.config import Config
@@ -61,6 +61,7 @@ def train(
                 )
             run = restore(Path(resume), env, algorithm, policy, settings)
         elif env is None:
+            check_settings(settings, algorithm)
             raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
         else:
             config, source = configure(env, algorithm, policy, settings)
