@@ -112,11 +112,19 @@ def test_every_kind_of_option_survives_json() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": "1"}, r"config\.seed: '1' is not"),
+        ({"seed": "1"}, r"config\.seed: '1' is not a whole number$"),
         ({"seed": True}, r"config\.seed: True is not"),
-        ({"algorithm": {"type": "os.system"}}, r"config\.algorithm: .* is none of"),
+        (
+            {"algorithm": {"type": "os.system"}},
+            r"config\.algorithm: .* is not PPO, PPOApart, [A-Za-z0-9, ]+ or one of your own$",
+        ),
         ({"algorithm": {"type": "PPO", "gama": 1}}, "no field gama"),
-        ({"policy": None}, r"config\.policy: None is not"),
+        ({"policy": None}, r"config\.policy: None is not PolicyOptions$"),
+        ({"policy": {"type": "PolicyOptions", "hidden": 3}}, r"config\.policy\.hidden: 3 is not a list$"),
+        (
+            {"policy": {"type": "PolicyOptions", "memory": 3}},
+            r"memory: 3 is not LSTM, .*, None, 'lstm', 'gru' or 'tran",
+        ),
         ({"total_steps": 0}, "total_steps must be at least 1"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clipper.data.values import Elsewhere, is_protocol, shown
+from clipper.data.values import PLAIN, Elsewhere, is_protocol, listed, shown
 from clipper.errors import ConfigError
 from clipper.settings.config import Config
 from clipper.settings.old import as_now
@@ -112,15 +112,14 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
     Raises ``ConfigError`` with the path of the first entry that does not fit.
     """
     origin = typing.get_origin(expected)
-    if origin in (typing.Union, types.UnionType):
+    if union := origin in (typing.Union, types.UnionType):
         for option in typing.get_args(expected):
             if fits(data, option):
                 return from_json(data, option, path)
         if is_elsewhere(data) and any(map(is_protocol, typing.get_args(expected))):
             return Elsewhere(data["type"], data)
-        raise ConfigError(f"{path}: {data!r} is none of {expected}")
-    if not fits(data, expected):
-        raise ConfigError(f"{path}: {data!r} is not {expected}")
+    if union or not fits(data, expected):
+        raise ConfigError(f"{path}: {shown(data)} is not {listed(words_for(expected))}")
     if origin is tuple:
         inner = typing.get_args(expected)
         inner = (inner[0],) * len(data) if inner[-1] is Ellipsis else inner
@@ -154,6 +153,20 @@ def read_settings(data: Any) -> Config:
         rest = from_json({name: x for name, x in data.items() if name != "algorithm"}, Config)
         algorithm = data["algorithm"]
         return dataclasses.replace(rest, algorithm=Elsewhere(algorithm["type"], algorithm, str(error)))
+
+
+def words_for(expected: Any) -> list[str]:
+    """What an annotation lets stand in a file: a whole number, a text, PPO, one of your own."""
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        return [word for option in inner for word in words_for(option)]
+    if origin is Literal:
+        return [repr(word) for word in inner]
+    if origin is tuple:
+        return ["a list" if inner[-1] is Ellipsis else f"a list of {len(inner)}"]
+    if expected in PLAIN:
+        return [PLAIN[expected][1]]
+    return ["one of your own" if is_protocol(expected) else expected.__name__]
 
 
 def is_elsewhere(data: Any) -> bool:
