@@ -2,10 +2,12 @@
 
 import abc
 import enum
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,3 +117,37 @@ class Concrete(Abstract[float]):
 
 def test_abstract_and_generic_classes_of_ones_own_are_written() -> None:
     assert to_json(Concrete()) == {"type": f"{__name__}:Concrete", "part": 0.5}
+
+
+def holding_itself() -> Holding:
+    object.__setattr__(outer := Holding(inner := Holding(None)), "part", inner)
+    object.__setattr__(inner, "part", outer)
+    return outer
+
+
+def nested(levels: int) -> Any:
+    return (nested(levels - 1),) if levels else 0.5
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        (math.nan, "part is NaN"), (np.float32("nan"), "part is NaN"), ((0.5, math.nan), r"part\[1\] is NaN"),
+        (10**5000, "part is a number of more than"), (nested(400), "nests deeper"), (holding_itself(), "holds itself"),
+        (("x" * 1000,) * 40_000, "longer than"),
+    ],
+    ids=["NaN", "numpy", "in a tuple", "large", "deep", "itself", "long"],
+)  # fmt: skip
+def test_what_could_not_be_read_back_is_refused_before_training(part: Any, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=says):
+        clipper.train("CartPole-v1", with_objective(Holding(part)), run_dir=tmp_path / "run", total_steps=64, **SHORT)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("part", [math.inf, -math.inf, 2**70, 1e-320, "\ud800 ü 名", nested(20), (), None, True])
+def test_what_is_written_is_read_back_as_it_was(part: Any, tmp_path: Path) -> None:
+    algorithm = with_objective(Holding(part))
+    clipper.train("CartPole-v1", algorithm, run_dir=tmp_path / "run", total_steps=64, **SHORT)
+    assert to_json(read_config(tmp_path / "run").algorithm) == to_json(algorithm)
+    assert clipper.load(tmp_path / "run") is not None
+    assert clipper.train(resume=tmp_path / "run", algorithm=algorithm).exact

@@ -28,7 +28,7 @@ from clipper.rollout.state import CollectState, start
 from clipper.runs.load import check_size
 from clipper.runs.run import Run, read_config, read_rows
 from clipper.settings.config import Config
-from clipper.settings.config_json import elsewhere, name_of, same, short_name, to_json
+from clipper.settings.config_json import elsewhere, name_of, same, settings_json, short_name, to_json
 from clipper.settings.defaults import config_for
 from clipper.storage import checkpoint, files
 
@@ -136,7 +136,7 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, folder: P
     check(config, source)
     check_all_there(config, policy is not None)
     # What a file cannot hold is refused before anything is made, and before anything can change.
-    settings = None if folder is None else to_json(config)
+    settings = None if folder is None else settings_json(config)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
     env, vector, stepping = vectorise(
         source,

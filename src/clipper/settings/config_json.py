@@ -2,6 +2,8 @@
 
 import abc
 import dataclasses
+import json
+import math
 import sys
 import types
 import typing
@@ -14,12 +16,15 @@ from clipper.data.values import PLAIN, Elsewhere, is_protocol, listed, shown
 from clipper.errors import ConfigError
 from clipper.settings.config import Config
 from clipper.settings.old import as_now
+from clipper.storage.json_text import LARGEST_TEXT
 
 
 class MisfitInFileError(ConfigError):
     """A file is well formed, but a value in it cannot be made of what it says: a number is out of its range."""
 
 
+DEEPEST = 50  # what holds itself has no end
+LONGEST = 10_000  # bits of a whole number; Python reads no more than 4,300 digits
 HOLDS = (
     "numbers, texts, True, False and None may stand there, tuples of them, functions, and frozen dataclasses or "
     "objects of your own that are made of these"
@@ -34,8 +39,13 @@ def to_json(value: Any, path: str = "config") -> Any:
     """
     if isinstance(value, Elsewhere):
         return value.data
+    if path.count(".") + path.count("[") > DEEPEST:
+        raise ConfigError(f"{path[:60]}… nests deeper than a file can hold, or holds itself: let it hold less")
     if isinstance(value, np.generic):
         value = value.item()
+    if (type(value) is float and math.isnan(value)) or (type(value) is int and value.bit_length() > LONGEST):
+        what = "NaN" if type(value) is float else f"a number of more than {LONGEST:,} bits"
+        raise ConfigError(f"{path} is {what}, which a file cannot hold: let it be another number, or None")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, tuple):
@@ -47,6 +57,16 @@ def to_json(value: Any, path: str = "config") -> Any:
         raise ConfigError(f"{path} has a field that is called type, which is what files call the class: rename it")
     fields = {name: to_json(getattr(value, name), f"{path}.{name}") for name in names}
     return {"type": name_of(value), **fields}
+
+
+def settings_json(config: Config) -> dict[str, Any]:
+    """All settings of a run as its files hold them; raises ``ConfigError`` for what could not be read back."""
+    settings = to_json(config)
+    if len(json.dumps(settings)) > LARGEST_TEXT:
+        raise ConfigError(
+            f"the settings are longer than the {LARGEST_TEXT:,} characters that are read: hold less in them"
+        )
+    return settings
 
 
 def is_own(value: Any) -> bool:
@@ -61,6 +81,11 @@ def is_own(value: Any) -> bool:
     packages = {base.__module__.partition(".")[0] for base in bases}
     slots = any(vars(base).get("__slots__") for base in bases)
     return not (packages & foreign or slots) and hasattr(value, "__dict__")
+
+
+def is_ours(value: Any) -> bool:
+    """Has its class one of Clipper's own among its bases? What of files is not here can only be a field of such."""
+    return any(base.__module__.partition(".")[0] == "clipper" for base in type(value).__mro__)
 
 
 def own_state(value: Any) -> dict[str, Any]:
@@ -101,7 +126,7 @@ def elsewhere(value: Any, path: str = "") -> Iterator[tuple[str, Elsewhere]]:
     elif isinstance(value, tuple):
         for i, item in enumerate(value):
             yield from elsewhere(item, f"{path}[{i}]")
-    elif dataclasses.is_dataclass(value):
+    elif dataclasses.is_dataclass(value) and is_ours(value):
         for f in dataclasses.fields(value):
             yield from elsewhere(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)
 
