@@ -5,14 +5,16 @@ import enum
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 
 import clipper
 from clipper.errors import ConfigError
+from clipper.networks.normalise import ReturnNormaliser
 from clipper.runs.run import read_config
 from clipper.settings.config_json import to_json
 
@@ -151,3 +153,40 @@ def test_what_is_written_is_read_back_as_it_was(part: Any, tmp_path: Path) -> No
     assert to_json(read_config(tmp_path / "run").algorithm) == to_json(algorithm)
     assert clipper.load(tmp_path / "run") is not None
     assert clipper.train(resume=tmp_path / "run", algorithm=algorithm).exact
+
+
+@dataclass(frozen=True)
+class Critic:
+    beta: float = 0.2
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def reader(self, layer: Any) -> Any:
+        return ReturnNormaliser(layer, self.beta)
+
+
+def module(*hidden: int) -> Any:
+    env = gymnasium.make("CartPole-v1")
+    options = clipper.PolicyOptions(hidden=hidden, critic=Critic())
+    return clipper.make_policy(env.observation_space, env.action_space, options, torch.Generator())
+
+
+def test_a_module_that_is_handed_over_is_filled_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    run = clipper.train("CartPole-v1", PPO, policy=module(8).options, run_dir=tmp_path / "run", total_steps=64, **SHORT)
+    obs = np.full(4, 0.1, np.float32)
+    loaded = clipper.load(tmp_path / "run", policy=module(8))
+    assert loaded.value(torch.from_numpy(obs)).mean == run.policy.value(torch.from_numpy(obs)).mean
+    (own := module(8)).options = None
+    clipper.train("CartPole-v1", PPO, policy=own, run_dir=tmp_path / "own", total_steps=64, **SHORT)
+    for folder in (tmp_path / "run", tmp_path / "own"):
+        for wrong in (module(9), module(8, 8), torch.nn.Linear(1, 1)):
+            with pytest.raises(
+                ConfigError, match=r"^the module given as policy= is not like.*its \S+ is (of|none).*run$"
+            ):
+                clipper.load(folder, policy=wrong)
+    with pytest.raises(ConfigError, match="the module given as policy= is not like"):
+        clipper.train(resume=tmp_path / "own", policy=module(9), total_steps=128)
+    with pytest.raises(ConfigError, match="leave out policy="):
+        clipper.train(resume=tmp_path / "run", policy=module(8), total_steps=128)

@@ -9,6 +9,7 @@ import torch
 from gymnasium.spaces import flatdim
 from torch import Generator, Tensor, nn
 
+from clipper.data.values import shown
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
 from clipper.networks.actor_critic import ActorCritic
@@ -41,26 +42,28 @@ def load_with_config(
     """The policy, and the settings it was trained with."""
     if isinstance(path, str) and path.startswith(hub.PREFIX):
         path = hub.folder_of(path, "best.safetensors" if best else "checkpoint.safetensors")
+    check_policy(policy)
     tensors, values = read(Path(path), best)
     try:
         config = read_settings(values["config"])
+        if values["custom_policy"] and not isinstance(policy, nn.Module):
+            raise ConfigError("this run trained a policy module of your own: pass an instance of it as policy=")
         if isinstance(policy, PolicyOptions):
             if not same(to_json(policy), to_json(config.policy)):
                 raise ConfigError("the policy's weights fit other PolicyOptions than these: leave out policy=")
             config, policy = dataclasses.replace(config, policy=policy), None
-        for path, own in elsewhere(config.policy, "policy") if policy is None else ():
+        for place, own in elsewhere(config.policy, "policy") if policy is None else ():
             raise ConfigError(
-                f"this run's {path} is {own.name}, which is code of your own: hand it over again with "
+                f"this run's {place} is {own.name}, which is code of your own: hand it over again with "
                 "policy=PolicyOptions(…), so that nothing is imported because a file says so"
             )
-        check_size(config, tensors, values)
-        if policy is None:
-            if values["custom_policy"]:
-                raise ConfigError("this run trained a policy module of your own: pass an instance of it as policy=")
+        if policy is not None:
+            check_fit(policy, weights_of(tensors))
+        else:
+            check_size(config, tensors, values)
             spaces = {kind: space_from_json(saved) for kind, saved in values["spaces"].items()}
             policy = make_policy(spaces["observation"], spaces["action"], config.policy, Generator())
-        weights = part(tensors, "learner.policy.") or part(tensors, "policy.")
-        policy.load_state_dict(weights)
+        policy.load_state_dict(weights_of(tensors))
         if isinstance(policy, ActorCritic):
             policy.masked = bool(values.get("masked", "collect.action_mask.0" in tensors))
     except ClipperError:
@@ -68,6 +71,36 @@ def load_with_config(
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CorruptCheckpointError(f"{path} does not fit its own settings: {error}") from error
     return policy.to("cpu"), config
+
+
+def check_policy(policy: Any) -> None:
+    """Raise ``ConfigError`` for what is no policy, with what to write instead."""
+    if isinstance(policy, str | Path):
+        instead = (
+            f"clipper.load({str(policy)!r})" if Path(policy).exists() else "clipper.PolicyOptions(hidden=(64, 64))"
+        )
+        raise ConfigError(f"the policy is the text {str(policy)!r}: write policy={instead}")
+    if isinstance(policy, type):
+        raise ConfigError(f"the policy is the class {policy.__name__}: make one, {policy.__name__}(…)")
+    if policy is not None and not isinstance(policy, PolicyOptions | nn.Module):
+        raise ConfigError(f"{shown(policy)} is no policy: give a clipper.PolicyOptions(…) or a torch module")
+
+
+def weights_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The policy's part of a run's checkpoint, or of a file that holds it alone."""
+    return part(tensors, "learner.policy.") or part(tensors, "policy.")
+
+
+def check_fit(policy: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Raise ``ConfigError`` where a module that was handed over has other weights than were saved."""
+    has, saved = ({name: list(x.shape) for name, x in state.items()} for state in (policy.state_dict(), weights))
+    for name in sorted(has.keys() | saved.keys()):
+        if has.get(name) != saved.get(name):
+            sides = (f"of shape {shapes[name]}" if name in shapes else "none" for shapes in (has, saved))
+            raise ConfigError(
+                f"the module given as policy= is not like the one that was trained: its {name} is {next(sides)}, and "
+                f"the saved one {next(sides)}: make it as it was made for the run"
+            )
 
 
 def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:

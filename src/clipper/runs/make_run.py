@@ -25,7 +25,7 @@ from clipper.networks.critics import TwoHot
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.state import CollectState, start
-from clipper.runs.load import check_size
+from clipper.runs.load import check_fit, check_policy, check_size, weights_of
 from clipper.runs.run import Run, read_config, read_rows
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, same, settings_json, short_name, to_json
@@ -87,15 +87,7 @@ def check_given(algorithm: Any, policy: Any) -> None:
         raise ConfigError(f"the algorithm is the class {algorithm.__name__}: write {algorithm.__name__}()")
     if algorithm is not None and not all(hasattr(algorithm, name) for name in ("init", "update")):
         raise ConfigError(f"{shown(algorithm)} is no algorithm: write algorithm=clipper.PPO(…)")
-    if isinstance(policy, str | Path):
-        instead = (
-            f"clipper.load({str(policy)!r})" if Path(policy).exists() else "clipper.PolicyOptions(hidden=(64, 64))"
-        )
-        raise ConfigError(f"the policy is the text {str(policy)!r}: write policy={instead}")
-    if isinstance(policy, type):
-        raise ConfigError(f"the policy is the class {policy.__name__}: make one, {policy.__name__}(…)")
-    if policy is not None and not isinstance(policy, PolicyOptions | nn.Module):
-        raise ConfigError(f"{shown(policy)} is no policy: give a clipper.PolicyOptions(…) or a torch module")
+    check_policy(policy)
 
 
 def check_settings(settings: Settings, algorithm: Any) -> None:
@@ -271,7 +263,6 @@ def restore(
         write_config(run)  # the run was ended before it began
         return run
     tensors, values = checkpoint.load_latest(folder)
-    check_size(config, tensors, values)
     if config.total_steps != planned.total_steps and config.total_steps <= values["steps"]:
         raise ConfigError(
             f"this run has taken {values['steps']} steps already: to go on, total_steps must be more than that, not "
@@ -281,6 +272,9 @@ def restore(
         raise ConfigError("this run made its policy itself, and goes on with it: leave out policy=")
     if values.get("custom_policy") and not isinstance(policy, nn.Module):
         raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
+    if module is not None:
+        check_fit(module, weights_of(tensors))
+    check_size(config, tensors, values)
     run = build(config, source, module, folder, insist="engine" in settings)
     for part in ("lagged", "reward_scaler"):
         if getattr(run.learner, part) is not None and not any(name.startswith(f"learner.{part}.") for name in tensors):
