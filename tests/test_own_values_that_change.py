@@ -190,3 +190,25 @@ def test_a_module_that_is_handed_over_is_filled_or_refused_in_a_sentence(tmp_pat
         clipper.train(resume=tmp_path / "own", policy=module(9), total_steps=128)
     with pytest.raises(ConfigError, match="leave out policy="):
         clipper.train(resume=tmp_path / "run", policy=module(8), total_steps=128)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Its name is that of one of Clipper's own, and it has no fields either."""
+
+    def __call__(self, log_ratio: Any, advantage: Any, low: float, high: float) -> Any:
+        return -log_ratio * advantage
+
+
+def test_a_class_that_is_called_like_one_of_ours_is_another(tmp_path: Path) -> None:
+    class PPO(Counting): ...
+
+    PPO.__qualname__ = "PPO"
+    ours, own = with_objective(clipper.objectives.Clip()), with_objective(Clip())
+    for name, begun, handed in (("ours", ours, own), ("own", own, ours)):
+        folder = tmp_path / name
+        clipper.train("CartPole-v1", begun, run_dir=folder, total_steps=320, callback=lambda run: False, **SHORT)
+        assert not clipper.train(resume=folder, algorithm=handed).exact
+        assert to_json(read_config(folder).algorithm) == to_json(handed)
+        with pytest.raises(ConfigError, match=rf"algorithm is PPO, and {__name__}:PPO cannot go on"):
+            clipper.train(resume=folder, algorithm=PPO(0.5), total_steps=640)

@@ -28,7 +28,7 @@ from clipper.rollout.state import CollectState, start
 from clipper.runs.load import check_fit, check_policy, check_size, weights_of
 from clipper.runs.run import Run, read_config, read_rows
 from clipper.settings.config import Config
-from clipper.settings.config_json import elsewhere, name_of, same, settings_json, short_name, to_json
+from clipper.settings.config_json import elsewhere, name_of, same, same_name, settings_json, short_name, to_json
 from clipper.settings.defaults import config_for
 from clipper.storage import checkpoint, files
 
@@ -319,7 +319,7 @@ def handed_over(
         name = env if isinstance(env, str) else describe_source(env)
         changes = {} if name == planned.env else {"env": name}
     has, given = to_json(planned.algorithm)["type"], None if algorithm is None else name_of(algorithm)
-    if given is not None and given.rpartition(":")[2] != has.rpartition(":")[2]:
+    if given is not None and not same_name(given, has):
         raise ConfigError(
             f"this run's algorithm is {has}, and {given} cannot go on from its state: begin a run with "
             "policy=clipper.load(…) instead"

@@ -103,15 +103,19 @@ def name_of(value: Any) -> str:
 def same(first: Any, second: Any) -> bool:
     """Are two settings' JSON the same? Modules do not count: what ran as a script is imported by its name later."""
     if isinstance(first, dict) and isinstance(second, dict):
-        names = (str(x.get("type")).rpartition(":")[2] for x in (first, second))
         return (
             first.keys() == second.keys()
-            and next(names) == next(names)
+            and same_name(str(first.get("type")), str(second.get("type")))
             and all(same(first[key], second[key]) for key in first if key != "type")
         )
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(same, first, second))
     return first == second
+
+
+def same_name(first: str, second: str) -> bool:
+    """Do two names mean one class? A class of the user's own is another than one of ours of that name."""
+    return first.partition(":")[1] == second.partition(":")[1] and first.rpartition(":")[2] == second.rpartition(":")[2]
 
 
 def short_name(value: Any) -> str:
