@@ -3,6 +3,7 @@
 import abc
 import enum
 import math
+import types
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -14,6 +15,7 @@ import torch
 
 import clipper
 from clipper.errors import ConfigError
+from clipper.functional.objectives import spo
 from clipper.networks.normalise import ReturnNormaliser
 from clipper.runs.run import read_config
 from clipper.settings.config_json import to_json
@@ -212,3 +214,28 @@ def test_a_class_that_is_called_like_one_of_ours_is_another(tmp_path: Path) -> N
         assert to_json(read_config(folder).algorithm) == to_json(handed)
         with pytest.raises(ConfigError, match=rf"algorithm is PPO, and {__name__}:PPO cannot go on"):
             clipper.train(resume=folder, algorithm=PPO(0.5), total_steps=640)
+
+
+class Unseeded(Counting):
+    def init(self, policy: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return PPO.init(policy)
+
+
+class Hasty(Counting):
+    def update(self, learner: Any, steps: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return {}
+
+
+class Static:
+    __call__ = staticmethod(spo)  # as Clipper's own SPO has it
+
+
+def test_methods_are_held_to_the_arguments_that_they_get() -> None:
+    wrong: Any
+    for wrong, says in ((Unseeded(0.5), r"init, called with \(policy, seed=…\)"), (Hasty(0.5), "update, called with")):
+        with pytest.raises(ConfigError, match=f"algorithm must be PPO, .* or one of your own that has {says}"):
+            clipper.train("CartPole-v1", wrong, total_steps=64)
+    wrong = types.SimpleNamespace(outputs=1, reader=lambda: None)
+    with pytest.raises(ConfigError, match=r"critic must be .* or one of your own that has reader, called with \(layer"):
+        clipper.PolicyOptions(critic=wrong)
+    assert isinstance(with_objective(Static()).objective, Static)

@@ -253,15 +253,26 @@ def fit_protocol(given: Any, hint: Any) -> None:
         raise MisfitError(own)
     if not all(hasattr(given, name) for name in asked):
         raise MisfitError(own)
-    if "__call__" in asked:
-        arguments = list(inspect.signature(hint.__call__).parameters)[1:]
-        arguments += ["kl"] if getattr(given, "needs_kl", False) else []
-        try:
-            inspect.signature(given).bind(*arguments)
-        except TypeError:
-            raise MisfitError(f"one of your own that is called with ({', '.join(arguments)})") from None
-        except ValueError:  # of something compiled nobody can tell
-            pass
+    for name in asked:
+        if callable(getattr(hint, name)):
+            check_call(given, name, list(inspect.signature(getattr(hint, name)).parameters.values())[1:])
+
+
+def check_call(given: Any, name: str, asked: list[inspect.Parameter]) -> None:
+    """Hold a method of a user's own value to the arguments that it will get, those with a name by their name."""
+    places = [p.name for p in asked if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+    names = [p.name for p in asked if p.name not in places]
+    places += ["kl"] if name == "__call__" and getattr(given, "needs_kl", False) else []
+    static = isinstance(inspect.getattr_static(type(given), name, None), staticmethod)
+    called = given if name == "__call__" and not static else getattr(given, name)
+    try:
+        inspect.signature(called).bind(*places, **dict.fromkeys(names))
+    except TypeError:
+        what = "is called" if name == "__call__" else f"has {name}, called"
+        words = ", ".join([*places, *(f"{word}=…" for word in names)])
+        raise MisfitError(f"one of your own that {what} with ({words})") from None
+    except ValueError:  # of something compiled nobody can tell
+        pass
 
 
 def check_range(given: Any, allowed: Range) -> None:
