@@ -18,6 +18,7 @@ from clipper.errors import ConfigError
 from clipper.functional.objectives import spo
 from clipper.networks.normalise import ReturnNormaliser
 from clipper.runs.run import read_config
+from clipper.runs.train import check_metrics
 from clipper.settings.config_json import to_json
 
 PPO = clipper.PPO(horizon=16, epochs=1, minibatches=1)
@@ -239,3 +240,43 @@ def test_methods_are_held_to_the_arguments_that_they_get() -> None:
     with pytest.raises(ConfigError, match=r"critic must be .* or one of your own that has reader, called with \(layer"):
         clipper.PolicyOptions(critic=wrong)
     assert isinstance(with_objective(Static()).objective, Static)
+
+
+class Asking(Counting):
+    """It asks for what it is told to."""
+
+    def __init__(self, quota: Any, begins: bool = True) -> None:
+        self.asked, self.begins = quota, begins
+
+    @property
+    def quota(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.asked
+
+    def init(self, policy: Any, seed: int = 0) -> Any:
+        return super().init(policy, seed) if self.begins else None
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "says"),
+    [
+        (Asking({"steps": 3}), "quota of Asking must be"), (Asking({"horizon": "3"}), "quota of Asking must be"),
+        (Asking({"horizon": 0}), "collect takes either"), (Asking({"episodes": 2}, False), "init of Asking must"),
+    ],
+)  # fmt: skip
+def test_what_an_algorithm_asks_for_and_begins_with_is_looked_at(algorithm: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        clipper.train("CartPole-v1", algorithm, total_steps=64, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "says"),
+    [
+        (None, "update of Counting must return a dict"), ({"steps": 1}, "rename it"), ({"time/mine": 1.0}, "rename it"),
+        ({"a": "x"}, "gives a as 'x'"), ({"a": torch.zeros(3)}, "no single number"), ({3: 1.0}, "rename it"),
+    ],
+)  # fmt: skip
+def test_what_an_algorithm_tells_is_looked_at(metrics: Any, says: str) -> None:
+    """By the function that looks: the types that tests hold functions to would be faster."""
+    check_metrics(Counting(0.5), {"a": 1, "b": 2.5, "c": np.float32(3), "d": torch.tensor(4.0), "mine/e": np.int64(5)})
+    with pytest.raises(ConfigError, match=says):
+        check_metrics(Counting(0.5), metrics)

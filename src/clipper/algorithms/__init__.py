@@ -1,5 +1,6 @@
 """One paper, one file. No algorithm imports another."""
 
+from numbers import Integral
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import nn
@@ -15,6 +16,7 @@ from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
+from clipper.data.values import shown
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
@@ -43,8 +45,12 @@ Algorithm: TypeAlias = (
 def quota_of(algorithm: Algorithm) -> dict[str, int]:
     """What ``collect`` gathers for one update."""
     quota = getattr(algorithm, "quota", None) or {"horizon": getattr(algorithm, "horizon", 128)}
-    if not isinstance(quota, dict):
-        raise ConfigError(f"the quota of {type(algorithm).__name__} must be a dict for collect: make it a property")
+    known = isinstance(quota, dict) and quota.keys() <= {"horizon", "episodes"}
+    if not known or not all(x is None or isinstance(x, Integral) for x in quota.values()):
+        raise ConfigError(
+            f"the quota of {type(algorithm).__name__} must be a property that gives {{'horizon': T}} or "
+            f"{{'episodes': n}}, a whole number, not {shown(quota)}"
+        )
     return quota
 
 

@@ -12,13 +12,14 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper.algorithms import KNOWN, PPO, Algorithm, PPOApart, PPOPenalty
+from clipper.algorithms import KNOWN, PPO, Algorithm, PPOApart, PPOPenalty, quota_of
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.stepping import vectorise
 from clipper.errors import ConfigError, UnknownFieldError
+from clipper.learning.learner import Learner
 from clipper.learning.value_losses import CrossEntropy
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
@@ -150,7 +151,10 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, folder: P
         module = make_policy(env.single_observation_space, env.single_action_space, config.policy, generator)
     else:
         module = policy
+    quota_of(config.algorithm)
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
+    if not isinstance(learner, Learner):
+        raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
     state = start(env, config.seed, config.device, config.policy.encoder.mask_key)
     if isinstance(module, ActorCritic):
         module.masked = state.mask_source is not None

@@ -4,13 +4,15 @@ import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import nn
 
-from clipper.algorithms import Algorithm, quota_of
+from clipper.algorithms import KNOWN, Algorithm, quota_of
+from clipper.data.values import shown
 from clipper.environments.make import EnvSource
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
@@ -26,6 +28,8 @@ from clipper.settings.config import Config
 
 Callback = Callable[[Run], bool | None]
 """Called after each iteration; a run stops where one returns False, and is saved also where one raises."""
+OWN_METRICS = ("iteration", "steps", "episode", "eval", "env", "time")
+"""With what names of metrics begin that are the run's own."""
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
 
@@ -185,6 +189,8 @@ def plot_or_warn(run: Run) -> None:
 
 def record(run: Run, metrics: Metrics, seconds: float) -> Row:
     """One iteration in numbers; raises ``NonFiniteError`` before a broken policy can be saved."""
+    if type(run.config.algorithm) not in KNOWN:
+        check_metrics(run.config.algorithm, metrics)
     before = run.history[-1]["steps"] if run.history else 0
     learner, names = run.learner, [*metrics, "update/skipped_steps"]
     whole = learner.parameters.detach().isfinite().all()
@@ -219,6 +225,18 @@ def record(run: Run, metrics: Metrics, seconds: float) -> Row:
         "time/seconds": run.seconds,
         "time/steps_per_second": (run.state.steps - (before or 0)) / seconds,
     }
+
+
+def check_metrics(algorithm: Algorithm, metrics: Any) -> None:
+    """Raise ``ConfigError`` where an algorithm of the user's own tells something else than numbers by their names."""
+    name = type(algorithm).__name__
+    if not isinstance(metrics, dict):
+        raise ConfigError(f"update of {name} must return a dict of numbers to watch, not {shown(metrics)}: return {{}}")
+    for word, x in metrics.items():
+        if not isinstance(word, str) or word.partition("/")[0] in OWN_METRICS:
+            raise ConfigError(f"update of {name} calls a number {word!r}, which a run's own are called: rename it")
+        if not (isinstance(x, torch.Tensor) and x.ndim == 0) and not isinstance(x, Real):
+            raise ConfigError(f"update of {name} gives {word} as {shown(x)}, which is no single number")
 
 
 def evaluate_when_due(run: Run, row: Row) -> None:
