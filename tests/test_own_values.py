@@ -25,6 +25,7 @@ from clipper.errors import ConfigError
 from clipper.functional.objectives import spo
 from clipper.pictures.play import play
 from clipper.runs.run import read_config
+from clipper.settings.option_text import named_value
 
 SOURCE = '''
 from dataclasses import dataclass, replace
@@ -490,3 +491,11 @@ def test_the_command_line_takes_an_algorithm_s_fields_in_brackets(module: Module
     folder = tmp_path / "run"
     assert run_command(["train", TASK, f"{NAME}:Algorithm(0.25)", *SHORT, "--run-dir", str(folder)]) == 0
     assert '"rate": 0.25' in (folder / "config.json").read_text()
+    assert named_value(f"{NAME}:Objective", "k=3.0") == module.Objective(3.0)
+    assert (
+        run_command(["train", TASK, f"{NAME}:Algorithm(rate=0.5)", *SHORT, "--run-dir", str(tmp_path / "named")]) == 0
+    )
+    assert '"rate": 0.5' in (tmp_path / "named" / "config.json").read_text()
+    for wrong in ("0.1) + _(0.2", "rate=open('x')", "rat=1", "**{}", "1, 2, 3"):
+        with pytest.raises(ValueError, match="cannot be made"):
+            named_value(f"{NAME}:Algorithm", wrong)

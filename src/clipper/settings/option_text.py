@@ -83,12 +83,18 @@ def from_text(text: str, annotation: Any) -> Any:
 def named_value(name: str, arguments: str = "") -> Any:
     """A value of the user's own: of a class, made of ``arguments``, or a function. The user has named it, so it runs.
 
-    Raises ``ValueError`` with what could not be found or made.
+    The arguments are literals, in order or by their names. Raises ``ValueError`` with what could not be found or made.
     """
     module, _, member = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), member)
-        return found(*ast.literal_eval(f"({arguments},)" if arguments else "()")) if isinstance(found, type) else found
+        if not isinstance(found, type):
+            return found
+        call = ast.parse(f"_({arguments})", mode="eval").body
+        if not isinstance(call, ast.Call):
+            raise ValueError(f"{arguments!r} are no arguments")
+        named = {word.arg or "": ast.literal_eval(word.value) for word in call.keywords}
+        return found(*map(ast.literal_eval, call.args), **named)
     except (ImportError, AttributeError, TypeError, ValueError, SyntaxError) as error:
         raise ValueError(f"{name} cannot be made: {error}") from error
 
