@@ -20,6 +20,7 @@ import torch
 
 import clipper
 from clipper.cli.commands import run_command
+from clipper.cli.session import algorithm_again
 from clipper.data.values import Elsewhere
 from clipper.errors import ConfigError
 from clipper.functional.objectives import spo
@@ -339,6 +340,26 @@ def test_the_command_line_resumes_an_algorithm_that_is_named_again(
     assert run_command(["resume", str(folder), "--total-steps", "1200"]) == 2
     assert f"{NAME}:Algorithm" in capsys.readouterr().err
     assert run_command(["resume", str(folder), "--total-steps", "1200", "--algorithm", f"{NAME}:Algorithm"]) == 0
+
+
+def test_the_command_that_goes_on_names_what_it_will_be_asked_for(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ppo", ppo := module.ppo(objective=module.Objective(0.25)))
+    for algorithm, words in (
+        (module.Algorithm(0.25), ["--algorithm", f"{NAME}:Algorithm(rate=0.25)"]),
+        (module.Plain(), ["--algorithm", f"{NAME}:Plain"]), (ppo, ["--algorithm", "MODULE:NAME"]),
+        (clipper.PPO(horizon=16), []),
+    ):  # fmt: skip
+        folder = tmp_path / type(algorithm).__name__ / str(len(words))
+        run = clipper.train(
+            TASK, algorithm, run_dir=folder, num_envs=2, total_steps=1200, vector="serial", engine="torch",
+            policy=module.policy(), callback=lambda run: False,
+        )  # fmt: skip
+        assert algorithm_again(run) == words
+        again = [word.replace("MODULE:NAME", f"{NAME}:ppo") for word in words]
+        assert run_command(["resume", str(folder), *again]) == 0
+        assert clipper.train(resume=folder, algorithm=algorithm).exact
 
 
 def test_what_a_file_cannot_hold_is_refused_before_training(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Resume:
     env: str | None = None
     """The environment once more, where it is code of your own (my_package:MyEnv-v0)."""
     algorithm: str | None = None
-    """The algorithm once more, where it is code of your own (my_package:Mine)."""
+    """The algorithm once more, where it or a part of it is code of your own: a class or a value (my_package:Mine)."""
     total_steps: int | None = None
     """Train longer than was planned; schedules are planned anew, and the run no longer counts as exact."""
     profile: bool = False

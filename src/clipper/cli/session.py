@@ -1,5 +1,6 @@
 """Training as the command line shows it: a header, live progress, a clean stop on signals, and where to look next."""
 
+import dataclasses
 import os
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from clipper.runs.profile import PARTS, Profile
 from clipper.runs.run import Run
 from clipper.runs.train import train
 from clipper.settings.config import Config
+from clipper.settings.config_json import elsewhere, name_of, read_settings
 from clipper.storage import checkpoint
 
 GRACE = 8.0  # seconds that a signal leaves the iteration at hand
@@ -148,7 +150,7 @@ def report(run: Run, console: Console, received: int | None) -> None:
     steps, seconds = thousands(run.state.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
-        command = shlex.join([program_name(), "resume", str(run.path), *env])
+        command = shlex.join([program_name(), "resume", str(run.path), *env, *algorithm_again(run)])
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
@@ -162,6 +164,20 @@ def report(run: Run, console: Console, received: int | None) -> None:
     watch = shlex.join([program_name(), "play", str(run.path), *env])
     told = f"  run    {run.path}\n  curve  {run.path}/curve.png\n  watch  {watch}"
     console.print(told, highlight=False, soft_wrap=True, markup=False)
+
+
+def algorithm_again(run: Run) -> list[str]:
+    """``--algorithm``, where to resume asks for it; MODULE:NAME is left to fill in where only parts are the user's."""
+    algorithm = run.config.algorithm
+    if not any(elsewhere(read_settings(run.settings).algorithm)):
+        return []
+    name = name_of(algorithm)
+    if ":" not in name:
+        return ["--algorithm", "MODULE:NAME"]
+    fields = dataclasses.fields(algorithm) if dataclasses.is_dataclass(algorithm) else ()
+    given = [(f.name, getattr(algorithm, f.name)) for f in fields if f.init and getattr(algorithm, f.name) != f.default]
+    words = ", ".join(f"{field}={x!r}" for field, x in given)
+    return ["--algorithm", f"{name}({words})" if words else name]
 
 
 def program_name() -> str:

@@ -308,7 +308,8 @@ def check_all_there(config: Config, custom_policy: bool) -> None:
             keyword = path.partition(".")[0]
             raise ConfigError(
                 f"this run's {path} is {part.name}, which is code of your own: hand it over again with {keyword}="
-                f"{' (--algorithm)' * (keyword == 'algorithm')}, so that nothing is imported because a file says so"
+                f"{' (--algorithm MODULE:NAME, all of it)' * (keyword == 'algorithm')}, so that nothing is imported "
+                "because a file says so"
             )
 
 
