@@ -46,7 +46,7 @@ class Compiled(Torch):
         self.faster = with_compiled_loss(algorithm)
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
+        if not self.learner.world.agree(steps.mask.any()):
             return self.learner.pass_over(steps)
         return self.faster.update(self.learner, steps, last_obs)
 
