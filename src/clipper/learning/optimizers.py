@@ -15,7 +15,7 @@ def light(kind: type[torch.optim.Optimizer]) -> Any:
     return type(kind.__name__, (kind,), {"add_param_group": add, "step": torch.no_grad()(step)})
 
 
-def listed(parameters: nn.Parameter | list[nn.Parameter]) -> list[nn.Parameter]:
+def as_list(parameters: nn.Parameter | list[nn.Parameter]) -> list[nn.Parameter]:
     """As torch's optimizers take them."""
     return [parameters] if isinstance(parameters, nn.Parameter) else parameters
 
@@ -31,7 +31,7 @@ class Adam:
     """ε, which bounds steps along tiny gradients."""
 
     def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
-        return FUSED(listed(parameters), eps=self.eps, fused=True)
+        return FUSED(as_list(parameters), eps=self.eps, fused=True)
 
 
 class RMSprop(MEAN_SQUARE):
@@ -63,7 +63,7 @@ class RMSProp:
     """ε, added to √g."""
 
     def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
-        return RMSprop(listed(parameters), alpha=self.decay, eps=self.eps)
+        return RMSprop(as_list(parameters), alpha=self.decay, eps=self.eps)
 
 
 @value
@@ -79,7 +79,7 @@ class RMSPropTF:
     """ε, added to g."""
 
     def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
-        return TensorFlowRMSProp(listed(parameters), {"lr": 0.0, "alpha": self.decay, "eps": self.eps})
+        return TensorFlowRMSProp(as_list(parameters), {"lr": 0.0, "alpha": self.decay, "eps": self.eps})
 
 
 class TensorFlowRMSProp(PLAIN):

@@ -1,14 +1,12 @@
 """All who learn from one batch together, which here is one process; what counts over all of a batch is asked of it."""
 
-from typing import TypeVar
+from typing import Any
 
 from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories
 from clipper.functional.statistics import explained_variance
 
-T = TypeVar("T")
 
-
-def same(x: T) -> T:
+def itself(x: Any) -> Any:
     """What all have together, where there is but one: x itself."""
     return x
 
@@ -29,15 +27,15 @@ class World:
     """The same over trajectories, none of which is shared."""
     explained_variance = staticmethod(explained_variance)
     """1 − Var(target − prediction) / Var(target) over the decisions."""
-    sum = staticmethod(same)
+    sum = staticmethod(itself)
     """Σ over processes of a tensor that each has."""
-    largest = staticmethod(same)
+    largest = staticmethod(itself)
     """The largest of a number that each has."""
-    gather = staticmethod(same)
+    gather = staticmethod(itself)
     """The rows of all, one process's after another's: what running statistics take in."""
-    agree = staticmethod(same)
+    agree = staticmethod(itself)
     """A verdict, tensor of bool or of 0 and 1, as true where any process says so: all do the same, or wait for ever."""
-    add_up = staticmethod(same)
+    add_up = staticmethod(itself)
     """Of a list of gradients, in place: each process's share becomes the sum of all."""
 
 
