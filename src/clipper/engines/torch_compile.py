@@ -106,7 +106,7 @@ class Now:
     (torch 2.13 even fails at a second one where it is computed from the progress within the graph.)
     """
 
-    def __init__(self, schedule: Callable[[float], float]) -> None:
+    def __init__(self, schedule: Callable[..., Any]) -> None:
         self.schedule, self.number = schedule, torch.zeros((), dtype=torch.float64)
 
     def follow(self, progress: float) -> None:
