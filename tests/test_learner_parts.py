@@ -78,6 +78,12 @@ def test_a_step_without_a_loss_is_an_error() -> None:
         step(learner, 0.1, 1.0)
 
 
+def test_a_copy_of_a_learner_learns_nothing_in_secret() -> None:
+    learner = deepcopy(PPO().init(small_policy("categorical")))
+    with pytest.raises(AssertionError, match="no views"):
+        gradient_step(learner, learner.policy.value(torch.ones(2, 3)).mean.sum(), 0.1, 1.0)
+
+
 @pytest.mark.parametrize("broken", [0, 1])
 def test_one_piece_that_is_not_finite_leaves_the_step_out(broken: int) -> None:
     learner = PPO().init(small_policy("categorical"))

@@ -19,6 +19,7 @@ def accumulate(learner: Learner, loss: Float[Tensor, ""], part: str = "") -> Non
     decisions, |Dᵢ| / |D|, the sum is the gradient of the whole. Where there are several parts, only this one's moves.
     """
     own = learner.parts[part]
+    assert own.vectors[0].grad is own.gradients[0], "a copy's parameters are no views: load a state into a new learner"
     if own.loss is None:
         pending = any(x.loss is not None and x.vectors[0] is own.vectors[0] for x in learner.parts.values())
         assert not pending, "parts of one vector take their steps by turns: step the other one first"
