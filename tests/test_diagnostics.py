@@ -11,6 +11,7 @@ from batches import decisions, make_steps, small_policy
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
 from clipper.data.steps import Targets
 from clipper.learning.advantages import with_old
+from clipper.learning.learner import Learner
 from clipper.networks.actor_critic import ActorCritic
 
 ALGORITHMS = (
@@ -39,7 +40,7 @@ def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOApart | PPO
     policy, batch = moved_policy_and_batch()
     if isinstance(algorithm, PPOPenalty) or (isinstance(algorithm, PPO) and algorithm.exact_kl):
         batch = with_old(small_policy("gaussian").double(), batch)
-    _, metrics = algorithm.loss(policy, batch)
+    _, metrics = algorithm.loss(algorithm.init(policy), batch)
     steps = decisions(batch).steps
     with torch.no_grad():
         dist, _ = policy.act(steps.obs)
@@ -111,11 +112,11 @@ def test_the_largest_ratio_is_of_all_steps() -> None:
     learner, seen = algorithm.init(small_policy("categorical")), []
     original = PPO.loss
 
-    def loss(policy: ActorCritic, batch: Targets, progress: float = 0.0) -> tuple:
+    def loss(learner: Learner, batch: Targets) -> tuple:
         with torch.no_grad():
-            dist, _ = policy.act(batch.steps.obs)
+            dist, _ = learner.policy.act(batch.steps.obs)
             seen.append(float((dist.log_prob(batch.steps.action) - batch.steps.log_prob).exp().max()))
-        return original(algorithm, policy, batch, progress)
+        return original(algorithm, learner, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PPO, "loss", lambda self, *arguments: loss(*arguments))

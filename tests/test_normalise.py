@@ -113,7 +113,7 @@ def test_statistics_stay_frozen_until_the_update_ends_then_take_each_decision_on
     for segment in range(2):
         steps, last = make_steps(policy, rows=9, envs=4, seed=segment)
         targets = algorithm.targets(learner, steps, last)
-        _, metrics = algorithm.loss(policy, targets)
+        _, metrics = algorithm.loss(learner, targets)
         assert metrics["policy/kl"].abs() < 1e-6, "the first ratio of an update is 1"
         before = int(policy.get_buffer("encoder.normaliser.moments.count"))
         algorithm.update(learner, steps, last)
@@ -131,7 +131,7 @@ def test_the_value_loss_does_not_depend_on_the_unit_of_returns(scale: float) -> 
     plain = steps._replace(terminated=steps.mask, done=steps.mask)  # one-step episodes: the target is the reward
     scaled = plain._replace(reward=scale * plain.reward)
     policy.returns.absorb(scaled.reward[plain.mask])
-    _, metrics = algorithm.loss(policy, algorithm.targets(learner, scaled, last))
+    _, metrics = algorithm.loss(learner, algorithm.targets(learner, scaled, last))
     spread = plain.reward[plain.mask]
     with torch.no_grad():
         raw = policy.value_layer(policy.critic(policy.encoder(plain.obs))).squeeze(-1)[plain.mask]

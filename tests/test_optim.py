@@ -14,9 +14,9 @@ from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.importance_weights import CausalProduct
-from clipper.learning.learner import flatten
 from clipper.learning.minibatches import minibatches
 from clipper.learning.optimizers import RMSPropTF
+from clipper.learning.parts import flatten
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.policy_options import PolicyOptions
 
@@ -56,7 +56,7 @@ def test_frozen_parameters_stay_out() -> None:
     assert PPO().init(policy).parameters.numel() == trainable
 
 
-def test_mixed_dtypes_are_refused() -> None:
+def test_one_vector_holds_one_dtype() -> None:
     with pytest.raises(ConfigError, match="dtype"):
         flatten(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double()).parameters())
 

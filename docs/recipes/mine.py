@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from clipper.data.steps import Targets
 from clipper.data.trees import each
 from clipper.functional.reduce import masked_mean
 from clipper.functional.returns import gae
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
+from clipper.learning.two_steps import targets_then_improve
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,19 @@ class OneStep:
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         return Learner(policy, seed=seed)
 
-    def update(self, learner: Learner, steps, last_obs) -> dict[str, Tensor]:
-        if not steps.mask.any():  # rows that only begin episodes
-            return learner.pass_over(steps)
+    update = targets_then_improve
+
+    @torch.no_grad()
+    def targets(self, learner: Learner, steps, last_obs) -> Targets:
         obs = each(lambda x, last: torch.cat([x, last[None]]), steps.obs, last_obs)
         value = learner.policy.value(obs).mean  # [T + 1, N]
-        old = value.detach()
-        advantage = gae(steps.reward, old, steps.terminated, steps.done, steps.mask, 0.99, 0.95)
-        dist, _ = learner.policy(steps.obs)
-        error = value[:-1] - (old[:-1] + advantage)
-        loss = masked_mean(-dist.log_prob(steps.action) * advantage + 0.5 * error.square(), steps.mask)
+        advantage = gae(steps.reward, value, steps.terminated, steps.done, steps.mask, 0.99, 0.95)
+        return Targets(steps, advantage, value_target=value[:-1] + advantage, value=value[:-1])
+
+    def improve(self, learner: Learner, targets: Targets, again=None) -> dict[str, Tensor]:
+        steps = targets.steps
+        dist, value = learner.policy(steps.obs)
+        error = value.mean - targets.value_target
+        loss = masked_mean(-dist.log_prob(steps.action) * targets.advantage + 0.5 * error.square(), steps.mask)
         gradient_step(learner, loss, self.learning_rate, 0.5)
         return {"loss/total": loss.detach()}

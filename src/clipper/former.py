@@ -52,6 +52,7 @@ PARTS = {
     "nets": ("networks.actor_critic", "networks.make_policy", "networks.protocol", "networks.policy_options"),
     "optim": (
         "learning.learner", "learning.minibatches", "learning.gradient_step", "learning.advantages", "learning.metrics",
+        "learning.parts",
     ),
     "rollout": ("rollout.state", "rollout.edges", "rollout.episodes"),
     "spaces": ("networks.heads.make_head",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gymnasium
 
-LIMIT = 30
+LIMIT = 35  # of which five let an update be two steps, a gradient come in pieces and a batch be shared
 
 # In a process of its own: shape checking, on in the tests, would wrap every function in others.
 PROGRAM = """
@@ -40,7 +40,7 @@ print("\\n".join(f"{file}:{name}" for file, name in sorted(entered)))
 """
 
 
-def test_at_most_thirty_functions_are_entered(tmp_path: Path) -> None:
+def test_few_functions_are_entered(tmp_path: Path) -> None:
     """Other packages count for nothing, also where they lie in a folder named as ours, as in a clone's .venv."""
     source, others = Path(__file__).parents[2] / "src", tmp_path / "clipper"
     others.mkdir()

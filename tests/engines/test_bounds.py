@@ -85,7 +85,7 @@ def test_values_that_do_not_fit_are_reported() -> None:
 def test_an_update_that_leaves_its_arrays_is_reported(what: str) -> None:
     engine, _ = made()
     steps, last = make_steps(engine.learner.policy, 8, 4, seed=0)
-    rows = engine.targets(steps, last)
+    rows = engine.rows(engine.targets(steps, last))
     keep = np.flatnonzero(steps.mask.numpy())
     engine.epochs(rows, engine.loss(rows, keep, steps), keep)
     if what == "row":

@@ -30,6 +30,7 @@ def test_update_is_the_definition_s(name: str) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["parameters"] <= 1e-5
+    assert found["graphs"] <= 2, "one for the first sizes, one for all others, however far the run is"
     for metric, (expected, value) in found["metrics"].items():
         assert value == pytest.approx(expected, rel=1e-3, abs=1e-4), metric
 

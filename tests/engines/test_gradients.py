@@ -129,7 +129,7 @@ def gradient_of(engine: CPU, rows: Rows, loss: Loss, index: np.ndarray) -> np.nd
 def run_kernels(engine: CPU, targets: Targets) -> np.ndarray:
     """The gradient of all decisions as one minibatch, left in the learner's; the means of what is watched."""
     keep = np.flatnonzero(targets.steps.mask.numpy())
-    rows = engine.rows(targets.steps, *(x.numpy() for x in (targets.advantage, targets.value_target, targets.value)))
+    rows = engine.rows(targets)
     loss = engine.loss(rows, keep, targets.steps)
     # Advantages in a batch's standard units are the targets' business, and these are targets already.
     watched = gradient_of(engine, rows, loss._replace(mean=0.0, factor=1.0), keep)
@@ -141,7 +141,9 @@ def check(policy: ActorCritic, behaviour: ActorCritic, algorithm: Any, rows: int
     double = copy.deepcopy(policy).double()
     targets = make_targets(behaviour, policy, algorithm, rows)
     batch = each(lambda x: x.double() if x.is_floating_point() else x, decisions(targets))
-    loss, metrics = algorithm.loss(double, batch, PROGRESS)
+    judge = algorithm.init(double)
+    judge.progress = PROGRESS
+    loss, metrics = algorithm.loss(judge, batch)
     loss.backward()
 
     engine = CPU(algorithm.init(policy), algorithm)

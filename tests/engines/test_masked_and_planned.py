@@ -50,10 +50,10 @@ def test_the_masked_gradient_is_the_definition_s(kind: Kind) -> None:
 
     double = copy.deepcopy(policy).double()
     batch = each(lambda x: x.double() if x.is_floating_point() else x, decisions(targets))
-    algorithm.loss(double, batch)[0].backward()
+    algorithm.loss(algorithm.init(double), batch)[0].backward()
     engine = CPU(algorithm.init(policy), algorithm)
     keep = np.flatnonzero(steps.mask.numpy())
-    rows = engine.rows(steps, *(x.numpy() for x in targets[1:4]))
+    rows = engine.rows(targets)
     Shares(engine, rows, engine.loss(rows, keep, steps), keep).add_up(0, len(keep))
     for (name, p), q in zip(policy.named_parameters(), double.parameters(), strict=True):
         assert p.grad is not None

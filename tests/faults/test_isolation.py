@@ -224,9 +224,9 @@ def test_a_full_accelerator_ends_in_advice_with_whole_weights_saved(
         else:
             backward = torch.Tensor.backward
 
-            def backwards(loss: torch.Tensor) -> None:
+            def backwards(loss: torch.Tensor, **named: Any) -> None:
                 seen["calls"] += 1
-                backward(loss)
+                backward(loss, **named)
                 if seen["calls"] == 2:
                     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
                 seen["parameters"].append(run.learner.parameters.detach().clone())

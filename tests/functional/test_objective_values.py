@@ -193,7 +193,7 @@ def test_exact_kl_is_reported_where_asked_or_needed(kind: Kind) -> None:
         learner.parameters.add_(0.1 * torch.randn(learner.parameters.shape, generator=learner.generator).double())
         now, before = policy.act(steps.obs)[0], old.act(steps.obs)[0]
         expected = before.kl(now)[steps.mask].mean().item()
-    kl = [a.loss(policy, t)[1]["policy/kl"].item() for a, t in zip((sampled, exact, needed), targets, strict=True)]
+    kl = [a.loss(learner, t)[1]["policy/kl"].item() for a, t in zip((sampled, exact, needed), targets, strict=True)]
     assert kl[1] == pytest.approx(expected, rel=1e-10)
     assert kl[2] == kl[1] != kl[0]
     assert targets[0].old == ()

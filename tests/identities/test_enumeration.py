@@ -40,7 +40,7 @@ def reinforce_estimate(policy: TabularPolicy, algorithm: Reinforce) -> Estimate:
 
     def estimate(batch: list[Trajectory]) -> Tensor:
         steps = recorded(batch, policy)
-        loss, _ = algorithm.loss(policy, decisions(algorithm.targets(learner, steps, steps.obs[-1])))
+        loss, _ = algorithm.loss(learner, decisions(algorithm.targets(learner, steps, steps.obs[-1])))
         return -torch.autograd.grad(loss, policy.logits)[0]
 
     return estimate
@@ -52,7 +52,7 @@ def ppo_estimate(policy: TabularPolicy, algorithm: PPO) -> Estimate:
 
     def estimate(batch: list[Trajectory]) -> Tensor:
         steps = recorded(batch, policy)
-        loss, _ = algorithm.loss(policy, decisions(algorithm.targets(learner, steps, steps.obs[-1])))
+        loss, _ = algorithm.loss(learner, decisions(algorithm.targets(learner, steps, steps.obs[-1])))
         return -torch.autograd.grad(loss, policy.logits)[0] * steps.mask.sum()
 
     return estimate

@@ -48,32 +48,32 @@ def batch_in_all_cells(policy: ActorCritic, kind: Kind) -> Targets:
     return Targets(steps, advantage, value.mean + error, value.mean - moved)
 
 
-def central_difference(policy: nn.Module, loss: "Loss", parameter: nn.Parameter) -> Tensor:
+def central_difference(loss: "Loss", parameter: nn.Parameter) -> Tensor:
     """(L(θ + h eᵢ) − L(θ − h eᵢ)) / 2h for each i."""
     flat = parameter.data.view(-1)
     result = torch.zeros_like(flat)
     for i in range(len(flat)):
         centre = flat[i].item()
         flat[i] = centre + STEP
-        above = loss(policy)
+        above = loss()
         flat[i] = centre - STEP
-        result[i] = (above - loss(policy)) / (2 * STEP)
+        result[i] = (above - loss()) / (2 * STEP)
         flat[i] = centre
     return result.view_as(parameter)
 
 
 class Loss:
-    """A whole loss as a function of the policy alone."""
+    """A whole loss as a function of the policy's parameters alone."""
 
-    def __init__(self, algorithm: PPO | Reinforce, batch: Targets) -> None:
-        self.algorithm, self.batch = algorithm, batch
+    def __init__(self, algorithm: PPO | Reinforce, policy: nn.Module, batch: Targets) -> None:
+        self.algorithm, self.learner, self.batch = algorithm, algorithm.init(policy), batch
 
-    def tensor(self, policy: nn.Module) -> Tensor:
-        return self.algorithm.loss(policy, self.batch)[0]
+    def tensor(self) -> Tensor:
+        return self.algorithm.loss(self.learner, self.batch)[0]
 
     @torch.no_grad()
-    def __call__(self, policy: nn.Module) -> float:
-        return self.tensor(policy).item()
+    def __call__(self) -> float:
+        return self.tensor().item()
 
 
 @pytest.mark.parametrize("kind", ["categorical", "gaussian"])
@@ -127,10 +127,10 @@ def old_around(policy: ActorCritic, batch: Targets) -> Targets:
 
 def check(settings: PPO | Reinforce, policy: ActorCritic, batch: Targets) -> None:
     """Compare every parameter's gradient."""
-    loss = Loss(settings, batch)
-    loss.tensor(policy).backward()
+    loss = Loss(settings, policy, batch)
+    loss.tensor().backward()
     for name, parameter in policy.named_parameters():
-        expected = central_difference(policy, loss, parameter)
+        expected = central_difference(loss, parameter)
         assert parameter.grad is not None
         assert expected.norm() > 1e-4, f"{name} has no gradient to compare"
         error = (parameter.grad - expected).norm() / expected.norm()

@@ -38,11 +38,11 @@ def true_gradient(mdp: TinyMDP, policy: TabularPolicy) -> Tensor:
 def estimates(mdp: TinyMDP, mu: TabularPolicy, policy: TabularPolicy, **options: Any) -> tuple[Tensor, Tensor]:
     """Each trajectory's probability under μ, and −∇ of the whole loss for π′ from it."""
     settings = ImportanceSampling(gamma=1.0, value_coef=0.0, **options)
-    learner = settings.init(mu)
+    learner, other = settings.init(mu), settings.init(policy)
     chances, gradients = [], []
     for t in mdp.trajectories():
         steps = recorded([t], mu)
-        loss, _ = settings.loss(policy, settings.targets(learner, steps, steps.obs[-1]))
+        loss, _ = settings.loss(other, settings.targets(learner, steps, steps.obs[-1]))
         chances.append(t.probability(mu).detach())
         gradients.append(-torch.autograd.grad(loss, policy.logits)[0])
     return torch.stack(chances), torch.stack(gradients)
@@ -96,27 +96,28 @@ def long_episode(ratio: float, length: int) -> tuple[ImportanceSampling, Any, Ta
     ends = no.clone()
     ends[-1] = True
     steps = steps._replace(reward=torch.ones(length, 1), terminated=ends, done=ends, mask=yes)
-    targets = settings.targets(settings.init(policy), steps, last)
+    learner = settings.init(policy)
+    targets = settings.targets(learner, steps, last)
     shifted = steps._replace(log_prob=steps.log_prob - math.log(ratio))
-    return settings, policy, targets._replace(steps=shifted)
+    return settings, learner, targets._replace(steps=shifted)
 
 
 @pytest.mark.parametrize(("length", "underflow"), [(100, 0.0), (1500, 1.0)])
 def test_a_product_over_a_long_episode_underflows_and_says_so(length: int, underflow: float) -> None:
     """0.9¹⁵⁰⁰ ≈ 2 · 10⁻⁶⁹ is 0 in float32: the batch teaches nothing any more."""
-    settings, policy, targets = long_episode(0.9, length)
-    loss, metrics = settings.loss(policy, targets)
+    settings, learner, targets = long_episode(0.9, length)
+    loss, metrics = settings.loss(learner, targets)
     assert loss.isfinite()
     assert metrics["importance/underflow"].item() == underflow
     assert metrics["loss/policy"].item() == 0 if underflow else metrics["loss/policy"].item() != 0
 
 
 def test_a_huge_product_stays_finite() -> None:
-    settings, policy, targets = long_episode(1.5, 1500)
-    loss, _ = settings.loss(policy, targets)
+    settings, learner, targets = long_episode(1.5, 1500)
+    loss, _ = settings.loss(learner, targets)
     loss.backward()
     assert loss.isfinite()
-    assert all(p.grad.isfinite().all() for p in policy.parameters() if p.grad is not None)
+    assert all(p.grad.isfinite().all() for p in learner.policy.parameters() if p.grad is not None)
 
 
 def test_effective_sample_size_by_hand() -> None:

@@ -36,7 +36,8 @@ def test_the_loss_is_the_surrogate_and_beta_times_the_kl(kind: Kind) -> None:
     with torch.no_grad():
         learner.parameters.add_(0.1 * torch.randn(learner.parameters.shape, generator=learner.generator).double())
     batch = next(minibatches(targets, 1, 3, learner.generator))
-    loss, metrics = settings.loss(policy, batch, beta=2.5)
+    learner.extra["beta"] = torch.tensor(2.5, dtype=torch.float64)
+    loss, metrics = settings.loss(learner, batch)
     now, before = policy.act(batch.steps.obs)[0], old.act(batch.steps.obs)[0]
     ratio = (now.log_prob(batch.steps.action) - before.log_prob(batch.steps.action).detach()).exp()
     frozen = type(before)(*(p.detach() for p in before.params))
@@ -65,11 +66,11 @@ def test_the_hinge_adds_the_square_of_what_is_beyond_twice_the_target(kind: Kind
     kl = type(before)(*(p.detach() for p in before.params)).kl(policy.act(batch.steps.obs)[0]).mean()
     mean = kl.item()
     for target, beyond in ((mean / 5, 3 / 5 * mean), (mean, 0.0)):
-        hinged = PPOPenalty(kl_target=target, hinge=50.0).loss(policy, batch)[0]
-        assert hinged.item() == pytest.approx(plain.loss(policy, batch)[0].item() + 50 * beyond**2, rel=1e-9)
+        hinged = PPOPenalty(kl_target=target, hinge=50.0).loss(learner, batch)[0]
+        assert hinged.item() == pytest.approx(plain.loss(learner, batch)[0].item() + 50 * beyond**2, rel=1e-9)
         slopes = [
             torch.autograd.grad(x, policy.actor_parameters(), retain_graph=True)
-            for x in (hinged, plain.loss(policy, batch)[0] + 50 * 2 * beyond * kl)
+            for x in (hinged, plain.loss(learner, batch)[0] + 50 * 2 * beyond * kl)
         ]
         for a, b in zip(*slopes, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-13)

@@ -39,7 +39,7 @@ def by_hand(algorithm: PPO, kl_stop: str | None, limit: float = 0.0) -> tuple[Te
     taken, kl = 0, torch.zeros(())
     for _ in range(algorithm.epochs):
         for part in minibatches(targets, 1, algorithm.minibatches, learner.generator):
-            loss, _ = algorithm.loss(policy, part)
+            loss, _ = algorithm.loss(learner, part)
             with torch.no_grad():
                 log_ratio = policy.act(part.steps.obs)[0].log_prob(part.steps.action) - part.steps.log_prob
                 kl = (log_ratio.exp() - 1 - log_ratio).mean()

@@ -81,7 +81,8 @@ def test_ppo_takes_one_epsilon_for_a_symmetric_pair() -> None:
     losses = []
     for bound in (0.1, (0.1, 0.1), (0.1, 0.3)):
         algorithm = PPO(clip=bound)
-        targets = algorithm.targets(algorithm.init(policy), steps, last)
+        learner = algorithm.init(policy)
+        targets = algorithm.targets(learner, steps, last)
         shifted = targets._replace(steps=steps._replace(log_prob=steps.log_prob - 0.2))
-        losses.append(algorithm.loss(policy, shifted)[0].item())
+        losses.append(algorithm.loss(learner, shifted)[0].item())
     assert losses[0] == losses[1] != losses[2]

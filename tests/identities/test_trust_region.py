@@ -116,7 +116,7 @@ def test_the_step_does_not_depend_on_how_the_policy_is_parametrised(kind: Kind, 
         learner = settings.init(policy)
         batch = decisions(settings.targets(learner, steps, last))
         start = learner.actor.detach().clone()
-        loss, _ = settings.loss(policy, batch)
+        loss, _ = settings.loss(learner, batch)
         gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, policy.actor_parameters())])
         with torch.no_grad():
             learner.actor.sub_(0.1 * gradient)

@@ -173,7 +173,7 @@ def test_a_row_that_is_no_decision_changes_nothing() -> None:
     for one in (targets, targets._replace(steps=broken)):
         batch = next(minibatches(one, 1, 1, torch.Generator().manual_seed(0)))
         with torch.enable_grad():
-            loss, _ = algorithm.loss(policy, batch)
+            loss, _ = algorithm.loss(learner, batch)
             found.append([loss, *torch.autograd.grad(loss, list(policy.parameters()))])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
     assert all(x.isfinite().all() for x in found[0])
@@ -250,5 +250,5 @@ def test_whole_episodes_are_learned_from_their_first_row_on(kind: str) -> None:
         learner = algorithm.init(policy)
         batch = next(minibatches(algorithm.targets(learner, steps, state.obs), 1, 1, learner.generator))
         assert batch.steps.mask.all()
-        gradients.append(torch.autograd.grad(algorithm.loss(policy, batch)[0], list(policy.parameters())))
+        gradients.append(torch.autograd.grad(algorithm.loss(learner, batch)[0], list(policy.parameters())))
     assert all(map(torch.equal, *gradients))

@@ -72,9 +72,10 @@ def recorded(kind: str, shared: bool) -> tuple[ActorCritic, Targets]:
 def test_the_gradient_of_the_whole_loss_equals_central_differences(kind: str, shared: bool) -> None:
     policy, targets = recorded(kind, shared)
     algorithm = PPO(horizon=6, entropy_coef=0.01, clip=0.6)
+    learner = algorithm.init(policy)
     batch = next(minibatches(targets, 1, 1, torch.Generator().manual_seed(0)))
     assert batch.steps.memory.begins.any()
-    algorithm.loss(policy, batch)[0].backward()
+    algorithm.loss(learner, batch)[0].backward()
     generator = torch.Generator().manual_seed(2)
     for name, parameter in policy.named_parameters():
         assert parameter.grad is not None, name
@@ -84,7 +85,7 @@ def test_the_gradient_of_the_whole_loss_equals_central_differences(kind: str, sh
             with torch.no_grad():
                 for sign in (1, -1):
                     parameter.add_(sign * STEP * direction)
-                    moved.append(algorithm.loss(policy, batch)[0].item())
+                    moved.append(algorithm.loss(learner, batch)[0].item())
                     parameter.sub_(sign * STEP * direction)
             expected = (moved[0] - moved[1]) / (2 * STEP)
             assert (parameter.grad * direction).sum().item() == pytest.approx(expected, rel=1e-5, abs=1e-8), name

@@ -194,7 +194,7 @@ def test_gradients_by_finite_differences(name: str, ratio) -> None:
 
     def value() -> torch.Tensor:
         kl = Autoregressive(*batch.old).kl(policy.act(batch.steps.obs)[0])
-        return algorithm.loss(policy, batch)[0] + kl.mean()
+        return algorithm.loss(learner, batch)[0] + kl.mean()
 
     gradient.zero_()
     value().backward()

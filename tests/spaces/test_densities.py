@@ -106,7 +106,7 @@ def test_gradients_by_finite_differences(name: str, ratio) -> None:
     gradient = learner.parameters.grad
     assert gradient is not None
     gradient.zero_()
-    algorithm.loss(policy, batch)[0].backward()
+    algorithm.loss(learner, batch)[0].backward()
     h = 1e-6
     for _ in range(3):
         direction = torch.randn(theta.shape, generator=generator, dtype=theta.dtype)
@@ -115,7 +115,7 @@ def test_gradients_by_finite_differences(name: str, ratio) -> None:
         with torch.no_grad():
             for sign in (1, -1):
                 theta.add_(sign * h * direction)
-                values.append(algorithm.loss(policy, batch)[0].item())
+                values.append(algorithm.loss(learner, batch)[0].item())
                 theta.sub_(sign * h * direction)
         assert (values[0] - values[1]) / (2 * h) == pytest.approx(slope, rel=1e-5, abs=1e-7)
 

@@ -17,9 +17,9 @@ from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.learning.advantages import with_old
+from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Linear
-from clipper.networks.actor_critic import ActorCritic
 from clipper.rollout.collect import collect
 from clipper.rollout.state import start
 from clipper.settings.config_json import from_json, to_json
@@ -27,8 +27,8 @@ from clipper.settings.config_json import from_json, to_json
 SPACE = OneOf([Box(-1, 1, (2,)), Discrete(3)])
 
 
-def batch_and_moved_policy(space: gymnasium.Space = SPACE, exact_kl: bool = False) -> tuple[Targets, ActorCritic]:
-    """A batch collected with one policy, to be valued under another."""
+def batch_and_moved_learner(space: gymnasium.Space = SPACE, exact_kl: bool = False) -> tuple[Targets, Learner]:
+    """A batch collected with one policy, to be valued under another, the learner's."""
     algorithm = PPO(horizon=40, exact_kl=exact_kl)
     env, policy = make(lambda: AnySpace(space), 3), policy_for(space)
     learner = algorithm.init(policy)
@@ -39,7 +39,7 @@ def batch_and_moved_policy(space: gymnasium.Space = SPACE, exact_kl: bool = Fals
     with torch.no_grad():
         noise = torch.randn(learner.parameters.shape, generator=Generator().manual_seed(1))
         learner.parameters.add_(0.2 * noise)
-    return batch, policy
+    return batch, learner
 
 
 def slow_terms(batch: Targets, policy, low: float, high: float) -> list[float]:
@@ -68,13 +68,13 @@ def slow_terms(batch: Targets, policy, low: float, high: float) -> list[float]:
 
 
 def test_per_part_is_h_ppos_sum_of_clipped_terms() -> None:
-    batch, policy = batch_and_moved_policy()
+    batch, learner = batch_and_moved_learner()
     count = len(batch.advantage)
     per_part = PPO(ratio="per_part", value_coef=0.0)
-    loss, metrics = per_part.loss(policy, batch)
+    loss, metrics = per_part.loss(learner, batch)
     # Â is subtracted once per part beyond the first, the unused one included: its mean is 0.
-    assert loss.item() == pytest.approx(sum(slow_terms(batch, policy, 0.2, 0.2)) / count, abs=1e-5)
-    joint, _ = dataclasses.replace(per_part, ratio="joint").loss(policy, batch)
+    assert loss.item() == pytest.approx(sum(slow_terms(batch, learner.policy, 0.2, 0.2)) / count, abs=1e-5)
+    joint, _ = dataclasses.replace(per_part, ratio="joint").loss(learner, batch)
     assert abs(joint.item() - loss.item()) > 1e-4
     assert metrics["loss/policy"].item() == pytest.approx(loss.item(), abs=1e-6)
 
@@ -87,8 +87,9 @@ def test_both_objectives_climb_alike_where_all_ratios_are_one(space) -> None:
     for ratio in ("joint", "per_part"):
         algorithm = PPO(horizon=40, ratio=ratio, value_coef=0.0)
         steps, state = collect(env, policy, start(env, 0), horizon=40)
-        batch = algorithm.targets(algorithm.init(policy), steps, state.obs)
-        loss, _ = algorithm.loss(policy, batch)
+        learner = algorithm.init(policy)
+        batch = algorithm.targets(learner, steps, state.obs)
+        loss, _ = algorithm.loss(learner, batch)
         actor = [p for p in policy.parameters() if p.requires_grad]
         grads = torch.autograd.grad(loss, actor, allow_unused=True)
         found.append((loss.detach(), [g for g in grads if g is not None]))
@@ -97,15 +98,15 @@ def test_both_objectives_climb_alike_where_all_ratios_are_one(space) -> None:
 
 def test_parts_are_named_and_sum_to_the_whole() -> None:
     space = Dict(skill=SPACE, walk=Box(-1, 1, ()))
-    batch, policy = batch_and_moved_policy(space)
-    _, metrics = PPO().loss(policy, batch)
+    batch, learner = batch_and_moved_learner(space)
+    _, metrics = PPO().loss(learner, batch)
     names = ["skill.0", "skill.1", "skill.choice", "walk"]
     for kind in ("entropy", "kl", "clip_fraction"):
         assert sorted(k.removeprefix(f"policy/{kind}/") for k in metrics if k.startswith(f"policy/{kind}/")) == names
     parts = [metrics[f"policy/entropy/{name}"].item() for name in names]
     assert sum(parts) == pytest.approx(metrics["policy/entropy"].item(), rel=1e-5)
-    batch, policy = batch_and_moved_policy(space, exact_kl=True)
-    _, metrics = PPO(exact_kl=True).loss(policy, batch)
+    batch, learner = batch_and_moved_learner(space, exact_kl=True)
+    _, metrics = PPO(exact_kl=True).loss(learner, batch)
     parts = [metrics[f"policy/kl/{name}"].item() for name in names]
     assert sum(parts) == pytest.approx(metrics["policy/kl"].item(), rel=1e-5)
     assert min(parts) > 0
@@ -113,12 +114,13 @@ def test_parts_are_named_and_sum_to_the_whole() -> None:
 
 def test_entropy_coefficients_by_part() -> None:
     space = Dict(skill=SPACE, walk=Box(-1, 1, ()))
-    batch, policy = batch_and_moved_policy(space)
-    base, metrics = PPO(value_coef=0.0).loss(policy, batch)
+    batch, learner = batch_and_moved_learner(space)
+    learner.progress = 0.5
+    base, metrics = PPO(value_coef=0.0).loss(learner, batch)
     h = {name: metrics[f"policy/entropy/{name}"].item() for name in ("skill.choice", "skill.0", "skill.1", "walk")}
 
     def bonus(**options) -> float:
-        return (base - PPO(value_coef=0.0, **options).loss(policy, batch, progress=0.5)[0]).item()
+        return (base - PPO(value_coef=0.0, **options).loss(learner, batch)[0]).item()
 
     some = bonus(entropy_coefs=(("skill.choice", 0.5), ("skill", 0.1)), entropy_coef=0.2)
     assert some == pytest.approx(
@@ -130,11 +132,11 @@ def test_entropy_coefficients_by_part() -> None:
 
 
 def test_an_undivided_action_has_no_parts_to_weigh() -> None:
-    batch, policy = batch_and_moved_policy(SPACES["discrete"])
+    batch, learner = batch_and_moved_learner(SPACES["discrete"])
     with pytest.raises(ConfigError, match="one part"):
-        PPO(entropy_coefs=(("choice", 0.5),)).loss(policy, batch)
-    joint, metrics = PPO().loss(policy, batch)
-    assert PPO(ratio="per_part").loss(policy, batch)[0] == joint
+        PPO(entropy_coefs=(("choice", 0.5),)).loss(learner, batch)
+    joint, metrics = PPO().loss(learner, batch)
+    assert PPO(ratio="per_part").loss(learner, batch)[0] == joint
     assert not any(name.count("/") > 1 for name in metrics)
 
 

@@ -82,6 +82,22 @@ def test_methods_that_nothing_mentions_go_and_overrides_stay(tmp_path):
     assert "__missing__" in text
 
 
+def test_a_class_may_name_what_it_has_as_it_is_called_elsewhere(tmp_path):
+    text, space = cut(
+        tmp_path,
+        "from clipper.a import Box\ndef main(): return Box().twice(3), Box().four",
+        a="""
+        def twice(x): return 2 * x
+        class Box:
+            twice = staticmethod(twice)
+            two = twice(1)
+            four = twice(two)
+        """,
+    )
+    assert space["main"]() == (6, 4)
+    assert "def twice" in text
+
+
 def test_a_protocol_gives_way_to_the_class_that_implements_it(tmp_path):
     text, space = cut(
         tmp_path,

@@ -21,7 +21,7 @@ def test_the_longest_name_counts(order: tuple[str, ...]) -> None:
     learner = algorithm.init(policy)
     steps, last = recorded(policy, seed=0)
     batch = next(minibatches(algorithm.targets(learner, steps, last), 1, 1, learner.generator))
-    bonus = PPO().loss(policy, batch)[0] - algorithm.loss(policy, batch)[0]
+    bonus = PPO().loss(learner, batch)[0] - algorithm.loss(learner, batch)[0]
     dist: Any = policy.act(batch.steps.obs)[0]
     entropies = dist.entropies()
     parts = {name: float(x.detach().mean()) for name, x in zip(names(entropies), leaves(entropies), strict=True)}

@@ -36,9 +36,9 @@ def test_each_epoch_is_told_what_the_policy_was(objective) -> None:
     class Watching(PPO):
         """Notes what each loss is told of π_old."""
 
-        def loss(self, policy, batch, progress=0.0):
+        def loss(self, learner, batch):
             told.append((batch.steps.obs, batch.old))
-            return PPO.loss(self, policy, batch, progress)
+            return PPO.loss(self, learner, batch)
 
     told: list = []
     policy, first = small_policy("gaussian"), small_policy("gaussian")

@@ -31,7 +31,7 @@ class OwnAlgorithm(Protocol):
         ...
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        """Learn from what was collected; what to watch."""
+        """Learn from what was collected; what to watch. In two steps it is ``learning.two_steps``'s."""
         ...
 
 

@@ -6,11 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
-from clipper.functional.reduce import masked_mean
 from clipper.learning.advantages import estimate_advantages
 from clipper.learning.critic_targets import CriticTarget, TargetCritic
 from clipper.learning.gradient_step import gradient_step
@@ -19,6 +17,7 @@ from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.optimizers import Optimizer, RMSProp
 from clipper.learning.schedules import Rate, Schedule, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 
@@ -75,24 +74,22 @@ class A2C:
         )
 
     targets = estimate_advantages
+    update = targets_then_improve
 
-    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] + c (V − R)² − β H, and what to watch."""
-        dist, value = policy(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
+        dist, value = learner.policy(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         actor = policy_gradient(dist.log_prob(batch.steps.action), batch.advantage)
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()
-        total = actor + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
-        metrics = masked_mean(torch.stack([actor, value_error, entropy]).detach(), batch.steps.mask)
-        return masked_mean(total, batch.steps.mask), dict(zip(WATCHED, metrics, strict=True))
+        total = actor + self.value_coef * value_error - at(self.entropy_coef, learner.progress) * entropy
+        metrics = learner.world.mean(torch.stack([actor, value_error, entropy]).detach(), batch.steps.mask)
+        return learner.world.mean(total, batch.steps.mask), dict(zip(WATCHED, metrics, strict=True))
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         batch = next(minibatches(targets, 1, 1, learner.generator))
-        loss, metrics = self.loss(learner.policy, batch, learner.progress)
+        loss, metrics = self.loss(learner, batch)
         learning_rate = at(self.learning_rate, learner.progress)
         metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise([metrics], targets)
+        learner.absorb(targets)
+        return summarise([metrics], targets, learner.world)

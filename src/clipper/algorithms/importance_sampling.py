@@ -14,7 +14,7 @@ from clipper.data.trees import Tree, each
 from clipper.data.values import Bound, Count, Fraction, NonNegative, Range, value
 from clipper.functional.importance import effective_sample_size, importance_weight
 from clipper.functional.objectives import policy_gradient
-from clipper.functional.reduce import masked_mean, trajectory_sum
+from clipper.functional.reduce import trajectory_sum
 from clipper.functional.returns import reward_to_go
 from clipper.learning.advantages import with_old
 from clipper.learning.gradient_step import gradient_step
@@ -22,6 +22,7 @@ from clipper.learning.importance_weights import FirstOrder, ImportanceWeights
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.schedules import Rate, Schedule, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 
 
@@ -69,49 +70,49 @@ class ImportanceSampling:
         returns = reward_to_go(steps.reward, steps.done, steps.mask, self.gamma)
         return with_old(learner.policy, Targets(steps, returns - value, value_target=returns, value=value))
 
-    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ cₜ log π′(aₜ|sₜ), plus the baseline's error and the entropy bonus. ``batch`` is ``[T, N]``."""
-        steps, mask = batch.steps, batch.steps.mask
+        steps, mask, world = batch.steps, batch.steps.mask, learner.world
         rows = steps.memory.decisions(batch) if steps.memory else each(lambda x: x[mask], batch)
-        dist, value = policy(rows.steps.obs, rows.steps.memory, rows.steps.action_mask)
+        dist, value = learner.policy(rows.steps.obs, rows.steps.memory, rows.steps.action_mask)
         log_prob, every = dist.log_prob(rows.steps.action), torch.ones_like(rows.steps.mask)
         change = (log_prob - rows.steps.log_prob).detach()
         log_ratio = torch.zeros_like(batch.value).masked_scatter(mask, change)
         log_weight = self.weights.log_weight(log_ratio, steps.done, mask)
         baseline = batch.value if self.baseline else torch.zeros_like(batch.value)
         credit = self.weights.credit(log_weight, steps.reward, baseline, steps.done, mask, self.gamma)[mask]
-        trajectories = steps.done.sum().clamp(min=1)
-        actor = trajectory_sum(policy_gradient(log_prob, credit), every, trajectories)
-        value_error = masked_mean(self.value_loss(value, rows.value_target, rows.value), every)
-        entropy = masked_mean(dist.entropy(), every)
-        loss = actor + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        trajectories = world.sum(steps.done.sum()).clamp(min=1)
+        actor = world.sum(trajectory_sum(policy_gradient(log_prob, credit), every, trajectories))
+        value_error = world.mean(self.value_loss(value, rows.value_target, rows.value), every)
+        entropy = world.mean(dist.entropy(), every)
+        loss = actor + self.value_coef * value_error - at(self.entropy_coef, learner.progress) * entropy
         with torch.no_grad():
-            used = log_weight[mask]
+            used = world.gather(log_weight[mask])
             metrics = {
                 "loss/policy": actor.detach(),
                 "loss/value": value_error.detach(),
                 "policy/entropy": entropy.detach(),
-                "policy/kl": masked_mean(type(dist)(*rows.old).kl(dist), every),
+                "policy/kl": world.mean(type(dist)(*rows.old).kl(dist), every),
                 "importance/effective_fraction": effective_sample_size(used) / used.numel(),
                 "importance/underflow": (importance_weight(used) == 0).float().mean(),
             }
         return loss, metrics
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    update = targets_then_improve
+
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         learning_rate = at(self.learning_rate, learner.progress)
         history, metrics, discarded = list[Metrics](), Metrics(), False
         for _ in range(self.max_steps):
-            loss, metrics = self.loss(learner.policy, targets, learner.progress)
-            discarded = bool(metrics["policy/kl"] > self.sigma)  # the gate: one host read per step decides it
+            loss, metrics = self.loss(learner, targets)
+            too_far = learner.world.agree(metrics["policy/kl"] > self.sigma)
+            discarded = bool(too_far)  # the gate: one host read per step decides it
             if discarded:
                 break
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise(history or [metrics], targets) | {
+        learner.absorb(targets)
+        return summarise(history or [metrics], targets, learner.world) | {
             "importance/reuses": targets.value.new_tensor(max(len(history) - 1, 0)),
             "importance/discarded": targets.value.new_tensor(discarded),
         }

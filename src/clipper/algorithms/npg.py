@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.steps import Targets
+from clipper.data.trees import each
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.linear import fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import policy_gradient
-from clipper.functional.reduce import masked_mean
 from clipper.learning.advantages import estimate_advantages
 from clipper.learning.critic_targets import CriticTarget, TargetCritic
 from clipper.learning.gradient_step import finite_step, fit_critic
@@ -19,9 +18,9 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Rate, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
-from clipper.networks.protocol import Policy
 
 
 @value(kw_only=True)
@@ -82,48 +81,45 @@ class NPG:
         )
 
     targets = estimate_advantages
+    update = targets_then_improve
 
-    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â], whose gradient is −g, and what to watch."""
-        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
-        loss = masked_mean(policy_gradient(dist.log_prob(batch.steps.action), batch.advantage), batch.steps.mask)
-        entropy = masked_mean(dist.entropy(), batch.steps.mask)
+        dist, _ = learner.policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
+        loss = learner.world.mean(policy_gradient(dist.log_prob(batch.steps.action), batch.advantage), batch.steps.mask)
+        entropy = learner.world.mean(dist.entropy(), batch.steps.mask)
         return loss, {"loss/policy": loss.detach(), "policy/entropy": entropy.detach()}
 
     def step(self, learner: Learner, batch: Targets) -> Metrics:
         """One step of the actor."""
-        policy, mask = learner.policy, batch.steps.mask
+        policy, mask, world = learner.policy, batch.steps.mask, learner.world
         parameters = [p for p in policy.actor_parameters() if p.requires_grad]
         dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         old = type(dist)(*each(torch.detach, dist.params))
 
         def mean_kl() -> Float[Tensor, ""]:
-            return masked_mean(
-                old.kl(policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)[0]), mask
-            )
+            new, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
+            return world.mean(old.kl(new), mask)
 
-        loss, metrics = self.loss(policy, batch, learner.progress)
-        gradient = -flat_gradient(loss, parameters)
+        loss, metrics = self.loss(learner, batch)
+        gradient = -world.sum(flat_gradient(loss, parameters))
         kl_gradient = flat_gradient(mean_kl(), parameters, create_graph=True)
         natural = natural_step(
-            lambda v: fisher_vector_product(kl_gradient, parameters, v) + self.damping * v,
+            lambda v: world.sum(fisher_vector_product(kl_gradient, parameters, v)) + self.damping * v,
             gradient, at(self.delta, learner.progress), self.cg_iterations,
         )  # fmt: skip
         with torch.no_grad():
             learner.actor.add_(finite_step(learner, loss, natural))
             metrics["policy/kl"] = mean_kl()
             dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
-            metrics |= ratio_metrics(dist.log_prob(batch.steps.action) - batch.steps.log_prob, mask)
+            metrics |= ratio_metrics(dist.log_prob(batch.steps.action) - batch.steps.log_prob, mask, world)
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         metrics = self.step(learner, next(minibatches(targets, 1, 1, learner.generator)))
         metrics["loss/value"] = fit_critic(
             learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
             at(self.learning_rate, learner.progress), self.max_grad_norm,
         )  # fmt: skip
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise([metrics], targets)
+        learner.absorb(targets)
+        return summarise([metrics], targets, learner.world)

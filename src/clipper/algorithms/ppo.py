@@ -6,12 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
-from clipper.functional.reduce import masked_mean, standardise
 from clipper.learning.action_parts import entropy_bonus, parts_of, per_part, watch
 from clipper.learning.advantages import estimate_advantages, with_old
 from clipper.learning.critic_targets import CriticTarget, TargetCritic
@@ -21,6 +19,7 @@ from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.objectives import Clip, Objective
 from clipper.learning.schedules import Distance, KLAdaptive, Rate, Schedule, Width, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardNormaliser, RewardScaler
 
@@ -105,15 +104,16 @@ class PPO:
         return learner
 
     targets = estimate_advantages
+    update = targets_then_improve
 
-    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^{CLIP+VF+S} (eq 9), and what to watch."""
-        steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs, steps.memory, steps.action_mask)
+        steps, mask, world, progress = batch.steps, batch.steps.mask, learner.world, learner.progress
+        dist, value = learner.policy(steps.obs, steps.memory, steps.action_mask)
         low, high = self.clip if isinstance(self.clip, tuple) else (at(self.clip, progress),) * 2
         advantage = batch.advantage
         if self.standardise == "minibatch":
-            advantage = standardise(advantage, mask, self.correction)
+            advantage = world.standardise(advantage, mask, self.correction)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
         old = type(dist)(*batch.old) if batch.old else None
         estimates = kl_estimates(log_ratio.detach())
@@ -133,29 +133,27 @@ class PPO:
             outside, clamped = (change < -low) | (change > high), log_ratio > LARGEST_LOG_RATIO
             (raw,) = batch.raw or (batch.advantage,)
             rows = surrogate, value_error, entropy, kl, outside.to(kl), *estimates, clamped.to(kl), raw
-            metrics = masked_mean(torch.stack(rows), mask)
-            watched = dict(zip(WATCHED, metrics, strict=True)) | (watch(parts, mask, low, high) if parts else {})
-            watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
-            watched["policy/ratio_max"] = 1 + change.masked_fill(~mask, -1).amax()
-        return masked_mean(total, mask), watched
+            metrics = world.mean(torch.stack(rows), mask)
+            watched = dict(zip(WATCHED, metrics, strict=True)) | (watch(parts, mask, low, high, world) if parts else {})
+            watched["advantage/minibatch_std"] = world.mean((raw - metrics[-1]).square(), mask).sqrt()
+            watched["policy/ratio_max"] = 1 + world.largest(change.masked_fill(~mask, -1).amax())
+        return world.mean(total, mask), watched
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = current = self.targets(learner, steps, last_obs)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         if self.exact_kl or getattr(self.objective, "needs_kl", False):
-            targets = current = with_old(learner.policy, targets)
+            targets = with_old(learner.policy, targets)
+        current = targets
         rate = self.learning_rate
         adaptive = isinstance(rate, KLAdaptive)
         learning_rate = float(learner.extra["learning_rate"]) if adaptive else at(rate, learner.progress)
         history, metrics, too_far = list[Metrics](), Metrics(), False
         for epoch in range(self.epochs):
-            if epoch and self.recompute:
-                current = self.targets(learner, steps, last_obs, again=True)._replace(old=targets.old)
+            if epoch and self.recompute and again is not None:
+                current = again()._replace(old=targets.old)
             for batch in minibatches(current, 1, self.minibatches, learner.generator):
-                loss, metrics = self.loss(learner.policy, batch, learner.progress)
+                loss, metrics = self.loss(learner, batch)
                 kl = metrics["policy/kl"]
-                too_far = self.target_kl is not None and bool(kl > 1.5 * self.target_kl)
+                too_far = self.target_kl is not None and bool(learner.world.agree(kl > 1.5 * self.target_kl))
                 if too_far and self.kl_stop == "minibatch":
                     break
                 if isinstance(rate, KLAdaptive) and history:  # before a first step, a KL is the rounding of log μ
@@ -165,5 +163,5 @@ class PPO:
                 history.append(metrics)
             if too_far:
                 break
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise(history or [metrics], targets)
+        learner.absorb(targets)
+        return summarise(history or [metrics], targets, learner.world)

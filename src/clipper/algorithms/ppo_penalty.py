@@ -7,11 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
-from clipper.functional.reduce import masked_mean, standardise
 from clipper.learning.advantages import estimate_advantages, with_old
 from clipper.learning.critic_targets import CriticTarget, TargetCritic
 from clipper.learning.gradient_step import gradient_step
@@ -19,6 +18,7 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Linear, Rate, Schedule, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
 
@@ -92,49 +92,46 @@ class PPOPenalty:
         """Â by GAE, what the critic is fitted to, and π_old."""
         return with_old(learner.policy, estimate_advantages(self, learner, steps, last_obs))
 
-    def loss(
-        self, policy: nn.Module, batch: Targets, progress: float = 0.0, beta: float | Tensor | None = None
-    ) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^KLPEN (eq 8) with the value loss and the entropy bonus of eq 9, and what to watch."""
-        steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs, steps.memory, steps.action_mask)
+        steps, mask, world = batch.steps, batch.steps.mask, learner.world
+        dist, value = learner.policy(steps.obs, steps.memory, steps.action_mask)
         advantage = batch.advantage
         if self.standardise == "minibatch":
-            advantage = standardise(advantage, mask, self.correction)
+            advantage = world.standardise(advantage, mask, self.correction)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
         surrogate = conservative(log_ratio, advantage)
         kl = type(dist)(*batch.old).kl(dist)
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()
-        penalty = (self.beta if beta is None else beta) * kl
-        total = surrogate + penalty + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        penalty = learner.extra["beta"].to(kl) * kl
+        total = surrogate + penalty + self.value_coef * value_error - at(self.entropy_coef, learner.progress) * entropy
         with torch.no_grad():
             (raw,) = batch.raw or (batch.advantage,)
-            metrics = masked_mean(torch.stack([surrogate, value_error, entropy, kl, raw]), mask)
+            metrics = world.mean(torch.stack([surrogate, value_error, entropy, kl, raw]), mask)
             watched: Metrics = dict(zip(WATCHED, metrics, strict=True))
-            watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
-            watched |= ratio_metrics(log_ratio, mask)
-        loss = masked_mean(total, mask)
+            watched["advantage/minibatch_std"] = world.mean((raw - metrics[-1]).square(), mask).sqrt()
+            watched |= ratio_metrics(log_ratio, mask, world)
+        loss = world.mean(total, mask)
         if self.hinge and self.kl_target is not None:
-            loss = loss + self.hinge * (masked_mean(kl, mask) - 2 * self.kl_target).clamp(min=0).square()
+            loss = loss + self.hinge * (world.mean(kl, mask) - 2 * self.kl_target).clamp(min=0).square()
         return loss, watched
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    update = targets_then_improve
+
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         learning_rate = at(self.learning_rate, learner.progress)
         beta = learner.extra["beta"]
         history: list[Metrics] = []
         for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
-            loss, metrics = self.loss(learner.policy, batch, learner.progress, beta.to(targets.advantage))
+            loss, metrics = self.loss(learner, batch)
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)
         with torch.no_grad():
             whole = next(minibatches(targets, 1, 1, learner.generator))
             dist, _ = learner.policy.act(whole.steps.obs, whole.steps.memory, whole.steps.action_mask)
-            kl = masked_mean(type(dist)(*whole.old).kl(dist), whole.steps.mask)
+            kl = learner.world.mean(type(dist)(*whole.old).kl(dist), whole.steps.mask)
         if self.kl_target is not None:
             learner.extra["beta"] = adapt_penalty(beta, kl, self.kl_target)
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise(history, targets) | {"policy/kl": kl, "policy/beta": beta.to(kl)}
+        learner.absorb(targets)
+        return summarise(history, targets, learner.world) | {"policy/kl": kl, "policy/beta": beta.to(kl)}

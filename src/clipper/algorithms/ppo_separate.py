@@ -6,12 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import LARGEST_LOG_RATIO, clip
-from clipper.functional.reduce import masked_mean
-from clipper.functional.statistics import explained_variance
 from clipper.learning.advantages import estimate_advantages
 from clipper.learning.critic_targets import CriticTarget, MonteCarlo, TargetCritic
 from clipper.learning.gradient_step import fit_critic, gradient_step
@@ -19,9 +16,9 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Distance, Rate, Schedule, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
-from clipper.networks.protocol import Policy
 
 WATCHED = ("loss/policy", "policy/entropy", "policy/clip_fraction", "advantage/minibatch_mean")
 
@@ -90,34 +87,35 @@ class PPOApart:
         )  # fmt: skip
 
     targets = estimate_advantages
+    update = targets_then_improve
 
-    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^CLIP (eq 7) − c H, and what to watch."""
-        steps, mask = batch.steps, batch.steps.mask
-        dist, _ = policy.act(steps.obs, steps.memory, steps.action_mask)
-        bound = at(self.clip, progress)
+        steps, mask, world = batch.steps, batch.steps.mask, learner.world
+        dist, _ = learner.policy.act(steps.obs, steps.memory, steps.action_mask)
+        bound = at(self.clip, learner.progress)
         log_ratio = dist.log_prob(steps.action) - steps.log_prob
         surrogate, entropy = clip(log_ratio, batch.advantage, bound, bound), dist.entropy()
         with torch.no_grad():
             outside = (log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1().abs() > bound).to(surrogate.dtype)
             (raw,) = batch.raw or (batch.advantage,)
-            metrics = masked_mean(torch.stack([surrogate, entropy, outside, raw]), mask)
-            watched = dict(zip(WATCHED, metrics, strict=True)) | ratio_metrics(log_ratio, mask)
-            watched["advantage/minibatch_std"] = masked_mean((raw - metrics[-1]).square(), mask).sqrt()
+            metrics = world.mean(torch.stack([surrogate, entropy, outside, raw]), mask)
+            watched = dict(zip(WATCHED, metrics, strict=True)) | ratio_metrics(log_ratio, mask, world)
+            watched["advantage/minibatch_std"] = world.mean((raw - metrics[-1]).square(), mask).sqrt()
             watched["policy/kl"] = watched[f"policy/kl_{self.kl_estimate}"]
-        return masked_mean(surrogate - at(self.entropy_coef, progress) * entropy, mask), watched
+        return world.mean(surrogate - at(self.entropy_coef, learner.progress) * entropy, mask), watched
 
     def climb(self, learner: Learner, targets: Targets) -> Metrics:
         """The actor's steps."""
         learning_rate = at(self.learning_rate, learner.progress)
         history, metrics = list[Metrics](), Metrics()
         for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
-            loss, metrics = self.loss(learner.policy, batch, learner.progress)
-            if self.target_kl is not None and metrics["policy/kl"] > 1.5 * self.target_kl:
+            loss, metrics = self.loss(learner, batch)
+            if self.target_kl is not None and learner.world.agree(metrics["policy/kl"] > 1.5 * self.target_kl):
                 break
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)
-        return summarise(history or [metrics], targets)
+        return summarise(history or [metrics], targets, learner.world)
 
     def fit(self, learner: Learner, targets: Targets) -> Metrics:
         """The critic's steps."""
@@ -125,17 +123,13 @@ class PPOApart:
         counts = self.value_epochs, self.value_minibatches
         return {"loss/value": fit_critic(learner, targets, self.value_loss, *counts, learning_rate, self.max_grad_norm)}
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         if self.critic_first:
             metrics = self.fit(learner, targets)
-            metrics |= self.climb(learner, self.targets(learner, steps, last_obs, again=True))
+            metrics |= self.climb(learner, again() if again else targets)
         else:
             metrics = self.climb(learner, targets)
             metrics |= self.fit(learner, targets)
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return metrics | {
-            "value/explained_variance": explained_variance(targets.value, targets.value_target, steps.mask)
-        }
+        learner.absorb(targets)
+        explained = learner.world.explained_variance(targets.value, targets.value_target, targets.steps.mask)
+        return metrics | {"value/explained_variance": explained}

@@ -7,16 +7,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
-from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories, trajectory_sum
+from clipper.functional.reduce import trajectory_sum
 from clipper.functional.returns import reward_to_go, total_return
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Rate, Schedule, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 
 
@@ -69,32 +70,33 @@ class Reinforce:
         if not self.standardise:
             return targets
         if self.standardise_over == "decisions":
-            return targets._replace(advantage=standardise(advantage, steps.mask, correction=0), raw=(advantage,))
-        scaled = standardise_trajectories(advantage, steps.done, steps.mask)
+            scaled = learner.world.standardise(advantage, steps.mask, correction=0)
+        else:
+            scaled = learner.world.standardise_trajectories(advantage, steps.done, steps.mask)
         return targets._replace(advantage=scaled, raw=(advantage,))
 
-    def loss(self, policy: nn.Module, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ log π(aₜ|sₜ) Âₜ, plus the baseline's error and the entropy bonus."""
-        steps, mask = batch.steps, batch.steps.mask
-        dist, value = policy(steps.obs, steps.memory, steps.action_mask)
-        trajectories = steps.done.sum().clamp(min=1)
-        actor = trajectory_sum(policy_gradient(dist.log_prob(steps.action), batch.advantage), mask, trajectories)
-        value_error = masked_mean(self.value_loss(value, batch.value_target, batch.value), mask)
-        entropy = masked_mean(dist.entropy(), mask)
-        loss = actor + self.value_coef * value_error - at(self.entropy_coef, progress) * entropy
+        steps, mask, world = batch.steps, batch.steps.mask, learner.world
+        dist, value = learner.policy(steps.obs, steps.memory, steps.action_mask)
+        trajectories = world.sum(steps.done.sum()).clamp(min=1)
+        credited = policy_gradient(dist.log_prob(steps.action), batch.advantage)
+        actor = world.sum(trajectory_sum(credited, mask, trajectories))
+        value_error = world.mean(self.value_loss(value, batch.value_target, batch.value), mask)
+        entropy = world.mean(dist.entropy(), mask)
+        loss = actor + self.value_coef * value_error - at(self.entropy_coef, learner.progress) * entropy
         return loss, {
             "loss/policy": actor.detach(),
             "loss/value": value_error.detach(),
             "policy/entropy": entropy.detach(),
         }
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    update = targets_then_improve
+
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         batch = next(minibatches(targets, 1, 1, learner.generator))
-        loss, metrics = self.loss(learner.policy, batch, learner.progress)
+        loss, metrics = self.loss(learner, batch)
         learning_rate = at(self.learning_rate, learner.progress)
         metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise([metrics], targets)
+        learner.absorb(targets)
+        return summarise([metrics], targets, learner.world)

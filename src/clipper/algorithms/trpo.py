@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.steps import Targets
+from clipper.data.trees import each
 from clipper.data.values import Bound, Count, Fraction, NonNegative, Range, value
 from clipper.functional.linear import backtracking, fisher_vector_product, flat_gradient, natural_step
 from clipper.functional.objectives import conservative
-from clipper.functional.reduce import masked_mean
 from clipper.learning.advantages import estimate_advantages
 from clipper.learning.critic_targets import CriticTarget, TargetCritic
 from clipper.learning.gradient_step import finite_step, fit_critic
@@ -19,9 +18,9 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Rate, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
-from clipper.networks.protocol import Policy
 
 
 @value(kw_only=True)
@@ -86,33 +85,33 @@ class TRPO:
         )
 
     targets = estimate_advantages
+    update = targets_then_improve
 
-    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L(θ) = −E[π_θ/π_old Â] (section 5), and what to watch."""
-        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
+        dist, _ = learner.policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         log_ratio = dist.log_prob(batch.steps.action) - batch.steps.log_prob
-        loss = masked_mean(conservative(log_ratio, batch.advantage), batch.steps.mask)
-        entropy = masked_mean(dist.entropy(), batch.steps.mask)
+        loss = learner.world.mean(conservative(log_ratio, batch.advantage), batch.steps.mask)
+        entropy = learner.world.mean(dist.entropy(), batch.steps.mask)
         return loss, {"loss/policy": loss.detach(), "policy/entropy": entropy.detach()}
 
     def step(self, learner: Learner, batch: Targets) -> Metrics:
         """One step of the actor, from where it is (θ_old) to where the line search ends."""
-        policy, actor, mask = learner.policy, learner.actor, batch.steps.mask
+        policy, actor, mask, world = learner.policy, learner.actor, batch.steps.mask, learner.world
         parameters = [p for p in policy.actor_parameters() if p.requires_grad]
         dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
         old = type(dist)(*each(torch.detach, dist.params))
         delta = at(self.delta, learner.progress)
 
         def mean_kl() -> Float[Tensor, ""]:
-            return masked_mean(
-                old.kl(policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)[0]), mask
-            )
+            new, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
+            return world.mean(old.kl(new), mask)
 
-        loss, metrics = self.loss(policy, batch, learner.progress)
-        gradient = -flat_gradient(loss, parameters)
+        loss, metrics = self.loss(learner, batch)
+        gradient = -world.sum(flat_gradient(loss, parameters))
         kl_gradient = flat_gradient(mean_kl(), parameters, create_graph=True)
         natural = natural_step(
-            lambda v: fisher_vector_product(kl_gradient, parameters, v) + self.damping * v,
+            lambda v: world.sum(fisher_vector_product(kl_gradient, parameters, v)) + self.damping * v,
             gradient, delta, self.cg_iterations,
         )  # fmt: skip
         start, step = actor.detach().clone(), finite_step(learner, loss, natural)
@@ -120,7 +119,7 @@ class TRPO:
         @torch.no_grad()
         def accept(scale: float) -> bool:
             actor.copy_(start + scale * step)
-            return bool((self.loss(policy, batch, learner.progress)[0] < loss) & (mean_kl() <= delta))
+            return bool(world.agree((self.loss(learner, batch)[0] < loss) & (mean_kl() <= delta)))
 
         scale = 0.0
         try:
@@ -130,17 +129,14 @@ class TRPO:
         with torch.no_grad():
             metrics |= {"policy/kl": mean_kl(), "policy/step_scale": actor.new_tensor(scale)}
             dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
-            metrics |= ratio_metrics(dist.log_prob(batch.steps.action) - batch.steps.log_prob, mask)
+            metrics |= ratio_metrics(dist.log_prob(batch.steps.action) - batch.steps.log_prob, mask, world)
         return metrics | {"loss/gradient_norm": torch.linalg.vector_norm(gradient)}
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         metrics = self.step(learner, next(minibatches(targets, 1, 1, learner.generator)))
         metrics["loss/value"] = fit_critic(
             learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
             at(self.learning_rate, learner.progress), self.max_grad_norm,
         )  # fmt: skip
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise([metrics], targets)
+        learner.absorb(targets)
+        return summarise([metrics], targets, learner.world)

@@ -5,11 +5,9 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
-from clipper.functional.reduce import masked_mean
 from clipper.learning.advantages import estimate_advantages
 from clipper.learning.critic_targets import CriticTarget, TargetCritic
 from clipper.learning.gradient_step import fit_critic, gradient_step
@@ -17,9 +15,9 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Rate, Schedule, at
+from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 from clipper.networks.normalise import RewardScaler
-from clipper.networks.protocol import Policy
 
 
 @value(kw_only=True)
@@ -78,26 +76,25 @@ class VPG:
         )
 
     targets = estimate_advantages
+    update = targets_then_improve
 
-    def loss(self, policy: Policy, batch: Targets, progress: float = 0.0) -> tuple[Float[Tensor, ""], Metrics]:
+    def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] − c H, and what to watch."""
-        dist, _ = policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
-        actor = masked_mean(policy_gradient(dist.log_prob(batch.steps.action), batch.advantage), batch.steps.mask)
-        entropy = masked_mean(dist.entropy(), batch.steps.mask)
-        loss = actor - at(self.entropy_coef, progress) * entropy
+        dist, _ = learner.policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
+        credited = policy_gradient(dist.log_prob(batch.steps.action), batch.advantage)
+        actor = learner.world.mean(credited, batch.steps.mask)
+        entropy = learner.world.mean(dist.entropy(), batch.steps.mask)
+        loss = actor - at(self.entropy_coef, learner.progress) * entropy
         return loss, {"loss/policy": actor.detach(), "policy/entropy": entropy.detach()}
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
-            return learner.pass_over(steps)
-        targets = self.targets(learner, steps, last_obs)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         batch = next(minibatches(targets, 1, 1, learner.generator))
-        loss, metrics = self.loss(learner.policy, batch, learner.progress)
+        loss, metrics = self.loss(learner, batch)
         learning_rate = at(self.learning_rate, learner.progress)
         metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
         metrics["loss/value"] = fit_critic(
             learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
             at(self.value_learning_rate, learner.progress), self.max_grad_norm,
         )  # fmt: skip
-        learner.policy.absorb(each(lambda x: x[steps.mask], steps.obs), targets.value_target[steps.mask])
-        return summarise([metrics], targets)
+        learner.absorb(targets)
+        return summarise([metrics], targets, learner.world)

@@ -32,6 +32,6 @@ class Torch:
             return collect(env, self.learner.policy, state, **quota)
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
+        if not self.learner.world.agree(steps.mask.any()):
             return self.learner.pass_over(steps)  # here, too, for algorithms that do not look
         return self.algorithm.update(self.learner, steps, last_obs)

@@ -43,11 +43,15 @@ class Compiled(Torch):
             )
         super().__init__(learner, algorithm)
         self.description = "compile (torch.compile)"
-        self.faster = with_compiled_loss(algorithm)
+        self.numbers: list[Now] = []
+        """Of the schedules that the loss reads."""
+        self.faster = with_compiled_loss(algorithm, self.numbers)
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
-        if not steps.mask.any():
+        if not self.learner.world.agree(steps.mask.any()):
             return self.learner.pass_over(steps)
+        for number in self.numbers:
+            number.follow(self.learner.progress)
         return self.faster.update(self.learner, steps, last_obs)
 
 
@@ -69,8 +73,8 @@ def cut_path() -> str | None:
     return next((path for path in paths if re.search(r"[\s'\"]", path)), None)
 
 
-def with_compiled_loss(algorithm: Algorithm) -> Algorithm:
-    """The same algorithm, whose ``loss`` is compiled."""
+def with_compiled_loss(algorithm: Algorithm, numbers: list["Now"]) -> Algorithm:
+    """The same algorithm, whose ``loss`` is compiled; what has to follow the run's progress is put into ``numbers``."""
     kind: Any = type(algorithm)
     if not hasattr(kind, "loss"):
         raise UnsuitableError(f"{kind.__name__} has no loss to compile")
@@ -78,8 +82,40 @@ def with_compiled_loss(algorithm: Algorithm) -> Algorithm:
     faster = object.__new__(made)
     for field in fields(algorithm):  # pyright: ignore[reportArgumentType] (every algorithm is a dataclass)
         value = getattr(algorithm, field.name)
-        object.__setattr__(faster, field.name, Plain(value) if field.name in ("objective", "value_loss") else value)
+        if field.name in ("objective", "value_loss"):
+            value = Plain(value)
+        elif field.name in ("clip", "entropy_coef"):
+            value = now(value, numbers)
+        elif field.name == "entropy_coefs":
+            value = tuple((name, now(schedule, numbers)) for name, schedule in value)
+        object.__setattr__(faster, field.name, value)
     return faster
+
+
+def now(schedule: Any, numbers: list["Now"]) -> Any:
+    """The schedule as a graph can read it, where it is one."""
+    if not callable(schedule):
+        return schedule
+    numbers.append(Now(schedule))
+    return numbers[-1]
+
+
+class Now:
+    """A schedule's number of this update, as a tensor: for a number of Python's torch would compile a graph of its own.
+
+    (torch 2.13 even fails at a second one where it is computed from the progress within the graph.)
+    """
+
+    def __init__(self, schedule: Callable[..., Any]) -> None:
+        self.schedule, self.number = schedule, torch.zeros((), dtype=torch.float64)
+
+    def follow(self, progress: float) -> None:
+        """Take the number at ``progress``."""
+        self.number.fill_(self.schedule(progress))
+
+    def __call__(self, progress: float) -> torch.Tensor:
+        """As the schedule."""
+        return self.number
 
 
 class Plain:

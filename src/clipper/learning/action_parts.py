@@ -12,11 +12,11 @@ from clipper.data.trees import each, leaves, names
 from clipper.distributions import Composite
 from clipper.errors import ConfigError
 from clipper.functional.objectives import kl_estimates
-from clipper.functional.reduce import masked_mean
 from clipper.learning.schedules import Schedule, at
+from clipper.learning.world import ALONE, World
 
 
-class Part(NamedTuple):
+class ActionPart(NamedTuple):
     """One part of an action under μ and π; 0 in decisions that do not use it."""
 
     log_ratio: Float[Tensor, "*batch"]
@@ -27,19 +27,20 @@ class Part(NamedTuple):
     """KL(μ‖π): exact where μ is known, else estimated (k3)."""
 
 
-def parts_of(dist: Any, steps: Steps, old: Any = None) -> dict[str, Part]:
+def parts_of(dist: Any, steps: Steps, old: Any = None) -> dict[str, ActionPart]:
     """The parts by name, ``kick.choice`` or ``0``; ``old`` is μ where it is known. Empty for an undivided action."""
     if not isinstance(dist, Composite):
         return {}
     log_probs = dist.log_probs(steps.action)
     ratios = leaves(each(torch.sub, log_probs, steps.log_probs))
     kls = [kl_estimates(ratio.detach())[2] for ratio in ratios] if old is None else leaves(old.kls(dist))
-    return dict(zip(names(log_probs), map(Part, ratios, leaves(dist.entropies()), kls), strict=True))
+    return dict(zip(names(log_probs), map(ActionPart, ratios, leaves(dist.entropies()), kls), strict=True))
 
 
 def per_part(
-    objective: Callable[..., Tensor], parts: dict[str, Part], advantage: Tensor, low: float, high: float, with_kl: bool
-) -> Float[Tensor, "*batch"]:
+    objective: Callable[..., Tensor], parts: dict[str, ActionPart], advantage: Tensor, low: float, high: float,
+    with_kl: bool,
+) -> Float[Tensor, "*batch"]:  # fmt: skip
     """Σ over the parts of their own surrogate (H-PPO: Fan et al. 2019, arXiv:1903.01344, eqs 9 and 10).
 
     Where all ratios are 1 it equals −Â, as the joint surrogate does: Â is counted once, not once for each part.
@@ -49,7 +50,7 @@ def per_part(
 
 
 def entropy_bonus(
-    parts: dict[str, Part], coefs: Sequence[tuple[str, Schedule]], otherwise: Schedule, progress: float
+    parts: dict[str, ActionPart], coefs: Sequence[tuple[str, Schedule]], otherwise: Schedule, progress: float
 ) -> Float[Tensor, "*batch"]:
     """Σᵢ cᵢ H(πᵢ), where the coefficient of a name holds for the parts below it too, unless they have their own."""
     unknown = [name for name, _ in coefs if not any(is_below(part, name) for part in parts)]
@@ -70,13 +71,15 @@ def is_below(part: str, name: str) -> bool:
 
 
 @torch.no_grad()
-def watch(parts: dict[str, Part], mask: Bool[Tensor, "*batch"], low: float, high: float) -> dict[str, Tensor]:
+def watch(
+    parts: dict[str, ActionPart], mask: Bool[Tensor, "*batch"], low: float, high: float, world: World = ALONE
+) -> dict[str, Tensor]:
     """Entropy, KL and clip fraction of each part, in the mean over decisions."""
     metrics: dict[str, Tensor] = {}
     for name, part in parts.items():
         change = part.log_ratio.expm1()
         outside = ((change < -low) | (change > high)).to(change.dtype)
-        means = masked_mean(torch.stack([part.entropy, part.kl, outside]), mask)
+        means = world.mean(torch.stack([part.entropy, part.kl, outside]), mask)
         metrics |= dict(
             zip((f"policy/{kind}/{name}" for kind in ("entropy", "kl", "clip_fraction")), means, strict=True)
         )

@@ -6,7 +6,6 @@ import torch
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
-from clipper.functional.reduce import standardise
 from clipper.functional.returns import gae
 from clipper.learning.critic_targets import CriticTarget, TDLambda
 from clipper.learning.learner import Learner
@@ -41,18 +40,20 @@ def estimate_advantages(
     memory = steps.memory and steps.memory.extended(steps.mask)
     value = learner.policy.value(obs, memory).mean
     reward = steps.reward
-    if learner.reward_scaler is not None:
-        reward = learner.reward_scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
+    scaler, lagged = learner.modules.get("reward_scaler"), learner.modules.get("lagged")
+    if scaler is not None:
+        reward = scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
     recorded = steps.terminated, steps.done, steps.mask, algorithm.gamma
     advantage = gae(reward, value, *recorded, algorithm.lam)
     value_target = advantage + value[:-1]
-    if algorithm.critic_target is not None or learner.lagged is not None:
-        judge = value if learner.lagged is None else learner.lagged_value(obs, memory, again)
+    if algorithm.critic_target is not None or lagged is not None:
+        judge = value if lagged is None else learner.lagged_value(obs, memory, again)
         value_target = (algorithm.critic_target or TDLambda(algorithm.lam))(reward, judge, *recorded)
     targets = Targets(steps, advantage, value_target, value=value[:-1])
     if algorithm.standardise not in (True, "batch"):
         return targets
-    return targets._replace(advantage=standardise(advantage, steps.mask, algorithm.correction), raw=(advantage,))
+    scaled = learner.world.standardise(advantage, steps.mask, algorithm.correction)
+    return targets._replace(advantage=scaled, raw=(advantage,))
 
 
 @torch.no_grad()

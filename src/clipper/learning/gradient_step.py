@@ -7,35 +7,47 @@ from jaxtyping import Float
 from torch import Tensor
 
 from clipper.data.steps import Targets
-from clipper.functional.reduce import masked_mean
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
+from clipper.learning.parts import joint_norm
 
 
-def gradient_step(
-    learner: Learner,
-    loss: Float[Tensor, ""],
-    learning_rate: float,
-    max_norm: float,
-    optimizer: torch.optim.Optimizer | None = None,
-) -> Float[Tensor, ""]:
-    """One step of Adam (or of ``optimizer``, which may own a part of the parameters) down a loss.
+def accumulate(learner: Learner, loss: Float[Tensor, ""], part: str = "") -> None:
+    """Add a loss's gradient to a part's, which begins at 0 after each step.
+
+    So a batch that is too large for one pass is read piece by piece: where each piece's mean weighs as much as its
+    decisions, |Dᵢ| / |D|, the sum is the gradient of the whole. Where there are several parts, only this one's moves.
+    """
+    own = learner.parts[part]
+    assert own.vectors[0].grad is own.gradients[0], "a copy's parameters are no views: load a state into a new learner"
+    if own.loss is None:
+        pending = any(x.loss is not None and x.vectors[0] is own.vectors[0] for x in learner.parts.values())
+        assert not pending, "parts of one vector take their steps by turns: step the other one first"
+        for gradient in own.gradients:
+            gradient.zero_()
+    loss.backward(inputs=None if len(learner.parts) == 1 else own.leaves)
+    own.loss = loss.detach() if own.loss is None else own.loss + loss.detach()
+
+
+def step(learner: Learner, learning_rate: float, max_norm: float, part: str = "") -> Float[Tensor, ""]:
+    """One step of a part's optimizer along the gradient that its losses have added up, however many they were.
 
     The gradient is scaled down to ``max_norm`` where it is longer; returns the norm before. Where loss or norm is not
     finite, parameters and moments stay as they are, bit for bit, and the learner counts one more step as skipped.
 
     Pascanu et al. 2013, arXiv:1211.5063, algorithm 1; Kingma & Ba 2015, arXiv:1412.6980, algorithm 1.
     """
-    gradient = learner.parameters.grad
-    assert gradient is not None
-    gradient.zero_()
-    loss.backward()
-    norm = torch.linalg.vector_norm(gradient)
-    gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1))
-    optimizer = optimizer or learner.optimizer
+    own, optimizer = learner.parts[part], learner.parts[part].optimizer
+    assert own.loss is not None, "there is no gradient to step along: accumulate a loss first"
+    learner.world.add_up(own.gradients)
+    norm = torch.linalg.vector_norm(own.gradients[0]) if len(own.gradients) == 1 else joint_norm(own.gradients)
+    scale = (max_norm / (norm + 1e-6)).clamp(max=1)
+    for gradient in own.gradients:
+        gradient.mul_(scale.to(gradient.device))
     optimizer.param_groups[0]["lr"] = learning_rate
-    broken = loss.detach() + norm
+    broken, own.loss = own.loss + norm, None
     broken.sub_(broken).ne_(broken)  # x − x is 0, or else NaN, which differs from itself: now 1 where x is not finite
+    broken = learner.world.agree(broken)
     learner.skipped.add_(broken)
     learner.skipped_in_a_row.mul_(broken).add_(broken)
     if getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf"):
@@ -46,9 +58,18 @@ def gradient_step(
     return norm
 
 
+def gradient_step(
+    learner: Learner, loss: Float[Tensor, ""], learning_rate: float, max_norm: float, part: str = ""
+) -> Float[Tensor, ""]:
+    """``accumulate`` and ``step`` in one, along the gradient of this loss alone; returns its norm."""
+    learner.parts[part].loss = None
+    accumulate(learner, loss, part)
+    return step(learner, learning_rate, max_norm, part)
+
+
 def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
     """A step that no optimizer takes, or 0 where it or its loss is not finite; the learner then counts one more."""
-    broken = ~(loss.detach() + step.sum()).isfinite()
+    broken = learner.world.agree(~(loss.detach() + step.sum()).isfinite())
     learner.skipped.add_(broken)
     learner.skipped_in_a_row.add_(1).mul_(broken)
     return torch.where(broken, 0, step)
@@ -67,6 +88,6 @@ def fit_critic(
     losses = []
     for batch in minibatches(targets, epochs, count, learner.generator):
         error = value_loss(learner.policy.value(batch.steps.obs, batch.steps.memory), batch.value_target, batch.value)
-        losses.append(masked_mean(error, batch.steps.mask))
-        gradient_step(learner, losses[-1], learning_rate, max_norm, learner.critic_optimizer)
+        losses.append(learner.world.mean(error, batch.steps.mask))
+        gradient_step(learner, losses[-1], learning_rate, max_norm, "critic")
     return torch.stack(losses).detach().mean()

@@ -6,13 +6,12 @@ from torch import Tensor
 
 from clipper.data.steps import Targets
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
-from clipper.functional.reduce import masked_mean
-from clipper.functional.statistics import explained_variance
+from clipper.learning.world import ALONE, World
 
 Metrics = dict[str, Tensor]
 
 
-def summarise(history: list[Metrics], targets: Targets) -> Metrics:
+def summarise(history: list[Metrics], targets: Targets, world: World = ALONE) -> Metrics:
     """What was watched in each gradient step → one number per update, and what is known of the whole batch.
 
     Where no step was taken, ``history`` has what was watched where the first one was given up. The mean over steps, but
@@ -28,19 +27,19 @@ def summarise(history: list[Metrics], targets: Targets) -> Metrics:
         else:
             summary[name] = x.amax() if name.endswith("_max") else x.mean()
     (advantage,) = targets.raw or (targets.advantage,)
-    std, mean = torch.std_mean(advantage[mask], correction=0)
-    explained = explained_variance(targets.value, targets.value_target, mask)
+    std, mean = torch.std_mean(world.gather(advantage[mask]), correction=0)
+    explained = world.explained_variance(targets.value, targets.value_target, mask)
     summary.setdefault("loss/gradient_norm", torch.zeros_like(mean))
     return summary | {"advantage/mean": mean, "advantage/std": std, "value/explained_variance": explained}
 
 
 @torch.no_grad()
-def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Metrics:
+def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"], world: World = ALONE) -> Metrics:
     """How far π has moved from the μ that acted: the KL's three estimates, the largest ratio, and the fraction of
     ratios that were bounded so as not to overflow.
     """
     clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
-    k1, k2, k3, clamped = masked_mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
-    largest = log_ratio.masked_fill(~mask, -torch.inf).amax().clamp(max=LARGEST_LOG_RATIO).exp()
+    k1, k2, k3, clamped = world.mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
+    largest = world.largest(log_ratio.masked_fill(~mask, -torch.inf).amax()).clamp(max=LARGEST_LOG_RATIO).exp()
     estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
     return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}

@@ -15,6 +15,11 @@ def light(kind: type[torch.optim.Optimizer]) -> Any:
     return type(kind.__name__, (kind,), {"add_param_group": add, "step": torch.no_grad()(step)})
 
 
+def as_list(parameters: nn.Parameter | list[nn.Parameter]) -> list[nn.Parameter]:
+    """As torch's optimizers take them."""
+    return [parameters] if isinstance(parameters, nn.Parameter) else parameters
+
+
 FUSED, MEAN_SQUARE, PLAIN = map(light, (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Optimizer))
 
 
@@ -25,8 +30,8 @@ class Adam:
     eps: NonNegative = 1e-5
     """ε, which bounds steps along tiny gradients."""
 
-    def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
-        return FUSED([parameters], eps=self.eps, fused=True)
+    def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
+        return FUSED(as_list(parameters), eps=self.eps, fused=True)
 
 
 class RMSprop(MEAN_SQUARE):
@@ -35,13 +40,16 @@ class RMSprop(MEAN_SQUARE):
     found_inf: torch.Tensor | None = None
 
     def step(self, closure: Any = None) -> None:
-        [parameters] = self.param_groups[0]["params"]
-        moments = self.state[parameters] or {"step": torch.zeros(()), "square_avg": torch.zeros_like(parameters)}
-        before = {name: x.clone() for name, x in moments.items()} | {"": parameters.detach().clone()}
+        before = []
+        for p in self.param_groups[0]["params"]:
+            moments = self.state[p] or {"step": torch.zeros(()), "square_avg": torch.zeros_like(p)}
+            before.append({name: x.clone() for name, x in moments.items()} | {"": p.detach().clone()})
         super().step()
-        if self.found_inf is not None:
-            for name, old in before.items():
-                now = self.state[parameters][name] if name else parameters.data
+        if self.found_inf is None:
+            return
+        for p, kept in zip(self.param_groups[0]["params"], before, strict=True):
+            for name, old in kept.items():
+                now = self.state[p][name] if name else p.data
                 now.copy_(torch.where(self.found_inf.to(now.device) > 0, old, now))
 
 
@@ -54,8 +62,8 @@ class RMSProp:
     eps: NonNegative = 1e-5
     """ε, added to √g."""
 
-    def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
-        return RMSprop([parameters], alpha=self.decay, eps=self.eps)
+    def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
+        return RMSprop(as_list(parameters), alpha=self.decay, eps=self.eps)
 
 
 @value
@@ -70,8 +78,8 @@ class RMSPropTF:
     eps: NonNegative = 1e-5
     """ε, added to g."""
 
-    def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
-        return TensorFlowRMSProp([parameters], {"lr": 0.0, "alpha": self.decay, "eps": self.eps})
+    def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
+        return TensorFlowRMSProp(as_list(parameters), {"lr": 0.0, "alpha": self.decay, "eps": self.eps})
 
 
 class TensorFlowRMSProp(PLAIN):
@@ -90,8 +98,10 @@ class TensorFlowRMSProp(PLAIN):
 class OwnOptimizer(Protocol):
     """An optimizer of your own, which keeps tensors per parameter, as torch's do."""
 
-    def make(self, parameters: nn.Parameter) -> torch.optim.Optimizer:
-        """For one flat vector; its ``lr`` is set before each step."""
+    def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
+        """For one flat vector, or for a list of them where dtypes or devices differ; its ``lr`` is set before each
+        step.
+        """
         ...
 
 

@@ -280,10 +280,10 @@ def restore(
         check_fit(module, weights_of(tensors))
     check_size(config, tensors, values)
     run = build(config, source, module, folder, insist="engine" in settings)
-    for part in ("lagged", "reward_scaler"):
-        if getattr(run.learner, part) is not None and not any(name.startswith(f"learner.{part}.") for name in tensors):
+    for name, module in run.learner.modules.items():
+        if module.state_dict() and not any(saved.startswith(f"learner.{name}.") for saved in tensors):
             raise ConfigError(
-                f"the algorithm that was handed over needs a {part.replace('_', ' ')} state, which this run never had: "
+                f"the algorithm that was handed over needs a {name.replace('_', ' ')} state, which this run never had: "
                 "begin a run with policy=clipper.load(…) instead"
             )
     restored = run.load_state_dict(tensors, values)

@@ -145,6 +145,18 @@ def global_reads(tree: ast.AST) -> set[str]:
             walk(child)
 
     walk(symtable.symtable(ast.unparse(tree), "<unroll>", "exec"))
+    return found | read_before_bound(tree)
+
+
+def read_before_bound(tree: ast.AST) -> set[str]:
+    """Names that a class's body reads before it binds them itself, as in ``mean = staticmethod(mean)``."""
+    found: set[str] = set()
+    for body in (n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef)):
+        later = {name for node in body for name in bound_names(node)}
+        for node in body:
+            inner = [] if isinstance(node, Function | ast.ClassDef) else ast.walk(node)
+            found |= later & {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+            later -= set(bound_names(node))
     return found
 
 

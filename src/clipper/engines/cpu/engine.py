@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Generator, Tensor
 
 from clipper.algorithms import Algorithm
-from clipper.data.steps import Steps
+from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu.calls import Call, Packed
@@ -115,22 +115,24 @@ class CPU:
         )  # fmt: skip
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
-        """As ``algorithm.update``."""
+        """As ``algorithm.update``: its two steps."""
         self.check(steps, last_obs)
-        learner = self.learner
         if not steps.mask.any():
-            return learner.pass_over(steps)
+            return self.learner.pass_over(steps)
+        return self.improve(self.targets(steps, last_obs))
+
+    def improve(self, targets: Targets) -> Metrics:
+        """As ``algorithm.improve``, whoever made the targets; that a batch has standardised them already is undone."""
         self.look_at_plan()
-        rows = self.targets(steps, last_obs)
+        rows, steps = self.rows(targets), targets.steps
         keep = np.flatnonzero(steps.mask.numpy())
         loss = self.loss(rows, keep, steps)
         history = self.epochs(rows, loss, keep)
         if loss.actor_weight:
             history[:, 0] *= loss.actor_weight * len(keep)
-        policy = learner.policy
+        policy = self.learner.policy
         if policy.encoder.normaliser is not None or policy.returns is not None:
-            target = torch.from_numpy(rows.value_target).view_as(steps.reward)
-            policy.absorb(steps.obs[steps.mask], target[steps.mask])
+            self.learner.absorb(targets)
         return self.summarise(history, rows, keep)
 
     def check(self, steps: Steps, last_obs: Tree) -> None:
@@ -166,7 +168,7 @@ class CPU:
                     f"{head.sizes.tolist()} of each part, counted from 0: give actions as they were sampled"
                 )
 
-    def targets(self, steps: Steps, last_obs: Tensor) -> Rows:
+    def targets(self, steps: Steps, last_obs: Tensor) -> Targets:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
         algorithm, plan, learner = self.algorithm, self.plan, self.learner
         t, n = steps.mask.shape
@@ -184,7 +186,7 @@ class CPU:
         )  # fmt: skip
         if plan.whole_returns and plan.baseline:
             advantage -= value[:t]
-        return self.rows(steps, advantage, target, value[:t])
+        return Targets(steps, *map(torch.from_numpy, (advantage, target, value[:t])))
 
     def values(self, obs: np.ndarray, out: np.ndarray) -> None:
         """V of ``obs [B, F]``."""
@@ -203,9 +205,10 @@ class CPU:
         normaliser = self.learner.policy.returns
         return (0.0, 1.0) if normaliser is None else (float(normaliser.moments.mean), float(normaliser.scale))
 
-    def rows(self, steps: Steps, advantage: np.ndarray, value_target: np.ndarray, value: np.ndarray) -> Rows:
-        """Steps and targets as flat arrays."""
-        n = steps.mask.numel()
+    def rows(self, targets: Targets) -> Rows:
+        """Steps and targets as flat arrays; advantages in their own units."""
+        steps, n = targets.steps, targets.steps.mask.numel()
+        (advantage,) = targets.raw or (targets.advantage,)
         action, mask = flat(steps.action, n), steps.action_mask
         discrete = self.head.value.kind == CATEGORICAL
         nothing, legal = np.empty((0, 0), np.float32 if discrete else np.int64), self.all_legal
@@ -217,9 +220,9 @@ class CPU:
             action=nothing if discrete else action,
             legal=legal,
             log_prob=flat(steps.log_prob, n)[:, 0],
-            advantage=advantage.reshape(n),
-            value_target=value_target.reshape(n),
-            value=value.reshape(n),
+            advantage=flat(advantage, n)[:, 0],
+            value_target=flat(targets.value_target, n)[:, 0],
+            value=flat(targets.value, n)[:, 0],
         )
 
     def loss(self, rows: Rows, keep: np.ndarray, steps: Steps) -> Loss:

@@ -1,0 +1,162 @@
+"""Parts of a learner: parameters that one optimizer moves, lying in as few vectors as their kinds allow."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.errors import ConfigError
+from clipper.learning.optimizers import Optimizer
+
+
+class Part:
+    """Parameters, the optimizer that moves them, and the gradient that losses add up for them.
+
+    Two parts may share a vector. A loss is one part's; where it moves that part alone, the other's gradient is 0 and
+    counts for nothing in the length of the whole vector's.
+    """
+
+    def __init__(
+        self,
+        parameters: list[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        leaves: list[nn.Parameter] | None = None,
+        vectors: list[nn.Parameter] | None = None,
+    ) -> None:
+        self.parameters = parameters
+        """What the optimizer moves: one flat vector, or several where dtypes or devices differ."""
+        self.optimizer = optimizer
+        self.leaves = leaves or parameters
+        """The modules' own parameters, views of these."""
+        self.vectors = vectors or parameters
+        """Where they lie: the memory whose gradient is cleared and bounded."""
+        self.gradients: list[Tensor] = []
+        """That memory, vector by vector."""
+        for x in self.vectors:
+            x.grad = torch.zeros_like(x) if x.grad is None else x.grad
+            self.gradients.append(x.grad)
+        self.loss: Tensor | None = None
+        """Sum of the losses whose gradient has been added since the last step; None where there is none."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the optimizer remembers, by name; where there are several vectors, by a vector's number and name."""
+        several = len(self.parameters) > 1
+        return {
+            f"{i}.{name}" if several else name: x
+            for i, p in enumerate(self.parameters)
+            for name, x in self.optimizer.state.get(p, {}).items()
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take such a memory over; ``TypeError`` where it is not of these parameters."""
+        self.loss = None
+        for i, p in enumerate(self.parameters):
+            own = part(state, f"{i}.") if len(self.parameters) > 1 else state
+            moments = {name: x.clone() for name, x in own.items()}
+            check_moments(moments, p)
+            self.optimizer.state[p] = moments
+
+
+def joint_norm(gradients: list[Tensor]) -> Float[Tensor, ""]:
+    """‖g‖₂ of the vector that tensors of several dtypes or devices make together, in float32 or wider."""
+    lengths = [torch.linalg.vector_norm(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in gradients]
+    return torch.linalg.vector_norm(torch.stack([x.to(lengths[0]) for x in lengths]))
+
+
+def make_part(parameters: Iterable[nn.Parameter], optimizer: Optimizer) -> Part:
+    """A part of those of the parameters that are trained."""
+    leaves = [p for p in parameters if p.requires_grad]
+    vectors = flat_vectors(leaves)
+    return Part(vectors, optimizer.make(vectors[0] if len(vectors) == 1 else vectors), leaves)
+
+
+def actor_and_critic_parts(policy: Any, optimizer: Optimizer) -> tuple[Part, Part]:
+    """Parts that share one vector, the actor's parameters first and the critic's second, where they are of one kind.
+
+    Raises ``ConfigError`` where actor and critic share parameters.
+    """
+    actor, critic = actor_and_critic(policy)
+    if len({kind(p) for p in (*actor, *critic)}) > 1:
+        return make_part(actor, optimizer), make_part(critic, optimizer)
+    whole = flatten([*actor, *critic])
+    first, second = halves(whole, sum(p.numel() for p in actor))
+    return (
+        Part([first], optimizer.make(first), actor, [whole]),
+        Part([second], optimizer.make(second), critic, [whole]),
+    )
+
+
+def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose name begins with ``prefix``, without it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def check_moments(moments: dict[str, Tensor], parameters: Tensor) -> None:
+    """Raise ``TypeError`` unless an optimizer of ``parameters`` can hold them: its kernels look at no shape."""
+    for name, x in moments.items():
+        shape = () if name == "step" else parameters.shape
+        if x.shape != shape or (shape and x.dtype != parameters.dtype):
+            raise TypeError(f"{name} is {x.dtype} of shape {list(x.shape)}, not of the parameters' {list(shape)}")
+
+
+def actor_and_critic(policy: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The trainable parameters of each; raises ``ConfigError`` where the two share some."""
+    if not hasattr(policy, "actor_parameters") or not hasattr(policy, "critic_parameters"):
+        raise ConfigError(f"this algorithm needs {type(policy).__name__}.actor_parameters() and critic_parameters()")
+    actor, critic = (
+        [p for p in group if p.requires_grad] for group in (policy.actor_parameters(), policy.critic_parameters())
+    )
+    if {id(p) for p in actor} & {id(p) for p in critic}:
+        raise ConfigError(
+            "this algorithm moves actor and critic apart, but they share parameters: use separate trunks "
+            "(shared=False), or an algorithm with one loss for both (PPO, A2C)"
+        )
+    known = {id(p) for p in [*actor, *critic]}
+    left = [name for name, p in policy.named_parameters() if p.requires_grad and id(p) not in known]
+    if left or not actor or not critic:
+        raise ConfigError(
+            "actor_parameters() and critic_parameters() must each give some parameters, and together all that are "
+            f"trainable; they leave out: {', '.join(left) or 'none'}"
+        )
+    return actor, critic
+
+
+def halves(flat: nn.Parameter, size: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """The first ``size`` numbers of a flat parameter and the rest: parameters that are views, like their gradients."""
+    assert flat.grad is not None
+    first, second = nn.Parameter(flat.data[:size]), nn.Parameter(flat.data[size:])
+    first.grad, second.grad = flat.grad[:size], flat.grad[size:]
+    return first, second
+
+
+def kind(parameter: nn.Parameter) -> Any:
+    """What parameters of one vector have in common; what is no plain tensor, as a sharded one, shares it with none."""
+    plain = type(parameter.data) is Tensor
+    return (parameter.dtype, parameter.device) if plain else id(parameter)
+
+
+def flat_vectors(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+    """Make parameters views of a flat one for each dtype and device; what is no plain tensor stays as it is."""
+    if not parameters:
+        raise ConfigError("there is nothing to train: no parameter has requires_grad")
+    groups: dict[Any, list[nn.Parameter]] = {}
+    for p in parameters:
+        groups.setdefault(kind(p), []).append(p)
+    return [flatten(group) if type(group[0].data) is Tensor else group[0] for group in groups.values()]
+
+
+def flatten(parameters: Iterable[nn.Parameter]) -> nn.Parameter:
+    """Make parameters, and their gradients, views of one flat parameter; return it."""
+    parameters = list(parameters)
+    if len({(p.dtype, p.device) for p in parameters}) != 1:
+        raise ConfigError("parameters of one vector must exist, with one dtype and on one device")
+    flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    start = 0
+    for p in parameters:
+        stop = start + p.numel()
+        p.data, p.grad = flat.data[start:stop].view_as(p), flat.grad[start:stop].view_as(p)
+        start = stop
+    return flat

@@ -1,0 +1,181 @@
+"""Where numbers of a whole batch count, the world is asked: two who share a batch learn as one who has all of it."""
+
+import threading
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from batches import make_steps, small_policy
+from torch import Tensor
+
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
+from clipper.data.trees import each
+from clipper.functional.reduce import masked_mean
+from clipper.functional.returns import total_return
+from clipper.functional.statistics import explained_variance
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.schedules import KLAdaptive
+from clipper.learning.world import World
+from clipper.networks.policy_options import PolicyOptions
+
+
+class Two:
+    """Where two threads lay down what they have, and see both."""
+
+    def __init__(self) -> None:
+        self.barrier, self.table = threading.Barrier(2, timeout=60), [None, None]
+
+    def both(self, who: int, x: Any) -> list[Any]:
+        self.table[who] = x
+        self.barrier.wait()
+        found = list(self.table)
+        self.barrier.wait()
+        return found
+
+
+class Half(World):
+    """One of them, who has half of the environments."""
+
+    def __init__(self, two: Two, who: int) -> None:
+        self.two, self.who, self.asked = two, who, 0
+
+    def both(self, x: Any) -> list[Any]:
+        self.asked += 1
+        return self.two.both(self.who, x.detach().clone() if isinstance(x, Tensor) else x)
+
+    def sum(self, x: Any) -> Any:
+        return x + self.both(x)[1 - self.who]  # a gradient goes through its own share only
+
+    def mean(self, x: Tensor, mask: Tensor) -> Tensor:
+        local = x.masked_fill(~mask, 0).sum(tuple(range(-mask.ndim, 0)))
+        return self.sum(local) / self.sum(mask.sum()).clamp(min=1)
+
+    def standardise(self, x: Tensor, mask: Tensor, correction: int = 1, eps: float = 1e-8) -> Tensor:
+        centred = (x - self.mean(x, mask)).masked_fill(~mask, 0)
+        std = (self.sum(centred.square().sum()) / (self.sum(mask.sum()) - correction)).sqrt()
+        return centred / (std + eps)
+
+    def standardise_trajectories(self, x: Tensor, done: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
+        weight = mask / total_return(mask.to(x.dtype), done, mask, gamma=1.0).clamp(min=1)
+        weight = weight / self.sum(weight.sum())
+        mean = self.sum((weight * x.masked_fill(~mask, 0)).sum())
+        centred = (x - mean).masked_fill(~mask, 0)
+        return centred / (self.sum((weight * centred.square()).sum()).sqrt() + eps)
+
+    def explained_variance(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        prediction, target = self.gather(prediction[mask]), self.gather(target[mask])
+        return explained_variance(prediction, target, torch.ones_like(target, dtype=torch.bool))
+
+    def largest(self, x: Tensor) -> Tensor:
+        return torch.stack(self.both(x)).amax()
+
+    def gather(self, x: Tensor) -> Tensor:
+        return torch.cat(self.both(x))
+
+    def agree(self, verdict: Any) -> Any:
+        first, second = self.both(verdict)
+        return torch.maximum(first, second)
+
+    def add_up(self, gradients: list[Tensor]) -> None:
+        for gradient in gradients:
+            gradient.copy_(self.sum(gradient))
+
+
+def in_threads(work: Callable[[int], None]) -> None:
+    threads = [threading.Thread(target=work, args=(who,)) for who in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+WHOLE: dict[str, Any] = {"minibatches": 1, "learning_rate": 0.01}
+CRITIC: dict[str, Any] = {"value_epochs": 2, "value_minibatches": 1}
+CASES: dict[str, Any] = {
+    "ppo": PPO(**WHOLE, epochs=3, entropy_coef=0.01, scale_rewards=True, recompute=True),
+    "ppo kl": PPO(**WHOLE, epochs=8, standardise="batch", exact_kl=True, target_kl=1e-3, normalise_rewards=True),
+    "ppo adaptive": PPO(minibatches=1, epochs=3, learning_rate=KLAdaptive(1e-3, 0.01)),
+    "apart": PPOApart(**WHOLE, **CRITIC, epochs=4, target_kl=1e-3, scale_rewards=True),
+    "critic first": PPOApart(**WHOLE, **CRITIC, epochs=2, critic_first=True),
+    "penalty": PPOPenalty(**WHOLE, epochs=3, hinge=10.0, kl_target=1e-3),
+    "reinforce": Reinforce(),
+    "reinforce decisions": Reinforce(standardise_over="decisions"),
+    "is": ImportanceSampling(max_steps=6, sigma=1e-3),
+    "vpg": VPG(**CRITIC),
+    "a2c": A2C(standardise=True, scale_rewards=True),
+    "npg": NPG(**CRITIC),
+    "trpo": TRPO(**CRITIC, delta=0.05),
+}
+
+
+def columns(x: Any, who: int) -> Any:
+    """The environments of one of the two, of which there are four."""
+    return each(lambda x: x[:, 2 * who : 2 * who + 2], x)
+
+
+def updated(algorithm: Any, learner: Learner, which: Callable[[Any], Any], first: Any) -> list[dict[str, float]]:
+    """Metrics of two updates."""
+    told = []
+    for seed in range(2):
+        steps, last = make_steps(first, rows=40, envs=4, seed=seed)
+        metrics = algorithm.update(learner, which(steps), which(last[None])[0])
+        told.append({name: x.item() for name, x in metrics.items()})
+    return told
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_who_share_a_batch_learn_as_one_who_has_it_all(name: str) -> None:
+    algorithm = CASES[name]
+    options = PolicyOptions(hidden=(5,), normalise_obs=True, normalise_returns=True)
+    first = small_policy("categorical", options).double()
+    alone = algorithm.init(deepcopy(first), seed=1)
+    expected = updated(algorithm, alone, lambda x: x, first)
+
+    two, told, failed = Two(), [[], []], []
+    learners = [algorithm.init(deepcopy(first), seed=1) for _ in range(2)]
+
+    def learn(who: int) -> None:
+        learners[who].world = Half(two, who)
+        try:
+            told[who] = updated(algorithm, learners[who], lambda x: columns(x, who), first)
+        except BaseException as error:
+            failed.append(error)
+            two.barrier.abort()
+
+    in_threads(learn)
+    assert not failed, failed
+    states = [learner.state_dict() for learner in learners]
+    for key, x in alone.state_dict().items():
+        if key not in ("running_return", "generator"):
+            torch.testing.assert_close(states[0][key], x, rtol=1e-6, atol=1e-9, msg=key)
+            assert torch.equal(states[0][key], states[1][key]), key
+    assert told[0] == told[1]
+    for ours, theirs in zip(told[0], expected, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-8)
+
+
+def test_one_s_broken_loss_is_everybody_s() -> None:
+    """Of a loss that is infinite for one of them, though its gradient is not, neither takes a step."""
+    two = Two()
+    learners = [PPO().init(small_policy("categorical").double()) for _ in range(2)]
+
+    def learn(who: int) -> None:
+        learners[who].world = Half(two, who)
+        gradient_step(learners[who], learners[who].parameters.sum() + (torch.inf if who else 0.0), 0.1, 1.0)
+
+    in_threads(learn)
+    for learner in learners:
+        assert int(learner.skipped) == 1
+        assert torch.equal(learner.parameters, PPO().init(small_policy("categorical").double()).parameters)
+
+
+def test_one_process_asks_nobody() -> None:
+    """Its mean is the batch's own, bit for bit and with nothing around it."""
+    world = World()
+    assert world.mean is masked_mean
+    x = torch.randn(3)
+    assert all(f(x) is x for f in (world.sum, world.gather, world.agree))
+    assert world.largest(x[0]) == x[0]
