@@ -2,11 +2,11 @@
 
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 FRONT = {
     "optimizers": ("Adam", "RMSProp", "RMSPropTF"),
@@ -71,7 +71,7 @@ def new_name(old: str) -> str | None:
     return f"{above}.{rest}" if above else None
 
 
-def at_front(name: str) -> Any:
+def at_front(name: str) -> object:
     """What ``clipper.NAME`` was."""
     for module, names in FRONT.items():
         if name in names:
@@ -85,7 +85,7 @@ def at_front(name: str) -> Any:
     return import_module(f"clipper.{MOVED[name]}")
 
 
-def among_parts(old: str, name: str) -> Any:
+def among_parts(old: str, name: str) -> object:
     """What ``clipper.OLD.NAME`` was."""
     for place in () if name.startswith("__") else PARTS[old]:
         module = import_module(f"clipper.{place}")
@@ -106,7 +106,9 @@ class Former(MetaPathFinder, Loader):
     def __init__(self) -> None:
         self.specs: dict[str, ModuleSpec | None] = {}
 
-    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if not fullname.startswith("clipper."):
             return None
         old = fullname.removeprefix("clipper.")
@@ -144,7 +146,7 @@ class Former(MetaPathFinder, Loader):
 class FormerFunction(ModuleType):
     """``clipper.rollout.collect`` was a function, and is the module that holds it."""
 
-    def __call__(self, *args: Any, **settings: Any) -> Any:
+    def __call__(self, *args: object, **settings: object) -> object:
         warn("clipper.rollout.collect is clipper.collect now", frames=3)
         return self.collect(*args, **settings)
 

@@ -5,9 +5,8 @@ import difflib
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -104,7 +103,7 @@ def with_preset(config: Config, name: str, keep_budget: bool) -> Config:
     return dataclasses.replace(config, algorithm=made.algorithm, policy=made.policy, num_envs=made.num_envs)
 
 
-def nearest(word: str, known: Any) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """A hint at the nearest known words."""
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
     return f" Did you mean {' or '.join(near)}?" if near else f" There are: {', '.join(known)}."
@@ -149,7 +148,7 @@ def resume_command(args: Sequence[str]) -> int:
 
     options = parse(Resume, args, "clipper resume")
     reach_own_code(options.env)
-    changes: dict[str, Any] = {} if options.total_steps is None else {"total_steps": options.total_steps}
+    changes: dict[str, object] = {} if options.total_steps is None else {"total_steps": options.total_steps}
     if options.algorithm is not None:
         changes["algorithm"] = own_algorithm(options.algorithm)
     return resume_and_show(options.run, options.env, changes, options.profile)
@@ -324,7 +323,7 @@ def run_command(args: Sequence[str]) -> int:
         warnings.formatwarning = before
 
 
-def one_line(message: Warning | str, *_: Any) -> str:
+def one_line(message: Warning | str, *_: object) -> str:
     """A warning as the command line prints it, without the place in the source that gave it."""
     return f"warning: {message}\n"
 

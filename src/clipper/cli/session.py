@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Timer
 from types import FrameType
@@ -40,7 +41,7 @@ class StopOnSignal:
     def __init__(self) -> None:
         self.received: int | None = None
         self.run: Run | None = None
-        self.before: dict[int, Any] = {}
+        self.before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self.timer = Timer(GRACE, self.leave)
 
     def __enter__(self) -> "StopOnSignal":
@@ -86,7 +87,7 @@ def train_and_show(config: Config, run_dir: Path, profile: bool = False) -> int:
     return show({"env": config, "run_dir": run_dir, "profile": profile})
 
 
-def resume_and_show(folder: Path, env: str | None, changes: dict[str, Any], profile: bool = False) -> int:
+def resume_and_show(folder: Path, env: str | None, changes: dict[str, object], profile: bool = False) -> int:
     """Resume, and tell what happened; returns the exit status."""
     return show({"env": env, "resume": folder, "profile": profile, **changes})
 

@@ -1,11 +1,13 @@
 """Pictures as Stable-Baselines3 lays them out and stacks them. Loads little: worker processes make these."""
 
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
+from clipper.data.tree_type import Tree
+from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError
 
 
@@ -35,12 +37,12 @@ class StackedFrames(gymnasium.Wrapper):
         self.observation_space = Box(low, high, dtype=space.dtype)
         self.frames = np.zeros(low.shape, space.dtype)
 
-    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, Info]:
         obs, info = self.env.reset(**kwargs)
         self.frames = np.zeros_like(self.frames)
         return self.stacked(obs), info
 
-    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Tree) -> tuple[np.ndarray, SupportsFloat, bool, bool, Info]:
         obs, reward, terminated, truncated, info = self.env.step(action)
         return self.stacked(obs), reward, terminated, truncated, info
 

@@ -3,14 +3,15 @@
 import csv
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium
 
+from clipper.data.tree_type import Tree
 from clipper.environments.make import make_single
-from clipper.environments.told_episodes import TELLS, TOLD
+from clipper.environments.told_episodes import TELLS, TOLD, Info
 
 
 class Monitor(gymnasium.Wrapper):
@@ -44,11 +45,11 @@ class Monitor(gymnasium.Wrapper):
                 names = ",".join(("r", "l", "t", *info_keywords))
                 self.path.write_text(f"#{json.dumps(header)}\n{names}\n")
 
-    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    def reset(self, **kwargs: Any) -> tuple[Tree, Info]:
         self.total, self.length = 0.0, 0
         return self.env.reset(**kwargs)
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Tree) -> tuple[Tree, SupportsFloat, bool, bool, Info]:
         obs, reward, terminated, truncated, info = self.env.step(action)
         self.total, self.length = self.total + float(reward), self.length + 1
         if TOLD[0] in info if self.tells else terminated or truncated:
@@ -64,11 +65,11 @@ class Monitor(gymnasium.Wrapper):
 
 def monitored(
     env_id: str | Callable[..., gymnasium.Env],
-    env_kwargs: dict[str, Any],
+    env_kwargs: Mapping[str, object],
     path: str | None,
-    monitor_kwargs: dict[str, Any],
+    monitor_kwargs: Mapping[str, Any],
     wrapper_class: Callable[..., gymnasium.Env] | None,
-    wrapper_kwargs: dict[str, Any],
+    wrapper_kwargs: Mapping[str, object],
 ) -> gymnasium.Env:
     """One environment in a ``Monitor``, and that in a wrapper."""
     env: gymnasium.Env = Monitor(make_single(env_id, **env_kwargs), path, **monitor_kwargs)

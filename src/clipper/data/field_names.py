@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from clipper.errors import UnknownFieldError
 
@@ -28,7 +27,7 @@ PARTS = {"batch_size", "mini_batch_size", "minibatch_size"}
 """Names of sizes, where a field here counts parts."""
 
 
-def check_names(owner: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+def check_names(owner: str, given: Mapping[str, object], known: Sequence[str]) -> None:
     """Raise ``UnknownFieldError`` for a keyword that is no field, with the one that was probably meant."""
     for name in given:
         if name not in known:

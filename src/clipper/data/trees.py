@@ -3,23 +3,24 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-Tree = Any  # a tensor, or a dict, tuple or NamedTuple of trees; () is the empty tree
+from clipper.data.tree_type import Tree
+
 T = TypeVar("T")
 K = TypeVar("K")
 
 
-def each(f: Callable[..., Any], *trees: T) -> T:
+def each(f: Callable[..., object], *trees: T) -> T:
     """Apply ``f`` to every tensor of the trees: ``each(lambda x: x[i], batch)``."""
     return pytree.tree_map(f, *trees)
 
 
-def across(f: Callable[..., Any], parts: Any, *others: Any) -> Any:
+def across(f: Callable[..., object], parts: Tree, *others: Tree) -> Tree:
     """Apply ``f`` to the children of a dict or tuple, and of others like it; to no deeper level."""
     if isinstance(parts, dict):
         return {key: f(part, *(other[key] for other in others)) for key, part in parts.items()}

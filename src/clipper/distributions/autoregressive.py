@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from clipper.data.tree_type import Key
 from clipper.data.trees import Tree, across, each, leaves, tree_node
 from clipper.distributions.parts import entropies, joint_entropy, joint_kl, joint_log_prob, kls, log_probs
 from clipper.distributions.protocol import Distribution
@@ -20,7 +21,7 @@ class Chain(Protocol):
     """What says how each part depends on those before it; ``clipper.networks.heads`` makes it."""
 
     @property
-    def parts(self) -> Any:
+    def parts(self) -> Tree:
         """A dict or tuple like the action, of whatever is there."""
         ...
 
@@ -29,11 +30,11 @@ class Chain(Protocol):
         """Ones, in the dtype of probabilities."""
         ...
 
-    def given(self, key: Any, before: dict[Any, Tree], count: int | None = None) -> Distribution:
+    def given(self, key: Key, before: dict[Key, Tree], count: int | None = None) -> Distribution:
         """πᵢ(·|s, a₁ … aᵢ₋₁) of the part ``key``; ``[*batch, count]`` leads ``before`` and it where count is given."""
         ...
 
-    def values(self, key: Any) -> Tensor | None:
+    def values(self, key: Key) -> Tensor | None:
         """All that the part may be, ``[K, *event]``; None where that is no short list."""
         ...
 
@@ -45,7 +46,7 @@ class Level(NamedTuple):
     """πᵢ(·|s, beginning), ``[*batch, P]``."""
     weight: Float[Tensor, "*batch P"]
     """The beginning's probability; of one that was drawn 1, whose derivative is that of its log-probability."""
-    before: dict[Any, Tree]
+    before: dict[Key, Tree]
     """The beginnings, by part, ``[*batch, P, *event]``."""
 
 
@@ -62,12 +63,12 @@ class Autoregressive:
     it draws and values no action.
     """
 
-    def __init__(self, levels: Any = None, chain: Chain | None = None) -> None:
+    def __init__(self, levels: Tree = None, chain: Chain | None = None) -> None:
         self.known, self.chain = levels, chain
 
-    def follow(self, choose: Callable[[Distribution, Any], Tree], strict: bool = True) -> Any:
+    def follow(self, choose: Callable[[Distribution, Key], Tree], strict: bool = True) -> Tree:
         """Go along the chain; each part is what ``choose(its distribution, its key)`` says."""
-        before: dict[Any, Tree] = {}
+        before: dict[Key, Tree] = {}
         parts = self.known if self.chain is None else self.chain.parts
         for key in keys_of(parts):
             dist = found_in(self.known[key], before, strict) if self.chain is None else self.chain.given(key, before)
@@ -83,23 +84,23 @@ class Autoregressive:
         return self.follow(lambda part, _: part.mode, strict=False)
 
     def log_probs(self, action: Tree) -> Tree:
-        found: dict[Any, Tree] = {}
+        found: dict[Key, Tree] = {}
 
-        def value(part: Distribution, key: Any) -> Tree:
+        def value(part: Distribution, key: Key) -> Tree:
             found[key] = log_probs(part, action[key])
             return action[key]
 
         return like(found, self.follow(value))
 
     @property
-    def unfolded(self) -> Any:
+    def unfolded(self) -> Tree:
         """A ``Level`` for each part."""
         if self.chain is None:
             return self.known
         keys, weight = keys_of(self.chain.parts), self.chain.one
         generator = Generator(weight.device).manual_seed(0)
-        before: dict[Any, Tree] = {}
-        found: dict[Any, Level] = {}
+        before: dict[Key, Tree] = {}
+        found: dict[Key, Level] = {}
         for key in keys:
             found[key] = Level(self.chain.given(key, before, weight.shape[-1]), weight, before)
             if key != keys[-1]:
@@ -107,14 +108,14 @@ class Autoregressive:
         return like(found, self.chain.parts)
 
     @property
-    def levels(self) -> Any:
+    def levels(self) -> Tree:
         """The same, where the tensors of each distribution lead with ``[*batch, P]`` as well."""
         return across(aligned, self.unfolded)
 
     def entropies(self) -> Tree:
         return across(lambda level: expected(level, entropies(level.dist)), self.unfolded)
 
-    def kls(self, other: Any) -> Tree:
+    def kls(self, other: "Autoregressive") -> Tree:
         mine = self.unfolded
         if other.chain is not None:
             against = {
@@ -134,8 +135,8 @@ class Autoregressive:
 
 
 def longer(
-    key: Any, level: Level, values: Tensor | None, generator: Generator
-) -> tuple[Float[Tensor, "*batch P"], dict[Any, Tree]]:
+    key: Key, level: Level, values: Tensor | None, generator: Generator
+) -> tuple[Float[Tensor, "*batch P"], dict[Key, Tree]]:
     """The beginnings that one part more makes, and their weights: all of them, or one drawn from each."""
     dist, weight, before = level
     shape = weight.shape
@@ -155,7 +156,7 @@ def longer(
     return (weight.unsqueeze(-1) * p).flatten(-2), before | {key: each_value.flatten(last - 1, last)}
 
 
-def found_in(level: Level, before: dict[Any, Tree], strict: bool) -> Distribution:
+def found_in(level: Level, before: dict[Key, Tree], strict: bool) -> Distribution:
     """The level's distribution under the beginning ``before``, ``[*batch]``; where ``strict``, it must be known."""
     shape = level.weight.shape
     last = len(shape) - 1
@@ -186,21 +187,21 @@ def expected(level: Level, amount: Tree) -> Tree:
     return each(lambda x: (level.weight * x).sum(-1), amount)
 
 
-def beginnings(level: Level) -> Any:
+def beginnings(level: Level) -> Tree:
     """What a level's parts are conditioned on."""
     return level.before
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: Tree, b: Tree) -> bool:
     """Do two trees hold the same numbers?"""
     return all(torch.equal(x, y) for x, y in zip(leaves(a), leaves(b), strict=True))
 
 
-def keys_of(parts: Any) -> list[Any]:
+def keys_of(parts: Tree) -> list[Any]:
     """Names or indices of the parts."""
     return list(parts) if isinstance(parts, dict) else list(range(len(parts)))
 
 
-def like(found: dict[Any, Any], parts: Any) -> Any:
+def like(found: dict[Key, Tree], parts: Tree) -> Tree:
     """By name as a dict, or in order as a tuple, as ``parts`` are."""
     return found if isinstance(parts, dict) else tuple(found.values())

@@ -1,7 +1,6 @@
 """Several components of one kind, each drawn for itself."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -39,7 +38,7 @@ class MultiCategorical:
         """Σᵢ H(πᵢ)."""
         return self.components.entropy().sum(-1)
 
-    def kl(self, other: Any) -> Float[Tensor, "*batch"]:
+    def kl(self, other: "MultiCategorical") -> Float[Tensor, "*batch"]:
         """Σᵢ KL(πᵢ ‖ π′ᵢ)."""
         return self.components.kl(other.components).sum(-1)
 

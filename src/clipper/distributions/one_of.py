@@ -4,7 +4,6 @@ Masson et al. 2016, arXiv:1509.01644, section 2.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -51,7 +50,7 @@ class OneOf:
         """H(π) and π(k) H(πₖ)."""
         return self.expected(self.choice.entropy(), across(entropies, self.branches))
 
-    def kls(self, other: Any) -> dict[str, Tree]:
+    def kls(self, other: "OneOf") -> dict[str, Tree]:
         """KL(π ‖ π′) of the choice, and π(k) KL(πₖ ‖ π′ₖ)."""
         return self.expected(self.choice.kl(other.choice), across(kls, self.branches, other.branches))
 

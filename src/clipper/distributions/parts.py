@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from clipper.data.trees import Tree, total
+from clipper.data.trees import T, Tree, total
 from clipper.distributions.protocol import Distribution
 
 
@@ -20,7 +20,7 @@ class Composite(Protocol):
         """Of each part, in expectation over those before it."""
         ...
 
-    def kls(self, other: Any) -> Tree:
+    def kls(self: T, other: T) -> Tree:
         """KL of each part, in expectation over those before it."""
         ...
 

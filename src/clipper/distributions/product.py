@@ -1,7 +1,6 @@
 """Parts that are drawn independently of each other, given the state."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Generator
 
@@ -31,7 +30,7 @@ class Product:
     def entropies(self) -> Tree:
         return across(entropies, self.parts)
 
-    def kls(self, other: Any) -> Tree:
+    def kls(self, other: "Product") -> Tree:
         return across(kls, self.parts, other.parts)
 
     @property

@@ -1,10 +1,10 @@
 """What a policy's output can do."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
-from clipper.data.trees import Tree
+from clipper.data.trees import T, Tree
 
 
 @runtime_checkable
@@ -37,7 +37,7 @@ class Distribution(Sampler, Protocol):
         """−E[log π(a|s)], ``[*batch]``, in nats."""
         ...
 
-    def kl(self, other: Any) -> Tensor:
+    def kl(self: T, other: T) -> Tensor:
         """KL(self ‖ other), ``[*batch]``."""
         ...
 

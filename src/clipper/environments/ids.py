@@ -12,7 +12,7 @@ def split_id(source: str) -> tuple[str, dict[str, Any]]:
     Raises ``ConfigError`` where a part is not ``name=value``.
     """
     name, *parts = source.split(",")
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, str | float | bool | None] = {}
     for part in parts:
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
@@ -21,7 +21,7 @@ def split_id(source: str) -> tuple[str, dict[str, Any]]:
     return name, arguments
 
 
-def value_of(text: str) -> Any:
+def value_of(text: str) -> str | float | bool | None:
     """A JSON scalar, or the text itself."""
     try:
         value = json.loads(text if text not in ("True", "False") else text.lower())

@@ -11,6 +11,7 @@ import gymnasium
 from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from clipper.data.tree_type import Tree
 from clipper.environments.ids import split_id
 from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
@@ -38,11 +39,11 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
             return gymnasium.make(source, disable_env_checker=True, **(given | kwargs))
         except gymnasium.error.UnregisteredEnv:
             module, _, name = source.partition(":")
-            factory: Any = getattr(sys.modules.get(module), name, None) if name else None  # Gymnasium has imported it
+            known = sys.modules.get(module)  # Gymnasium has imported it
+            factory: Callable[..., gymnasium.Env] | None = getattr(known, name, None) if name else None
             if not callable(factory):
                 raise
-            made: Any = factory(**(given | kwargs))
-            return made
+            return factory(**(given | kwargs))
 
 
 @contextmanager
@@ -104,7 +105,7 @@ def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
 class Listed(VectorActionWrapper):
     """Gives a vector environment its ``OneOf`` actions in Gymnasium's layout: a ``(k, arguments)`` per environment."""
 
-    def actions(self, actions: Any) -> Any:
+    def actions(self, actions: Tree) -> Tree:
         return listed(self.single_action_space, actions, self.num_envs)
 
 

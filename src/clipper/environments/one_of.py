@@ -1,12 +1,13 @@
 """Users' environments with a choice and its arguments, adapted to ``OneOf``, of which only the chosen branch counts."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import SupportsInt
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete, OneOf, Tuple
 
+from clipper.data.tree_type import Tree
 from clipper.errors import UnsupportedSpaceError
 
 
@@ -53,7 +54,7 @@ class OneOfActions(gymnasium.ActionWrapper):
         parts = [(box.low[list(which)], box.high[list(which)]) for which in reads]
         return [Box(low, high, dtype=box.dtype.type) if len(low) else Discrete(1) for low, high in parts]
 
-    def action(self, action: tuple[Any, Any]) -> tuple[Any, ...]:
+    def action(self, action: tuple[SupportsInt, Tree]) -> tuple[Tree, ...]:
         """``(k, arguments)`` → what the environment takes."""
         k, arguments = int(action[0]), action[1]
         values = [np.clip(np.zeros(box.shape, box.dtype), box.low, box.high) for box in self.boxes]

@@ -14,11 +14,11 @@ import numpy as np
 from gymnasium import wrappers
 from gymnasium.vector import VectorEnv
 
+from clipper.data.tree_type import Tree
 from clipper.environments.state_known import ATTRIBUTES, SAVED_AS, capture_mujoco, is_mujoco, restore_mujoco
 from clipper.environments.state_trees import (
     EnvironmentState,
     OpaqueError,
-    Tree,
     check_like,
     corrupt,
     decode,
@@ -99,7 +99,7 @@ def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
     env.set_states(states)
 
 
-def steps_single_ones(env: Any) -> TypeGuard[KeepsStates]:
+def steps_single_ones(env: object) -> TypeGuard[KeepsStates]:
     """Is it of a class that gives and takes the states of its environments? (A wrapper only passes the question on.)"""
     return hasattr(type(env), "get_states") and hasattr(type(env), "set_states")
 
@@ -107,9 +107,9 @@ def steps_single_ones(env: Any) -> TypeGuard[KeepsStates]:
 # Where the state of each known class lies. Per attribute: is this a value that it may have?
 
 
-def layers(env: gymnasium.Env | VectorEnv) -> list[Any]:
+def layers(env: gymnasium.Env | VectorEnv) -> list[object]:
     """The outermost wrapper first, the environment itself last."""
-    found: list[Any] = [env]
+    found: list[object] = [env]
     while isinstance(found[-1], gymnasium.Wrapper):
         found.append(found[-1].env)
     return found

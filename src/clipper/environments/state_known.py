@@ -8,43 +8,44 @@ import numpy as np
 from gymnasium import wrappers
 from gymnasium.envs import classic_control, toy_text
 
+from clipper.data.tree_type import Tree
 from clipper.environments.one_of import OneOfActions
 from clipper.environments.recall.tasks import Visible
-from clipper.environments.state_trees import OpaqueError, Tree, check_like, corrupt, entry
+from clipper.environments.state_trees import OpaqueError, check_like, corrupt, entry
 
 SAVED_AS = {"clipper.environments.recall.tasks": "clipper.environments.memory.tasks"}
 """Modules whose classes checkpoints name by where they lay before: these go on meaning the same, in both directions."""
 
 
-def count(x: Any) -> bool:
+def count(x: object) -> bool:
     """None, or an integer from 0."""
     return x is None or (type(x) is int and x >= 0)
 
 
-def number(x: Any) -> bool:
+def number(x: object) -> bool:
     """None, or one number."""
     return x is None or (isinstance(x, int | float | np.integer | np.floating) and type(x) is not bool)
 
 
-def flag(x: Any) -> bool:
+def flag(x: object) -> bool:
     """True or False."""
     return type(x) is bool
 
 
-def whole(x: Any) -> bool:
+def whole(x: object) -> bool:
     """None, or an integer from 0, of Python or of numpy."""
     return x is None or (isinstance(x, int | np.integer) and type(x) is not bool and int(x) >= 0)
 
 
-def cards(x: Any) -> bool:
+def cards(x: object) -> bool:
     """Blackjack's hand: a list of cards, ace to ten."""
     return type(x) is list and all(type(card) is int and 1 <= card <= 10 for card in x)
 
 
-def vector(size: int) -> Callable[[Any], bool]:
+def vector(size: int) -> Callable[[object], bool]:
     """None, or an array or tuple of ``size`` numbers."""
 
-    def fits(x: Any) -> bool:
+    def fits(x: object) -> bool:
         if isinstance(x, np.ndarray):
             return x.shape == (size,) and x.dtype.kind == "f"
         return x is None or (isinstance(x, tuple) and len(x) == size and all(number(e) and e is not None for e in x))
@@ -52,7 +53,7 @@ def vector(size: int) -> Callable[[Any], bool]:
     return fits
 
 
-ATTRIBUTES: dict[type, dict[str, Callable[[Any], bool]]] = {
+ATTRIBUTES: dict[type, dict[str, Callable[[object], bool]]] = {
     classic_control.CartPoleEnv: {"state": vector(4), "steps_beyond_terminated": count},
     classic_control.MountainCarEnv: {"state": vector(2)},
     classic_control.Continuous_MountainCarEnv: {"state": vector(2)},
@@ -100,7 +101,7 @@ def is_mujoco(layer: object) -> bool:
 
 def capture_mujoco(layer: Any) -> Tree:
     """All that mj_step starts from, and what it left behind that is read before the next one."""
-    mujoco: Any = import_module("mujoco")  # an optional package; where such an environment runs, it is loaded
+    mujoco = import_module("mujoco")  # an optional package; where such an environment runs, it is loaded
 
     model, data = layer.model, layer.data
     if model.opt.enableflags & int(getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)):
@@ -113,7 +114,7 @@ def capture_mujoco(layer: Any) -> Tree:
 
 def restore_mujoco(layer: Any, tree: Tree, name: str) -> None:
     """The inverse of ``capture_mujoco``; nothing is computed anew."""
-    mujoco: Any = import_module("mujoco")
+    mujoco = import_module("mujoco")
 
     for key, live in capture_mujoco(layer).items():
         if key != "goals":

@@ -4,14 +4,15 @@ What JSON lacks is written as a dict of one key that begins with ``$``.
 """
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from clipper.data.tree_type import Tree
 from clipper.errors import CorruptCheckpointError
 
 JSON: TypeAlias = Any  # None, bool, int, float, str, or a list or dict of these
-Tree: TypeAlias = Any
+T = TypeVar("T")
 
 
 class OpaqueError(Exception):
@@ -67,7 +68,7 @@ def decode_tagged(tag: str, content: JSON, path: str, arrays: dict[str, np.ndarr
     raise corrupt(path, f"{ {tag: content} }, which cannot be read")
 
 
-def entry(tree: Tree, key: str, kind: type, path: str = "") -> Any:
+def entry(tree: Tree, key: str, kind: type[T], path: str = "") -> T:
     """``tree[key]``, if it is there and a ``kind``."""
     name = f"{path}.{key}" if path else key
     if not isinstance(tree, dict) or key not in tree:

@@ -4,17 +4,20 @@ from typing import Any
 
 import numpy as np
 
+Info = dict[str, Any]
+"""What an environment tells beside observations and rewards, by name: anything there is."""
+
 TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length
 TOLD = ("episode_return", "episode_length")  # these two
 WHOLE = {"whole_episode": True}  # what such an environment's reset is given where a part of an episode will not do
 
 
-def told(total: float, length: int) -> dict[str, Any]:
+def told(total: float, length: int) -> Info:
     """What the info of one environment says where an episode has ended, and the environment keeps count itself."""
     return dict(zip(TOLD, (total, length), strict=True))
 
 
-def told_where(over: np.ndarray, total: np.ndarray, length: np.ndarray) -> dict[str, Any]:
+def told_where(over: np.ndarray, total: np.ndarray, length: np.ndarray) -> Info:
     """What a vector environment's info says of whole episodes, where they are ``over`` (``[N]``); counts begin anew."""
     if not over.any():
         return {}

@@ -111,7 +111,7 @@ def numbers(found: Measured) -> Numbers:
     return {name: number(name, value) for name, value in found.items()}
 
 
-def number(name: str, value: Any) -> Tensor:
+def number(name: str, value: object) -> Tensor:
     """One of them; what is none is named."""
     if value is None:
         raise NotNumbersError((f"{name}: nothing came back (None).", f"{name}：没有返回任何值（None）。"))
@@ -162,7 +162,7 @@ def raised(error: BaseException, answer: Answer) -> Words:
     return Words(f"It raises {kind}{at[0]}: {text}", f"{at[1]}抛出 {kind}：{text}")
 
 
-def gradients(y: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
+def gradients(y: object, inputs: Sequence[Tensor]) -> list[Tensor]:
     """∂Σy/∂x for each of the inputs; 0 where y does not depend on it."""
     if not isinstance(y, Tensor):
         kind = type(y).__name__

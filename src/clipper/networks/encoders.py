@@ -112,7 +112,7 @@ def layout_of(space: Box, options: EncoderOptions) -> Numbers | Pixels:
 
 
 @singledispatch
-def encoder_of(layout: Any, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
+def encoder_of(layout: object, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
     """The encoder of a Box, by its layout; dispatched, so that an unrolled file holds only what its recipe runs."""
     raise TypeError(f"a Box holds Numbers or Pixels, not {type(layout).__name__}")
 

@@ -22,9 +22,10 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from clipper.data.tree_type import Key
 from clipper.data.trees import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
-from clipper.networks.actor_critic import warn_without_masks
+from clipper.networks.actor_critic import ActorCritic, warn_without_masks
 from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.networks.heads.autoregressive import allowed
 from clipper.networks.heads.beta import BetaHead
@@ -40,7 +41,7 @@ BATCH, CHECKED = 2, 64  # rows of the example that is traced, and of the compari
 TOLERANCE = 1e-4  # of the actions; float32 is summed in another order
 
 
-def export_onnx(policy: Any, output: Path, *, masked: bool = False) -> tuple[list[str], list[str]]:
+def export_onnx(policy: ActorCritic, output: Path, *, masked: bool = False) -> tuple[list[str], list[str]]:
     """Write the policy and compare the file with ``predict``; the names of its inputs and outputs.
 
     ``masked`` adds inputs for the masks of the action space. Raises ``ConfigError`` where a package is missing, the
@@ -90,7 +91,7 @@ def named(kind: str, tree: Tree) -> list[str]:
 class Graph(nn.Module):
     """Leaves of observations, memory, masks → those of the likeliest action in the environment's units, and memory."""
 
-    def __init__(self, policy: Any, trees: list[Any]) -> None:
+    def __init__(self, policy: ActorCritic, trees: list[pytree.TreeSpec]) -> None:
         super().__init__()
         self.policy, self.trees = policy, trees
 
@@ -129,7 +130,7 @@ def _(head: MultiCategoricalHead, action: Tensor, mask: Tree) -> Tensor:
 
 @in_units.register(GaussianHead)
 @in_units.register(StateDependentHead)
-def _(head: Any, action: Tensor, mask: Tree) -> Tensor:
+def _(head: GaussianHead | StateDependentHead, action: Tensor, mask: Tree) -> Tensor:
     return boxed(head.box, action, mask)
 
 
@@ -152,7 +153,7 @@ def _(head: ProductHead, action: Tree, mask: Tree) -> Tree:
 @in_units.register
 def _(head: AutoregressiveHead, action: Tree, mask: Tree) -> Tree:
     masks = mask or across(lambda _: (), head.parts)
-    before = dict(action) if isinstance(action, dict) else dict(enumerate(action))
+    before: dict[Key, Tree] = dict(action) if isinstance(action, dict) else dict(enumerate(action))
     return across(in_units, head.parts, action, across(lambda m: allowed(m, before), masks))
 
 
@@ -192,14 +193,14 @@ def read(x: np.ndarray) -> Tensor:
     return torch.as_tensor(x.astype(np.float32) if x.dtype.kind == "f" else x)
 
 
-def plain(sample: Any) -> Any:
+def plain(sample: Tree) -> Tree:
     """A space's sample as dicts, tuples and arrays."""
     if isinstance(sample, dict):
         return {key: plain(part) for key, part in sample.items()}
     return tuple(map(plain, sample)) if isinstance(sample, tuple) else np.asarray(sample)
 
 
-def compare(content: bytes, policy: Any, inputs: list[str], masked: bool) -> None:
+def compare(content: bytes, policy: ActorCritic, inputs: list[str], masked: bool) -> None:
     """Raise ``ConfigError`` where the file's actions are not ``predict``'s, in the first step or in the one after."""
     import onnxruntime  # noqa: PLC0415 (optional)
 

@@ -3,13 +3,13 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from clipper.errors import ConfigError
 from clipper.runs.curve import COLOURS, thousands
-from clipper.runs.run import read_config, read_rows
+from clipper.runs.run import Row, read_config, read_rows
 from clipper.settings.config_json import short_name
 from clipper.storage import files
 
@@ -113,7 +113,7 @@ def metrics_of(panel: Panel) -> set[str]:
     return {*panel.lines, *(panel.spread or ()), *(name for band in panel.bands for name in band[:2])}
 
 
-def columns(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+def columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """Rows of metrics → an array for each metric that has a number anywhere, NaN where it has none."""
     known = {"steps"}.union(*map(metrics_of, PANELS))
     table = {name: np.array([row.get(name, np.nan) for row in rows], dtype=float) for name in known}

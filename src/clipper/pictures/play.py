@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 
+from clipper.data.tree_type import Tree
 from clipper.environments import make_single
 from clipper.environments.make import EnvSource
+from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.networks.protocol import Actor
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
@@ -21,12 +23,12 @@ class Filmed(gymnasium.Wrapper):
         super().__init__(env)
         self.frames: list[np.ndarray] = []
 
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+    def reset(self, **options: Any) -> tuple[Tree, Info]:
         result = self.env.reset(**options)
         self.frames.append(np.asarray(self.env.render()))
         return result
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Tree) -> tuple[Tree, SupportsFloat, bool, bool, Info]:
         result = self.env.step(action)
         self.frames.append(np.asarray(self.env.render()))
         return result

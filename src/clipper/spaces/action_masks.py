@@ -12,16 +12,19 @@ function from such a value to a mask. Parts must be drawn in order for that: ``H
 
 from collections.abc import Callable, Iterable
 from functools import singledispatch
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 
-from clipper.data.trees import Tree, each
+from clipper.data.tree_type import Key, Tree
+from clipper.data.trees import each
 from clipper.errors import UnsupportedSpaceError
 from clipper.spaces.mask_table import Table
+
+Slot = TypeVar("Slot", str, int)
 
 
 class MaskError(ValueError):
@@ -32,7 +35,7 @@ class MaskError(ValueError):
         self.env = env
 
 
-def action_masks(space: Space, given: Any, n: int, needed: np.ndarray, device: Any = "cpu") -> Tree:
+def action_masks(space: Space, given: Tree, n: int, needed: np.ndarray, device: str | torch.device = "cpu") -> Tree:
     """The masks of n environments: bool tensors ``[N, K]`` and ``[N, D, K]``, bounds ``[N, 2, size]``, in a tree.
 
     ``given`` is a list of n masks, or one mask whose arrays lead with N. Where ``needed`` (``[N]``) is False the
@@ -44,18 +47,18 @@ def action_masks(space: Space, given: Any, n: int, needed: np.ndarray, device: A
 
 
 @singledispatch
-def read(space: Space, given: Any, needed: np.ndarray, path: str) -> Tree:
+def read(space: Space, given: Tree, needed: np.ndarray, path: str) -> Tree:
     """The node's mask as arrays; ``path`` is what errors call the node."""
     raise UnsupportedSpaceError(f"no action mask for {space} at {path}")
 
 
 @read.register
-def _(space: Discrete, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+def _(space: Discrete, given: Tree, needed: np.ndarray, path: str) -> np.ndarray:
     return legal(stacked(given, needed, path, (int(space.n),)), needed, path)
 
 
 @read.register
-def _(space: MultiDiscrete, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+def _(space: MultiDiscrete, given: Tree, needed: np.ndarray, path: str) -> np.ndarray:
     sizes = space.nvec.reshape(-1)
     if isinstance(given, tuple):  # one array per component, each leads with N
         given = np.concatenate([np.asarray(x).reshape(len(needed), -1) for x in leaves_of(given)], axis=1)
@@ -67,7 +70,7 @@ def _(space: MultiDiscrete, given: Any, needed: np.ndarray, path: str) -> np.nda
 
 
 @read.register
-def _(space: MultiBinary, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+def _(space: MultiBinary, given: Tree, needed: np.ndarray, path: str) -> np.ndarray:
     size = int(np.prod(space.shape))
     mask = stacked(given, needed, path, space.shape, (*space.shape, 2))
     if mask.shape[1:] == space.shape:
@@ -76,7 +79,7 @@ def _(space: MultiBinary, given: Any, needed: np.ndarray, path: str) -> np.ndarr
 
 
 @read.register
-def _(space: Box, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
+def _(space: Box, given: Tree, needed: np.ndarray, path: str) -> np.ndarray:
     whole = np.stack([space.low.reshape(-1), space.high.reshape(-1)])
     if isinstance(given, tuple):
         given = np.stack(given, axis=1)
@@ -95,20 +98,20 @@ def _(space: Box, given: Any, needed: np.ndarray, path: str) -> np.ndarray:
 
 
 @read.register
-def _(space: Dict, given: Any, needed: np.ndarray, path: str) -> dict[str, Tree]:
+def _(space: Dict, given: Tree, needed: np.ndarray, path: str) -> dict[str, Tree]:
     parts = transposed(checked_keys(given, list(space.keys()), path), space.keys(), lambda mask, key: mask.get(key))
     return read_parts(dict(space.items()), parts, needed, path)
 
 
 @read.register
-def _(space: Tuple, given: Any, needed: np.ndarray, path: str) -> tuple[Tree, ...]:
+def _(space: Tuple, given: Tree, needed: np.ndarray, path: str) -> tuple[Tree, ...]:
     parts = transposed(checked(given, len(space.spaces), path), range(len(space.spaces)), lambda mask, i: mask[i])
     return tuple(read_parts(dict(enumerate(space)), parts, needed, path).values())
 
 
-def read_parts(spaces: dict[Any, Space], given: dict[Any, Any], needed: np.ndarray, path: str) -> dict[Any, Tree]:
+def read_parts(spaces: dict[Slot, Space], given: dict[Slot, Tree], needed: np.ndarray, path: str) -> dict[Slot, Tree]:
     """The masks of a Dict's or Tuple's parts, some of which may be tables over an earlier one."""
-    found: dict[Any, Tree] = {}
+    found: dict[Slot, Tree] = {}
     for key, space in spaces.items():
         rows, name = given[key], f"{path}[{key!r}]"
         if any(map(is_table, rows if isinstance(rows, list) else [rows])):
@@ -118,13 +121,13 @@ def read_parts(spaces: dict[Any, Space], given: dict[Any, Any], needed: np.ndarr
     return found
 
 
-def is_table(mask: Any) -> bool:
+def is_table(mask: Tree) -> bool:
     """Does it say what is allowed given another part?"""
     return isinstance(mask, dict) and "given" in mask and "table" in mask
 
 
 def read_table(
-    space: Space, given: Any, needed: np.ndarray, path: str, earlier: dict[Any, tuple[Space, Tree]]
+    space: Space, given: Tree, needed: np.ndarray, path: str, earlier: dict[Key, tuple[Space, Tree]]
 ) -> Table:
     """A mask of the part for each value of an earlier one; ``earlier`` holds those parts' spaces and masks."""
     tables = [mask for mask in (given if isinstance(given, list) else [given]) if is_table(mask)]
@@ -150,7 +153,7 @@ def read_table(
     return Table(each(lambda *x: np.stack(x, axis=1), *masks), key)
 
 
-def row_of(mask: Any, k: int, start: int, count: int, path: str, env: int) -> Any:
+def row_of(mask: Tree, k: int, start: int, count: int, path: str, env: int) -> Tree:
     """One environment's mask of a part, given the k-th value of another."""
     if not is_table(mask):
         return mask
@@ -162,7 +165,7 @@ def row_of(mask: Any, k: int, start: int, count: int, path: str, env: int) -> An
 
 
 @read.register
-def _(space: OneOf, given: Any, needed: np.ndarray, path: str) -> tuple[np.ndarray, tuple[Tree, ...]]:
+def _(space: OneOf, given: Tree, needed: np.ndarray, path: str) -> tuple[np.ndarray, tuple[Tree, ...]]:
     count = len(space.spaces)
     pairs = [split(x) for x in given] if isinstance(given, list) else split(given)
     if isinstance(pairs, list):
@@ -176,25 +179,25 @@ def _(space: OneOf, given: Any, needed: np.ndarray, path: str) -> tuple[np.ndarr
     )
 
 
-def split(mask: Any) -> tuple[Any, Any]:
+def split(mask: Tree) -> tuple[Tree, Tree]:
     """A OneOf's mask as (choices, arguments)."""
     is_pair = isinstance(mask, tuple) and len(mask) == 2 and (mask[1] is None or isinstance(mask[1], tuple | list))
     return mask if is_pair else (mask, None)
 
 
-def unboxed(given: Any) -> Any:
+def unboxed(given: Tree) -> Tree:
     """An array of objects, as Gymnasium collects what it cannot stack, as a list."""
     return list(given) if isinstance(given, np.ndarray) and given.dtype == object else given
 
 
-def transposed(given: Any, keys: Iterable[Any], get: Callable[[Any, Any], Any]) -> dict[Any, Any]:
+def transposed(given: Tree, keys: Iterable[Slot], get: Callable[[Tree, Slot], Tree]) -> dict[Slot, Tree]:
     """Masks per environment → per part; what is None allows all parts everything."""
     if isinstance(given, list):
         return {key: [None if mask is None else get(mask, key) for mask in given] for key in keys}
     return {key: None if given is None else unboxed(get(given, key)) for key in keys}
 
 
-def checked(given: Any, count: int, path: str) -> Any:
+def checked(given: Tree, count: int, path: str) -> Tree:
     """The masks, if they are tuples of the right length."""
     for env, mask in enumerate(given if isinstance(given, list) else [given]):
         if mask is not None and not (isinstance(mask, tuple | list) and len(mask) == count):
@@ -202,7 +205,7 @@ def checked(given: Any, count: int, path: str) -> Any:
     return given
 
 
-def checked_keys(given: Any, keys: list[Any], path: str) -> Any:
+def checked_keys(given: Tree, keys: list[str], path: str) -> Tree:
     """The masks, if they are dicts of parts that exist; Gymnasium adds one of another name, as in ``_key``."""
     known = {*keys, *(f"_{key}" for key in keys)}
     for env, mask in enumerate(given if isinstance(given, list) else [given]):
@@ -214,7 +217,7 @@ def checked_keys(given: Any, keys: list[Any], path: str) -> Any:
     return given
 
 
-def array(mask: Any, shape: tuple[int, ...], also: Any) -> np.ndarray:
+def array(mask: Tree, shape: tuple[int, ...], also: tuple[int, ...] | None) -> np.ndarray:
     """One environment's mask; nested lists or tuples are put in a row, and into the shape that they fill."""
     if not isinstance(mask, tuple | list):
         return np.asarray(mask)
@@ -222,12 +225,14 @@ def array(mask: Any, shape: tuple[int, ...], also: Any) -> np.ndarray:
     return next((row.reshape(s) for s in (shape, also) if s is not None and row.size == np.prod(s)), row)
 
 
-def leaves_of(tree: Any) -> list[Any]:
+def leaves_of(tree: Tree) -> list[Tree]:
     """The arrays of nested tuples or lists, in order."""
     return [leaf for part in tree for leaf in leaves_of(part)] if isinstance(tree, tuple | list) else [tree]
 
 
-def stacked(given: Any, needed: np.ndarray, path: str, shape: tuple[int, ...], also: Any = None) -> np.ndarray:
+def stacked(
+    given: Tree, needed: np.ndarray, path: str, shape: tuple[int, ...], also: tuple[int, ...] | None = None
+) -> np.ndarray:
     """``[N, *shape]`` (or ``[N, *also]``) of booleans."""
     n = len(needed)
     if given is None:

@@ -7,16 +7,17 @@ not load torch.
 """
 
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, MultiDiscrete, OneOf, Tuple
 from gymnasium.vector.utils import batch_space
 
+from clipper.data.tree_type import Tree
+
 
 @singledispatch
-def element(space: Space, actions: Any, i: int) -> Any:
+def element(space: Space, actions: Tree, i: int) -> Tree:
     """The action of environment i, as its own ``step`` takes it, from a batch of them."""
     return actions[i]
 
@@ -28,17 +29,17 @@ def _(space: Box | MultiDiscrete, actions: np.ndarray, i: int) -> np.ndarray:
 
 
 @element.register
-def _(space: Dict, actions: dict[str, Any], i: int) -> dict[str, Any]:
+def _(space: Dict, actions: dict[str, Tree], i: int) -> dict[str, Tree]:
     return {key: element(part, actions[key], i) for key, part in space.items()}
 
 
 @element.register
-def _(space: Tuple, actions: tuple[Any, ...], i: int) -> tuple[Any, ...]:
+def _(space: Tuple, actions: tuple[Tree, ...], i: int) -> tuple[Tree, ...]:
     return tuple(element(part, action, i) for part, action in zip(space, actions, strict=True))
 
 
 @element.register
-def _(space: OneOf, actions: tuple[Any, tuple[Any, ...]], i: int) -> tuple[Any, Any]:
+def _(space: OneOf, actions: tuple[Tree, tuple[Tree, ...]], i: int) -> tuple[Tree, Tree]:
     choice, arguments = actions
     k = choice[i]
     return k, element(space.spaces[k], arguments[k], i)
@@ -66,21 +67,21 @@ def _(space: OneOf, n: int) -> Space:
 
 
 @singledispatch
-def listed(space: Space, actions: Any, n: int) -> Any:
+def listed(space: Space, actions: Tree, n: int) -> Tree:
     """The batch as Gymnasium's vector environments take it: a list of ``(k, arguments)`` where there is a ``OneOf``."""
     return actions
 
 
 @listed.register
-def _(space: Dict, actions: dict[str, Any], n: int) -> dict[str, Any]:
+def _(space: Dict, actions: dict[str, Tree], n: int) -> dict[str, Tree]:
     return {key: listed(part, actions[key], n) for key, part in space.items()}
 
 
 @listed.register
-def _(space: Tuple, actions: tuple[Any, ...], n: int) -> tuple[Any, ...]:
+def _(space: Tuple, actions: tuple[Tree, ...], n: int) -> tuple[Tree, ...]:
     return tuple(listed(part, action, n) for part, action in zip(space, actions, strict=True))
 
 
 @listed.register
-def _(space: OneOf, actions: tuple[Any, tuple[Any, ...]], n: int) -> tuple[Any, ...]:
+def _(space: OneOf, actions: tuple[Tree, tuple[Tree, ...]], n: int) -> tuple[Tree, ...]:
     return tuple(element(space, actions, i) for i in range(n))

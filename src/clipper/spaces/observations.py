@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Dict, Discrete, MultiDiscrete, Tuple
 
+from clipper.data.tree_type import Tree
 from clipper.errors import UnsupportedSpaceError
 
 
@@ -26,7 +27,7 @@ class Leaf(NamedTuple):
     most: Any = None
     """The largest one."""
 
-    def of(self, obs: Any) -> Any:
+    def of(self, obs: Tree) -> Tree:
         """The part of an observation; ``LookupError`` or ``TypeError`` where it has none."""
         for key in self.path:
             obs = obs[key]
@@ -60,14 +61,14 @@ def place(path: Sequence[str | int]) -> str:
     return "".join(f"[{key!r}]" for key in path)
 
 
-def observation_tree(space: Space, arrays: Iterator[Any]) -> Any:
+def observation_tree(space: Space, arrays: Iterator[np.ndarray]) -> Tree:
     """The tree whose leaves are ``arrays``, in the order of ``observation_leaves``."""
     if isinstance(space, Dict):
         return {key: observation_tree(part, arrays) for key, part in space.items()}
     return tuple(observation_tree(part, arrays) for part in space) if isinstance(space, Tuple) else next(arrays)
 
 
-def observation_batch(space: Space, obs: Any) -> tuple[Any, tuple[int, ...]]:
+def observation_batch(space: Space, obs: Tree) -> tuple[Tree, tuple[int, ...]]:
     """Observation(s) from outside as a tree of arrays, and the shape that leads at each leaf, ``()`` for a single one.
 
     Keys that the space lacks are left out. Raises ``ValueError`` naming the part that is missing or of another shape.

@@ -1,6 +1,6 @@
 """Gymnasium spaces to and from JSON, so that a saved policy can be rebuilt without making its environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 
+from clipper.data.tree_type import Key
 from clipper.errors import CorruptCheckpointError, SpaceMismatchError, UnsupportedSpaceError
 
 INTEGERS = ("uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64")
@@ -17,55 +18,55 @@ DEEPEST_SPACE = 50  # spaces within spaces
 
 
 @singledispatch
-def space_to_json(space: gymnasium.Space) -> dict[str, Any]:
+def space_to_json(space: gymnasium.Space) -> dict[str, object]:
     """A space in JSON: arrays as one number where all components share it."""
     raise UnsupportedSpaceError(f"{space} cannot be saved yet")
 
 
-def numbers(array: np.ndarray) -> Any:
+def numbers(array: np.ndarray) -> float | list[float]:
     """An array's numbers in a row, or the one that they all are."""
     flat = array.reshape(-1).tolist()
     return flat[0] if len(set(flat)) == 1 else flat
 
 
 @space_to_json.register
-def _(space: Box) -> dict[str, Any]:
+def _(space: Box) -> dict[str, object]:
     bounds = {"low": numbers(space.low), "high": numbers(space.high)}
     return {"type": "Box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
 
 
 @space_to_json.register
-def _(space: Discrete) -> dict[str, Any]:
+def _(space: Discrete) -> dict[str, object]:
     return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
 
 
 @space_to_json.register
-def _(space: MultiDiscrete) -> dict[str, Any]:
+def _(space: MultiDiscrete) -> dict[str, object]:
     counts = {"nvec": numbers(space.nvec), "start": numbers(np.broadcast_to(space.start, space.nvec.shape))}
     return {"type": "MultiDiscrete", **counts, "shape": list(space.shape), "dtype": str(space.dtype)}
 
 
 @space_to_json.register
-def _(space: MultiBinary) -> dict[str, Any]:
+def _(space: MultiBinary) -> dict[str, object]:
     return {"type": "MultiBinary", "shape": list(space.shape), "array": isinstance(space.n, tuple)}
 
 
 @space_to_json.register
-def _(space: Dict) -> dict[str, Any]:
+def _(space: Dict) -> dict[str, object]:
     return {"type": "Dict", "keys": list(space), "spaces": [space_to_json(part) for part in space.values()]}
 
 
 @space_to_json.register
-def _(space: Tuple) -> dict[str, Any]:
+def _(space: Tuple) -> dict[str, object]:
     return {"type": "Tuple", "spaces": [space_to_json(part) for part in space]}
 
 
 @space_to_json.register
-def _(space: OneOf) -> dict[str, Any]:
+def _(space: OneOf) -> dict[str, object]:
     return {"type": "OneOf", "spaces": [space_to_json(part) for part in space.spaces]}
 
 
-def space_from_json(data: Any) -> gymnasium.Space:
+def space_from_json(data: object) -> gymnasium.Space:
     """The inverse of ``space_to_json``; raises ``CorruptCheckpointError`` where the data describes no space."""
     try:
         with np.errstate(over="raise"):  # of bounds beyond their dtype
@@ -161,7 +162,7 @@ READERS: dict[str, Callable[[Any, int], gymnasium.Space]] = {
 }
 
 
-def check_same_spaces(saved: dict[str, Any], here: dict[str, gymnasium.Space]) -> None:
+def check_same_spaces(saved: Mapping[str, object], here: dict[str, gymnasium.Space]) -> None:
     """Raise ``SpaceMismatchError`` with the difference where a policy was made for other spaces than ``here``."""
     lines = []
     for kind, space in here.items():
@@ -181,7 +182,7 @@ def differences(saved: gymnasium.Space, here: gymnasium.Space) -> list[str]:
     return [f"[{key!r}]{line}" for key, lines in deeper.items() for line in lines]
 
 
-def children(space: gymnasium.Space) -> dict[Any, gymnasium.Space]:
+def children(space: gymnasium.Space) -> dict[Key, gymnasium.Space]:
     """The parts of a Dict, Tuple or OneOf, by key or index; of other spaces none."""
     inner = getattr(space, "spaces", {})
     return inner if isinstance(inner, dict) else dict(enumerate(inner))

@@ -24,7 +24,7 @@ from clipper.storage import files, json_text
 FORMAT = "clipper-1"
 
 
-def save(path: Path, tensors: dict[str, Tensor], values: dict[str, Any], keep: int = 1) -> None:
+def save(path: Path, tensors: dict[str, Tensor], values: dict[str, object], keep: int = 1) -> None:
     """Write tensors and JSON values to ``path``, replacing what stood there only once the new file is complete.
 
     The latest ``keep`` files stay, this one included (``earlier`` names them).

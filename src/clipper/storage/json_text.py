@@ -22,13 +22,13 @@ def parse(text: str | bytes, what: str) -> Any:
         raise CorruptCheckpointError(f"{what} is not JSON that can be read: {error}") from error
 
 
-def read(path: Path) -> Any:
+def read(path: Path) -> object:
     """The values of a JSON file."""
     with path.open("rb") as file:
         return parse(file.read(LARGEST_TEXT + 1), str(path))
 
 
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object; raises where two entries share a name, of which one would be dropped in silence."""
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -75,8 +75,10 @@ def imports(found: dict[str, Import]) -> str:
         lines = sorted(plain[standard])
         for module, own in sorted(members):
             if (module.partition(".")[0] in sys.stdlib_module_names) is standard:
-                names = ", ".join(sorted(members[module, own], key=constants_first))
-                lines.append(f"from {module} import {names}")
+                names = sorted(members[module, own], key=constants_first)
+                line = f"from {module} import {', '.join(names)}"
+                apart = "".join(f"    {name},\n" for name in names)
+                lines.append(line if len(line) <= WIDTH else f"from {module} import (\n{apart})")
         blocks.append("\n".join(lines))
     return "\n\n".join(b for b in blocks if b)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clipper.compat.sb3.torch_file import entry, members, tensors
 from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.networks.actor_critic import ActorCritic
 from clipper.storage import json_text
 
 LARGEST_FILE = 2_000_000_000  # bytes
@@ -27,7 +28,7 @@ NETS = {"policy": "actor", "value": "critic"}
 class Found(NamedTuple):
     """What an archive holds."""
 
-    settings: dict[str, Any]
+    settings: dict[str, object]
     weights: dict[str, Tensor]
     """By their names there."""
     steps: int
@@ -61,7 +62,7 @@ def read(file: Path) -> Found:
 def arguments(found: Found, model: type) -> dict[str, Any]:
     """What the constructor of ``model`` is given: numbers, widths and activation; a schedule keeps its default."""
     accepted = inspect.signature(model).parameters
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for name in (*COUNTS, *NUMBERS, *OTHERS):
         value = found.settings.get(name)
         if name in accepted and name in found.settings and not isinstance(value, dict):  # those are pickles
@@ -81,7 +82,7 @@ def arguments(found: Found, model: type) -> dict[str, Any]:
     return given | {"policy_kwargs": {"net_arch": widths, "activation_fn": ACTIVATIONS[activation]}}
 
 
-def check_setting(where: str, name: str, value: Any) -> None:
+def check_setting(where: str, name: str, value: object) -> None:
     """Raise ``CorruptCheckpointError`` where a setting is not of its kind."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31
     if name in COUNTS:
@@ -103,7 +104,7 @@ def widths_of(found: Found, net: str) -> list[int]:
     return [layers[i] for i in sorted(layers)]
 
 
-def fill(policy: Any, found: Found) -> None:
+def fill(policy: ActorCritic, found: Found) -> None:
     """Give a policy the archive's weights; raises ``ConfigError`` where they are those of another network."""
     last = {"logits": "head.logits", "mean": "head.mean"}
     head = next((own for part, own in last.items() if hasattr(policy.head, part)), "head")

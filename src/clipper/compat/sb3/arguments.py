@@ -1,6 +1,6 @@
 """Stable-Baselines3's arguments in Clipper's words; what has none is refused by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ POLICIES = ("MlpPolicy", "MultiInputPolicy", "CnnPolicy")
 PROBES = (0.0, 0.2, 0.5, 0.7, 1.0)
 
 
-def refuse_others(given: dict[str, tuple[Any, Any]], why: str = "Clipper has nothing of the kind") -> None:
+def refuse_others(given: Mapping[str, tuple[object, object]], why: str = "Clipper has nothing of the kind") -> None:
     """Raise ``ConfigError`` for the first of ``{name: (value, default)}`` that is not at its default."""
     for name, (value, default) in given.items():
         if value is not default and value != default:
@@ -50,7 +50,7 @@ def device_of(device: str | torch.device) -> str:
 
 
 def policy_options(
-    policy: Any, kwargs: dict[str, Any] | None, env: VecEnv | None, memory: bool = False
+    policy: str, kwargs: Mapping[str, Any] | None, env: VecEnv | None, memory: bool = False
 ) -> PolicyOptions:
     """``policy``, ``policy_kwargs`` and ``VecNormalize`` → the network."""
     names = [name.replace("Policy", "LstmPolicy") if memory else name for name in POLICIES]
@@ -89,7 +89,7 @@ def policy_options(
     return PolicyOptions(**options)
 
 
-def for_images(kwargs: dict[str, Any], env: VecEnv | None) -> dict[str, Any]:
+def for_images(kwargs: dict[str, object], env: VecEnv | None) -> dict[str, object]:
     """One convolutional network for policy and value, and nothing after it, as ``CnnPolicy`` has it."""
     space = None if env is None else env.observation_space
     if not isinstance(space, Box) or space.dtype != np.uint8 or len(space.shape) < 2:

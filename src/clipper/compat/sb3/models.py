@@ -1,7 +1,7 @@
 """The algorithms under Stable-Baselines3's names, with its arguments and defaults (2.9)."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -23,18 +23,18 @@ CLIPPED_VALUE = (
 )
 
 
-def in_minibatches(algorithm: Any, n_envs: int, batch_size: int) -> Algorithm:
+def in_minibatches(algorithm: algorithms.PPO | algorithms.TRPO, n_envs: int, batch_size: int) -> Algorithm:
     """Minibatches of at most ``batch_size``, of the actor's steps or else of the critic's."""
     name = "minibatches" if hasattr(algorithm, "minibatches") else "value_minibatches"
     return dataclasses.replace(algorithm, **{name: parts(n_envs, algorithm.horizon, batch_size)})
 
 
-def in_columns(algorithm: Any, n_envs: int, batch_size: int) -> Algorithm:
+def in_columns(algorithm: algorithms.PPO, n_envs: int, batch_size: int) -> Algorithm:
     """As many minibatches, but whole environments in each."""
     return dataclasses.replace(algorithm, minibatches=min(n_envs, parts(n_envs, algorithm.horizon, batch_size)))
 
 
-def refuse_exploration(use_sde: bool, frequency: int, buffer: Any, options: Any, window: int) -> None:
+def refuse_exploration(use_sde: bool, frequency: int, buffer: object, options: object, window: int) -> None:
     """What every algorithm has and Clipper has not, or has as a setting of its own."""
     given = {"use_sde": (use_sde, False), "sde_sample_freq": (frequency, -1)}
     refuse_others(given, "gSDE is clipper.HeadOptions(distribution=GSDE(n)), for clipper.train")
@@ -66,12 +66,12 @@ class PPO(Model):
         max_grad_norm: float = 0.5,
         use_sde: bool = False,
         sde_sample_freq: int = -1,
-        rollout_buffer_class: Any = None,
-        rollout_buffer_kwargs: dict[str, Any] | None = None,
+        rollout_buffer_class: object = None,
+        rollout_buffer_kwargs: Mapping[str, object] | None = None,
         target_kl: float | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: dict[str, Any] | None = None,
+        policy_kwargs: Mapping[str, object] | None = None,
         verbose: int = 0,
         seed: int | None = None,
         device: str | torch.device = "auto",
@@ -137,7 +137,7 @@ class RecurrentPPO(PPO):
         target_kl: float | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: dict[str, Any] | None = None,
+        policy_kwargs: Mapping[str, object] | None = None,
         verbose: int = 0,
         seed: int | None = None,
         device: str | torch.device = "auto",
@@ -167,12 +167,12 @@ class A2C(Model):
         use_rms_prop: bool = True,
         use_sde: bool = False,
         sde_sample_freq: int = -1,
-        rollout_buffer_class: Any = None,
-        rollout_buffer_kwargs: dict[str, Any] | None = None,
+        rollout_buffer_class: object = None,
+        rollout_buffer_kwargs: Mapping[str, object] | None = None,
         normalize_advantage: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: dict[str, Any] | None = None,
+        policy_kwargs: Mapping[str, object] | None = None,
         verbose: int = 0,
         seed: int | None = None,
         device: str | torch.device = "auto",
@@ -213,14 +213,14 @@ class TRPO(Model):
         gae_lambda: float = 0.95,
         use_sde: bool = False,
         sde_sample_freq: int = -1,
-        rollout_buffer_class: Any = None,
-        rollout_buffer_kwargs: dict[str, Any] | None = None,
+        rollout_buffer_class: object = None,
+        rollout_buffer_kwargs: Mapping[str, object] | None = None,
         normalize_advantage: bool = True,
         target_kl: float = 0.01,
         sub_sampling_factor: int = 1,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: dict[str, Any] | None = None,
+        policy_kwargs: Mapping[str, object] | None = None,
         verbose: int = 0,
         seed: int | None = None,
         device: str | torch.device = "auto",
@@ -245,7 +245,7 @@ class TRPO(Model):
         )  # fmt: skip
 
 
-def adam_eps(policy_kwargs: dict[str, Any] | None) -> tuple[dict[str, Any], float]:
+def adam_eps(policy_kwargs: Mapping[str, Any] | None) -> tuple[dict[str, Any], float]:
     """``policy_kwargs`` without ``optimizer_kwargs=dict(eps=…)``, and Adam's ε."""
     kwargs = dict(policy_kwargs or {})
     options = dict(kwargs.pop("optimizer_kwargs", None) or {})

@@ -1,10 +1,11 @@
 """A model as callbacks, evaluations and the loop between them see it."""
 
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.vec_env import VecEnv
+from clipper.networks.protocol import Policy
 from clipper.settings.config import Config
 
 
@@ -18,7 +19,7 @@ class LearningModel(Protocol):
     num_timesteps: int
 
     @property
-    def policy(self) -> Any:
+    def policy(self) -> Policy:
         """The policy, a torch module."""
         ...
 

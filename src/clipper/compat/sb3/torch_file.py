@@ -141,7 +141,7 @@ def materialise(lazy: Lazy, numbers: Callable[[Storage], bytearray], what: str) 
     return torch.frombuffer(data, dtype=storage.dtype)[offset : offset + count].reshape(shape)
 
 
-def follow(program: bytes) -> Any:
+def follow(program: bytes) -> object:
     """What the program leaves on its stack."""
     machine = Machine()
     with warnings.catch_warnings():
@@ -158,8 +158,8 @@ class Machine:
     """Pickle's stack and memo, as far as a dict of tensors needs them."""
 
     def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+        self.stack: list[object] = []
+        self.memo: dict[int, object] = {}
 
     def step(self, code: str, argument: Any) -> None:  # noqa: PLR0912 (one branch for each instruction)
         """Follow one instruction."""
@@ -196,7 +196,7 @@ class Machine:
         elif code != "PROTO":
             raise CorruptCheckpointError(f"pickle's {code} is not followed: a dict of tensors has none")
 
-    def top(self, at: int) -> list[Any]:
+    def top(self, at: int) -> list[object]:
         """What lies from ``at`` upwards, taken off."""
         if at < 0:
             raise CorruptCheckpointError("its program takes more than there is")
@@ -204,12 +204,12 @@ class Machine:
         del self.stack[at:]
         return found
 
-    def since_mark(self) -> list[Any]:
+    def since_mark(self) -> list[object]:
         """What lies above the last mark, taken off with it."""
         _, *found = self.top(max(i for i, x in enumerate(self.stack) if x is MARK))
         return found
 
-    def insert(self, pairs: list[Any]) -> None:
+    def insert(self, pairs: list[object]) -> None:
         """Entries into the dict below them."""
         names = pairs[::2]
         if not isinstance(self.stack[-1], dict) or len(pairs) % 2 or not all(isinstance(x, str) for x in names):
@@ -217,7 +217,7 @@ class Machine:
         self.stack[-1].update(zip(names, pairs[1::2], strict=True))
 
 
-def called(what: Any, arguments: Any) -> Any:
+def called(what: object, arguments: Any) -> dict[str, object] | Lazy:
     """The two calls that there may be: of an OrderedDict without arguments, and of a tensor from its storage."""
     name = what.name if isinstance(what, Name) else ""
     if name == "collections OrderedDict" and isinstance(arguments, tuple) and not arguments:

@@ -31,11 +31,11 @@ class Kernel:
         """Which arguments are whole numbers."""
         self.results = results
 
-    def bind(self, *values: Any) -> "Call":
+    def bind(self, *values: object) -> "Call":
         """A call that can be repeated."""
         return Call(self, values)
 
-    def __call__(self, *values: Any) -> Any:
+    def __call__(self, *values: object) -> Any:
         """Call it once."""
         return self.bind(*values)()
 
@@ -74,7 +74,7 @@ class Call:
 
     """
 
-    def __init__(self, kernel: Kernel, values: tuple[Any, ...]) -> None:
+    def __init__(self, kernel: Kernel, values: tuple[object, ...]) -> None:
         self.kernel, self.values, self.function = kernel, list(values), kernel.function
         size = kernel.end + max(len(kernel.results), 1)
         self.slots = (ctypes.c_int64 * size)()
@@ -86,7 +86,7 @@ class Call:
         for k, value in enumerate(values):
             self.write(k, value)
 
-    def __call__(self, *changed: Any) -> Any:
+    def __call__(self, *changed: object) -> Any:
         """Call it; returns its number, or a tuple of them."""
         kernel = self.kernel
         k = len(self.values) - len(changed)
@@ -102,7 +102,7 @@ class Call:
         count = len(kernel.results)
         return self.results[kernel.end] if count == 1 else tuple(self.results[kernel.end :]) if count else None
 
-    def write(self, k: int, value: Any) -> None:
+    def write(self, k: int, value: object) -> None:
         """Note argument ``k`` where the kernel looks for it."""
         kernel = self.kernel
         at, leaves = kernel.places[k], kernel.leaves[k]
@@ -114,7 +114,7 @@ class Call:
             raise TypeError(f"kernel {kernel.name}, argument {k}: {leaves} is wanted, not {value.leaves}")
 
 
-def write(slots: Any, at: int, leaves: list[Leaf], value: Any, name: str) -> None:
+def write(slots: "ctypes.Array[ctypes.c_int64]", at: int, leaves: list[Leaf], value: object, name: str) -> None:
     """Write an argument's arrays and numbers from slot ``at`` on."""
     for (kind, axes, is_float), leaf in zip(leaves, flattened(value), strict=True):
         if kind is None:
@@ -136,7 +136,7 @@ def bits(x: float) -> int:
     return DOUBLE_AS_INT.unpack(DOUBLE.pack(x))[0]
 
 
-def flattened(value: Any) -> Iterator[Any]:
+def flattened(value: object) -> Iterator[Any]:
     """The arrays and numbers of an argument, in order."""
     if isinstance(value, tuple):
         for part in value:

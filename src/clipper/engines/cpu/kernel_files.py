@@ -114,7 +114,7 @@ def folders() -> list[Path]:
 @cache
 def digest() -> str:
     """The name of what these very sources give, with this Numba, on this processor."""
-    parts: list[Any] = [LARGEST_LOG_RATIO, LARGEST_REWARD, version("numba"), version("llvmlite"), np.__version__,
+    parts: list[object] = [LARGEST_LOG_RATIO, LARGEST_REWARD, version("numba"), version("llvmlite"), np.__version__,
                         binding.get_process_triple(), binding.get_host_cpu_name(),
                         binding.get_host_cpu_features().flatten(), os.environ.get("NUMBA_CPU_NAME"),
                         os.environ.get("NUMBA_CPU_FEATURES"), bool(os.environ.get("CLIPPER_BOUNDS_CHECK"))]  # fmt: skip
@@ -124,7 +124,7 @@ def digest() -> str:
     return found.hexdigest()[:20]
 
 
-def read(path: Path) -> tuple[bytes, dict[str, Any]] | None:
+def read(path: Path) -> tuple[bytes, dict[str, object]] | None:
     """A file of kernels: the code's SHA-256, one line of JSON, the code. None where it is missing or damaged."""
     try:
         told, line, code = path.read_bytes().split(b"\n", 2)
@@ -135,7 +135,7 @@ def read(path: Path) -> tuple[bytes, dict[str, Any]] | None:
         return None
 
 
-def leave(path: Path, code: bytes, known: dict[str, Any]) -> bool:
+def leave(path: Path, code: bytes, known: dict[str, object]) -> bool:
     """Write that file whole, or not at all; returns whether it could be written."""
     line = json.dumps(known).encode()
     try:

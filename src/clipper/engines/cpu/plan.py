@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
 from clipper.algorithms import a2c as a2c_paper
@@ -41,7 +40,7 @@ KNOWN: dict[type, set[str]] = {
 class Plan:
     """What the kernels do in one update."""
 
-    algorithm: Any
+    algorithm: Algorithm
     optimizer: Optimizer
     watched: tuple[str, ...]
     """Names of the first of the sums that are watched."""

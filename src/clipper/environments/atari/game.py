@@ -2,7 +2,8 @@
 
 from functools import cache
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import Any, SupportsInt
 
 import gymnasium
 import numpy as np
@@ -10,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 
 from clipper.environments.atari.game_options import MOST_NOOPS, Atari, is_atari, read_options
 from clipper.environments.atari.pictures import Shrink
-from clipper.environments.told_episodes import TELLS, WHOLE, told
+from clipper.environments.told_episodes import TELLS, WHOLE, Info, told
 from clipper.errors import ConfigError, MissingPackageError, install_command
 
 NEW_GAME, NEW_LIFE = 255, 254
@@ -63,10 +64,10 @@ class Game(gymnasium.Env):
         self.lives = self.frame = self.length = 0
         self.score, self.over, self.life_lost = 0.0, True, False
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         """A new game, or, after the loss of a life, the same one's next; a seed or ``WHOLE`` asks for a new game."""
         super().reset(seed=seed)
-        info: dict[str, Any] = {}
+        info: Info = {}
         if self.life_lost and not self.over and seed is None and options != WHOLE:
             self.next_life()
             if not self.over:
@@ -77,7 +78,7 @@ class Game(gymnasium.Env):
         self.new_game(int(self.np_random.integers(max(self.options.noop_max, 1))))
         return self.observation(), info
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: SupportsInt) -> tuple[np.ndarray, float, bool, bool, Info]:
         reward = self.act(int(action))
         ended, cut_off = bool(self.ale.game_over()), self.frame >= self.options.max_num_frames_per_episode
         info = told(self.score, self.length) if self.over else {}
@@ -165,11 +166,11 @@ class Game(gymnasium.Env):
             return self.stack.reshape(-1) / np.float32(255)
         return self.stack.copy()
 
-    def render(self) -> Any:
+    def render(self) -> np.ndarray | None:
         """The whole screen in its colours; in a window it is the emulator that draws."""
         return self.ale.getScreenRGB() if self.render_mode == "rgb_array" else None
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, object]:
         """What was done since the ROM was loaded."""
         return {"seed": self.rom_seed, "history": self.history.hex()}
 
@@ -193,10 +194,10 @@ class Game(gymnasium.Env):
             raise ValueError("a game's history is empty")
 
 
-def emulator() -> Any:
+def emulator() -> ModuleType:
     """ale-py, which brings the emulator and the games, and registers their ids."""
     try:
-        ale_py: Any = import_module("ale_py")
+        ale_py = import_module("ale_py")
         import_module("ale_py.roms")
     except ImportError as error:
         raise MissingPackageError(f"Atari games need ale-py: {install_command('atari')}") from error
@@ -217,7 +218,7 @@ def facts(rom: str, every_action: bool) -> tuple[list[int], tuple[int, int], lis
     return [a.value for a in actions], (height, width), ale.getAvailableModes(), ale.getAvailableDifficulties()
 
 
-def make_game(name: str, given: dict[str, Any], render_mode: str | None = None) -> Game | None:
+def make_game(name: str, given: dict[str, object], render_mode: str | None = None) -> Game | None:
     """The game that an id names, with the arguments behind it; None where it is no Atari game's."""
     if not is_atari(name):
         return None

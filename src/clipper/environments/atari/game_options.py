@@ -97,6 +97,6 @@ def described(only: str | None = None) -> str:
     return ", ".join(f"{name}={text(value)}" for name, value in shown.items())
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """As it stands behind an id."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -6,9 +6,10 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
+from clipper.data.tree_type import Tree
 from clipper.environments.atari.game import emulator
 from clipper.environments.atari.game_options import DEFAULTS, Atari
-from clipper.environments.told_episodes import TELLS, told_where
+from clipper.environments.told_episodes import TELLS, Info, told_where
 from clipper.errors import ConfigError, MissingPackageError
 
 
@@ -29,7 +30,7 @@ class NativeGames(VectorWrapper):
         self.over, self.life_lost = np.zeros((2, n), bool)
         self.score, self.length = np.zeros((2, n))
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         """New games in all; an integer seeds game i with ``seed + i``."""
         seed = seed if seed is None else (np.arange(self.num_envs) + seed % 2**31) % 2**31
         obs, info = self.env.reset(seed=seed)
@@ -39,7 +40,7 @@ class NativeGames(VectorWrapper):
         self.age[:] = self.options.stack_num
         return obs, {}
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         played = ~self.over  # where a game is over, this row begins the next
         decided = played & ~self.life_lost
         obs, reward, ended, truncated, info = self.env.step(np.where(self.life_lost, self.button, actions))

@@ -9,7 +9,6 @@ Each is registered with Gymnasium under ``clipper/``, as one environment and as 
 
 from functools import partial
 from importlib import import_module
-from typing import Any
 
 import gymnasium
 
@@ -19,7 +18,7 @@ from clipper.environments.hybrid.vector import Native
 
 SOLVED = 1.85  # Moving and Sliding: shaping, prize and few lost steps
 
-TASKS: dict[str, tuple[str, float | None, dict[str, Any]]] = {
+TASKS: dict[str, tuple[str, float | None, dict[str, int]]] = {
     "clipper/Moving-v0": ("moving:Moving", SOLVED, {}),
     "clipper/Sliding-v0": ("moving:Sliding", SOLVED, {}),
     "clipper/Platform-v0": ("platform:Platform", 0.99, {}),
@@ -35,7 +34,7 @@ TASKS: dict[str, tuple[str, float | None, dict[str, Any]]] = {
 """By id: module and name of what makes N copies; the mean return from which the task counts as solved; settings."""
 
 
-def load_task(num_envs: int, *, task: str, **settings: Any) -> Task:
+def load_task(num_envs: int, *, task: str, **settings: object) -> Task:
     """N copies of a task, whose module (and Numba with it, for some) is imported only now."""
     module, name = task.split(":")
     return getattr(import_module(f"{__name__}.{module}"), name)(num_envs, **settings)

@@ -1,16 +1,17 @@
 """Actions of N environments as a task takes them: arrays that lead with ``[N]``."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import SupportsInt
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import OneOf
 
+from clipper.data.tree_type import Tree
 from clipper.errors import EnvironmentContractError
 
 
-def batch_actions(space: gymnasium.Space, actions: Any, n: int) -> Any:
+def batch_actions(space: gymnasium.Space, actions: Tree, n: int) -> Tree:
     """The actions of N environments as arrays, one per leaf of ``space``.
 
     Of a ``OneOf`` that is ``(choice [N], (arguments of branch 0 [N, ...], …))``, which may be given as it is; or one
@@ -29,7 +30,7 @@ def batch_actions(space: gymnasium.Space, actions: Any, n: int) -> Any:
     return batch_pairs(space, actions)
 
 
-def batch_pairs(space: OneOf, pairs: Sequence[tuple[Any, Any]]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+def batch_pairs(space: OneOf, pairs: Sequence[tuple[SupportsInt, Tree]]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """Pairs ``(k, arguments)`` → choices ``[N]`` and the arguments of each branch, ``[N, ...]``."""
     n = len(pairs)
     choice = np.array([k for k, _ in pairs], dtype=np.int64)

@@ -26,12 +26,13 @@ significant first.
 """
 
 from functools import partial
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, OneOf, Tuple
 
+from clipper.data.tree_type import Tree
 from clipper.environments.hybrid.picture import BLUE, GREEN, INK, RED, Picture
 
 DAMPING, DT, FORCE = 0.25, 0.1, 2.0
@@ -49,7 +50,7 @@ class Rule(Protocol):
     max_misses: float
     """Catches beyond the target's reach, after one more of which the episode is lost."""
 
-    def push(self, action: Any) -> Pushes:
+    def push(self, action: Tree) -> Pushes:
         """The action's push, and who says that the target is within reach."""
         ...
 
@@ -72,7 +73,7 @@ class Point:
         return np.stack([x, y, o, o, target_x, target_y, o, o, o])
 
     def step(
-        self, action: Any, generator: np.random.Generator, over: np.ndarray
+        self, action: Tree, generator: np.random.Generator, over: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         place, velocity, target = self.state[0:2], self.state[2:4], self.state[4:6]
         misses, steps, success = self.state[6:]
@@ -113,7 +114,7 @@ class Catch:
     space: gymnasium.Space = OneOf([Box(-1, 1, (1,)), Discrete(1)])
     max_misses: float = 10
 
-    def push(self, action: Any) -> Pushes:
+    def push(self, action: Tree) -> Pushes:
         choice, (direction, _) = action
         angle = np.pi * direction[:, 0].astype(np.float64)
         force = np.where(choice == 0, FORCE, 0.0)
@@ -129,7 +130,7 @@ class Actuators:
         self.space: gymnasium.Space = Tuple([MultiBinary(actuators), Box(-1, 1, (1,))])
         self.directions = directions(actuators)
 
-    def push(self, action: Any) -> Pushes:
+    def push(self, action: Tree) -> Pushes:
         switches, acceleration = action
         u_x, u_y = FORCE * np.asarray(acceleration, dtype=np.float64)[:, 0] * (switches @ self.directions).T
         return u_x, u_y, np.ones(len(u_x), dtype=bool)

@@ -6,8 +6,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from clipper.data.tree_type import Tree
 from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
+from clipper.environments.told_episodes import Info
 from clipper.errors import MissingPackageError, install_command
 
 ONE = np.zeros(1, dtype=bool)
@@ -16,28 +18,26 @@ ONE = np.zeros(1, dtype=bool)
 class Single(gymnasium.Env):
     """``task(1, **settings)`` with Gymnasium's interface for one environment; its limits are those of the task."""
 
-    def __init__(self, task: Callable[..., Task], *, render_mode: str | None = None, **settings: Any) -> None:
+    def __init__(self, task: Callable[..., Task], *, render_mode: str | None = None, **settings: object) -> None:
         self.task = task(1, **settings)
         self.render_mode = render_mode
         self.metadata = {"render_modes": ["rgb_array", "human"], "render_fps": self.task.fps}
         self.observation_space, self.action_space = self.task.single_observation_space, self.task.single_action_space
         self.window: Any = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         super().reset(seed=seed, options=options)
         self.task.state[:] = self.task.begin(1, self.np_random)
         self.show()
         return self.task.observe()[0], self.info()
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Tree) -> tuple[np.ndarray, float, bool, bool, Info]:
         batch = batch_actions(self.action_space, first_axis(action), 1)
         reward, terminated, truncated = self.task.step(batch, self.np_random, ONE)
         self.show()
         return self.task.observe()[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), self.info()
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> Info:
         """What else the task tells of its only copy."""
         return {name: value[0] for name, value in self.task.info().items()}
 
@@ -71,16 +71,16 @@ class Single(gymnasium.Env):
             pygame.display.quit()
             self.window = None
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """What the next step depends on, the generator ``np_random`` aside."""
         return {"state": self.task.state.copy()}
 
-    def set_state(self, tree: dict[str, Any]) -> None:
+    def set_state(self, tree: dict[str, np.ndarray]) -> None:
         """The inverse of ``get_state``."""
         self.task.state[:] = tree["state"]
 
 
-def first_axis(action: Any) -> Any:
+def first_axis(action: Tree) -> Tree:
     """One action as a batch of one: pairs of a ``OneOf`` in a list, arrays with a leading axis."""
     if isinstance(action, tuple) and np.ndim(action[0]) == 0:
         return [action]

@@ -3,10 +3,12 @@
 ``Native`` makes a vector environment of it, ``Single`` an environment with one copy.
 """
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
+
+from clipper.data.tree_type import Tree
 
 
 @runtime_checkable
@@ -27,7 +29,7 @@ class Task(Protocol):
         ...
 
     def step(
-        self, action: Any, generator: np.random.Generator, over: np.ndarray
+        self, action: Tree, generator: np.random.Generator, over: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One decision of each copy: reward, terminated and truncated, ``[N]`` each.
 

@@ -1,14 +1,15 @@
 """A task as a vector environment: all copies step in a handful of array operations."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from clipper.data.tree_type import Tree
 from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
+from clipper.environments.told_episodes import Info
 from clipper.spaces.actions import batch
 
 
@@ -20,7 +21,7 @@ class Native(VectorEnv):
     """
 
     def __init__(
-        self, task: Callable[..., Task], num_envs: int, *, render_mode: str | None = None, **settings: Any
+        self, task: Callable[..., Task], num_envs: int, *, render_mode: str | None = None, **settings: object
     ) -> None:
         self.task = task(num_envs, **settings)
         self.num_envs, self.render_mode = num_envs, render_mode
@@ -36,16 +37,14 @@ class Native(VectorEnv):
         self.resets = np.ones(num_envs, dtype=bool)
         """Which copies the next step resets."""
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         """Begin an episode in each copy; ``seed`` starts their common generator anew."""
         super().reset(seed=seed, options=options)
         self.task.state[:] = self.task.begin(self.num_envs, self.np_random)
         self.resets = np.zeros(self.num_envs, dtype=bool)
         return self.task.observe(), self.task.info()
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step those whose episode goes on, reset the others. Actions are as ``batch_actions`` takes them."""
         action = batch_actions(self.single_action_space, actions, self.num_envs)
         reward, terminated, truncated = self.task.step(action, self.np_random, self.resets)
@@ -60,11 +59,11 @@ class Native(VectorEnv):
         """A picture of each copy."""
         return tuple(self.task.draw(i) for i in range(self.num_envs))
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, np.ndarray]:
         """What the next step depends on, the generator ``np_random`` aside."""
         return {"state": self.task.state.copy(), "resets": self.resets.copy()}
 
-    def set_state(self, tree: dict[str, Any]) -> None:
+    def set_state(self, tree: dict[str, np.ndarray]) -> None:
         """The inverse of ``get_state``."""
         self.task.state[:] = tree["state"]
         self.resets = tree["resets"].copy()

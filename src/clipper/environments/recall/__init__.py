@@ -4,13 +4,11 @@
 >>> env = gymnasium.make("clipper/RepeatPrevious-v0")
 """
 
-from typing import Any
-
 import gymnasium
 
 from clipper.environments.recall.tasks import RepeatPrevious, Visible, cart_pole
 
-MEMORY_TASKS: dict[str, tuple[str, float, dict[str, Any]]] = {
+MEMORY_TASKS: dict[str, tuple[str, float, dict[str, bool]]] = {
     "clipper/CartPoleHidden-v0": ("cart_pole", 475.0, {}),
     "clipper/RepeatPrevious-v0": ("RepeatPrevious", 0.95, {}),
     "clipper/RepeatPreviousMasked-v0": ("RepeatPrevious", 0.95, {"masked": True}),

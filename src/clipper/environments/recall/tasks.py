@@ -1,12 +1,14 @@
 """What decides the reward is not in the observation."""
 
-from typing import Any
+from typing import Any, SupportsInt
 
 import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import TimeLimit
+
+from clipper.environments.told_episodes import Info
 
 
 class Visible(gymnasium.ObservationWrapper):
@@ -50,18 +52,18 @@ class RepeatPrevious(gymnasium.Env):
         self.shown = np.zeros(length + 1, dtype=np.int64)
         self.forbidden, self.t = 0, 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
         self.shown, self.t = self.np_random.integers(self.symbols, size=self.length + 1), 0
         return self.show()
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: SupportsInt) -> tuple[np.ndarray, float, bool, bool, dict]:
         right = self.t >= self.delay and int(action) == self.shown[self.t - self.delay]
         self.t += 1
         obs, info = self.show()
         return obs, right / (self.length - self.delay), self.t == self.length, False, info
 
-    def show(self) -> tuple[np.ndarray, dict[str, Any]]:
+    def show(self) -> tuple[np.ndarray, Info]:
         """What is seen in this step."""
         obs = np.eye(self.symbols, dtype=np.float32)[self.shown[self.t]]
         if not self.masked:
@@ -70,7 +72,7 @@ class RepeatPrevious(gymnasium.Env):
         self.forbidden = int((wanted + self.np_random.integers(1, self.symbols)) % self.symbols)
         return obs, {"action_mask": np.arange(self.symbols) != self.forbidden}
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, object]:
         """What a resumed run needs beside the generator."""
         return {"shown": self.shown, "forbidden": self.forbidden, "t": self.t}
 

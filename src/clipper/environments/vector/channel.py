@@ -87,7 +87,7 @@ class Channel:
         """Send one word."""
         os.write(self.descriptor, word)
 
-    def send(self, value: Any) -> None:
+    def send(self, value: object) -> None:
         """Send an object."""
         self.say(OBJECT)
         self.objects.send(value)

@@ -2,9 +2,10 @@
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -13,8 +14,9 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from clipper.data.tree_type import Tree
 from clipper.environments.atari.game_options import DEFAULTS, Atari
-from clipper.environments.told_episodes import TELLS, told_where
+from clipper.environments.told_episodes import TELLS, Info, told_where
 from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.spaces.actions import batch
 
@@ -27,7 +29,7 @@ class Pool(VectorEnv):
     A pool takes its seed when it is made, so ``reset`` with a seed makes a new one. It cannot save its state.
     """
 
-    def __init__(self, single: gymnasium.Env, name: str, num_envs: int, settings: dict[str, Any]) -> None:
+    def __init__(self, single: gymnasium.Env, name: str, num_envs: int, settings: Mapping[str, object]) -> None:
         self.name, self.num_envs, self.settings = name, num_envs, settings
         self.spec, self.metadata = single.spec, {**single.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         space, action_space = single.observation_space, single.action_space
@@ -50,7 +52,7 @@ class Pool(VectorEnv):
         with quiet():
             return package.make(self.name, env_type="gymnasium", num_envs=self.num_envs, seed=seed, **self.settings)
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         if seed is not None:
             self.pool.close()
             self.pool = self.made(int(seed) % 2**31)
@@ -58,7 +60,7 @@ class Pool(VectorEnv):
             obs, _ = self.pool.reset()
         return self.seen(obs), {}
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: Tree) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         obs, reward, terminated, truncated, info = self.pool.step(np.asarray(actions, dtype=self.action_dtype))
         gain, told = self.tell(reward, terminated, truncated, info)
         return self.seen(obs), gain, terminated, truncated, told
@@ -68,12 +70,12 @@ class Pool(VectorEnv):
         return obs.astype(self.single_observation_space.dtype, copy=False)
 
     def tell(
-        self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: Info
+    ) -> tuple[np.ndarray, Info]:
         """What is learned from, and an info for the loop."""
         return reward.astype(np.float64), {}
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: object) -> None:
         self.pool.close()
 
 
@@ -102,14 +104,14 @@ class PooledGames(Pool):
         super().__init__(single, name, num_envs, settings)
         self.metadata[TELLS] = True
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         for array in (self.done, self.score, self.length):
             array[:] = 0
         return super().reset(seed=seed, options=options)
 
     def tell(
-        self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict[str, Any]
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: Info
+    ) -> tuple[np.ndarray, Info]:
         self.score += reward
         self.length += ~self.done
         self.done = terminated | truncated
@@ -126,7 +128,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def installed() -> Any:
+def installed() -> ModuleType:
     """The package."""
     try:
         return import_module("envpool")

@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, SupportsFloat, TypeGuard
 
 import gymnasium
 import numpy as np
@@ -17,15 +17,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
 
+from clipper.data.tree_type import Tree
 from clipper.environments.checks import MASK_KEYS, RESTARTED, check_numbers, describe, fitting
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
-from clipper.environments.told_episodes import TELLS, TOLD, WHOLE
+from clipper.environments.told_episodes import TELLS, TOLD, WHOLE, Info
 from clipper.errors import ClipperError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
-NOTHING: dict[str, Any] = {}
+NOTHING: Info = {}
 SUCCESS = ("is_success", "success")
 """The entries of an episode's last info that say whether its task was done."""
 
@@ -90,7 +91,7 @@ class Serial(VectorEnv):
         shown = isinstance(first.observation_space, Dict) and MASK_KEYS[0] in first.observation_space.spaces
         self.asks = not shown and first.has_wrapper_attr("action_masks")
         """Is ``action_masks()`` of an environment asked where its info tells nothing?"""
-        self.masks: list[Any] = [None] * n
+        self.masks: list[Tree] = [None] * n
 
     def write_to(
         self, obs: list[np.ndarray], reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
@@ -99,12 +100,12 @@ class Serial(VectorEnv):
         self.obs = observation_tree(self.single_observation_space, iter(obs))
         self.reward, self.terminated, self.truncated = reward, terminated, truncated
         views = [[array[i, ...] for array in obs] for i in range(self.num_envs)]
-        self.rows: list[Any] = [row[0] for row in views] if self.lone else views
+        self.rows: list[Tree] = [row[0] for row in views] if self.lone else views
         """Views of ``obs``, or one for each leaf: assigning to one costs half of assigning to an index."""
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, object] | None = None
+    ) -> tuple[Tree, Info]:
         """Reset all; an integer seeds environment i with ``seed + i``."""
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
@@ -113,7 +114,7 @@ class Serial(VectorEnv):
             self.begin(i, seed[i], options)
         return self.obs, self.with_masks(NOTHING)
 
-    def begin(self, i: int, seed: int | None, options: dict[str, Any] | None = None) -> None:
+    def begin(self, i: int, seed: int | None, options: dict[str, object] | None = None) -> None:
         """Reset one environment."""
         self.resets[i] = True
         try:
@@ -131,7 +132,7 @@ class Serial(VectorEnv):
         if self.mask_key is not None:
             self.masks[i] = self.mask_of(i, info)
 
-    def write(self, i: int, obs: Any) -> None:
+    def write(self, i: int, obs: Tree) -> None:
         """Keep an observation that is a tree, or that is made of choices, leaf by leaf."""
         for leaf, row in zip(self.leaves, self.rows[i], strict=True):
             try:
@@ -150,7 +151,7 @@ class Serial(VectorEnv):
                 )
             row[...] = part
 
-    def note_mask(self, i: int, info: dict[str, Any]) -> None:
+    def note_mask(self, i: int, info: Info) -> None:
         """Keep the mask that an environment's info holds."""
         if self.mask_key is not None:
             self.masks[i] = self.mask_of(i, info)
@@ -159,7 +160,7 @@ class Serial(VectorEnv):
                 f"{self.name(i)} gives an action mask with a step, but gave none with its reset: add it to both"
             )
 
-    def mask_of(self, i: int, info: dict[str, Any]) -> Any:
+    def mask_of(self, i: int, info: Info) -> Tree:
         """What the environment's info says is legal, or else its method, which is asked only where it decides next."""
         if self.mask_key in info:
             return info[self.mask_key]
@@ -167,13 +168,13 @@ class Serial(VectorEnv):
             return None
         return self.envs[i].get_wrapper_attr("action_masks")()
 
-    def with_masks(self, info: dict[str, Any]) -> dict[str, Any]:
+    def with_masks(self, info: Info) -> Info:
         """The info with all masks, and which environments gave one."""
         if self.mask_key is None:
             return info
         return {**info, self.mask_key: self.masks, f"_{self.mask_key}": [mask is not None for mask in self.masks]}
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Tree) -> tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step those whose episode goes on, reset the others; ``actions`` as ``clipper.networks.heads.make_head`` lays
         them out.
         """
@@ -215,7 +216,7 @@ class Serial(VectorEnv):
             info = self.with_masks(info)
         return self.obs, rewards, self.terminated, self.truncated, info
 
-    def with_last(self, i: int, own: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:
+    def with_last(self, i: int, own: Info, info: Info) -> Info:
         """The info with what an episode's last one says about the whole of it, laid out as Gymnasium lays out infos."""
         for key in self.passed_on:
             if is_number(own.get(key)):
@@ -223,7 +224,7 @@ class Serial(VectorEnv):
                 info[key][i], info[f"_{key}"][i] = own[key], True
         return info
 
-    def restart(self, i: int, error: Exception, info: dict[str, Any]) -> dict[str, Any]:
+    def restart(self, i: int, error: Exception, info: Info) -> Info:
         """Make environment i anew after its step raised, and add it to ``info[RESTARTED]``, or raise.
 
         One that cannot even be reset, or breaks its spaces' promise, would do so again: it is not made anew.
@@ -256,7 +257,7 @@ class Serial(VectorEnv):
         text = "".join(traceback.format_exception(error)).rstrip()
         return EnvWorkerError(f"{self.name(i)} failed in {during}{used}: {error!r}\n{text}")
 
-    def check(self, i: int, obs: Any, leaf: Leaf) -> None:
+    def check(self, i: int, obs: Tree, leaf: Leaf) -> None:
         """Raise unless the shape of an observation, or of its part, is right and its dtype can hold its numbers."""
         what = f"{self.name(i)} gave an observation{place(leaf.path)}"
         if np.shape(obs) != leaf.shape:
@@ -268,7 +269,7 @@ class Serial(VectorEnv):
         except ValueError as error:
             raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
 
-    def has_ended(self, i: int, terminated: Any, truncated: Any) -> bool:
+    def has_ended(self, i: int, terminated: object, truncated: object) -> bool:
         """Has the episode? Raises unless both are truth values."""
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
             if not isinstance(flag, bool | np.bool_) and not is_truth_value(flag):
@@ -278,7 +279,7 @@ class Serial(VectorEnv):
                 )
         return bool(terminated or truncated)
 
-    def one_number(self, i: int, reward: Any) -> float:
+    def one_number(self, i: int, reward: object) -> float:
         """A reward as a float, if it is one number; a text that reads like one is none."""
         if is_number(reward):
             return float(reward)
@@ -310,12 +311,12 @@ class Serial(VectorEnv):
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: object) -> None:
         for env in self.envs:
             env.close()
 
 
-def is_number(x: Any) -> bool:
+def is_number(x: Any) -> TypeGuard[SupportsFloat]:
     """Is it one number or truth value?"""
     return np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biuf"
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -20,6 +20,7 @@ from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.ids import split_id
 from clipper.environments.make import EnvSource, make, make_single, named_errors
+from clipper.environments.told_episodes import Info
 from clipper.environments.vector.envpool import make_pool
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
@@ -127,7 +128,7 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
         np.random.set_state(states[1])
 
 
-def drawn(space: gymnasium.Space, info: dict[str, Any]) -> Any:
+def drawn(space: gymnasium.Space, info: Info) -> object:
     """A random action, a legal one where that is told of a plain choice: what is not may raise."""
     mask = next((info[key] for key in MASK_KEYS if key in info), None)
     if mask is None or not isinstance(space, gymnasium.spaces.Discrete):

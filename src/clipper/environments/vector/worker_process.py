@@ -5,6 +5,7 @@ import importlib.util
 import mmap
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -15,7 +16,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from clipper.data.tree_type import Tree
 from clipper.environments.state_trees import EnvironmentState
+from clipper.environments.told_episodes import Info
 from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, view
 from clipper.environments.vector.serial import Serial
 
@@ -30,7 +33,7 @@ def main() -> None:
         serve(Channel(channel), memory)
 
 
-def whole_package(name: str) -> Any:
+def whole_package(name: str) -> object:
     """A name of ``clipper`` itself, where an environment asks for one: the rest, torch too, is imported only then."""
     package: ModuleType = sys.modules["clipper"]
     del package.__dict__["__getattr__"]
@@ -52,7 +55,9 @@ class WholeFirst(MetaPathFinder, Loader):
     would import the package while it is half-way itself.
     """
 
-    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if not fullname.startswith("clipper."):
             return None
         sys.meta_path.remove(self)
@@ -114,14 +119,14 @@ class Desk:
     def __init__(self, env: Serial, room: np.ndarray) -> None:
         self.env, self.room, self.actions = env, room, room
 
-    def reset(self, seeds: list[int | None], options: dict[str, Any] | None) -> dict[str, Any]:
+    def reset(self, seeds: list[int | None], options: dict[str, object] | None) -> Info:
         return self.env.reset(seed=seeds, options=options)[1]
 
     def expect(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
         """Actions will lie in the memory as arrays of this kind, one per environment."""
         self.actions = view(self.room, dtype, shape)
 
-    def step(self, actions: Any = None) -> dict[str, Any]:
+    def step(self, actions: Tree = None) -> Info:
         """Step with the actions in the memory, or with those that are sent since they are no arrays."""
         return self.env.step(self.actions.copy() if actions is None else actions)[-1]  # one may be kept by its env
 

@@ -23,11 +23,14 @@ from typing import Any, cast
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
+from clipper.data.tree_type import Tree
 from clipper.environments.checks import RESTARTED, describe
 from clipper.environments.state_trees import EnvironmentState
+from clipper.environments.told_episodes import Info
 from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
 from clipper.environments.vector.serial import NOTHING, anew
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
@@ -108,7 +111,7 @@ class Worker:
             return f"was ended by {name}" + (" (was there too little memory?)" if name == "SIGKILL" else "")
         return f"exited with status {status}"
 
-    def say(self, message: Any) -> None:
+    def say(self, message: object) -> None:
         """Send a word or an object; that it may be gone shows when an answer is awaited."""
         with suppress(OSError):
             self.channel.say(message) if isinstance(message, bytes) else self.channel.send(message)
@@ -139,7 +142,7 @@ class Workers(VectorEnv):
         *,
         env_timeout: float = 0.0,
         max_restarts: int = 0,
-        spec: Any = None,
+        spec: EnvSpec | None = None,
     ) -> None:
         self.closed, self.workers, self.num_envs = False, [], len(factories)
         self.env_timeout, self.max_restarts, self.restarts, self.rows_stepped = env_timeout, max_restarts, 0, 0
@@ -148,7 +151,7 @@ class Workers(VectorEnv):
         self.parts = [slice(a, b) for a, b in pairwise(edges)]
         try:
             for part in self.parts:
-                make: Any = CloudpickleWrapper(cast(Any, lambda own=factories[part]: own))
+                make = CloudpickleWrapper(cast(Any, lambda own=factories[part]: own))
                 self.workers.append(Worker(Task(make, part.start, max_restarts, spec), self.memory, self.lifeline))
             self.prepare([worker.answer(env_timeout and PATIENCE) for worker in self.workers])
         except DeadError as error:
@@ -184,8 +187,8 @@ class Workers(VectorEnv):
             worker.say(self.layout)
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, object] | None = None
+    ) -> tuple[Tree, Info]:
         """Reset all; an integer seeds environment i with ``seed + i``."""
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
@@ -198,7 +201,7 @@ class Workers(VectorEnv):
                 info = merged(info, answer, part, self.num_envs)
         return self.obs, info
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Tree) -> tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step those whose episode goes on, reset the others."""
         self.rows_stepped += 1
         self.reward.fill(np.nan)  # an environment that has returned has written its own
@@ -260,7 +263,7 @@ class Workers(VectorEnv):
         self.reward[part], self.terminated[part], self.truncated[part] = 0.0, False, False
         return answer
 
-    def hand_out(self, actions: Any) -> None:
+    def hand_out(self, actions: Tree) -> None:
         """Let every worker begin its step, with arrays through the memory and all else as objects."""
         if not isinstance(actions, np.ndarray) or actions[:1].nbytes > self.room.shape[1]:
             for part, worker in zip(self.parts, self.workers, strict=True):
@@ -298,7 +301,7 @@ class Workers(VectorEnv):
         """The inverse of ``get_states``."""
         self.ask("set_states", [(states[part],) for part in self.parts])
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: object) -> None:
         deadline = time.monotonic() + GRACE
         for worker in self.workers:
             with suppress(OSError):
@@ -310,14 +313,14 @@ class Workers(VectorEnv):
             os.close(descriptor)
 
 
-def rows_of(actions: Any, part: slice) -> Any:
+def rows_of(actions: Tree, part: slice) -> Tree:
     """Some environments' part of a tree of ``[N, …]`` arrays."""
     if isinstance(actions, dict):
         return {key: rows_of(branch, part) for key, branch in actions.items()}
     return tuple(rows_of(branch, part) for branch in actions) if isinstance(actions, tuple) else actions[part]
 
 
-def merged(info: dict[str, Any], own: dict[str, Any], part: slice, n: int) -> dict[str, Any]:
+def merged(info: Info, own: Info, part: slice, n: int) -> Info:
     """``info`` with one worker's arrays and lists, of which others may have none."""
     info = {**info}
     for key, values in own.items():

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from clipper.data.tree_type import Key
 from clipper.data.trees import Tree, across, each
 from clipper.distributions import Autoregressive
 from clipper.distributions.autoregressive import keys_of, like
@@ -45,7 +46,7 @@ class AutoregressiveHead(nn.Module):
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> Autoregressive:
         return Autoregressive(chain=Conditionals(self, features, action_mask or across(lambda _: (), self.parts)))
 
-    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
         masks = action_mask or across(lambda _: (), self.parts)
         before = {key: action[key] for key in self.order}
         found = {key: self.parts[key].to_env(action[key], allowed(masks[key], before)) for key in self.order}
@@ -58,21 +59,21 @@ class Conditionals:
 
     head: AutoregressiveHead
     features: Float[Tensor, "*batch F"]
-    masks: Any
+    masks: Tree
 
     @property
-    def parts(self) -> Any:
+    def parts(self) -> Tree:
         return self.head.parts
 
     @property
     def one(self) -> Float[Tensor, "*batch 1"]:
         return torch.ones_like(self.features[..., :1])
 
-    def values(self, key: Any) -> Tensor | None:
+    def values(self, key: Key) -> Tensor | None:
         every = self.head.encodings[key].values
         return every if every is None else every.to(self.features.device)
 
-    def given(self, key: Any, before: dict[Any, Tree], count: int | None = None) -> Distribution:
+    def given(self, key: Any, before: dict[Key, Tree], count: int | None = None) -> Distribution:
         x, head = self.features, self.head
         if count is not None:
             x = x.unsqueeze(-2).expand(*x.shape[:-1], count, x.shape[-1])
@@ -83,7 +84,7 @@ class Conditionals:
         return head.parts[key](x, action_mask=mask)
 
 
-def allowed(mask: Tree, before: dict[Any, Tree], count: int | None = None, batch: int = 0) -> Tree:
+def allowed(mask: Tree, before: dict[Key, Tree], count: int | None = None, batch: int = 0) -> Tree:
     """The mask of a part given those before it, ``[*batch, ...]``, or ``[*batch, count, ...]`` where ``before`` is.
 
     ``batch`` dimensions lead a mask that is to be repeated.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -10,10 +11,11 @@ from clipper.data.trees import Tree, across
 from clipper.distributions import OneOf, Product
 from clipper.errors import ConfigError
 from clipper.networks.heads.discrete import CategoricalHead
+from clipper.networks.heads.protocol import Head
 from clipper.spaces.mask_table import Table
 
 
-def without_memory(heads: Iterable[Any]) -> None:
+def without_memory(heads: Iterable[object]) -> None:
     """Raise ``ConfigError`` where a part has a memory, which a tree of heads does not carry."""
     if any(hasattr(head, "renew") for head in heads):
         raise ConfigError("gsde keeps its noise from step to step, which parts of a Dict, Tuple or OneOf cannot")
@@ -42,7 +44,7 @@ class ProductHead(nn.Module):
         across(refuse_table, masks)
         return Product(across(lambda head, mask: head(features, action_mask=mask), self.parts, masks))
 
-    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
         masks = action_mask or across(lambda _: (), self.parts)
         return across(lambda head, part, mask: head.to_env(part, mask), self.parts, action, masks)
 
@@ -50,7 +52,7 @@ class ProductHead(nn.Module):
 class OneOfHead(nn.Module):
     """A choice, and the arguments of each branch."""
 
-    def __init__(self, choice: CategoricalHead, branches: tuple[Any, ...]) -> None:
+    def __init__(self, choice: CategoricalHead, branches: tuple[Head, ...]) -> None:
         super().__init__()
         self.choice, self.arguments = choice, ProductHead(branches)
 
@@ -60,6 +62,6 @@ class OneOfHead(nn.Module):
 
     def to_env(
         self, action: tuple[Int[Tensor, "*batch"], tuple[Tree, ...]], action_mask: Tree = ()
-    ) -> tuple[Any, tuple[Any, ...]]:
+    ) -> tuple[np.ndarray, tuple[Tree, ...]]:
         _, masks = action_mask or ((), ())
         return self.choice.to_env(action[0]), self.arguments.to_env(action[1], masks)

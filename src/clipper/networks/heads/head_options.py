@@ -1,7 +1,7 @@
 """How a head is built."""
 
 from dataclasses import field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import gymnasium
 from torch import Generator
@@ -9,6 +9,7 @@ from torch import Generator
 from clipper.data.values import NonNegative, value
 from clipper.networks.heads.beta import Beta
 from clipper.networks.heads.gaussian import Gaussian, TanhGaussian
+from clipper.networks.heads.protocol import Head
 from clipper.networks.heads.scales import Learned, Scale
 from clipper.networks.heads.state_dependent import GSDE
 
@@ -20,8 +21,8 @@ class OwnDistribution(Protocol):
     def box_head(
         self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
         initial_log_std: float, rescale: bool,
-    ) -> Any:  # fmt: skip
-        """The head (``networks.heads.protocol.Head``) over ``features`` numbers."""
+    ) -> Head:  # fmt: skip
+        """The head over ``features`` numbers."""
         ...
 
 

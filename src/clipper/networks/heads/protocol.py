@@ -1,6 +1,6 @@
 """What a policy's last layer is."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ class Head(Protocol):
         """
         ...
 
-    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
         """A sample, each tensor ``[*batch, *action]`` → what a vector environment takes (see
         ``clipper.networks.heads.make_head``).
         """

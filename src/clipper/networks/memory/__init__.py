@@ -1,7 +1,7 @@
 """What a policy remembers between encoder and heads: LSTM, GRU, or a transformer over a window."""
 
 from functools import singledispatch
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Generator
 
@@ -34,13 +34,13 @@ NAMED: dict[str, type[LSTM] | type[GRU] | type[Transformer]] = {"lstm": LSTM, "g
 
 
 @singledispatch
-def memory_of(option: Any) -> Any:
+def memory_of(option: Memory) -> Memory:
     """The value that a ``PolicyOptions.memory`` stands for; None for none."""
     return option
 
 
 @memory_of.register
-def _(option: str) -> Any:
+def _(option: str) -> Memory:
     if option not in NAMED:
         raise ConfigError(
             f"there is no memory {option!r}: choose from {', '.join(NAMED)}, or give a value, LSTM(size=64)"

@@ -13,6 +13,9 @@ from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
 from clipper.compat.sb3.protocol import LearningModel
 from clipper.errors import ConfigError
 
+StepFunction = Callable[[dict[str, Any], dict[str, Any]], object]
+"""Of ``(locals, globals)``; where it returns False, learning ends."""
+
 
 class BaseCallback:
     """Called at each step of the environments; where ``_on_step`` returns False, learning ends.
@@ -28,7 +31,7 @@ class BaseCallback:
         self.n_calls = self.num_timesteps = 0
         self.verbose = verbose
         self.locals: dict[str, Any] = {}
-        self.globals: dict[str, Any] = {}
+        self.globals: dict[str, object] = {}
 
     @property
     def training_env(self) -> VecEnv:
@@ -47,7 +50,7 @@ class BaseCallback:
         self.model = model
         self._init_callback()
 
-    def on_training_start(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+    def on_training_start(self, locals_: dict[str, object], globals_: dict[str, object]) -> None:
         """Before the first step."""
         self.locals, self.globals, self.num_timesteps = locals_, globals_, self.model.num_timesteps
         self._on_training_start()
@@ -70,12 +73,12 @@ class BaseCallback:
         """After the last update."""
         self._on_training_end()
 
-    def update_locals(self, locals_: dict[str, Any]) -> None:
+    def update_locals(self, locals_: dict[str, object]) -> None:
         """Take what ``locals`` is now."""
         self.locals.update(locals_)
         self.update_child_locals(locals_)
 
-    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+    def update_child_locals(self, locals_: dict[str, object]) -> None:
         """Hand it on."""
 
     def _init_callback(self) -> None: ...
@@ -91,7 +94,7 @@ class BaseCallback:
 class ConvertCallback(BaseCallback):
     """A function of ``(locals, globals)`` as a callback."""
 
-    def __init__(self, callback: Callable[[dict[str, Any], dict[str, Any]], Any], verbose: int = 0) -> None:
+    def __init__(self, callback: StepFunction, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.callback = callback
 
@@ -115,7 +118,7 @@ class Parent(BaseCallback):
         for child in self.children:
             child.on_training_start(self.locals, self.globals)
 
-    def update_child_locals(self, locals_: dict[str, Any]) -> None:
+    def update_child_locals(self, locals_: dict[str, object]) -> None:
         for child in self.children:
             child.update_locals(locals_)
 
@@ -267,7 +270,7 @@ class StopTrainingOnMaxEpisodes(BaseCallback):
         return self.n_episodes < self.max_episodes * self.training_env.num_envs
 
 
-MaybeCallback = None | BaseCallback | list[BaseCallback] | Callable[[dict[str, Any], dict[str, Any]], Any]
+MaybeCallback = None | BaseCallback | list[BaseCallback] | StepFunction
 
 
 def one_callback(callback: MaybeCallback) -> BaseCallback | None:

@@ -1,9 +1,8 @@
 """``make_vec_env`` and ``make_atari_env``: several copies of an environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 
@@ -28,11 +27,11 @@ def make_vec_env(
     start_index: int = 0,
     monitor_dir: str | None = None,
     wrapper_class: Callable[..., gymnasium.Env] | None = None,
-    env_kwargs: dict[str, Any] | None = None,
+    env_kwargs: Mapping[str, object] | None = None,
     vec_env_cls: type[VecEnv] | None = None,
-    vec_env_kwargs: dict[str, Any] | None = None,
-    monitor_kwargs: dict[str, Any] | None = None,
-    wrapper_kwargs: dict[str, Any] | None = None,
+    vec_env_kwargs: Mapping[str, object] | None = None,
+    monitor_kwargs: Mapping[str, object] | None = None,
+    wrapper_kwargs: Mapping[str, object] | None = None,
 ) -> VecEnv:
     """``n_envs`` copies of an id, a class or a factory, each in a ``Monitor`` and then in ``wrapper_class``.
 
@@ -57,11 +56,11 @@ def make_atari_env(
     seed: int | None = None,
     start_index: int = 0,
     monitor_dir: str | None = None,
-    wrapper_kwargs: dict[str, Any] | None = None,
-    env_kwargs: dict[str, Any] | None = None,
+    wrapper_kwargs: Mapping[str, object] | None = None,
+    env_kwargs: Mapping[str, object] | None = None,
     vec_env_cls: type[VecEnv] | None = None,
-    vec_env_kwargs: dict[str, Any] | None = None,
-    monitor_kwargs: dict[str, Any] | None = None,
+    vec_env_kwargs: Mapping[str, object] | None = None,
+    monitor_kwargs: Mapping[str, object] | None = None,
 ) -> VecEnv:
     """``n_envs`` copies of an Atari game with the standard preprocessing, one picture ``[84, 84, 1]`` an observation.
 
@@ -72,7 +71,7 @@ def make_atari_env(
     unknown = [key for key in wrapper_kwargs or {} if key not in ATARI]
     if unknown:
         raise ConfigError(f"make_atari_env's wrapper_kwargs has no {unknown[0]}; there are: {', '.join(ATARI)}")
-    fields = {ATARI[key]: value for key, value in (wrapper_kwargs or {}).items()} | (env_kwargs or {})
+    fields = {ATARI[key]: value for key, value in (wrapper_kwargs or {}).items()} | dict(env_kwargs or {})
     fields["stack_num"] = 1
     source = ",".join([env_id, *(f"{key}={text(value)}" for key, value in fields.items())])
     return make_vec_env(

@@ -1,7 +1,5 @@
 """What a program adds to a run's metrics."""
 
-from typing import Any
-
 import numpy as np
 
 
@@ -11,7 +9,7 @@ class Logger:
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
 
-    def record(self, key: str, value: Any, exclude: Any = None) -> None:
+    def record(self, key: str, value: object, exclude: object = None) -> None:
         """Note a number for the next row; what is no number is left out."""
         if isinstance(value, int | float | np.number) and not isinstance(value, bool):
             self.values[key if "/" in key else f"custom/{key}"] = float(value)

@@ -11,7 +11,9 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.compat.frames import StackedFrames, order_of
+from clipper.data.tree_type import Tree
 from clipper.environments.make import make_single
+from clipper.environments.told_episodes import Info
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.stepping import cores
 from clipper.environments.vector.workers import Workers
@@ -19,7 +21,7 @@ from clipper.errors import ConfigError
 from clipper.spaces.actions import element
 from clipper.storage import files, json_text
 
-Infos = list[dict[str, Any]]
+Infos = list[Info]
 
 
 class VecEnv:
@@ -36,7 +38,7 @@ class VecEnv:
         self.render_mode, self.spec = self.envs[0].render_mode, self.envs[0].spec
         self.seeds: list[int | None] = [None] * self.num_envs
         self.random = np.random.default_rng()
-        self.actions: Any = None
+        self.actions: Tree = None
 
     def complete(self) -> list[gymnasium.Env]:
         """All environments, made when they are first needed in this process."""
@@ -61,13 +63,13 @@ class VecEnv:
         """A seed for an evaluation, another one each time."""
         return int(self.random.integers(2**31))
 
-    def reset(self) -> Any:
+    def reset(self) -> Tree:
         """The first observations."""
         seeds = self.seeds
         self.seeds = [None] * self.num_envs
         return stack([env.reset(seed=seed)[0] for env, seed in zip(self.complete(), seeds, strict=True)])
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, Infos]:
+    def step(self, actions: Tree) -> tuple[Tree, np.ndarray, np.ndarray, Infos]:
         """One step of each."""
         rows, rewards = [], np.zeros(self.num_envs, np.float32)
         dones, infos = np.zeros(self.num_envs, dtype=bool), []
@@ -82,19 +84,19 @@ class VecEnv:
             infos.append(info)
         return stack(rows), rewards, dones, infos
 
-    def step_async(self, actions: Any) -> None:
+    def step_async(self, actions: Tree) -> None:
         """Note the actions for ``step_wait``."""
         self.actions = actions
 
-    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, Infos]:
+    def step_wait(self) -> tuple[Tree, np.ndarray, np.ndarray, Infos]:
         """The step that ``step_async`` began."""
         return self.step(self.actions)
 
-    def render(self, mode: str | None = None) -> Any:
+    def render(self, mode: str | None = None) -> object:
         """What the first environment shows."""
         return self.envs[0].render()
 
-    def get_images(self) -> list[Any]:
+    def get_images(self) -> list[object]:
         """A picture of each."""
         return [env.render() for env in self.complete()]
 
@@ -107,12 +109,14 @@ class VecEnv:
         """An attribute of each, wherever its wrappers have it."""
         return [env.get_wrapper_attr(attr_name) for env in self.chosen(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
+    def set_attr(self, attr_name: str, value: object, indices: int | Iterable[int] | None = None) -> None:
         """Set an attribute of each."""
         for env in self.chosen(indices):
             env.set_wrapper_attr(attr_name, value)
 
-    def env_method(self, method_name: str, *args: Any, indices: int | Iterable[int] | None = None, **kw: Any) -> list:
+    def env_method(
+        self, method_name: str, *args: object, indices: int | Iterable[int] | None = None, **kw: object
+    ) -> list:
         """Call a method of each."""
         return [env.get_wrapper_attr(method_name)(*args, **kw) for env in self.chosen(indices)]
 
@@ -240,7 +244,7 @@ def wrapped(env: gymnasium.Env, wrapper_class: type) -> bool:
     return True
 
 
-def stack(observations: list[Any]) -> Any:
+def stack(observations: list[Tree]) -> Tree:
     """Observations of each environment → one with a leading axis; dicts and tuples by part."""
     first = observations[0]
     if isinstance(first, dict):

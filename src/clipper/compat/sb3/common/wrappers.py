@@ -1,7 +1,6 @@
 """``ActionMasker``: an environment that says which actions are legal by a function of it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 class ActionMasker(gymnasium.Wrapper):
     """Adds ``action_masks()``, which calls ``action_mask_fn(env)``, or the environment's method of that name."""
 
-    def __init__(self, env: gymnasium.Env, action_mask_fn: Callable[[Any], np.ndarray] | str) -> None:
+    def __init__(self, env: gymnasium.Env, action_mask_fn: Callable[[gymnasium.Env], np.ndarray] | str) -> None:
         super().__init__(env)
         self.function = action_mask_fn
 

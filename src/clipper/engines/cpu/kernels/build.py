@@ -16,7 +16,7 @@ from numba.core import config
 from clipper.engines.cpu.kernels import act, loss, returns, tiles, update
 from clipper.engines.cpu.kernels.tables import Doubles2, Doubles3
 
-ENTRANCES: dict[str, tuple[Any, dict[str, Any]]] = {
+ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
     "choose": (act.choose, {}),
     "move": (act.move, {}),
     "move_f8": (act.move, {"sent": Doubles3}),
@@ -43,7 +43,7 @@ NEVER = "NRT_MemInfo_call_dtor"
 """Numba's function that frees an array of its own; there are none."""
 
 
-def numba_type(hint: Any) -> Any:
+def numba_type(hint: Any) -> types.Type:
     """Numba's name for an argument's type."""
     if hint in NUMBERS:
         return NUMBERS[hint][1]
@@ -62,12 +62,12 @@ def leaves(hint: Any) -> list[str]:
     return ["{} {}".format(*hint.__metadata__)]
 
 
-def hints_of(of: Any) -> dict[str, Any]:
+def hints_of(of: object) -> dict[str, Any]:
     """The types that a kernel or a table declares."""
     return typing.get_type_hints(of, include_extras=True)
 
 
-def numba_result(hint: Any) -> Any:
+def numba_result(hint: Any) -> types.Type:
     """Numba's name for what a kernel returns."""
     if hint is type(None):
         return types.none
@@ -82,7 +82,7 @@ def results_of(hint: Any) -> list[str]:
     return [NUMBERS[h][0] for h in typing.get_args(hint) or (hint,)]
 
 
-def entrance(name: str, inner: Any) -> str:
+def entrance(name: str, inner: binding.ValueRef) -> str:
     """LLVM's text for ``name(address)``, which calls ``inner`` with what stands there; results come after it."""
     lines, values = [], []
     result, _, *arguments = inner.arguments
@@ -128,14 +128,14 @@ def drop_what_is_not_called(module: binding.ModuleRef, machine: binding.TargetMa
     passes.run(module, builder)
 
 
-def build() -> tuple[bytes, dict[str, Any]]:
+def build() -> tuple[bytes, dict[str, object]]:
     """Machine code as an object file, and what has to be known of it to call it."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     whole = binding.parse_assembly(
         f"declare void @llvm.trap()\ndefine void @{NEVER}(ptr %x) {{\n  call void @llvm.trap()\n  unreachable\n}}\n"
     )
-    kernels: dict[str, Any] = {}
+    kernels: dict[str, object] = {}
     for name, (kernel, others) in ENTRANCES.items():
         hints = hints_of(kernel.py_func) | others
         returned = hints.pop("return")

@@ -15,6 +15,8 @@ from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.core import cgutils, config
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
 from clipper.engines.cpu.kernels.numba_options import BOUNDS_CHECKED, COMPILED
@@ -50,40 +52,40 @@ ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 class Code:
     """What the tiles are written with: addresses, vectors, and a loop that carries sums."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any) -> None:
+    def __init__(self, context: BaseContext, builder: ir.IRBuilder, signature: Signature) -> None:
         self.context, self.builder, self.signature = context, builder, signature
         kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
         self.fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
 
-    def address(self, argument: int, array: Any, at: Any) -> Any:
+    def address(self, argument: int, array: ir.Value, at: ir.Value) -> ir.NamedValue:
         """Of ``array[at]``."""
         data = self.context.make_array(self.signature.args[argument])(self.context, self.builder, array).data
         return self.builder.gep(data, [at])
 
-    def load(self, start: Any, vector: int = 0) -> Any:
+    def load(self, start: ir.Value, vector: int = 0) -> ir.Value:
         """A vector, so many after ``start``."""
         place = self.builder.gep(start, [I64(vector * LANES)])
         return self.builder.load(self.builder.bitcast(place, VECTOR.as_pointer()), align=4)
 
-    def store(self, value: Any, start: Any, vector: int) -> None:
+    def store(self, value: ir.Value, start: ir.Value, vector: int) -> None:
         """A vector, so many after ``start``."""
         place = self.builder.gep(start, [I64(vector * LANES)])
         self.builder.store(value, self.builder.bitcast(place, VECTOR.as_pointer()), align=4)
 
-    def spread(self, number: Any) -> Any:
+    def spread(self, number: ir.Value) -> ir.Value:
         """The same number in all lanes."""
         first = self.builder.insert_element(NOTHING, number, I32(0))
         return self.builder.shuffle_vector(first, NOTHING, ir.Constant(ir.VectorType(I32, LANES), [0] * LANES))
 
-    def multiples(self, step: Any, count: int) -> list[Any]:
+    def multiples(self, step: ir.Value, count: int) -> list[Any]:
         """0, step, 2 step, …"""
         return [self.builder.mul(step, I64(i)) for i in range(count)]
 
     def loop(
         self,
-        times: Any,
-        starts: list[Any],
-        steps: list[Any],
+        times: ir.Value,
+        starts: list[ir.NamedValue],
+        steps: list[ir.Value],
         sums: int,
         body: Callable[[list[Any], list[Any]], list[Any]],
     ) -> list[Any]:
@@ -107,7 +109,7 @@ class Code:
         builder.position_at_end(after)
         return carried
 
-    def totals(self, vectors: list[Any]) -> list[Any]:
+    def totals(self, vectors: list[ir.Value]) -> list[ir.Value]:
         """The sum of each vector's lanes, side by side in vectors; their number is a multiple of the lanes.
 
         Neighbouring lanes of two vectors are added, which leaves one vector, until all lanes are.
@@ -120,7 +122,7 @@ class Code:
             found += group
         return found
 
-    def neighbours(self, a: Any, b: Any) -> Any:
+    def neighbours(self, a: ir.Value, b: ir.Value) -> Any:
         """Sums of each two neighbouring lanes: those of ``a``, then those of ``b``."""
         lanes = ir.VectorType(I32, LANES)
         even, odd = (ir.Constant(lanes, list(range(first, 2 * LANES, 2))) for first in (0, 1))
@@ -138,7 +140,7 @@ def spreading(rows: int, vectors: int) -> Any:
             starts = [code.address(0, a, a_at), code.address(5, b, b_at)]
             lower = code.multiples(down, rows)
 
-            def body(places: list[Any], sums: list[Any]) -> list[Any]:
+            def body(places: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
                 right = [code.load(places[1], v) for v in range(vectors)]
                 left = [code.spread(builder.load(builder.gep(places[0], [row]))) for row in lower]
                 products = pairs(left, right)
@@ -173,7 +175,7 @@ def summing(rows: int, columns: int) -> Any:
             starts = [code.address(0, a, a_at), code.address(2, b, b_at)]
             lower = code.multiples(stride, max(rows, columns))
 
-            def body(places: list[Any], sums: list[Any]) -> list[Any]:
+            def body(places: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
                 right = [code.load(builder.gep(places[1], [row])) for row in lower[:columns]]
                 left = [code.load(builder.gep(places[0], [row])) for row in lower[:rows]]
                 products = pairs(left, right)

@@ -1,10 +1,13 @@
 """Parts of a flat array as matrices."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -15,7 +18,9 @@ def typed_sheet(typing, x, start, rows, columns):
     """What ``sheet`` is to Numba: its types, and what writes its code."""
     matrix = types.Array(x.dtype, 2, "C")
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+    ) -> ir.Value:
         flat, start, rows, columns = arguments
         source = context.make_array(signature.args[0])(context, builder, flat)
         made = context.make_array(matrix)(context, builder)

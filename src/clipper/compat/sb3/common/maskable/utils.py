@@ -1,7 +1,5 @@
 """The masks of an environment, for programs that step it themselves."""
 
-from typing import Any
-
 import gymnasium
 import numpy as np
 
@@ -12,8 +10,7 @@ def get_action_masks(env: gymnasium.Env | VecEnv) -> np.ndarray:
     """``action_masks()`` of one environment, or of all as rows."""
     if isinstance(env, VecEnv):
         return np.stack(env.env_method("action_masks"))
-    masks: Any = env.get_wrapper_attr("action_masks")
-    return masks()
+    return env.get_wrapper_attr("action_masks")()
 
 
 def is_masking_supported(env: gymnasium.Env | VecEnv) -> bool:
