@@ -32,10 +32,6 @@ class OneStep:
     horizon: int = 16
     learning_rate: float = 2e-3
 
-    @property
-    def quota(self) -> dict[str, int]:
-        return {"horizon": self.horizon}
-
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         return Learner(policy, seed=seed)
 
