@@ -29,10 +29,9 @@ from rich.table import Table
 
 import clipper
 from clipper.algorithms import ppo
-from clipper.engines.cpu import segment
 from clipper.environments.vector.stepping import Vector
 from clipper.learning.learner import Learner
-from clipper.rollout import collect
+from clipper.rollout import vector_rollouts
 
 EngineName = Literal["torch", "cpu"]
 WARMUP = 5  # iterations
@@ -82,10 +81,10 @@ def bare_look(env: Any, actions: Any, *_: object, **__: object) -> tuple[Any, ..
 
 GUARDS: dict[EngineName, tuple[Guard, ...]] = {
     "torch": (
-        Guard(collect, "checked_step", bare_look),
+        Guard(vector_rollouts, "checked_step", bare_look),
         Guard(ppo, "gradient_step", bare_step),
     ),
-    "cpu": (Guard(segment, "checked_step", bare_look),),
+    "cpu": (Guard(vector_rollouts, "checked_step", bare_look),),
 }
 
 

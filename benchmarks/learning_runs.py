@@ -107,7 +107,7 @@ def train_one(job: Job) -> int:
             run = clipper.train(resume=job.folder, policy=policy, callback=callback)
         else:
             run = clipper.train(config, policy=policy, run_dir=job.folder, callback=callback)
-    if run.state.steps < run.config.total_steps:
+    if run.steps < run.config.total_steps:
         return 128 + (stop.received or signal.SIGHUP)
     study |= {"exact": run.exact, "date": datetime.now(UTC).strftime("%Y-%m-%d")}
     evaluate(job, study)

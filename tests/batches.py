@@ -1,10 +1,11 @@
 """Small policies and recorded batches for them, in the canonical (next-step) layout."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor
 
 from clipper.data.steps import Steps, Targets
@@ -12,6 +13,8 @@ from clipper.data.trees import each
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
+from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.run import Run
 
 Kind = Literal["categorical", "gaussian", "several"]
 OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
@@ -20,6 +23,30 @@ ACTIONS: dict[Kind, gymnasium.Space] = {
     "gaussian": gymnasium.spaces.Box(-1, 1, (2,)),
     "several": gymnasium.spaces.MultiDiscrete(np.array([[2, 3], [4, 2]])),
 }
+
+
+def stepped(run: Run) -> VectorRollouts:
+    """Its rollouts, which step a vector environment."""
+    assert isinstance(run.rollouts, VectorRollouts)
+    return run.rollouts
+
+
+class Still(gymnasium.vector.VectorEnv):
+    """Environments that show the same whatever is done."""
+
+    metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(self, obs: np.ndarray, actions: gymnasium.Space) -> None:
+        self.obs, self.num_envs = obs, len(obs)
+        self.single_observation_space = Box(-9, 9, obs.shape[1:])
+        self.single_action_space = actions
+
+    def reset(self, **_: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        return self.obs, {}
+
+    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        never = np.zeros(self.num_envs, bool)
+        return self.obs, np.zeros(self.num_envs), never, never, {}
 
 
 def small_policy(kind: Kind, options: PolicyOptions | None = None, seed: int = 0) -> ActorCritic:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from torch import Generator
 
 import clipper
 from clipper import former
@@ -89,8 +90,17 @@ def test_what_became_a_folder_or_a_module_is_still_what_it_was() -> None:
 
     with pytest.warns(DeprecationWarning, match=r"cpu\.CPU is clipper\.engines\.cpu\.engine\.CPU now"):
         assert clipper.engines.cpu.CPU is clipper.engines.cpu.engine.CPU  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.warns(DeprecationWarning, match=r"is clipper\.collect now"), pytest.raises(TypeError):
-        rollout.collect()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+    env = clipper.make_env("CartPole-v1", 2)
+    policy = clipper.make_policy(
+        env.single_observation_space, env.single_action_space, clipper.PolicyOptions(), Generator()
+    )
+    for place in (clipper, rollout):
+        with pytest.warns(DeprecationWarning, match=r"is clipper\.VectorRollouts now"):
+            state = place.start(env, seed=1)  # pyright: ignore[reportAttributeAccessIssue]
+        with pytest.warns(DeprecationWarning, match=r"is clipper\.VectorRollouts now"):
+            steps, after = place.collect(env, policy, state, horizon=3)  # pyright: ignore[reportAttributeAccessIssue]
+        assert after is state
+        assert steps.mask.shape == (3, 2)
 
 
 @pytest.mark.parametrize("place", ["clipper.engines.cpu.kernel_files", "clipper.rollout.edges", "clipper.data.trees"])

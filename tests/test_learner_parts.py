@@ -311,7 +311,7 @@ def test_what_is_no_plain_tensor_stays_where_it_is() -> None:
 def test_a_state_that_a_run_never_had_is_said_to_be_missing(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"num_envs": 2, "total_steps": 64, "vector": "serial", "engine": "torch"}
     clipper.train("CartPole-v1", Kept(), run_dir=tmp_path / "run", **settings)
-    assert clipper.train(resume=tmp_path / "run", algorithm=Kept(), total_steps=192).state.steps >= 192
+    assert clipper.train(resume=tmp_path / "run", algorithm=Kept(), total_steps=192).steps >= 192
     with pytest.raises(ConfigError, match="needs a counter state, which this run never had"):
         clipper.train(resume=tmp_path / "run", algorithm=Kept(counts=True), total_steps=1000)
 

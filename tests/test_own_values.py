@@ -238,7 +238,7 @@ def trained(module: ModuleType, kind: str, folder: Path) -> tuple[Any, Any, clip
     algorithm, policy = module.MADE[kind]()
     run = clipper.train(
         TASK, algorithm, policy=policy, num_envs=2, total_steps=1200, run_dir=folder, vector="serial", engine="torch",
-        callback=lambda run: run.state.steps < 400,
+        callback=lambda run: run.steps < 400,
     )  # fmt: skip
     return algorithm, policy, run
 
@@ -247,7 +247,7 @@ def trained(module: ModuleType, kind: str, folder: Path) -> tuple[Any, Any, clip
 def test_a_value_of_ones_own_is_a_first_class_citizen(kind: str, module: ModuleType, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     algorithm, options, run = trained(module, kind, folder)
-    steps = run.state.steps
+    steps = run.steps
     obs = np.zeros(3, np.float32)
     expected = action_of(run.policy, obs)
     assert f'"{NAME}:' in (folder / "config.json").read_text()
@@ -267,7 +267,7 @@ def test_a_value_of_ones_own_is_a_first_class_citizen(kind: str, module: ModuleT
     back(module)
     resumed = clipper.train(resume=folder, algorithm=algorithm, policy=options)
     assert resumed.exact
-    assert resumed.state.steps >= 1200 > steps
+    assert resumed.steps >= 1200 > steps
 
 
 EXPORT = f"""

@@ -56,7 +56,7 @@ def test_what_an_object_gains_as_it_trains_is_no_setting(tmp_path: Path) -> None
     half = clipper.train(
         "CartPole-v1", Counting(0.5), run_dir=tmp_path / "half", total_steps=320, callback=lambda run: False, **SHORT
     )
-    assert 0 < half.state.steps < 320
+    assert 0 < half.steps < 320
     assert clipper.train(resume=tmp_path / "half", algorithm=Counting(0.5)).exact
     assert not clipper.train(resume=tmp_path / "half", algorithm=Counting(0.25), total_steps=352).exact
     assert to_json(read_config(tmp_path / "half").algorithm)["scale"] == 0.25

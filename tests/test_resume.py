@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from batches import stepped
 
 import clipper
+from clipper.algorithms import quota_of
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.runs.make_run import Settings, restore
 from clipper.runs.run import Run
@@ -72,7 +74,7 @@ def test_512_equals_256_and_256(env: str, tmp_path: Path) -> None:
 
 
 def check_exact(env: str, algorithm, tmp_path: Path, iterations: int) -> None:
-    rows = algorithm.quota.get("horizon", 40) * 2
+    rows = quota_of(algorithm).get("horizon", 40) * 2
     plan: Settings = {
         "total_steps": iterations * rows,
         "num_envs": 2,
@@ -108,14 +110,14 @@ def test_opaque_environments_resume_inexactly_and_say_so(tmp_path: Path) -> None
     plan: Settings = {"total_steps": 512, "num_envs": 2}
     algorithm = clipper.PPO(horizon=32, epochs=1)
     clipper.train("LunarLander-v3", algorithm, run_dir=tmp_path / "run", callback=stop_after(4), **plan)
-    first, again = (restore(tmp_path / "run", None, None, None, {}).state for _ in range(2))
-    beginning = clipper.start(clipper.make_env("LunarLander-v3", 2), seed=1)
+    first, again = (stepped(restore(tmp_path / "run", None, None, None, {})) for _ in range(2))
+    beginning = clipper.VectorRollouts(clipper.make_env("LunarLander-v3", 2), seed=1)
     assert torch.equal(first.obs, again.obs)
     assert not torch.equal(first.obs, beginning.obs), "episodes that were played already"
     assert first.steps > 0
     resumed = clipper.train(resume=tmp_path / "run")
     assert not resumed.exact
-    assert resumed.state.steps >= 512
+    assert resumed.steps >= 512
 
 
 def test_longer_training_is_not_exact(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_longer_training_is_not_exact(tmp_path: Path) -> None:
     clipper.train("CartPole-v1", algorithm, run_dir=tmp_path / "run", total_steps=128, num_envs=2)
     longer = clipper.train(resume=tmp_path / "run", total_steps=256)
     assert not longer.exact
-    assert longer.state.steps >= 256
+    assert longer.steps >= 256
     assert json.loads((tmp_path / "run" / "config.json").read_text())["total_steps"] == 256
 
 
@@ -154,7 +156,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
     newest.write_bytes(newest.read_bytes()[:-100])
     with pytest.warns(UserWarning, match="going back to checkpoint.previous"):
         resumed = clipper.train(resume=tmp_path / "run")
-    assert resumed.state.steps >= 256
+    assert resumed.steps >= 256
     for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
         (tmp_path / "run" / name).write_bytes(b"")
     with (
@@ -176,5 +178,5 @@ def test_a_full_disk_in_mid_run_is_a_warning(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(checkpoint, "save", sometimes_full)
     with pytest.warns(UserWarning, match="the one before stays: .*No space left"):
         run = clipper.train("CartPole-v1", clipper.PPO(horizon=32), run_dir=tmp_path / "run", **plan)
-    assert run.state.steps >= 256
+    assert run.steps >= 256
     assert checkpoint.load_latest(tmp_path / "run")[1]["iteration"] == run.iteration

@@ -35,7 +35,7 @@ def test_ready_vector_environments(mode: AutoresetMode) -> None:
     run = train_quickly(vector)
     assert run.config.num_envs == 3
     assert run.config.env == "<gymnasium.vector.sync_vector_env.SyncVectorEnv>"
-    assert run.state.steps >= 256
+    assert run.steps >= 256
     vector.close()
 
 
@@ -43,7 +43,7 @@ def test_a_natively_vectorised_environment() -> None:
     vector = gymnasium.make_vec("CartPole-v1", num_envs=4, vectorization_mode="vector_entry_point")
     run = train_quickly(vector)
     assert run.config.env == "CartPole-v1"
-    assert run.state.steps >= 256
+    assert run.steps >= 256
 
 
 def test_a_factory_names_itself_in_the_settings() -> None:
@@ -138,7 +138,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
     assert list((tmp_path / "run" / "tensorboard").iterdir())
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in rows] == list(range(1, run.iteration + 1))
-    assert rows[-1]["steps"] == run.state.steps
+    assert rows[-1]["steps"] == run.steps
     assert sum("eval/return" in row for row in rows) >= 2
     obs = np.zeros((3, 4), np.float32)
     for best in (False, True):
@@ -200,7 +200,7 @@ def test_until_solved_stops_at_the_threshold(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Run, "evaluate", perfect)
     run = train_quickly(total_steps=10_000, eval_every=200, until_solved=True)
     assert run.solved
-    assert 200 <= run.state.steps < 400
+    assert 200 <= run.steps < 400
 
 
 @pytest.mark.parametrize(
@@ -251,16 +251,16 @@ def test_the_researchers_loop() -> None:
         env.single_observation_space, env.single_action_space, TINY, torch.Generator().manual_seed(0)
     )
     learner = QUICK.init(policy)
-    state = clipper.start(env, seed=0)
+    state = clipper.VectorRollouts(env, seed=0)
     for _ in range(3):
-        steps, state = clipper.collect(env, policy, state, horizon=QUICK.horizon)
+        steps, _ = state.collect(policy, horizon=QUICK.horizon)
         metrics = QUICK.update(learner, steps, state.obs)
         assert steps.reward.shape == (32, 4)
         assert metrics["policy/kl"] >= 0
 
 
 def test_a_partial_can_be_the_factory() -> None:
-    assert train_quickly(partial(gymnasium.make, "CartPole-v1")).state.steps >= 256
+    assert train_quickly(partial(gymnasium.make, "CartPole-v1")).steps >= 256
 
 
 def test_the_garbage_collector_is_left_as_it_was() -> None:

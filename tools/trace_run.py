@@ -160,7 +160,7 @@ class Trace:
         """Keep the tensors of a checkpoint; returns its JSON values."""
         with safetensors.safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (it is no dict)
-                self.tensor(iteration, f"{prefix}{name}", file.get_tensor(name))
+                self.tensor(iteration, f"{prefix}{as_now(name)}", file.get_tensor(name))
             return json.loads((file.metadata() or {}).get("values", "{}"))
 
     def snapshot(self) -> None:
@@ -171,6 +171,7 @@ class Trace:
         values = flat(self.file(path, iteration, ""))
         self.last = {k: v for k, v in values.items() if k.startswith("config")}
         own = {k: v for k, v in values.items() if not k.startswith(("config", "seconds", "time"))}
+        own = {k.removeprefix("rollouts."): v for k, v in own.items()}
         self.numbers.setdefault(iteration, {}).update({f"values: {k}": v for k, v in own.items()})
 
     def finish(self, run: Any, scheduled: list[str], out: Path) -> None:
@@ -187,6 +188,14 @@ class Trace:
             self.file(self.folder / "best.safetensors", END, "best: ")
         self.numbers.setdefault(END, {}).update(self.last | {"scheduled fields": " ".join(sorted(scheduled))})
         safetensors.torch.save_file(self.tensors, out, {"numbers": json.dumps(self.numbers)})
+
+
+def as_now(name: str) -> str:
+    """A tensor's name: what rollouts keep was once the run's own."""
+    for old, new in {"collect.": "rollouts.", "env.": "rollouts.env."}.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
 
 
 def flat(tree: Any, name: str = "") -> dict[str, Any]:

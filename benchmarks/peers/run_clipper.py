@@ -26,8 +26,8 @@ def main() -> None:
     peaks: list[float] = []  # the picture of a run comes after the last one, and no other side draws any
 
     def mark(run: Run) -> bool:
-        marks.append((time.perf_counter(), run.state.steps))
-        returns.extend(episode.total for episode in run.state.episodes)
+        marks.append((time.perf_counter(), run.steps))
+        returns.extend(episode.total for episode in run.rollouts.episodes)
         peaks.append(peak_memory())
         return run.iteration < work["iterations"]
 

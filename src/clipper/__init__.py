@@ -18,9 +18,9 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.rollout.collect import collect
 from clipper.rollout.evaluation import Evaluation
-from clipper.rollout.state import start
+from clipper.rollout.protocol import Rollouts
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.evaluate import evaluate
 from clipper.runs.load import load
 from clipper.runs.run import Run
@@ -47,10 +47,11 @@ __all__ = [
     "PPOPenalty",
     "PolicyOptions",
     "Reinforce",
+    "Rollouts",
     "Run",
     "Steps",
     "Targets",
-    "collect",
+    "VectorRollouts",
     "critic_targets",
     "critics",
     "evaluate",
@@ -66,7 +67,6 @@ __all__ = [
     "presets",
     "recipes",
     "schedules",
-    "start",
     "train",
     "value_losses",
 ]

@@ -2,11 +2,12 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 FRONT = {
     "optimizers": ("Adam", "RMSProp", "RMSPropTF"),
@@ -54,12 +55,26 @@ PARTS = {
         "learning.learner", "learning.minibatches", "learning.gradient_step", "learning.advantages", "learning.metrics",
         "learning.parts",
     ),
-    "rollout": ("rollout.state", "rollout.edges", "rollout.episodes"),
+    "rollout": ("rollout.state", "rollout.protocol", "rollout.edges", "rollout.episodes"),
     "spaces": ("networks.heads.make_head",),
 }  # fmt: skip
 """Modules that became several, or whose name a folder has now."""
 FOLDERS = ("data", "engines.cpu", "rollout", "spaces")
 """The latter: the folder itself knows none of the names."""
+
+
+def start(env: object, seed: int, *arguments: object, **settings: object) -> object:
+    """Rollouts of a vector environment, which were called its state."""
+    return import_module("clipper.rollout.vector_rollouts").VectorRollouts(env, seed, *arguments, **settings)
+
+
+def collect(env: object, policy: object, state: Any, **quota: int) -> tuple[object, object]:
+    """Steps, and the rollouts, whose ``obs`` is ``last_obs``."""
+    return state.collect(policy, **quota)[0], state
+
+
+FUNCTIONS: dict[str, Callable[..., object]] = {"start": start, "collect": collect}
+"""What was at the front of ``clipper``, and in ``clipper.rollout``, and is a method now."""
 
 
 def new_name(old: str) -> str | None:
@@ -77,6 +92,9 @@ def at_front(name: str) -> object:
         if name in names:
             warn(f"clipper.{name} is clipper.{module}.{name} now")
             return getattr(import_module(f"clipper.{MOVED[module]}"), name)
+    if name in FUNCTIONS:
+        warn(f"clipper.{name} is clipper.VectorRollouts now")
+        return FUNCTIONS[name]
     if name in PARTS:
         return import_module(f"clipper.{name}")
     if name not in MOVED:
@@ -87,6 +105,9 @@ def at_front(name: str) -> object:
 
 def among_parts(old: str, name: str) -> object:
     """What ``clipper.OLD.NAME`` was."""
+    if old == "rollout" and name in FUNCTIONS:
+        warn(f"clipper.rollout.{name} is clipper.VectorRollouts now")
+        return FUNCTIONS[name]
     for place in () if name.startswith("__") else PARTS[old]:
         module = import_module(f"clipper.{place}")
         if hasattr(module, name) and not isinstance(getattr(module, name), ModuleType):  # Python asks for files, too
@@ -143,19 +164,10 @@ class Former(MetaPathFinder, Loader):
                 sys.modules.setdefault(old + name.removeprefix(module.__name__), inner)
 
 
-class FormerFunction(ModuleType):
-    """``clipper.rollout.collect`` was a function, and is the module that holds it."""
-
-    def __call__(self, *args: object, **settings: object) -> object:
-        warn("clipper.rollout.collect is clipper.collect now", frames=3)
-        return self.collect(*args, **settings)
-
-
 def install() -> None:
     """Let old names of modules be found."""
     if not any(isinstance(finder, Former) for finder in sys.meta_path):
         sys.meta_path.append(Former())
-    sys.modules["clipper.rollout.collect"].__class__ = FormerFunction
     for folder in (name for name in FOLDERS if f"clipper.{name}" in sys.modules):
         look = lambda name, folder=folder: among_parts(folder, name)  # noqa: E731
         sys.modules[f"clipper.{folder}"].__getattr__ = look  # pyright: ignore[reportAttributeAccessIssue]

@@ -11,7 +11,7 @@ import torch
 
 import clipper
 from clipper.environments import checks
-from clipper.rollout import collect
+from clipper.rollout import vector_rollouts
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 guards = importlib.import_module("guards")
@@ -45,7 +45,7 @@ def test_a_run_without_guards_does_the_same_work(engine):
     with guards.unguarded(engine):
         bare = train(engine)
     assert torch.equal(guarded.learner.parameters, bare.learner.parameters)
-    assert guarded.state.steps == bare.state.steps
+    assert guarded.steps == bare.steps
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -58,7 +58,7 @@ def test_iterations_take_turns_and_their_times_stand_where_they_belong(monkeypat
         return env.step(actions)
 
     monkeypatch.setattr(guards, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    monkeypatch.setitem(guards.GUARDS, "torch", (guards.Guard(collect, "checked_step", slow),))
+    monkeypatch.setitem(guards.GUARDS, "torch", (guards.Guard(vector_rollouts, "checked_step", slow),))
     guarded, bare = guards.times("torch", SMALL, first)
     assert guarded == [0.0, 0.0]
     assert bare == [16 * 0.25] * 2

@@ -58,7 +58,7 @@ def test_learning_is_clippers_run_bit_for_bit(env: str) -> None:
     assert isinstance(preset.algorithm, clipper.PPO)
     algorithm = dataclasses.replace(preset.algorithm, horizon=32, epochs=2, minibatches=4)
     run = clipper.train(env, algorithm, policy=preset.policy, num_envs=2, seed=3, total_steps=256, vector="serial")
-    assert model.num_timesteps == run.state.steps
+    assert model.num_timesteps == run.steps
     assert torch.equal(model.learner.parameters, run.learner.parameters)
     obs = np.stack([model.observation_space.sample() for _ in range(5)])
     assert np.array_equal(model.predict(obs, deterministic=True)[0], run.policy.predict(obs))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import clipper
+from clipper.algorithms import quota_of
 from clipper.engines.eager import Torch
 from clipper.engines.torch_compile import Compiled
 from clipper.learning.metrics import Metrics
@@ -41,11 +42,11 @@ def updated(env: str, algorithm: Any, compiled: bool) -> tuple[torch.Tensor, Met
     policy = clipper.make_policy(*spaces, clipper.PolicyOptions(hidden=(16,)), torch.Generator().manual_seed(1))
     learner = algorithm.init(policy, seed=2)
     engine = (Compiled if compiled else Torch)(learner, algorithm)
-    state = clipper.start(vector, 3)
+    state = clipper.VectorRollouts(vector, 3)
     metrics: Metrics = {}
     for update in range(5):
         learner.advance(update / 5)
-        steps, state = engine.collect(vector, state, **algorithm.quota)
+        steps, _ = state.collect(engine.actor, **quota_of(algorithm))
         metrics = engine.update(steps, state.obs)
     return learner.parameters.detach(), metrics
 

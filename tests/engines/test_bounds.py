@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batches import make_steps, small_policy
+from batches import ACTIONS, Still, make_steps, small_policy
 
 import clipper
 from clipper.engines.cpu import kernel_files
@@ -63,13 +63,15 @@ def test_a_row_that_is_wider_than_its_storage_is_reported(wide: int) -> None:
 @pytest.mark.parametrize("name", ["action", "noise"])
 def test_storage_that_is_too_short_for_a_draw_is_reported(kind: Any, name: str) -> None:
     engine, obs = made(kind)
-    player = engine.player(4, 2, engine.learner.generator, False)
-    player.act(obs, 1)
-    short = getattr(player, name)[:, :3]
-    setattr(player, name, short.contiguous() if name == "noise" else np.ascontiguousarray(short))
-    player.look_at(obs)
+    env = Still(obs[0], ACTIONS[kind])
+    recorder = engine.recorder(env, clipper.VectorRollouts(env, 0))
+    recorder.begin(2)
+    recorder.act(1)
+    short = getattr(recorder, name)[:, :3]
+    setattr(recorder, name, short.contiguous() if name == "noise" else np.ascontiguousarray(short))
+    recorder.bind()
     with pytest.raises(RuntimeError, match=r"kernel (choose|move) failed"):
-        player.act(obs, 1)
+        recorder.act(1)
 
 
 @checked

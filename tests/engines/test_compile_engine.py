@@ -39,7 +39,7 @@ def choose_for(config: Config, memory: Any = None, insist: bool = True) -> Any:
     env = clipper.make_env("CartPole-v1", 1)
     spaces = env.single_observation_space, env.single_action_space
     policy = clipper.make_policy(*spaces, clipper.PolicyOptions(memory=memory), torch.Generator().manual_seed(0))
-    return choose(config.algorithm.init(policy), config, env, insist)
+    return choose(config.algorithm.init(policy), config, clipper.VectorRollouts(env), insist)
 
 
 def test_without_a_compiler_it_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

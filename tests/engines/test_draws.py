@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from batches import Still
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from torch import Generator
 
@@ -55,10 +56,15 @@ def padded(space: Any, parts: list[np.ndarray]) -> torch.Tensor:
 def drawn(policy: ActorCritic, obs: np.ndarray, mask: Any, u: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the kernel makes of uniform numbers ``u``: actions ``[ROWS, parts]``, and their log-probabilities."""
     algorithm = clipper.PPO(horizon=1)
-    player = CPU(algorithm.init(policy), algorithm).player(ROWS, 1, Generator().manual_seed(0), False)
-    player.noise[:] = torch.as_tensor(u)
-    player.act(obs, 0, mask)
-    return player.action[0], player.log_prob[0]
+    space: Any = policy.action_space
+    env = Still(obs[0], space)
+    rollouts = clipper.VectorRollouts(env, 0)
+    rollouts.action_mask = mask
+    recorder = CPU(algorithm.init(policy), algorithm).recorder(env, rollouts)
+    recorder.begin(1)
+    recorder.noise[:] = torch.as_tensor(u)
+    recorder.act(0)
+    return recorder.action[0], recorder.log_prob[0]
 
 
 @pytest.mark.parametrize("kind", ["first", "last", "one", "any"])

@@ -89,10 +89,10 @@ def test_a_masked_segment_is_the_definition_s() -> None:
         env.single_observation_space, env.single_action_space, clipper.PolicyOptions(), Generator().manual_seed(1)
     )
     engine = CPU(clipper.PPO().init(policy), clipper.PPO())
-    state, expected_state = clipper.start(env, 0), clipper.start(other, 0)
+    state, expected_state = clipper.VectorRollouts(env, 0), clipper.VectorRollouts(other, 0)
     for _ in range(2):
-        steps, state = engine.collect(env, state, horizon=50)
-        expected, expected_state = clipper.collect(other, policy, expected_state, horizon=50)
+        steps, _ = state.collect(engine.actor, horizon=50)
+        expected, _ = expected_state.collect(policy, horizon=50)
         for name in ("obs", "action", "reward", "done", "mask", "action_mask"):
             assert torch.equal(getattr(steps, name), getattr(expected, name)), name
         torch.testing.assert_close(steps.log_prob, expected.log_prob, rtol=0, atol=1e-5)
@@ -144,7 +144,7 @@ def test_a_planned_deviation_is_the_definition_s(scale: Scale) -> None:
     policy = clipper.make_policy(*spaces, clipper.PolicyOptions(hidden=(8,), head=head), Generator().manual_seed(1))
     learner = algorithm.init(policy)
     learner.advance(0.5)
-    drawn, _ = CPU(learner, algorithm).collect(env, clipper.start(env, 0), horizon=300)
+    drawn, _ = clipper.VectorRollouts(env, 0).collect(CPU(learner, algorithm).actor, horizon=300)
     with torch.no_grad():
         dist, _ = policy(drawn.obs)
     torch.testing.assert_close(drawn.log_prob, dist.log_prob(drawn.action), rtol=0, atol=1e-4)

@@ -174,7 +174,7 @@ def test_whole_episodes_and_other_autoreset_modes_are_collected_by_the_definitio
     )  # fmt: skip
     run = clipper.train(env, QUICK, total_steps=128, engine="cpu")
     assert run.engine.name == "cpu"
-    assert run.state.steps >= 128
+    assert run.steps >= 128
 
 
 def test_cartpole_is_solved() -> None:

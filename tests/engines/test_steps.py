@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from batches import Kind, make_steps, small_policy
-from torch import Generator
+from batches import ACTIONS, Kind, Still, make_steps, small_policy
 
 import clipper
 from clipper.data.steps import Steps
@@ -72,23 +71,13 @@ def test_steps_that_fit_are_learned_from(kind: Kind) -> None:
 
 def test_environments_of_another_space_than_the_policy_s_are_refused() -> None:
     env = clipper.make_env("Acrobot-v1", 2)  # observes six numbers, and the policy reads three
-    with pytest.raises(ConfigError, match=r"\(2, 6\), but the policy reads \(2, 3\)"):
-        engine().collect(env, clipper.start(env, 0), horizon=4)
+    with pytest.raises(ConfigError, match=r"\(2, 6\), but the policy reads 3 numbers of each of 2"):
+        clipper.VectorRollouts(env, 0).collect(engine().actor, horizon=4)
 
 
-def test_a_state_of_other_environments_is_refused() -> None:
-    few, many = (clipper.make_env("Pendulum-v1", n) for n in (1, 4))
-    made = engine("gaussian")
-    with pytest.raises(ConfigError, match=r"begin with start"):
-        made.collect(many, clipper.start(few, 0), horizon=4)
-
-
-def test_masks_and_rows_that_a_player_does_not_have_are_refused() -> None:
-    player, obs = engine().player(4, 2, Generator(), False), np.zeros((3, 4, 3), np.float32)
-    player.act(obs, 1)
-    with pytest.raises(IndexError, match="row 2"):
-        player.act(obs, 2)
+def test_masks_of_other_environments_than_act_are_refused() -> None:
+    env = Still(np.zeros((4, 3), np.float32), ACTIONS["categorical"])
+    rollouts = clipper.VectorRollouts(env, 0)
+    rollouts.action_mask = torch.ones(3, 3, dtype=torch.bool)
     with pytest.raises(ConfigError, match=r"masks of shape \(3, 3\)"):
-        player.act(obs, 1, torch.ones(3, 3, dtype=torch.bool))
-    with pytest.raises(ConfigError, match="observations of shape"):
-        player.act(np.zeros((3, 4, 2), np.float32), 1)
+        rollouts.collect(engine().actor, horizon=2)

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from batches import Kind, make_steps, small_policy
+from batches import ACTIONS, Kind, Still, make_steps, small_policy
 from torch import Generator
 
 import clipper
@@ -16,7 +16,7 @@ from clipper.engines.cpu.engine import CPU
 from clipper.engines.eager import Torch
 from clipper.errors import NonFiniteError
 from clipper.learning.learner import Learner
-from clipper.rollout.state import CollectState
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
 
@@ -78,10 +78,10 @@ def test_segments_are_the_definition_s() -> None:
     """Discrete actions are drawn from the same numbers, so all that is recorded agrees, row by row."""
     engine, env = engine_for("CartPole-v1", 3)
     other = clipper.make_env("CartPole-v1", 3)
-    state, expected_state = clipper.start(env, 0), clipper.start(other, 0)
+    state, expected_state = clipper.VectorRollouts(env, 0), clipper.VectorRollouts(other, 0)
     for _ in range(2):
-        steps, state = engine.collect(env, state, horizon=100)
-        expected, expected_state = clipper.collect(other, engine.learner.policy, expected_state, horizon=100)
+        steps, _ = state.collect(engine.actor, horizon=100)
+        expected, _ = expected_state.collect(engine.learner.policy, horizon=100)
         assert not steps.mask.all()
         for name in ("obs", "action", "reward", "terminated", "done", "mask"):
             assert torch.equal(getattr(steps, name), getattr(expected, name)), name
@@ -115,8 +115,8 @@ def test_several_choices_are_the_definition_s() -> None:
         env.single_observation_space, env.single_action_space, NORMALISED, Generator().manual_seed(1)
     )
     engine = CPU(PPO().init(policy), PPO())
-    steps, _ = engine.collect(env, clipper.start(env, 0), horizon=60)
-    expected, _ = clipper.collect(other, policy, clipper.start(other, 0), horizon=60)
+    steps, _ = clipper.VectorRollouts(env, 0).collect(engine.actor, horizon=60)
+    expected, _ = clipper.VectorRollouts(other, 0).collect(policy, horizon=60)
     for name in ("obs", "action", "reward", "terminated", "done", "mask"):
         assert torch.equal(getattr(steps, name), getattr(expected, name)), name
     torch.testing.assert_close(steps.log_prob, expected.log_prob, rtol=0, atol=1e-5)
@@ -125,10 +125,10 @@ def test_several_choices_are_the_definition_s() -> None:
 def test_whole_episodes_are_the_definition_s() -> None:
     engine, env = engine_for("CartPole-v1", 3)
     other = clipper.make_env("CartPole-v1", 3)
-    state, expected_state = clipper.start(env, 0), clipper.start(other, 0)
+    state, expected_state = clipper.VectorRollouts(env, 0), clipper.VectorRollouts(other, 0)
     for _ in range(2):
-        steps, state = engine.collect(env, state, episodes=90)
-        expected, expected_state = clipper.collect(other, engine.learner.policy, expected_state, episodes=90)
+        steps, _ = state.collect(engine.actor, episodes=90)
+        expected, _ = expected_state.collect(engine.learner.policy, episodes=90)
         assert len(steps.mask) > 256  # so that the storage had to grow
         for name in ("obs", "action", "terminated", "done", "mask"):
             assert torch.equal(getattr(steps, name), getattr(expected, name)), name
@@ -141,7 +141,7 @@ def test_whole_episodes_are_the_definition_s() -> None:
 
 def test_gaussian_likelihood_is_the_definition_s() -> None:
     engine, env = engine_for("Pendulum-v1", 4)
-    steps, _ = engine.collect(env, clipper.start(env, 0), horizon=200)
+    steps, _ = clipper.VectorRollouts(env, 0).collect(engine.actor, horizon=200)
     with torch.no_grad():
         dist, _ = engine.learner.policy.act(steps.obs)
         torch.testing.assert_close(steps.log_prob, dist.log_prob(steps.action), rtol=0, atol=1e-5)
@@ -160,15 +160,13 @@ def draw(kind: Kind) -> tuple[torch.distributions.Distribution, np.ndarray]:
     algorithm = PPO()
     engine = CPU(algorithm.init(policy), algorithm)
     obs = torch.tensor([0.3, -1.0, 2.0]).expand(N, 3).contiguous()
-    state = CollectState(obs, np.zeros(N, bool), Generator().manual_seed(5), gymnasium.vector.AutoresetMode.NEXT_STEP)
-    player = engine.player(N, 1, state.generator, row_by_row=False)
-    player.act(obs.numpy()[None], 0)
-    actions, _ = player.tensors(1)
+    steps, _ = VectorRollouts(Still(obs.numpy(), ACTIONS[kind]), 5).collect(engine.actor, horizon=1)
+    actions = steps.action[0]
     with torch.no_grad():
         params = policy.act(obs[0])[0].params
     if kind == "categorical":
-        return torch.distributions.Categorical(logits=params[0]), actions[0].numpy()
-    return torch.distributions.Normal(params[0], params[1].exp()), actions[0].numpy()
+        return torch.distributions.Categorical(logits=params[0]), actions.numpy()
+    return torch.distributions.Normal(params[0], params[1].exp()), actions.numpy()
 
 
 def test_choices_come_as_often_as_they_should() -> None:
@@ -187,7 +185,8 @@ def test_gaussian_actions_have_mean_and_spread() -> None:
 
 def diverge(change: Callable[[Learner], object]) -> None:
     engine, env = engine_for("CartPole-v1", 2)
-    steps, state = engine.collect(env, clipper.start(env, 0), horizon=32)
+    state = clipper.VectorRollouts(env, 0)
+    steps, _ = state.collect(engine.actor, horizon=32)
     change(engine.learner)
     metrics = engine.update(steps, state.obs)
     assert not all(np.isfinite(float(metrics[name])) for name in ("loss/policy", "loss/value", "loss/gradient_norm"))

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from batches import stepped
 
 import clipper
 from clipper import PPO, PolicyOptions
@@ -155,7 +156,8 @@ def test_training_sees_lives_and_signs_where_the_log_has_games_and_scores() -> N
         env = vectorise(f"{BREAKOUT},noop_max=1", 3, vector).env
         spaces = env.single_observation_space, env.single_action_space
         policy = clipper.make_policy(*spaces, SMALL, torch.Generator().manual_seed(0))
-        steps, state = clipper.collect(env, policy, clipper.start(env, 0), horizon=230)
+        state = clipper.VectorRollouts(env, 0)
+        steps, _ = state.collect(policy, horizon=230)
         assert set(steps.reward.unique().tolist()) == {0.0, 1.0}
         ends = steps.done[:-1]
         assert torch.equal(steps.terminated, steps.done)
@@ -183,7 +185,8 @@ def test_a_game_that_is_cut_off_is_valued_at_its_own_last_picture() -> None:
     policy = clipper.make_policy(
         env.single_observation_space, env.single_action_space, SMALL, torch.Generator().manual_seed(0)
     )
-    steps, state = clipper.collect(env, policy, clipper.start(env, 7), horizon=8)
+    state = clipper.VectorRollouts(env, 7)
+    steps, _ = state.collect(policy, horizon=8)
     assert steps.done[:, 0].nonzero().flatten().tolist() == [5]
     assert not steps.terminated.any()
     assert steps.mask[:, 0].tolist() == [True] * 6 + [False, True]
@@ -313,7 +316,7 @@ def test_a_run_is_resumed_bit_for_bit(tmp_path: Any) -> None:
     resumed = clipper.train(resume=tmp_path / "run")
     assert resumed.exact
     assert torch.equal(resumed.learner.parameters, whole.learner.parameters)
-    assert torch.equal(resumed.state.obs, whole.state.obs)
+    assert torch.equal(stepped(resumed).obs, stepped(whole).obs)
 
 
 def test_ale_pys_vector_environment_cannot_be_saved_and_says_so(tmp_path: Any) -> None:

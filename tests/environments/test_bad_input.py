@@ -26,8 +26,7 @@ from clipper.errors import (
 )
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import CollectState, start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 torch.set_num_threads(1)
 
@@ -64,9 +63,10 @@ def serial(env: gymnasium.Env, index: int = 3, of: int = 4) -> Serial:
     return made
 
 
-def run(env: Any, horizon: int = 12) -> CollectState:
+def run(env: Any, horizon: int = 12) -> VectorRollouts:
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
-    _, state = collect(env, policy, start(env, 0), horizon=horizon)
+    state = VectorRollouts(env, 0)
+    state.collect(policy, horizon=horizon)
     return state
 
 
@@ -200,9 +200,10 @@ def test_last_and_first_observations_are_looked_at_in_every_mode(mode: Autoreset
 def test_whole_episodes_begin_with_a_reset_that_is_looked_at() -> None:
     env = serial(Faulty(6, np.array([np.nan, 0])))  # its second reset
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
-    _, state = collect(env, policy, start(env, 0), episodes=4)
+    state = VectorRollouts(env, 0)
+    state.collect(policy, episodes=4)
     with pytest.raises(NonFiniteError, match=r"environment 3 .*after 20 decisions"):
-        collect(env, policy, state, episodes=4)
+        state.collect(policy, episodes=4)
 
 
 @pytest.mark.parametrize("reward", [[1.0, 2.0], np.ones(1), np.ones((1, 1)), "much", {}, 1j])

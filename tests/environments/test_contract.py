@@ -19,8 +19,7 @@ from clipper.environments.vector.workers import Workers
 from clipper.errors import EnvironmentContractError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import CollectState, start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 N = 4
 ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]
@@ -57,14 +56,15 @@ class Ready(VectorEnv):
         return self.answer(obs=obs, reward=np.full(N, 0.5), terminated=ended, truncated=never.copy(), info={})
 
 
-def run(env: VectorEnv, engine: str = "torch", horizon: int = 8) -> tuple[Any, CollectState]:
-    algorithm, state = clipper.PPO(horizon=horizon), start(env, 0)
+def run(env: VectorEnv, engine: str = "torch", horizon: int = 8) -> tuple[Any, VectorRollouts]:
+    algorithm, state = clipper.PPO(horizon=horizon), VectorRollouts(env, 0)
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
-    if engine == "torch":
-        return collect(env, policy, state, horizon=horizon)
-    from clipper.engines.cpu.engine import CPU
+    actor: Any = policy
+    if engine == "cpu":
+        from clipper.engines.cpu.engine import CPU
 
-    return CPU(algorithm.init(policy), algorithm).collect(env, state, horizon=horizon)
+        actor = CPU(algorithm.init(policy), algorithm).actor
+    return state.collect(actor, horizon=horizon)[0], state
 
 
 OBS: dict[str, Change] = {

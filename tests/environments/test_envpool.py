@@ -81,7 +81,8 @@ def test_the_row_after_an_end_is_no_decision(pool: Any) -> None:
     policy = clipper.make_policy(
         env.single_observation_space, env.single_action_space, PolicyOptions(hidden=(8,)), torch.Generator()
     )
-    steps, state = clipper.collect(env, policy, clipper.start(env, 0), horizon=120)
+    state = clipper.VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=120)
     assert steps.done[:-1].sum() > 5
     assert torch.equal(~steps.mask[1:], steps.done[:-1])
     after = steps.obs[1:][~steps.mask[1:]]
@@ -99,7 +100,8 @@ def test_games_show_lives_and_tell_scores(pool: Any) -> None:
         PolicyOptions(hidden=(), shared=True, encoder=encoder),
         torch.Generator().manual_seed(0),
     )
-    steps, state = clipper.collect(env, policy, clipper.start(env, 0), horizon=300)
+    state = clipper.VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=300)
     assert set(steps.reward.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(~steps.mask[1:], steps.done[:-1])
     assert steps.done.sum() > 2 * len(state.episodes) > 0, "lives, not games"
@@ -125,10 +127,8 @@ def test_a_run_learns_is_evaluated_by_gymnasium_and_says_what_it_cannot(tmp_path
     plan: Any = {"vector": "envpool", "num_envs": 8, "seed": 1, "run_dir": tmp_path}
     run = clipper.train("CartPole-v1", total_steps=15_000, **plan)
     assert run.evaluate(10).mean > 150
-    run.env.close()
     resumed = clipper.train(resume=tmp_path, total_steps=16_000)
     assert (resumed.exact, resumed.config.vector) == (False, "envpool")
-    resumed.env.close()
 
 
 @pytest.mark.parametrize(

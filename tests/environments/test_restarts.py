@@ -15,8 +15,7 @@ from clipper.errors import EnvWorkerError
 from clipper.functional.returns import gae
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import CollectState, start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 pytestmark = pytest.mark.filterwarnings("ignore:environment 1 of Counting failed in step")
 
@@ -60,11 +59,11 @@ def environments(fails_at: dict[int, int], max_restarts: int, during: str = "ste
     return Serial(factories, max_restarts=max_restarts)
 
 
-def run(env: Serial, *horizons: int, **quota: int) -> tuple[list[Steps], CollectState]:
+def run(env: Serial, *horizons: int, **quota: int) -> tuple[list[Steps], VectorRollouts]:
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
-    state, parts = start(env, 0), []
+    state, parts = VectorRollouts(env, 0), []
     for horizon in horizons:
-        steps, state = collect(env, policy, state, horizon=horizon)
+        steps, _ = state.collect(policy, horizon=horizon)
         parts.append(steps)
     return parts, state
 

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from batches import stepped
 from environments.failing import Failing
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import SyncVectorEnv, VectorEnv
@@ -155,7 +156,7 @@ def test_training_in_processes_is_training_in_one_and_resumes_as_exactly(tmp_pat
     alone = clipper.train("CartPole-v1", SHORT, vector="serial", **plan)
     together = clipper.train("CartPole-v1", SHORT, vector="workers", run_dir=tmp_path / "whole", **plan)
     assert torch.equal(alone.learner.parameters, together.learner.parameters)
-    assert together.env.closed
+    assert stepped(together).env.closed
     clipper.train(
         "CartPole-v1", SHORT, vector="workers", run_dir=tmp_path / "cut", callback=lambda run: run.iteration < 2, **plan
     )
@@ -175,7 +176,7 @@ def test_native_environments_train_and_a_restart_is_counted(tmp_path: Path) -> N
     with pytest.warns(UserWarning, match="made anew, restart 1 of 1"):
         run = clipper.train(factory, SHORT, total_steps=60, **options)
     assert run.history[-1]["env/restarts"] == 1
-    assert run.state.steps >= 60
+    assert run.steps >= 60
 
 
 def test_failing_too_often_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
@@ -185,4 +186,4 @@ def test_failing_too_often_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> 
         clipper.train(factory, SHORT, run_dir=tmp_path / "run", **options)
     resumed = clipper.train(factory, resume=tmp_path / "run", vector="serial")
     assert not resumed.exact
-    assert resumed.state.steps >= 90
+    assert resumed.steps >= 90

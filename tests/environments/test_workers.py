@@ -27,8 +27,7 @@ from clipper.environments.vector.workers import Workers, merged
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import CollectState, start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 
 @pytest.fixture(autouse=True)
@@ -114,9 +113,10 @@ def failing(folder: Path, how: str, plan: dict[int, int], **options: Any) -> Wor
     return Workers(factories, 2, **options)
 
 
-def run(env: Workers, horizon: int) -> tuple[Steps, CollectState]:
+def run(env: Workers, horizon: int) -> tuple[Steps, VectorRollouts]:
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
-    return collect(env, policy, start(env, 0), horizon=horizon)
+    state = VectorRollouts(env, 0)
+    return state.collect(policy, horizon=horizon)[0], state
 
 
 def processes(env: Workers) -> list[int]:

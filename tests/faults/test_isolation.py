@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from batches import stepped
 from gymnasium import spaces
 from gymnasium.wrappers import TransformObservation
 
@@ -36,7 +37,7 @@ def same(a: Run, b: Run) -> bool:
     """Weights, moments, statistics, generators, environments."""
     (ours, said), (theirs, also) = a.state_dict(), b.state_dict()
     equal = ours.keys() == theirs.keys() and all(torch.equal(x, theirs[k]) for k, x in ours.items())
-    return equal and said["environments"] == also["environments"]
+    return equal and said["rollouts"]["environments"] == also["rollouts"]["environments"]
 
 
 def test_evaluating_playing_logging_and_saving_change_no_bit(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_a_seed_gives_the_same_run_in_however_many_processes(times: int, monkeyp
 
         def keep(run: Run) -> None:
             tensors, values = run.state_dict()
-            assert values["environments"] is not None
+            assert values["rollouts"]["environments"] is not None
             kept.append({k: v.clone() for k, v in tensors.items()})
 
         train(seed=seed, vector=vector, num_envs=3, total_steps=480, callback=keep)
@@ -106,7 +107,7 @@ def test_a_seed_gives_the_same_run_in_however_many_processes(times: int, monkeyp
         assert other.keys() == found[0].keys()
         assert all(torch.equal(x, other[k]) for k, x in found[0].items())
     another = states(6, "serial")
-    for name in ("learner.policy.head.mean.weight", "collect.obs.0"):
+    for name in ("learner.policy.head.mean.weight", "rollouts.obs.0"):
         assert not torch.equal(found[0][name], another[name])
 
 
@@ -114,7 +115,7 @@ def test_a_logger_that_fails_costs_one_warning(tmp_path: Path, monkeypatch: pyte
     def fail(*arguments: Any, **what: Any) -> None:
         raise RuntimeError("the network is gone")
 
-    monkeypatch.setattr(Events, "write", fail)
+    monkeypatch.setattr(Events, "add", fail)
     with pytest.warns(UserWarning, match="TensorBoard's events cannot be written, .*network is gone") as told:
         run = train(run_dir=tmp_path)
     assert len(told) == 1
@@ -188,7 +189,7 @@ def test_what_was_learned_outlasts_the_environment(tmp_path: Path) -> None:
     seen: dict[int, torch.Tensor] = {}
 
     def watch(run: Run) -> None:
-        seen[run.state.steps] = run.learner.parameters.detach().clone()
+        seen[run.steps] = run.learner.parameters.detach().clone()
 
     with pytest.raises(EnvWorkerError, match="out of petrol"):
         train(lambda: Breaks(gymnasium.make("Pendulum-v1")), run_dir=tmp_path, callback=watch)
@@ -196,7 +197,7 @@ def test_what_was_learned_outlasts_the_environment(tmp_path: Path) -> None:
     assert list(seen) == [64, 128, 192]
     assert torch.equal(torch.cat([p.flatten() for p in policy.parameters()]), seen[192])
     resumed = clipper.train(lambda: gymnasium.make("Pendulum-v1"), resume=tmp_path, callback=lambda run: False)
-    assert (resumed.exact, resumed.iteration, resumed.state.steps) == (False, 4, 256)
+    assert (resumed.exact, resumed.iteration, resumed.steps) == (False, 4, 256)
 
 
 @pytest.mark.parametrize("algorithm", [QUICK, clipper.TRPO(horizon=32)], ids=["ppo", "trpo"])
@@ -233,7 +234,9 @@ def test_a_full_accelerator_ends_in_advice_with_whole_weights_saved(
 
             monkeypatch.setattr(torch.Tensor, "backward", backwards)
 
-    with pytest.raises(DeviceMemoryError, match=r"iteration 3, on 64 rows: raise minibatches, .* saved in .*2\.00 GiB"):
+    with pytest.raises(
+        DeviceMemoryError, match=r"iteration 3, on 64 decisions: raise minibatches, .* saved in .*2\.00 GiB"
+    ):
         train(algorithm=algorithm, run_dir=tmp_path, callback=watch)
     monkeypatch.undo()
     tensors, values = checkpoint.load_latest(tmp_path)
@@ -285,7 +288,7 @@ def test_observations_of_every_dtype_are_read(dtype: Any) -> None:
 
     run = train(make)
     kept = {np.float64: torch.float32, np.float32: torch.float32, np.int64: torch.int64, np.uint8: torch.uint8}
-    assert run.state.obs.dtype == kept.get(dtype, torch.int8)
+    assert stepped(run).obs.dtype == kept.get(dtype, torch.int8)
     assert run.learner.parameters.isfinite().all()
     assert run.policy.predict(space.sample()).shape == (1,)
 

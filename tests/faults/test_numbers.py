@@ -25,7 +25,6 @@ from clipper.learning.learner import Learner
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.networks.normalise import RunningMoments
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
 from clipper.runs.run import Run
 
 torch.set_num_threads(1)
@@ -220,9 +219,9 @@ def test_numbers_that_are_not_finite_are_cut_off_where_restarts_are_allowed(what
     options = PolicyOptions(hidden=(5,), normalise_obs=True)
     spaces = env.single_observation_space, env.single_action_space
     policy = clipper.make_policy(*spaces, options, torch.Generator().manual_seed(0))
-    state = clipper.start(env, 0)
+    state = clipper.VectorRollouts(env, 0)
     with pytest.warns(UserWarning, match="made anew, restart 1 of 1"):
-        steps, state = collect(env, policy, state, horizon=20)
+        steps, _ = state.collect(policy, horizon=20)
     assert Noisy.lives == 2
     row = 14 if what == "last observation" else 12  # of 20, one of which lies between two episodes
     assert steps.done.flatten().nonzero().flatten().tolist()[:2] == [6, row - 1]
@@ -235,9 +234,9 @@ def test_numbers_that_are_not_finite_are_cut_off_where_restarts_are_allowed(what
     assert all(x.isfinite().all() for x in policy.state_dict().values())
     Noisy.lives = 0
     env = Serial([lambda: Noisy(what)])
-    state = clipper.start(env, 0)
+    state = clipper.VectorRollouts(env, 0)
     with pytest.raises(NonFiniteError):
-        collect(env, policy, state, horizon=20)
+        state.collect(policy, horizon=20)
 
 
 SAMPLES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5)

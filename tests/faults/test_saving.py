@@ -90,7 +90,7 @@ def test_an_iteration_that_hangs_is_given_up(tmp_path: Path) -> None:
     assert process.returncode == 130, out
     assert "given up" in out
     _, values = checkpoint.load_latest(tmp_path / "x")
-    assert (values["iteration"], values["steps"], values["environments"]) == (2, 16, None)
+    assert (values["iteration"], values["steps"], values["rollouts"]["environments"]) == (2, 16, None)
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:

@@ -33,8 +33,7 @@ from clipper.networks.heads.make_head import make_head
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 DISTRIBUTIONS = (Gaussian(), TanhGaussian(), Beta(), GSDE(3))
 SCALES = (Learned(), Fixed(), LinearLogStd(-2.0), LinearStd(0.1), ExpOfState(), SoftplusOfState())
@@ -228,7 +227,7 @@ class FarOut(gymnasium.Env):
 def first_ratios(policy: Any, judge: ActorCritic, change: Any = lambda action: action) -> Tensor:
     """π(a|s)/μ(a|s) − 1 of all decisions, where nothing was updated in between."""
     env = make(FarOut, 4)
-    steps, _ = collect(env, policy, start(env, 0), horizon=40)
+    steps, _ = VectorRollouts(env, 0).collect(policy, horizon=40)
     obs = steps.obs.to(next(judge.parameters()).dtype)
     log_ratio = judge(obs)[0].log_prob(change(steps.action)) - steps.log_prob
     return log_ratio[steps.mask].exp() - 1
@@ -263,10 +262,9 @@ def test_an_action_squashed_before_it_is_stored_would_show() -> None:
 # --- gSDE's noise -----------------------------------------------------------------------------------------------------
 
 
-def gsde(every: int, n: int = 4) -> tuple[Any, Any, Any]:
+def gsde(every: int, n: int = 4) -> tuple[Any, Any]:
     policy = policy_for(HeadOptions(distribution=GSDE(every)), FarOut.action_space)
-    env = make(FarOut, n)
-    return policy, env, start(env, 0)
+    return policy, VectorRollouts(make(FarOut, n), 0)
 
 
 @torch.no_grad()
@@ -290,7 +288,7 @@ def test_the_noise_is_one_matrix_for_as_many_steps_as_was_asked() -> None:
 
 
 def test_an_episodes_first_step_has_new_noise() -> None:
-    policy, _, _ = gsde(1000)
+    policy, _ = gsde(1000)
     memory = policy.renew((), np.zeros(3, bool), Generator().manual_seed(0))
     later = policy.renew(memory, np.array([False, True, False]), Generator().manual_seed(1))
     same = [torch.equal(later[0][i], memory[0][i]) for i in range(3)]
@@ -301,7 +299,7 @@ def test_an_episodes_first_step_has_new_noise() -> None:
 @torch.no_grad()
 def test_actions_have_the_marginal_variance() -> None:
     """Over draws of the noise, (a − μ)/σ̂ is a standard normal in each component."""
-    policy, _, _ = gsde(1)
+    policy, _ = gsde(1)
     obs, generator = torch.randn(1, 3, generator=Generator().manual_seed(3)).expand(20_000, 3), Generator()
     memory = policy.renew((), np.zeros(20_000, bool), generator.manual_seed(0))
     drawn = policy.act(obs, memory)[0].sample()
@@ -312,18 +310,18 @@ def test_actions_have_the_marginal_variance() -> None:
 
 
 def test_memory_goes_on_from_one_segment_to_the_next() -> None:
-    policy, env, state = gsde(7)
-    whole, _ = collect(env, policy, state, horizon=20)
-    policy, env, state = gsde(7)
-    first, state = collect(env, policy, state, horizon=9)
-    second, _ = collect(env, policy, state, horizon=11)
+    policy, state = gsde(7)
+    whole, _ = state.collect(policy, horizon=20)
+    policy, state = gsde(7)
+    first, _ = state.collect(policy, horizon=9)
+    second, _ = state.collect(policy, horizon=11)
     assert torch.equal(whole.action, torch.cat([first.action, second.action]))
 
 
 def test_evaluation_draws_its_own_noise() -> None:
     """Training's next segment is the same, whether or not the policy was evaluated in between."""
-    policy, env, state = gsde(7)
-    collect(env, policy, state, horizon=9)
+    policy, state = gsde(7)
+    state.collect(policy, horizon=9)
     before = [x.clone() for x in state.memory]
     clipper.evaluate(policy, FarOut, episodes=3, seed=0, deterministic=False)
     assert all(map(torch.equal, state.memory, before))

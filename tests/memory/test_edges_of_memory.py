@@ -21,8 +21,7 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 BACKENDS = ["serial", "next_step", "same_step", "disabled"]
 
@@ -94,9 +93,9 @@ def test_values_and_bootstraps_remember_their_episode_and_no_other(backend: str,
     env = envs(3, backend, Discrete(2))
     policy = policy_for(env, kind, shared=shared)
     algorithm = PPO(gamma=0.9, lam=0.0, standardise="none")
-    learner, state, seen = algorithm.init(policy), start(env, 0), 0
+    learner, state, seen = algorithm.init(policy), VectorRollouts(env, 0), 0
     for _ in range(5):
-        steps, state = collect(env, policy, state, horizon=6)
+        steps, _ = state.collect(policy, horizon=6)
         targets = algorithm.targets(learner, steps, state.obs)
         for t, n in steps.mask.nonzero().tolist():
             number, episode, time = (int(x) for x in steps.obs[t, n])
@@ -138,10 +137,10 @@ def test_the_first_ratio_of_a_policy_with_a_memory_is_one(
     env = envs(4, backend, space, masked)
     policy = policy_for(env, kind, dtype, head=head)
     algorithm = PPO()
-    learner, state = algorithm.init(policy), start(env, 0)
+    learner, state = algorithm.init(policy), VectorRollouts(env, 0)
     within = 1e-5 if dtype is torch.float32 else 1e-12
     for _ in range(3):
-        steps, state = collect(env, policy, state, horizon=9)
+        steps, _ = state.collect(policy, horizon=9)
         dist, _ = policy(steps.obs, steps.memory, steps.action_mask)
         log_ratio = (dist.log_prob(steps.action) - steps.log_prob)[steps.mask]
         assert log_ratio.abs().max() < within
@@ -165,8 +164,8 @@ def test_a_row_that_is_no_decision_changes_nothing() -> None:
     env = envs(3, "serial", Discrete(2))
     policy = policy_for(env, "lstm")
     algorithm = PPO()
-    learner, state = algorithm.init(policy), start(env, 0)
-    steps, state = collect(env, policy, state, horizon=20)
+    learner, state = algorithm.init(policy), VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=20)
     targets = algorithm.targets(learner, steps, state.obs)
     broken = steps._replace(obs=steps.obs.where(steps.mask[..., None], torch.nan))
     found = []
@@ -184,8 +183,9 @@ def test_rows_that_are_burnt_in_are_not_learned_from() -> None:
     env = envs(3, "serial", Discrete(2))
     options = PolicyOptions(hidden=(6,), memory=replace(KINDS["lstm"], burn_in=3))
     policy = make_policy(env.single_observation_space, env.single_action_space, options, torch.Generator())
-    _, state = collect(env, policy, start(env, 0), horizon=9)
-    steps, state = collect(env, policy, state, horizon=9)
+    state = VectorRollouts(env, 0)
+    state.collect(policy, horizon=9)
+    steps, _ = state.collect(policy, horizon=9)
     learner = PPO().init(policy)
     targets = PPO().targets(learner, steps, state.obs)
     rows = torch.arange(9)[:, None].expand(9, 3)
@@ -217,9 +217,9 @@ def test_a_critic_that_sees_more_remembers_more() -> None:
     env = Serial([lambda i=i: Hinted(Timed(i, Discrete(3), masked=True)) for i in range(3)])
     policy = policy_for(env, "lstm", encoder=EncoderOptions(critic_only=("hint",)))
     algorithm = PPO()
-    learner, state = algorithm.init(policy), start(env, 0)
+    learner, state = algorithm.init(policy), VectorRollouts(env, 0)
     for _ in range(2):
-        steps, state = collect(env, policy, state, horizon=9)
+        steps, _ = state.collect(policy, horizon=9)
         dist, value = policy(steps.obs, steps.memory, steps.action_mask)
         assert (dist.log_prob(steps.action) - steps.log_prob)[steps.mask].abs().max() < 1e-12
         targets = algorithm.targets(learner, steps, state.obs)
@@ -244,9 +244,9 @@ def test_whole_episodes_are_learned_from_their_first_row_on(kind: str) -> None:
         policy = make_policy(
             env.single_observation_space, env.single_action_space, options, torch.Generator().manual_seed(0)
         )
-        state, algorithm = start(env, 0), Reinforce(episodes=6)
-        _, state = collect(env, policy, state, episodes=6)
-        steps, state = collect(env, policy, state, episodes=6)  # which begins anew
+        state, algorithm = VectorRollouts(env, 0), Reinforce(episodes=6)
+        state.collect(policy, episodes=6)
+        steps, _ = state.collect(policy, episodes=6)  # which begins anew
         learner = algorithm.init(policy)
         batch = next(minibatches(algorithm.targets(learner, steps, state.obs), 1, 1, learner.generator))
         assert batch.steps.mask.all()

@@ -31,8 +31,7 @@ from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 STEP = 1e-5
 
@@ -52,8 +51,9 @@ def recorded(kind: str, shared: bool) -> tuple[ActorCritic, Targets]:
     for parameter in policy.parameters():
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     algorithm = PPO(horizon=6)
-    _, state = collect(env, policy, start(env, 0), horizon=6)
-    steps, state = collect(env, policy, state, horizon=6)
+    state = VectorRollouts(env, 0)
+    state.collect(policy, horizon=6)
+    steps, _ = state.collect(policy, horizon=6)
     mask, done = torch.ones(6, 3, dtype=torch.bool), torch.zeros(6, 3, dtype=torch.bool)
     done[1, 0] = done[3, 1] = done[2, 1] = True
     done[2, 1], mask[2, 0], mask[4, 1], mask[0, 2] = False, False, False, False
@@ -114,11 +114,11 @@ CASES: list[tuple[str, str, Algorithm]] = [
 def test_every_algorithm_moves_every_parameter(kind: str, env: str, algorithm: Algorithm) -> None:
     envs: Any = make(env if env == "CartPole-v1" else (lambda: gymnasium.make(env, max_episode_steps=9)), 3)
     policy = recurrent(kind, envs)
-    learner, state = algorithm.init(policy), start(envs, 0)
+    learner, state = algorithm.init(policy), VectorRollouts(envs, 0)
     before = learner.parameters.detach().clone()
     metrics: Metrics = {}
     for _ in range(2):
-        steps, state = collect(envs, policy, state, **quota_of(algorithm))
+        steps, _ = state.collect(policy, **quota_of(algorithm))
         metrics = algorithm.update(learner, steps, state.obs)
     assert all(x.isfinite() for x in metrics.values())
     assert int(learner.skipped) == 0
@@ -178,8 +178,8 @@ def test_minibatches_are_whole_columns_as_equal_as_can_be() -> None:
     env = make("CartPole-v1", 7)
     policy = recurrent("lstm", env)
     algorithm = PPO(horizon=5)
-    learner, state = algorithm.init(policy), start(env, 0)
-    steps, state = collect(env, policy, state, horizon=5)
+    learner, state = algorithm.init(policy), VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=5)
     targets = algorithm.targets(learner, steps, state.obs)
     marked = targets._replace(advantage=torch.arange(7.0).expand(5, 7))
     for _ in range(2):
@@ -192,6 +192,6 @@ def test_steps_of_a_policy_without_a_memory_have_none() -> None:
     env = make("CartPole-v1", 2)
     spaces = env.single_observation_space, env.single_action_space
     policy = make_policy(*spaces, PolicyOptions(), torch.Generator())
-    steps, _ = collect(env, policy, start(env, 0), horizon=3)
+    steps, _ = VectorRollouts(env, 0).collect(policy, horizon=3)
     assert isinstance(steps, Steps)
     assert steps.memory == ()

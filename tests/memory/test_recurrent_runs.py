@@ -58,7 +58,7 @@ def test_a_run_with_a_memory_is_resumed_bit_for_bit(kind: str, env: str, more: d
     assert resumed.exact
     ours, theirs = whole.state_dict(), resumed.state_dict()
     assert ours[0].keys() == theirs[0].keys()
-    assert any(name.startswith("collect.memory.") and x.any() for name, x in ours[0].items())
+    assert any(name.startswith("rollouts.memory.") and x.any() for name, x in ours[0].items())
     assert all(torch.equal(x, theirs[0][name]) for name, x in ours[0].items())
     loaded = clipper.load(tmp_path / "whole")
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), whole.policy.parameters(), strict=True))

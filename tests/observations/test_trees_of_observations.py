@@ -18,9 +18,8 @@ from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, EnvironmentContractError, NonFiniteError, UnsupportedSpaceError
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
-from clipper.rollout.collect import collect
 from clipper.rollout.evaluation import evaluate_policy
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 SMALL = PolicyOptions(hidden=(16,), normalise_obs=True)
 
@@ -31,7 +30,8 @@ def made(space: Any, options: PolicyOptions = SMALL, actions: Any = None) -> Any
 
 def collected(env: Any, horizon: int = 20) -> Any:
     try:
-        steps, state = collect(env, made(env.single_observation_space), start(env, 3), horizon=horizon)
+        state = VectorRollouts(env, 3)
+        steps, _ = state.collect(made(env.single_observation_space), horizon=horizon)
     finally:
         env.close()
     return steps, state.obs
@@ -56,8 +56,8 @@ def test_processes_share_trees_and_gymnasium_gives_the_same() -> None:
 def test_last_observations_of_other_modes(mode: AutoresetMode) -> None:
     env = SyncVectorEnv([Locks] * 3, autoreset_mode=mode)
     policy = made(env.single_observation_space)
-    steps, _ = collect(env, policy, start(env, 3), episodes=6)
-    expected, _ = collect(canonical := Serial([Locks] * 3), policy, start(canonical, 3), episodes=6)
+    steps, _ = VectorRollouts(env, 3).collect(policy, episodes=6)
+    expected, _ = VectorRollouts(Serial([Locks] * 3), 3).collect(policy, episodes=6)
     env.close()
     rows = int(expected.mask.any(1).nonzero().max()) + 1
     assert_equal_trees(each(lambda x: x[:rows], steps.obs), each(lambda x: x[:rows], expected.obs))
@@ -125,7 +125,7 @@ def test_bad_numbers_in_a_part_restart_where_that_is_allowed() -> None:
     ready = iter([Broken(not_a_number), Locks()])
     env = Serial([Locks, lambda: next(ready)], max_restarts=1)
     with pytest.warns(UserWarning, match="made anew"):
-        steps, _ = collect(env, made(env.single_observation_space), start(env, 0), horizon=2)
+        steps, _ = VectorRollouts(env, 0).collect(made(env.single_observation_space), horizon=2)
     assert steps.mask.tolist() == [[True, False], [True, True]]
 
 
@@ -195,7 +195,8 @@ def test_the_kernels_leave_trees_to_torch(monkeypatch: pytest.MonkeyPatch) -> No
 def same_actions(key: str | None, encoder: EncoderOptions) -> list[Any]:
     env = Serial([lambda: Masked(key)] * 3)
     policy = made(env.single_observation_space, PolicyOptions(hidden=(8,), encoder=encoder), Discrete(4))
-    steps, state = collect(env, policy, start(env, 1, mask_key=encoder.mask_key), horizon=25)
+    state = VectorRollouts(env, 1, mask_key=encoder.mask_key)
+    steps, _ = state.collect(policy, horizon=25)
     assert state.mask_source is not None
     return [steps.action, steps.reward, steps.action_mask, steps.obs["seen"]]
 
@@ -215,9 +216,9 @@ def test_a_mask_s_key_may_be_an_observation_like_any_other_or_wrong() -> None:
     env = Serial([Masked] * 2)
     policy = made(env.single_observation_space, PolicyOptions(encoder=EncoderOptions(mask_key="")), Discrete(4))
     assert policy.encoder.features == 8
-    assert start(env, 0, mask_key="").mask_source is None
+    assert VectorRollouts(env, 0, mask_key="").mask_source is None
     with pytest.raises(EnvironmentContractError, match=r"environment 0 .*shape \(\), not \(4,\)"):
-        start(env, 0, mask_key="seen")
+        VectorRollouts(env, 0, mask_key="seen")
 
 
 @pytest.mark.parametrize("critic", [clipper.critics.PopArt(), clipper.critics.TwoHot()])

@@ -9,9 +9,8 @@ from clipper.environments.recall import RepeatPrevious
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import GRU, LSTM, Memory, Transformer
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
 from clipper.rollout.evaluation import evaluate_policy
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 MEMORIES: dict[str, Memory] = {"lstm": LSTM(8), "gru": GRU(8), "transformer": Transformer(8, 3, 1), "none": None}
 
@@ -26,9 +25,9 @@ def test_what_was_shown_before_is_said_with_a_memory_only(kind: str, masked: boo
     algorithm = PPO(horizon=24, epochs=4, minibatches=1, learning_rate=0.02, gamma=0.5, lam=0.9)
     spaces = env.single_observation_space, env.single_action_space
     policy = make_policy(*spaces, options, torch.Generator().manual_seed(0))
-    learner, state = algorithm.init(policy), start(env, seed=0)
+    learner, state = algorithm.init(policy), VectorRollouts(env, seed=0)
     for _ in range(25):
-        steps, state = collect(env, policy, state, horizon=24)
+        steps, _ = state.collect(policy, horizon=24)
         algorithm.update(learner, steps, state.obs)
     right = evaluate_policy(policy, probe, episodes=40, seed=9).mean
     guessing = 1 / 2 if masked else 1 / 3

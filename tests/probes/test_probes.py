@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from clipper.algorithms import PPO, Reinforce
+from clipper.algorithms import PPO, Reinforce, quota_of
 from clipper.environments import make
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 Step = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
 
@@ -108,9 +107,9 @@ def learn(probe: Callable[[], gymnasium.Env], algorithm: PPO | Reinforce, iterat
     options = PolicyOptions(hidden=(8,))
     generator = torch.Generator().manual_seed(0)
     policy = make_policy(env.single_observation_space, env.single_action_space, options, generator)
-    learner, state = algorithm.init(policy), start(env, seed=0)
+    learner, state = algorithm.init(policy), VectorRollouts(env, seed=0)
     for _ in range(iterations):
-        steps, state = collect(env, policy, state, **algorithm.quota)
+        steps, _ = state.collect(policy, **quota_of(algorithm))
         algorithm.update(learner, steps, state.obs)
     env.close()
     return policy

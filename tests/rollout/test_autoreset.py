@@ -11,8 +11,7 @@ from clipper.algorithms import PPO
 from clipper.data.steps import Steps
 from clipper.data.trees import leaves
 from clipper.errors import EnvironmentContractError
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 torch.set_num_threads(1)
 PPO_RAW = PPO(standardise="none", gamma=0.9, lam=0.8)
@@ -21,7 +20,8 @@ PPO_RAW = PPO(standardise="none", gamma=0.9, lam=0.8)
 def collected(env: VectorEnv, policy, **quota: int) -> tuple[Steps, torch.Tensor, torch.Tensor]:
     """Steps, advantages, value targets."""
     try:
-        steps, state = collect(env, policy, start(env, 0), **quota)
+        state = VectorRollouts(env, 0)
+        steps, _ = state.collect(policy, **quota)
         targets = PPO_RAW.targets(PPO_RAW.init(policy), steps, state.obs)
     finally:
         env.close()
@@ -82,7 +82,8 @@ def test_targets_equal_the_definition_in_every_mode(backend: str, quota: dict[st
 def test_a_cut_segment_bootstraps_from_the_next_observation(backend: str) -> None:
     """The last decision of each column: δ with V of the observation that follows, whichever row holds it."""
     env = scripted_envs(5, backend)
-    steps, state = collect(env, ScriptedPolicy(), start(env, 0), horizon=13)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(ScriptedPolicy(), horizon=13)
     env.close()
     advantage = PPO_RAW.targets(PPO_RAW.init(ScriptedPolicy()), steps, state.obs).advantage
     value = lambda obs: float(np.cos(3 * obs @ WEIGHTS.numpy()))  # noqa: E731
@@ -158,11 +159,11 @@ def test_a_vector_environment_must_declare_its_mode() -> None:
     env = scripted_envs(2, "sync next_step")
     env.metadata = {}
     with pytest.raises(EnvironmentContractError, match="autoreset_mode"):
-        start(env, 0)
+        VectorRollouts(env, 0)
 
 
 def test_resetting_in_the_same_step_without_the_last_observation_is_refused() -> None:
     env = scripted_envs(2, "sync next_step")
     env.metadata = env.metadata | {"autoreset_mode": "SameStep"}
     with pytest.raises(EnvironmentContractError, match="final_obs"):
-        collect(env, ScriptedPolicy(), start(env, 0), horizon=9)
+        VectorRollouts(env, 0).collect(ScriptedPolicy(), horizon=9)

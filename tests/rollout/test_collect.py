@@ -13,8 +13,8 @@ from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import Episode, start
+from clipper.rollout.protocol import Episode
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 torch.set_num_threads(1)
 
@@ -45,7 +45,8 @@ def assert_same_episodes(found: list[tuple[float, int]], expected: list[tuple[fl
 def test_episodes_are_whole_and_their_quotas_fixed(backend: str) -> None:
     env = scripted_envs(5, backend)
     try:
-        steps, state = collect(env, ScriptedPolicy(), start(env, 0), episodes=12)
+        state = VectorRollouts(env, 0)
+        steps, _ = state.collect(ScriptedPolicy(), episodes=12)
     finally:
         env.close()
     quotas = [3, 3, 2, 2, 2]  # whatever their lengths
@@ -65,7 +66,8 @@ def test_episodes_are_whole_and_their_quotas_fixed(backend: str) -> None:
 @pytest.mark.parametrize("backend", ["serial", "sync same_step", "sync disabled"])
 def test_fewer_episodes_than_environments(backend: str) -> None:
     env = scripted_envs(5, backend)
-    steps, state = collect(env, ScriptedPolicy(), start(env, 0), episodes=2)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(ScriptedPolicy(), episodes=2)
     assert steps.mask.any(0).tolist() == [True, True, False, False, False]
     assert {e.env for e in state.episodes} == {0, 1}
 
@@ -74,8 +76,9 @@ def test_fewer_episodes_than_environments(backend: str) -> None:
 @pytest.mark.parametrize("then", [{"episodes": 5}, {"horizon": 9}], ids=["episodes", "horizon"])
 def test_after_whole_episodes_the_next_call_starts_from_a_reset(backend: str, then: dict[str, int]) -> None:
     env = scripted_envs(5, backend)
-    _, state = collect(env, ScriptedPolicy(), start(env, 0), episodes=12)
-    steps, state = collect(env, ScriptedPolicy(), state, **then)
+    state = VectorRollouts(env, 0)
+    state.collect(ScriptedPolicy(), episodes=12)
+    steps, _ = state.collect(ScriptedPolicy(), **then)
     assert steps.mask[0].all()
     assert steps.obs[0, :, 2].tolist() == [0.0] * 5  # time 0
     for number in range(5):
@@ -86,17 +89,17 @@ def test_after_whole_episodes_the_next_call_starts_from_a_reset(backend: str, th
 
 def test_the_first_call_takes_the_reset_of_start() -> None:
     env = scripted_envs(2, "serial")
-    steps, _ = collect(env, ScriptedPolicy(), start(env, 0), episodes=2)
+    steps, _ = VectorRollouts(env, 0).collect(ScriptedPolicy(), episodes=2)
     assert steps.obs[0, :, 1].tolist() == [0.0, 0.0]  # each environment's first episode
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_horizon_continues_and_statistics_span_segments(backend: str) -> None:
     env = scripted_envs(3, backend)
-    state, episodes, decisions = start(env, 0), [], []
+    state, episodes, decisions = VectorRollouts(env, 0), [], []
     try:
         for _ in range(9):
-            steps, state = collect(env, ScriptedPolicy(), state, horizon=4)
+            steps, _ = state.collect(ScriptedPolicy(), horizon=4)
             episodes += state.episodes
             decisions += [tuple(steps.obs[t, i, :3].tolist()) for t, i in steps.mask.nonzero().tolist()]
     finally:
@@ -116,8 +119,8 @@ def test_pieces_equal_the_whole() -> None:
     found = []
     for pieces in ([64], [32, 32], [1, 63]):
         env, policy = cartpole()
-        state = start(env, 5)
-        parts = [collect(env, policy, state, horizon=t)[0] for t in pieces]
+        state = VectorRollouts(env, 5)
+        parts = [state.collect(policy, horizon=t)[0] for t in pieces]
         found.append([torch.cat(x) for x in zip(*map(leaves, parts), strict=True)])
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
@@ -125,7 +128,8 @@ def test_pieces_equal_the_whole() -> None:
 
 def test_cartpole_statistics_equal_a_plain_loop() -> None:
     env, policy = cartpole()
-    steps, state = collect(env, policy, start(env, 3), episodes=8)
+    state = VectorRollouts(env, 3)
+    steps, _ = state.collect(policy, episodes=8)
     assert len(state.episodes) == 8
     for number in range(4):
         single = gymnasium.make("CartPole-v1")
@@ -154,9 +158,9 @@ def test_the_same_seed_gives_the_same_bits(name: str) -> None:
         env = make(name, 3)
         spaces = env.single_observation_space, env.single_action_space
         policy = make_policy(*spaces, PolicyOptions(), Generator().manual_seed(0))
-        state = start(env, seed)
+        state = VectorRollouts(env, seed)
         torch.seed()  # the global generator must not matter
-        return [collect(env, policy, state, horizon=70)[0] for _ in range(2)]
+        return [state.collect(policy, horizon=70)[0] for _ in range(2)]
 
     for a, b, other in zip(run(1), run(1), run(2), strict=True):
         assert all(torch.equal(x, y) for x, y in zip(leaves(a), leaves(b), strict=True))
@@ -170,9 +174,9 @@ def test_the_first_ratio_is_one(name: str, normalise_obs: bool) -> None:
     env = make(name, 4)
     options = PolicyOptions(normalise_obs=normalise_obs, head=loud())
     policy = make_policy(env.single_observation_space, env.single_action_space, options, Generator().manual_seed(0))
-    state = start(env, 0)
+    state = VectorRollouts(env, 0)
     for _ in range(3):
-        steps, state = collect(env, policy, state, horizon=50)
+        steps, _ = state.collect(policy, horizon=50)
         dist, _ = policy(steps.obs)
         log_prob = dist.log_prob(steps.action)
         assert (log_prob - steps.log_prob)[steps.mask].abs().max() < 1e-5
@@ -191,7 +195,7 @@ def test_the_first_ratio_is_one_in_float64(name: str) -> None:
     env = make(name, 4)
     spaces = env.single_observation_space, env.single_action_space
     policy = make_policy(*spaces, PolicyOptions(head=loud()), Generator().manual_seed(0)).double()
-    steps, _ = collect(env, policy, start(env, 0), horizon=100)
+    steps, _ = VectorRollouts(env, 0).collect(policy, horizon=100)
     assert steps.log_prob.dtype == torch.float64
     dist, _ = policy(steps.obs)
     assert (dist.log_prob(steps.action) - steps.log_prob).abs().max() < 1e-12
@@ -201,4 +205,4 @@ def test_the_first_ratio_is_one_in_float64(name: str) -> None:
 def test_a_quota_must_be_one_positive_number(quota: dict[str, int]) -> None:
     env = scripted_envs(2, "serial")
     with pytest.raises(ConfigError, match="horizon or episodes"):
-        collect(env, ScriptedPolicy(), start(env, 0), **quota)
+        VectorRollouts(env, 0).collect(ScriptedPolicy(), **quota)

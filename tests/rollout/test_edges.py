@@ -11,8 +11,7 @@ from clipper.data.steps import Steps
 from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 torch.set_num_threads(1)
 
@@ -50,7 +49,8 @@ OPTIONS = PolicyOptions(normalise_obs=True, normalise_returns=True, hidden=(8,))
 def collected(algorithm: Algorithm, discrete: bool) -> tuple[Steps, torch.Tensor, Serial]:
     env = Serial([lambda: Ends(4, discrete)] * 3)
     quota = {"episodes": 12} if isinstance(algorithm, Reinforce) else {"horizon": 40}
-    steps, state = collect(env, policy_for(env), start(env, 0), **quota)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy_for(env), **quota)
     return steps, state.obs, env
 
 

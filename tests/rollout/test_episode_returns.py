@@ -15,8 +15,7 @@ from clipper.compat.monitor import Monitor
 from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]
 
@@ -43,14 +42,13 @@ class Pays(gymnasium.Env):
 def collected(env: VectorEnv, engine: str, horizons: list[int]) -> list[tuple[int, float, int]]:
     """(environment, return, length) of the episodes that finish in some segments."""
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
-    state, found = start(env, 0), []
-    gather: Any = partial(collect, env, policy)
+    state, found, actor = VectorRollouts(env, 0), [], policy
     if engine == "cpu":
         from clipper.engines.cpu.engine import CPU
 
-        gather = partial(CPU(clipper.PPO().init(policy), clipper.PPO()).collect, env)
+        actor = CPU(clipper.PPO().init(policy), clipper.PPO()).actor
     for horizon in horizons:
-        _, state = gather(state, horizon=horizon)
+        state.collect(actor, horizon=horizon)
         found += [tuple(episode) for episode in state.episodes]
     return found
 

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from batches import stepped
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
@@ -83,13 +84,13 @@ def test_masks_that_come_after_the_reset_are_refused(engine: str) -> None:
 @pytest.mark.parametrize("value", [np.ones(N, dtype=bool), np.ones(N), [1, 2], None], ids=repr)
 def test_no_word_of_an_info_is_taken_for_a_restart(engine: str, value: Any) -> None:
     run = train(Odd(lambda _: {"restarted": value}), engine)
-    assert run.state.steps >= 32
+    assert run.steps >= 32
 
 
 @pytest.mark.parametrize("value", [3.5, None, {"name": "x"}, [1, 2, 3], np.zeros(5)], ids=repr)
 def test_an_info_may_hold_anything_where_environments_wait_to_be_reset(value: Any) -> None:
     run = train(Odd(lambda _: {"own": value}, AutoresetMode.DISABLED))
-    assert run.state.steps == 32
+    assert run.steps == 32
 
 
 def test_masks_of_another_number_are_refused_where_environments_wait_to_be_reset() -> None:
@@ -106,17 +107,17 @@ def test_last_observations_of_other_numbers_than_environments_are_refused(final:
 
 @pytest.mark.parametrize("final", [[ROW] * N, (ROW,) * N, np.stack([ROW] * N)], ids=["list", "tuple", "array"])
 def test_last_observations_may_come_in_any_sequence(final: Any) -> None:
-    assert train(Odd(mode=AutoresetMode.SAME_STEP, final=final)).state.steps == 32
+    assert train(Odd(mode=AutoresetMode.SAME_STEP, final=final)).steps == 32
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_observations_may_be_views_that_run_backwards(engine: str) -> None:
-    assert train(Mirrored(), engine).state.obs[0].tolist() == [2.0, 1.0, 0.0]
+    assert stepped(train(Mirrored(), engine)).obs[0].tolist() == [2.0, 1.0, 0.0]
 
 
 def test_a_method_of_environments_in_other_processes_gives_masks() -> None:
     env = AsyncVectorEnv([Half, Half])
     try:
-        assert train(env).state.mask_source is not None
+        assert stepped(train(env)).mask_source is not None
     finally:
         env.close()

@@ -48,7 +48,7 @@ def test_every_third_segment_of_one_row_is_left_out(kind: Any, engine: Any, monk
         vector="serial", callback=lambda run: seen.append(run.learner.parameters.detach().clone()),
     )  # fmt: skip
     assert run.engine.name == engine
-    assert run.state.steps == 24
+    assert run.steps == 24
     assert run.iteration == 11  # two rows of three decisions each, one of none, and so on
     for i, row in enumerate(run.history):
         empty = i % 3 == 2

@@ -20,8 +20,7 @@ from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.learning.advantages import with_old
 from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
 
@@ -160,7 +159,8 @@ def test_samples_are_in_the_space_and_the_first_ratio_is_one(space: gymnasium.Sp
     policy = policy_for(space, autoregressive=True)
     env = make(lambda: AnySpace(space), 3)
     algorithm = PPO(horizon=20, epochs=1, minibatches=2, learning_rate=1e-3, entropy_coef=0.01, exact_kl=True)
-    steps, state = collect(env, policy, start(env, 0), horizon=20)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=20)
     before = policy.double().act(steps.obs)[0].log_prob(steps.action)
     torch.testing.assert_close(before.float(), steps.log_prob, rtol=1e-4, atol=1e-5)
     policy.float()
@@ -182,7 +182,8 @@ def test_gradients_by_finite_differences(name: str, ratio) -> None:
     algorithm = PPO(horizon=20, ratio=ratio, entropy_coef=0.1, standardise="batch", clip=0.5, exact_kl=True)
     env, policy = make(lambda: AnySpace(space), 2), policy_for(space, autoregressive=True).double()
     learner = algorithm.init(policy)
-    steps, state = collect(env, policy, start(env, 0), horizon=20)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=20)
     with torch.no_grad():
         targets = with_old(policy, algorithm.targets(learner, steps, state.obs))
     batch = next(minibatches(targets, 1, 1, Generator()))
@@ -213,7 +214,8 @@ def test_trpo_keeps_its_kl() -> None:
     space = EXACT["tuple"]
     env, policy = make(lambda: AnySpace(space), 4), policy_for(space, autoregressive=True).double()
     algorithm = TRPO(horizon=64)
-    steps, state = collect(env, policy, start(env, 0), horizon=64)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=64)
     flat_obs = steps.obs[steps.mask]
     actions = every_action(space, len(flat_obs))
     with torch.no_grad():
@@ -237,9 +239,9 @@ def test_an_environment_gets_what_its_tables_allow(vector: str) -> None:
     else:
         env = make(SyncVectorEnv([Orders] * 4, autoreset_mode=AutoresetMode[vector.upper()]), 4)
     policy, algorithm = orders_policy(), PPO(horizon=40, epochs=2, minibatches=2)
-    learner, state = algorithm.init(policy), start(env, 0)
+    learner, state = algorithm.init(policy), VectorRollouts(env, 0)
     for _ in range(2):
-        steps, state = collect(env, policy, state, horizon=40)
+        steps, _ = state.collect(policy, horizon=40)
         metrics = algorithm.update(learner, steps, state.obs)
         assert all(x.isfinite() for x in metrics.values())
 
@@ -256,13 +258,13 @@ def test_an_environment_gets_what_its_tables_allow(vector: str) -> None:
 def test_bad_tables_are_named(flaw: str, message: str) -> None:
     env = make(lambda: Orders(flaw), 2)
     with pytest.raises(EnvironmentContractError, match=message):
-        collect(env, orders_policy(), start(env, 0), horizon=50)
+        VectorRollouts(env, 0).collect(orders_policy(), horizon=50)
 
 
 def test_independent_parts_refuse_a_table() -> None:
     env = make(Orders, 2)
     with pytest.raises(ConfigError, match="autoregressive=True"):
-        collect(env, policy_for(Orders.action_space), start(env, 0), horizon=2)
+        VectorRollouts(env, 0).collect(policy_for(Orders.action_space), horizon=2)
 
 
 def test_predict_heeds_a_table() -> None:

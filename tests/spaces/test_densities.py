@@ -15,8 +15,7 @@ from clipper.algorithms import PPO
 from clipper.data.trees import each
 from clipper.environments import make
 from clipper.learning.minibatches import minibatches
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.action_masks import action_masks
 
 STATES = 5
@@ -98,7 +97,8 @@ def test_gradients_by_finite_differences(name: str, ratio) -> None:
     algorithm = PPO(horizon=20, ratio=ratio, entropy_coef=0.1, standardise="batch", clip=0.5)
     env, policy = make(lambda: AnySpace(SPACES[name]), 2), policy_for(SPACES[name]).double()
     learner = algorithm.init(policy)
-    steps, state = collect(env, policy, start(env, 0), horizon=20)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=20)
     batch = next(minibatches(algorithm.targets(learner, steps, state.obs), 1, 1, Generator()))
     generator = Generator().manual_seed(3)
     theta = learner.parameters.data

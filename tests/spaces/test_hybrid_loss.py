@@ -20,8 +20,7 @@ from clipper.learning.advantages import with_old
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Linear
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.settings.config_json import from_json, to_json
 
 SPACE = OneOf([Box(-1, 1, (2,)), Discrete(3)])
@@ -32,7 +31,8 @@ def batch_and_moved_learner(space: gymnasium.Space = SPACE, exact_kl: bool = Fal
     algorithm = PPO(horizon=40, exact_kl=exact_kl)
     env, policy = make(lambda: AnySpace(space), 3), policy_for(space)
     learner = algorithm.init(policy)
-    steps, state = collect(env, policy, start(env, 0), horizon=40)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=40)
     targets = algorithm.targets(learner, steps, state.obs)
     targets = with_old(policy, targets) if exact_kl else targets
     batch = next(minibatches(targets, 1, 1, Generator().manual_seed(0)))
@@ -86,7 +86,8 @@ def test_both_objectives_climb_alike_where_all_ratios_are_one(space) -> None:
     found = []
     for ratio in ("joint", "per_part"):
         algorithm = PPO(horizon=40, ratio=ratio, value_coef=0.0)
-        steps, state = collect(env, policy, start(env, 0), horizon=40)
+        state = VectorRollouts(env, 0)
+        steps, _ = state.collect(policy, horizon=40)
         learner = algorithm.init(policy)
         batch = algorithm.targets(learner, steps, state.obs)
         loss, _ = algorithm.loss(learner, batch)
@@ -151,5 +152,5 @@ def test_parts_of_steps_sum_to_the_joint() -> None:
         make(lambda: AnySpace(HYBRID["one-of in dict in tuple"]), 3),
         policy_for(HYBRID["one-of in dict in tuple"]),
     )
-    steps, _ = collect(env, policy, start(env, 0), horizon=10)
+    steps, _ = VectorRollouts(env, 0).collect(policy, horizon=10)
     torch.testing.assert_close(torch.stack(leaves(steps.log_probs)).sum(0), steps.log_prob)

@@ -10,14 +10,13 @@ from spaces.matrix import CHOICES, HYBRID, OBSERVATIONS, SPACES, observations, p
 from spaces.skills import Orders, Telling
 from torch import Generator
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty, Reinforce, quota_of
 from clipper.data.trees import each, leaves
 from clipper.environments import make
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 from clipper.errors import EnvironmentContractError
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
 
@@ -137,7 +136,8 @@ def test_every_source_in_every_mode(name: str, backend: str, where: str) -> None
         else SyncVectorEnv(factories, autoreset_mode=AutoresetMode[backend.upper()])
     )
     env, policy = make(env, 3), policy_for(space)
-    steps, state = collect(env, policy, start(env, 0), horizon=30)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=30)
     dist, _ = policy.act(steps.obs, action_mask=steps.action_mask)
     ratio = (dist.log_prob(steps.action) - steps.log_prob)[steps.mask].exp()
     torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=1e-5, atol=0)
@@ -157,9 +157,9 @@ def test_every_algorithm_learns_with_masks(algorithm) -> None:
     space = HYBRID["one of trees"]
     env, policy = make(lambda: Masked(space), 4), policy_for(space)
     learner = algorithm.init(policy)
-    before, state = learner.parameters.detach().clone(), start(env, 0)
+    before, state = learner.parameters.detach().clone(), VectorRollouts(env, 0)
     for _ in range(2):
-        steps, state = collect(env, policy, state, **algorithm.quota)
+        steps, _ = state.collect(policy, **quota_of(algorithm))
         assert all(x.isfinite() for x in algorithm.update(learner, steps, state.obs).values())
     assert not torch.equal(before, learner.parameters)
 
@@ -225,7 +225,7 @@ def test_a_bad_mask_is_named_with_environment_step_and_node(flaw, message: str) 
     env.envs[1] = Masked(flaw=flaw)  # pyright: ignore[reportAttributeAccessIssue]
     policy = policy_for(CHOICES["discrete"])
     with pytest.raises(EnvironmentContractError, match=rf"environment 1 of Masked, after \d+ decisions.*{message}"):
-        collect(env, policy, start(env, 0), horizon=100)
+        VectorRollouts(env, 0).collect(policy, horizon=100)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_masks_that_come_too_late_are_no_surprise_in_silence() -> None:
 
     env = make(Late, 2)
     with pytest.raises(EnvironmentContractError, match="gave none with its reset"):
-        collect(env, policy_for(CHOICES["discrete"]), start(env, 0), horizon=3)
+        VectorRollouts(env, 0).collect(policy_for(CHOICES["discrete"]), horizon=3)
 
 
 def test_predict_takes_a_mask() -> None:
@@ -274,9 +274,9 @@ def test_masks_come_from_worker_processes_as_from_this_one(game: type[gymnasium.
     try:
         for env in (Serial([game] * 5), workers):
             policy = policy_for(env.single_action_space, autoregressive=game is Orders)
-            state = start(env, 3)
-            collect(env, policy, state, horizon=15)
-            collected.append(collect(env, policy, state, horizon=15)[0])
+            state = VectorRollouts(env, 3)
+            state.collect(policy, horizon=15)
+            collected.append(state.collect(policy, horizon=15)[0])
     finally:
         workers.close()
     assert leaves(collected[0].action_mask)

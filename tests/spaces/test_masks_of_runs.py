@@ -64,9 +64,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run of doors that was stopped halfway."""
-    clipper.train(
-        Doors, total_steps=512, run_dir=tmp_path / "run", callback=lambda run: run.state.steps < 256, **SETTINGS
-    )
+    clipper.train(Doors, total_steps=512, run_dir=tmp_path / "run", callback=lambda run: run.steps < 256, **SETTINGS)
     return tmp_path / "run"
 
 

@@ -15,8 +15,7 @@ from clipper.environments import make
 from clipper.errors import UnsupportedSpaceError
 from clipper.networks.heads import HeadOptions
 from clipper.networks.heads.make_head import make_head
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.actions import batch, element
 from clipper.spaces.space_json import space_from_json, space_to_json
 
@@ -43,8 +42,8 @@ def test_first_ratio_is_one(space: gymnasium.Space) -> None:
     """Through collecting, with padding inserted where episodes end, shuffling and the loss; in both precisions."""
     env = make(lambda: AnySpace(space), 3)
     policy, algorithm = policy_for(space), PPO(horizon=20, epochs=1, minibatches=2, learning_rate=0.0)
-    state = start(env, 0)
-    steps, state = collect(env, policy, state, horizon=20)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=20)
     dist, _ = policy.act(steps.obs)
     torch.testing.assert_close(dist.log_prob(steps.action).exp(), steps.log_prob.exp(), rtol=1e-5, atol=0)
     metrics = algorithm.update(algorithm.init(policy), steps, state.obs)
@@ -59,7 +58,8 @@ def test_an_update_moves_every_parameter_of_the_head(space: gymnasium.Space) -> 
     learner = (algorithm := PPO(horizon=32, epochs=2)).init(policy)
     head = policy.get_submodule("head")
     before = [p.clone() for p in head.parameters()]
-    steps, state = collect(env, policy, start(env, 0), horizon=32)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy, horizon=32)
     algorithm.update(learner, steps, state.obs)
     moved = [not torch.equal(p, q) for p, q in zip(before, head.parameters(), strict=True)]
     # A choice of one has nothing to learn.
@@ -73,7 +73,7 @@ def test_gymnasiums_vector_environments_get_what_they_take(space: gymnasium.Spac
     env = make(
         SyncVectorEnv([lambda: AnySpace(space)] * 2, autoreset_mode=gymnasium.vector.AutoresetMode[mode.upper()]), 2
     )
-    steps, _ = collect(env, policy_for(space), start(env, 0), horizon=12)
+    steps, _ = VectorRollouts(env, 0).collect(policy_for(space), horizon=12)
     assert steps.mask.shape[0] >= 12
     each(lambda x: x.reshape(*steps.mask.shape, -1), steps.action)
 

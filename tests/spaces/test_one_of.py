@@ -15,15 +15,15 @@ from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
 from clipper.environments.vector.serial import Serial
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 ONE_OFS = {name: space for name, space in HYBRID.items() if isinstance(space, OneOf)}
 
 
 def collected(space: gymnasium.Space) -> tuple[Steps, torch.Tensor]:
     env = make(lambda: AnySpace(space), 4)
-    steps, state = collect(env, policy_for(space), start(env, 0), horizon=16)
+    state = VectorRollouts(env, 0)
+    steps, _ = state.collect(policy_for(space), horizon=16)
     return steps, state.obs
 
 
@@ -80,7 +80,7 @@ def test_log_prob_is_the_choices_plus_the_chosen_arguments() -> None:
 
 def test_the_environment_gets_the_pair_that_gymnasium_defines() -> None:
     env = make(lambda: AnySpace(OneOf([Box(-1, 1, (2,)), Discrete(3, start=4)])), 2)
-    collect(env, policy_for(env.single_action_space), start(env, 0), horizon=30)
+    VectorRollouts(env, 0).collect(policy_for(env.single_action_space), horizon=30)
     assert isinstance(env, Serial)
     for taken in (env.envs[0].unwrapped.taken, env.envs[1].unwrapped.taken):  # pyright: ignore[reportAttributeAccessIssue]
         assert all(isinstance(action, tuple) and len(action) == 2 for action in taken)

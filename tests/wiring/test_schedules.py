@@ -102,7 +102,7 @@ def test_a_run_tells_how_far_it_is_before_it_collects(kind: type) -> None:
 
     def look(run: clipper.Run) -> None:
         seen.append((run.learner.progress, float(run.policy.head.log_std.progress)))
-        before.append(run.state.steps / 2000)
+        before.append(run.steps / 2000)
 
     clipper.train(
         "Pendulum-v1", short(kind, **size), policy=clipper.PolicyOptions(hidden=(4,), head=head), num_envs=2,

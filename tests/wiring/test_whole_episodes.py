@@ -11,12 +11,13 @@ from memory.kinds import KINDS
 from torch import Generator
 from wiring.rig import ALGORITHMS, names_of, short
 
+from clipper.algorithms import quota_of
 from clipper.engines.eager import Torch
 from clipper.environments.vector.serial import Serial
 from clipper.networks.heads import GSDE, HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 ENVS = 3
 WHOLE = [kind for kind in ALGORITHMS if "episodes" in names_of(kind)]
@@ -63,10 +64,10 @@ def test_each_segment_begins_with_an_empty_memory(kind: type, name: str) -> None
     act = policy.act
     policy.act = lambda obs, memory=(), *mask: (given.append(memory), act(obs, memory, *mask))[1]
     learner = algorithm.init(policy)
-    engine, state, noises = Torch(learner, algorithm), start(env, 0), []
+    engine, state, noises = Torch(learner, algorithm), VectorRollouts(env, 0), []
     for _ in range(3):
         given.clear()
-        steps, state = engine.collect(env, state, **algorithm.quota)
+        steps, _ = state.collect(engine.actor, **quota_of(algorithm))
         first, own = given[0], 0 if policy.memory is None else policy.memory.leaves
         assert all(not x.any() for x in first[:own])
         if policy.memory is not None:

@@ -24,7 +24,11 @@ from clipper.learning.metrics import Metrics
 
 @runtime_checkable
 class OwnAlgorithm(Protocol):
-    """An algorithm of your own. It may have a ``quota`` for ``collect``; without one it gets 128 rows at a time."""
+    """An algorithm of your own.
+
+    Its ``horizon`` or ``episodes``, or a ``quota`` of one of the two, is what is collected for an update; without any
+    it gets 128 rows.
+    """
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         """A learner of the policy."""
@@ -44,7 +48,11 @@ Algorithm: TypeAlias = (
 
 def quota_of(algorithm: Algorithm) -> dict[str, int]:
     """What ``collect`` gathers for one update."""
-    quota = getattr(algorithm, "quota", None) or {"horizon": getattr(algorithm, "horizon", 128)}
+    if type(algorithm) in KNOWN:
+        return {"episodes": algorithm.episodes} if hasattr(algorithm, "episodes") else {"horizon": algorithm.horizon}  # pyright: ignore[reportAttributeAccessIssue]
+    own = [name for name in ("horizon", "episodes") if hasattr(algorithm, name)]
+    fields = {name: getattr(algorithm, name) for name in own[:1]}
+    quota = getattr(algorithm, "quota", None) or fields or {"horizon": 128}
     known = isinstance(quota, dict) and quota.keys() <= {"horizon", "episodes"}
     if not known or not all(x is None or isinstance(x, Integral) for x in quota.values()):
         raise ConfigError(

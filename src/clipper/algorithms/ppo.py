@@ -86,11 +86,6 @@ class PPO:
     normalise_rewards: bool = False
     """Instead of scaling, bring rewards themselves to mean 0 and standard deviation 1 ("10 tricks", 3)."""
 
-    @property
-    def quota(self) -> dict[str, int]:
-        """What ``collect`` gathers for one update."""
-        return {"horizon": self.horizon}
-
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         if self.scale_rewards and self.normalise_rewards:
             raise ConfigError("scale_rewards and normalise_rewards exclude each other")

@@ -72,11 +72,6 @@ class PPOPenalty:
     clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
 
-    @property
-    def quota(self) -> dict[str, int]:
-        """What ``collect`` gathers for one update."""
-        return {"horizon": self.horizon}
-
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         if self.hinge and self.kl_target is None:
             raise ConfigError("the hinge begins at twice kl_target: set kl_target, or hinge=0")

@@ -51,11 +51,6 @@ class Reinforce:
     entropy_coef: Schedule = 0.0
     """Weight of the entropy bonus."""
 
-    @property
-    def quota(self) -> dict[str, int]:
-        """What ``collect`` gathers for one update."""
-        return {"episodes": self.episodes}
-
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         return Learner(policy, adam_eps=self.adam_eps, seed=seed)
 

@@ -68,11 +68,6 @@ class TRPO:
     clip_rewards: Bound = 10.0
     """Bound on scaled rewards."""
 
-    @property
-    def quota(self) -> dict[str, int]:
-        """What ``collect`` gathers for one update."""
-        return {"horizon": self.horizon}
-
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
         return Learner(

@@ -40,11 +40,11 @@ class ProgressDisplay:
         evaluated = row.get("eval/return")
         self.last_eval = evaluated if evaluated is not None else self.last_eval
         if self.live is not None:
-            self.bar.update(self.task, completed=min(run.state.steps / total, 1.0))
+            self.bar.update(self.task, completed=min(run.steps / total, 1.0))
             self.live.update(Group(self.bar, self.table(run)))
             return
         now = time.monotonic()
-        if now - self.last_line >= SECONDS_BETWEEN_LINES or run.state.steps >= total or evaluated is not None:
+        if now - self.last_line >= SECONDS_BETWEEN_LINES or run.steps >= total or evaluated is not None:
             self.last_line = now
             self.console.print("  ".join(f"{k} {v}" for k, v in self.facts(run).items()), soft_wrap=True)
 
@@ -53,9 +53,9 @@ class ProgressDisplay:
         row, config = run.history[-1], run.config
         recent = run.history[-20:]
         speed = sum(r["time/steps_per_second"] or 0.0 for r in recent) / len(recent)
-        left = max(config.total_steps - run.state.steps, 0) / max(speed, 1e-9)
+        left = max(config.total_steps - run.steps, 0) / max(speed, 1e-9)
         facts = {
-            "steps": f"{thousands(run.state.steps):>6}/{thousands(config.total_steps)}",
+            "steps": f"{thousands(run.steps):>6}/{thousands(config.total_steps)}",
             "return": number(row["episode/recent_return"], ".1f"),
             "evaluation": number(self.last_eval, ".1f"),
             "steps/s": f"{speed:,.0f}",

@@ -148,7 +148,7 @@ def report(run: Run, console: Console, received: int | None) -> None:
     if run.profile is not None:
         console.print(profile_table(run.profile, run.iteration))
     env = ["--env", run.source] if isinstance(run.source, str) and ":" in run.source else []
-    steps, seconds = thousands(run.state.steps), f"{run.seconds:.0f} s"
+    steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
         command = shlex.join([program_name(), "resume", str(run.path), *env, *algorithm_again(run)])

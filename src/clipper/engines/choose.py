@@ -5,7 +5,6 @@ from importlib.util import find_spec
 
 import numpy as np
 from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
-from gymnasium.vector import VectorEnv
 
 from clipper.engines.cpu.network import UnsuitableError, read_network
 from clipper.engines.cpu.plan import read_algorithm
@@ -15,13 +14,14 @@ from clipper.engines.torch_compile import Compiled
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
+from clipper.rollout.protocol import Rollouts, abilities
 from clipper.settings.config import Config
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 
 
-def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = False, masked: bool = False) -> Engine:
+def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = False) -> Engine:
     """The engine for a run; ``CLIPPER_ENGINE`` in the process's environment outweighs ``config.engine``.
 
     Where kernels do not fit, the definition runs and says why, and so it does without a compiler for ``compile``.
@@ -29,7 +29,7 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
 
     ``auto`` takes the compiled kernels where they fit and the run is long enough to repay loading them (and compiling
     them, where no earlier run has). So the choice may depend on the machine; the run's
-    config.json keeps it. ``masked``: the environment says which actions are legal.
+    config.json keeps it.
     """
     asked = os.environ.get("CLIPPER_ENGINE") or config.engine
     if asked not in ("auto", "torch", "cpu", "compile"):
@@ -40,9 +40,7 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
     try:
         if asked == "compile":
             return Compiled(learner, algorithm)
-        check_fit(learner, env)
-        if masked and not isinstance(env.single_action_space, Discrete | MultiDiscrete | MultiBinary):
-            raise UnsuitableError("the bounds of actions change with the state")
+        check_fit(learner, rollouts)
         read_algorithm(algorithm)
         if find_spec("numba") is None:
             raise UnsuitableError("numba is not installed")
@@ -64,13 +62,15 @@ def choose(learner: Learner, config: Config, env: VectorEnv, insist: bool = Fals
         return Torch(learner, algorithm, str(error))
 
 
-def check_fit(learner: Learner, env: VectorEnv) -> None:
+def check_fit(learner: Learner, rollouts: Rollouts) -> None:
     """Raise ``UnsuitableError`` unless policy and observations are such as the kernels compute with."""
-    space = env.single_observation_space
+    space, has = rollouts.single_observation_space, abilities(rollouts)
     if isinstance(space, Dict | Tuple):
         raise UnsuitableError("observations are a tree: the torch engine trains it")
     read_network(learner.policy, learner.parameters)
     if space.dtype is None or not np.issubdtype(space.dtype, np.floating):
         raise UnsuitableError(f"observations are {space.dtype}")
-    if env.metadata.get(TELLS):
+    if has.env is not None and has.env.metadata.get(TELLS):
         raise UnsuitableError("the environment keeps count of its episodes, of which kernels do not hear")
+    if has.masked and not isinstance(rollouts.single_action_space, Discrete | MultiDiscrete | MultiBinary):
+        raise UnsuitableError("the bounds of actions change with the state")

@@ -1,37 +1,33 @@
 """The definition as an engine: eager torch."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
-import torch
-from gymnasium.vector import VectorEnv
-
-from clipper.algorithms import Algorithm
+from clipper.algorithms import KNOWN, Algorithm
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.engines.freed_memory import keep_freed_memory
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.rollout.collect import collect
-from clipper.rollout.state import CollectState
 
 
 class Torch:
-    """Calls ``collect`` and ``algorithm.update``."""
+    """The policy acts, and ``algorithm.update`` learns."""
 
     name: Literal["torch", "compile"] = "torch"
 
     def __init__(self, learner: Learner, algorithm: Algorithm, reason: str = "") -> None:
-        self.learner, self.algorithm = learner, algorithm
+        self.learner, self.algorithm, self.actor = learner, algorithm, learner.policy
         if learner.parameters.device.type == "cpu":
             keep_freed_memory()
         self.description = f"torch ({reason})" if reason else "torch"
+        self.update = update_of(algorithm, learner)
 
-    def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
-        # Weights that an encoder's own autocast converts stay converted within an outer one: here, for the segment.
-        with torch.autocast(self.learner.parameters.device.type, enabled=False):
-            return collect(env, self.learner.policy, state, **quota)
 
-    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
-        if not self.learner.world.agree(steps.mask.any()):
-            return self.learner.pass_over(steps)  # here, too, for algorithms that do not look
-        return self.algorithm.update(self.learner, steps, last_obs)
+def update_of(algorithm: Algorithm, learner: Learner) -> Callable[[Steps, Tree], Metrics]:
+    """The algorithm's ``update`` of this learner; segments without a decision reach none of the user's own."""
+    update = partial(algorithm.update, learner)
+    if type(algorithm) in KNOWN:
+        return update
+    return lambda steps, last_obs: update(steps, last_obs) if steps.mask.any() else learner.pass_over(steps)

@@ -2,12 +2,10 @@
 
 from typing import Literal, Protocol, runtime_checkable
 
-from gymnasium.vector import VectorEnv
-
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.learning.metrics import Metrics
-from clipper.rollout.state import CollectState
+from clipper.networks.protocol import Actor
 
 
 @runtime_checkable
@@ -24,10 +22,11 @@ class Engine(Protocol):
         """For people: the name, and why it is not a faster one."""
         ...
 
-    def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
-        """As ``clipper.rollout.collect.collect`` with the learner's policy."""
+    @property
+    def actor(self) -> Actor:
+        """Who acts in the rollouts: the learner's policy, or what acts faster in its place."""
         ...
 
-    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+    def update(self, steps: Steps, last_obs: Tree, /) -> Metrics:
         """As ``algorithm.update`` with the learner."""
         ...

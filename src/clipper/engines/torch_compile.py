@@ -28,7 +28,7 @@ COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 class Compiled(Torch):
-    """Calls ``collect``, and an ``update`` whose loss is one compiled graph where torch can make one of it."""
+    """The policy acts; ``update``'s loss is one compiled graph where torch can make one of it."""
 
     name: Literal["torch", "compile"] = "compile"
 
@@ -46,8 +46,10 @@ class Compiled(Torch):
         self.numbers: list[Now] = []
         """Of the schedules that the loss reads."""
         self.faster = with_compiled_loss(algorithm, self.numbers)
+        self.update = self.compiled_update
 
-    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+    def compiled_update(self, steps: Steps, last_obs: Tree) -> Metrics:
+        """``algorithm.update`` with the compiled loss."""
         if not self.learner.world.agree(steps.mask.any()):
             return self.learner.pass_over(steps)
         for number in self.numbers:

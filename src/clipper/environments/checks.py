@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from clipper.data.tree_type import Tree
+from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError, NonFiniteError
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
@@ -16,7 +18,7 @@ RESTARTED = "clipper/restarted"  # in an info, ``[N]``: which environments were 
 NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
 BOOL, FLOAT64 = np.dtype(bool), np.dtype(np.float64)
 FLOATS = np.dtype(np.float16), np.dtype(np.float32), FLOAT64  # of this machine's byte order
-Answer = tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+Answer = tuple[Any, np.ndarray, np.ndarray, np.ndarray, Info]
 """Observations, rewards, terminated, truncated, info, as ``VectorEnv.step`` gives them."""
 
 
@@ -84,7 +86,7 @@ class Promise:
         self.shape = (self.num_envs, *first.shape) if self.lone and first.least is None else None
         self.dtype, self.each = first.dtype, (self.num_envs,)
 
-    def observations(self, obs: Any) -> Any:
+    def observations(self, obs: Tree) -> Any:
         """Observations of all environments, ``[N, …]`` at the leaves."""
         if self.lone:
             return self.part(obs, self.leaves[0], self.num_envs)
@@ -108,7 +110,7 @@ class Promise:
             ) from None
         return [observation_tree(self.space, map(self.part, row, self.leaves)) for row in rows]
 
-    def leaf_of(self, obs: Any, leaf: Leaf) -> Any:
+    def leaf_of(self, obs: Tree, leaf: Leaf) -> Any:
         """The part of observations that belongs to a leaf of the space."""
         try:
             return leaf.of(obs)
@@ -118,7 +120,7 @@ class Promise:
                 "mend one of the two"
             ) from error
 
-    def check_form(self, obs: Any, path: tuple[str | int, ...] = ()) -> None:
+    def check_form(self, obs: Tree, path: tuple[str | int, ...] = ()) -> None:
         """Raise where observations have a part that the space lacks: no network would see it."""
         known = {leaf.path[: len(path) + 1] for leaf in self.leaves if leaf.path[: len(path)] == path}
         if path in known or not isinstance(obs, dict | tuple | list):
@@ -177,8 +179,8 @@ class Promise:
 class Collecting(Protocol):
     """What of a ``CollectState`` is needed here."""
 
-    promise: Promise | None
-    """Of the environment that is collected from; made where it is needed."""
+    promise: Promise
+    """Of the environment that is collected from."""
     steps: int
     """Decisions so far, in all."""
 
@@ -191,8 +193,6 @@ def checked_step(env: VectorEnv, actions: Any, state: Collecting, look: bool = T
     at: nothing reads them until ``check_rewards`` may look at many at once.
     """
     promise, answer = state.promise, env.step(actions)
-    if promise is None or promise.env is not env:
-        promise = state.promise = Promise(env)
     try:
         obs, reward, terminated, truncated, info = answer
     except (TypeError, ValueError):
@@ -230,7 +230,7 @@ def checked_info(promise: Promise, info: Any) -> dict[str, Any]:
     return info
 
 
-def checked_reset(promise: Promise, steps: int, **options: Any) -> tuple[Any, dict[str, Any]]:
+def checked_reset(promise: Promise, steps: int, **options: Any) -> tuple[Tree, Info]:
     """``env.reset(**options)``, after ``steps`` decisions in all: what it gave, held to the same."""
     answer = promise.env.reset(**options)
     if not isinstance(answer, tuple) or len(answer) != 2:
@@ -281,7 +281,7 @@ def check_finite(
         )
 
 
-def check_numbers(obs: Any, reward: Any) -> None:
+def check_numbers(obs: Tree, reward: Any) -> None:
     """Raise ``FloatingPointError``, a failure of the environment like any other, where a step's numbers are no good."""
     if isinstance(obs, dict | tuple):
         for part in obs.values() if isinstance(obs, dict) else obs:

@@ -9,6 +9,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from clipper.data.trees import Tree, across
 from clipper.environments.checks import MASK_KEYS, describe
+from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
 from clipper.spaces.action_masks import MaskError, action_masks
 
@@ -17,7 +18,7 @@ Source = Callable[[VectorEnv, Any, dict[str, Any], np.ndarray], Any]
 them."""
 
 
-def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any], mask_key: str = MASK_KEYS[0]) -> Source | None:
+def mask_source(env: VectorEnv, obs: Tree, info: Info, mask_key: str = MASK_KEYS[0]) -> Source | None:
     """Where the masks are after a reset: ``info``, the observation ``mask_key``, or ``env.action_masks()``."""
     for key in MASK_KEYS:
         if key in info:
@@ -32,7 +33,7 @@ def mask_source(env: VectorEnv, obs: Any, info: dict[str, Any], mask_key: str = 
     return None
 
 
-def refuse_late_masks(env: VectorEnv, info: dict[str, Any]) -> None:
+def refuse_late_masks(env: VectorEnv, info: Info) -> None:
     """Raise where a step's ``info`` has masks, though there were none at the reset: nobody would read them."""
     if not info.keys().isdisjoint(MASK_KEYS):
         raise EnvironmentContractError(
@@ -40,7 +41,7 @@ def refuse_late_masks(env: VectorEnv, info: dict[str, Any]) -> None:
         )
 
 
-def from_observation(key: str, env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+def from_observation(key: str, env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
     """The part of the observation that says what is legal."""
     return obs[key]
 
@@ -48,7 +49,7 @@ def from_observation(key: str, env: VectorEnv, obs: Any, info: dict[str, Any], n
 def from_info(key: str) -> Source:
     """Masks at ``info[key]``, where ``info["_" + key]`` may say which environments gave one (Gymnasium's custom)."""
 
-    def source(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+    def source(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
         present = info.get(f"_{key}", np.full(len(needed), key in info))
         missing = needed & ~np.asarray(present)
         if missing.any():
@@ -58,7 +59,7 @@ def from_info(key: str) -> Source:
     return source
 
 
-def from_method(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+def from_method(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
     """``action_masks()`` of the vector environment, or of each environment, asked only where it decides."""
     whole: Any = env.unwrapped
     if hasattr(whole, "action_masks"):
@@ -68,7 +69,7 @@ def from_method(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarr
     ]
 
 
-def from_call(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray) -> Any:
+def from_call(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
     """``action_masks()`` of environments in other processes, which are asked all together."""
     assert isinstance(env.unwrapped, AsyncVectorEnv)
     masks = env.unwrapped.call("action_masks")
@@ -76,7 +77,7 @@ def from_call(env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray
 
 
 def read_masks(
-    source: Source, env: VectorEnv, obs: Any, info: dict[str, Any], needed: np.ndarray, steps: int, device: Any
+    source: Source, env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray, steps: int, device: Any
 ) -> Tree:
     """The masks for the next actions; an error names environment, step and node."""
     try:
@@ -88,7 +89,7 @@ def read_masks(
         ) from error
 
 
-def masks_where_done(env: VectorEnv, done: np.ndarray, fresh: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+def masks_where_done(env: VectorEnv, done: np.ndarray, fresh: Info, before: Info) -> Info:
     """The masks of an ``info`` after some environments were reset (``done``): theirs from ``fresh``.
 
     All else that an info may hold, of whatever form, is left out: nothing reads it.

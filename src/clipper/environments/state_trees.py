@@ -12,7 +12,7 @@ from clipper.data.tree_type import Tree
 from clipper.errors import CorruptCheckpointError
 
 JSON: TypeAlias = Any  # None, bool, int, float, str, or a list or dict of these
-T = TypeVar("T")
+Wanted = TypeVar("Wanted")
 
 
 class OpaqueError(Exception):
@@ -68,7 +68,7 @@ def decode_tagged(tag: str, content: JSON, path: str, arrays: dict[str, np.ndarr
     raise corrupt(path, f"{ {tag: content} }, which cannot be read")
 
 
-def entry(tree: Tree, key: str, kind: type[T], path: str = "") -> T:
+def entry(tree: Tree, key: str, kind: type[Wanted], path: str = "") -> Wanted:
     """``tree[key]``, if it is there and a ``kind``."""
     name = f"{path}.{key}" if path else key
     if not isinstance(tree, dict) or key not in tree:

@@ -11,11 +11,11 @@ from torch import Tensor
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each
 from clipper.environments.checks import (
-    Promise,
     check_finite,
     checked_reset,
 )
 from clipper.environments.mask_sources import masks_where_done
+from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.state import CollectState
 
@@ -29,13 +29,13 @@ class Last(NamedTuple):
 
 
 def reset_ended(
-    env: VectorEnv, obs: Any, done: np.ndarray, info: dict[str, Any], state: CollectState, row: int
-) -> tuple[Any, dict[str, Any], list[Last]]:
+    env: VectorEnv, obs: Tree, done: np.ndarray, info: Info, state: CollectState, row: int
+) -> tuple[Tree, Info, list[Last]]:
     """For modes other than next-step: the first observations of new episodes, and the last ones of those that ended.
 
     With the observations comes the info that belongs to them.
     """
-    promise, ended = state.promise or Promise(env), np.flatnonzero(done).tolist()
+    promise, ended = state.promise, np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
         obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})

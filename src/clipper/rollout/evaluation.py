@@ -1,23 +1,29 @@
 """How good is a policy? Whole episodes, a fixed quota per environment, apart from training's environments and draws."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from torch import Generator, Tensor
 
 from clipper.data.trees import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
-from clipper.environments.checks import Promise, checked_step, describe
+from clipper.environments.checks import Answer, describe
 from clipper.environments.make import EnvSource
+from clipper.environments.told_episodes import Info
 from clipper.environments.vector.serial import SUCCESS, is_number
+from clipper.errors import ConfigError
 from clipper.networks.actor_critic import warn_without_masks
-from clipper.networks.policy_options import MASK_KEY
-from clipper.networks.protocol import Actor
-from clipper.rollout.collect import collect
-from clipper.rollout.state import Episode, start
+from clipper.networks.protocol import Actor, abilities
+from clipper.rollout.protocol import Episode
+from clipper.rollout.vector_rollouts import VectorRollouts
+
+HELD: list[VectorEnv] = []
+"""Ready vector environments that a run trains in at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Greedy:
     """A policy that takes the mode of another one's distribution."""
 
     def __init__(self, policy: Any) -> None:
-        self.policy, self.memory = policy, getattr(policy, "memory", None)
+        self.policy, self.memory = policy, abilities(policy).memory
 
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple["Mode", Tree]:
         dist, memory = self.policy.act(obs, memory, action_mask)
@@ -80,34 +86,43 @@ class Mode:
         return self.dist.log_prob(action)
 
 
-class Watched(VectorWrapper):
-    """Notes of each episode that ends whether it was a success: collecting has no use for that."""
+class Successes:
+    """Notes of each episode that ends whether it was a success; a stage of collecting."""
 
-    def __init__(self, env: VectorEnv) -> None:
-        super().__init__(env)
-        self.promise: Promise | None = None
-        self.steps = 0
-        self.ended: list[list[float]] = [[] for _ in range(env.num_envs)]
+    def __init__(self, num_envs: int) -> None:
+        self.ended: list[list[float]] = [[] for _ in range(num_envs)]
         """Of each environment, episode after episode: 1, 0, or NaN where the info does not tell."""
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = checked_step(self.env, actions, self, look=False)
+    def note(self, t: int, answer: Answer) -> Answer:
+        _, _, terminated, truncated, info = answer
         for i in np.flatnonzero(terminated | truncated).tolist():
             self.ended[i].append(success_of(info, i))
-        return obs, reward, terminated, truncated, info
+        return answer
 
-    def successes(self, episodes: list[Episode]) -> np.ndarray:
+    def of(self, episodes: list[Episode]) -> np.ndarray:
         """Of these episodes, all that each environment finished, or the first of them; empty where none tells."""
         given = [iter(ended) for ended in self.ended]
         found = np.array([next(given[episode.env], np.nan) for episode in episodes])
         return found if np.isfinite(found).any() else found[:0]
 
 
-def success_of(info: dict[str, Any], i: int) -> float:
+def success_of(info: Info, i: int) -> float:
     """What the info at the end of environment i's episode says about its success; NaN where it says nothing."""
     last = info.get("final_info", info)  # where the environment has been reset in the same step
     key = next((key for key in SUCCESS if key in last and (f"_{key}" not in last or last[f"_{key}"][i])), None)
     return float(last[key][i]) if key is not None and is_number(last[key][i]) else np.nan
+
+
+@contextmanager
+def held(source: object) -> Iterator[None]:
+    """While a run trains in ``source``: where that is a ready vector environment, no evaluation plays in it."""
+    if isinstance(source, VectorEnv):
+        HELD.append(source)
+    try:
+        yield
+    finally:
+        if isinstance(source, VectorEnv):
+            HELD.remove(source)
 
 
 def evaluate_policy(
@@ -125,13 +140,21 @@ def evaluate_policy(
     Environment i plays a number of episodes fixed in advance, so short episodes are not favoured. Neither the policy
     nor any global generator changes.
     """
-    vector = Watched(make(env, min(episodes, 20) if num_envs is None else num_envs))
-    state = start(vector, seed, device, getattr(policy, "mask_key", MASK_KEY))
-    if state.mask_source is None:
-        warn_without_masks(policy, f"{describe(vector)} gives none: evaluate where it learned, or give them")
-    _, state = collect(vector, Greedy(policy) if deterministic else policy, state, episodes=episodes)
-    if not isinstance(env, VectorEnv):
-        vector.close()
-    finished = sorted(state.episodes, key=lambda e: e.env)
+    if any(env is held for held in HELD):
+        raise ConfigError(
+            "a run trains in these environments, and an evaluation would break off its episodes: evaluate in others, "
+            "clipper.evaluate(run.policy, env), or train with an id or a factory"
+        )
+    vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
+    try:
+        successes = Successes(vector.num_envs)
+        rollouts = VectorRollouts(vector, seed, device, abilities(policy).mask_key, first=[successes.note])
+        if not rollouts.masked:
+            warn_without_masks(policy, f"{describe(vector)} gives none: evaluate where it learned, or give them")
+        rollouts.collect(Greedy(policy) if deterministic else policy, episodes=episodes)
+    finally:
+        if not isinstance(env, VectorEnv):
+            vector.close()
+    finished = sorted(rollouts.episodes, key=lambda e: e.env)
     totals, lengths = np.array([e.total for e in finished]), np.array([e.length for e in finished])
-    return Evaluation(totals, lengths, vector.successes(finished))
+    return Evaluation(totals, lengths, successes.of(finished))

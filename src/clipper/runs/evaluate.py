@@ -32,7 +32,9 @@ def evaluate(
             raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
         env = config.env if env is None else env
     elif not isinstance(subject, Actor):
-        policy, env = subject.policy, subject.source if env is None else env
+        if env is None:
+            return subject.evaluate(episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)
+        policy = subject.policy
     if env is None:
         raise ConfigError("to evaluate a policy, name its environment: evaluate(policy, env)")
     return evaluate_policy(policy, env, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)

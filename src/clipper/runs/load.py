@@ -20,6 +20,7 @@ from clipper.networks.policy_options import PolicyOptions
 from clipper.runs import hub
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, read_settings, same, to_json
+from clipper.settings.old import checkpoint_as_now
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import checkpoint
@@ -65,7 +66,7 @@ def load_with_config(
             policy = make_policy(spaces["observation"], spaces["action"], config.policy, Generator())
         policy.load_state_dict(weights_of(tensors))
         if isinstance(policy, ActorCritic):
-            policy.masked = bool(values.get("masked", "collect.action_mask.0" in tensors))
+            policy.masked = bool(values.get("masked", "rollouts.action_mask.0" in tensors))
     except ClipperError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -122,7 +123,8 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptCheckpointError(f"the checkpoint does not say which spaces its policy is for: {error}") from error
     largest = max(a * b for row in layers for a, b in itertools.pairwise(row))
-    rows = len(tensors["collect.obs.0"]) if tensors.get("collect.obs.0", torch.zeros(())).ndim else config.num_envs
+    obs = tensors.get("rollouts.obs.0", torch.zeros(()))
+    rows = len(obs) if obs.ndim else config.num_envs
     if max(largest, remembered, *widths) > enough or config.num_envs > max(rows, 1) * 64:
         raise CorruptCheckpointError(
             f"the settings ask for {largest:,} weights in a layer and {config.num_envs:,} environments, which are not "
@@ -133,9 +135,9 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any
 def read(path: Path, best: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The file that ``load`` means."""
     if not path.is_dir():
-        return checkpoint.load(path)
+        return checkpoint_as_now(*checkpoint.load(path))
     if best:
         if not (path / "best.safetensors").exists():
             raise ConfigError(f"{path} has no best policy: the run was not evaluated (eval_every)")
         return checkpoint.load(path / "best.safetensors")
-    return checkpoint.load_latest(path)
+    return checkpoint_as_now(*checkpoint.load_latest(path))

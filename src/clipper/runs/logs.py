@@ -5,8 +5,6 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,42 +24,43 @@ class Log:
         self.file = path.open("a", buffering=1)
         self.events = tensorboard_writer(folder, keep) if tensorboard else None
         self.warned: set[str] = set()
+        self.written = len(keep)
+        """Rows."""
 
     def write(self, row: Row) -> None:
         """Append one row."""
-        with self.warns("metrics.jsonl"):
-            self.file.write(line(row))
-        if self.events is not None:
-            with self.warns("TensorBoard's events"):
-                self.events.add(row)
-
-    def close(self) -> None:
-        """Flush and close both."""
-        with self.warns("metrics.jsonl"):
-            self.file.close()
-        if self.events is not None:
-            with self.warns("TensorBoard's events"):
-                self.events.close()
-
-    @contextmanager
-    def warns(self, name: str) -> Iterator[None]:
-        """Turn an error into a warning, the first time."""
+        self.written += 1
         try:
-            yield
+            self.file.write(line(row))
         except Exception as error:  # a record that fails must not end what it records
-            if name not in self.warned:
-                self.warned.add(name)
-                warnings.warn(f"{name} cannot be written, training goes on: {error}", stacklevel=3)
+            self.warn("metrics.jsonl", error)
+        if self.events is not None:
+            try:
+                self.events.add(row)
+            except Exception as error:
+                self.warn("TensorBoard's events", error)
+
+    def close(self, history: list[Row]) -> None:
+        """Append what of a run's history is not written, since its evaluation failed; flush and close both."""
+        for row in history[self.written :]:
+            self.write(row)
+        for name, file in (("metrics.jsonl", self.file), ("TensorBoard's events", self.events)):
+            try:
+                if file is not None:
+                    file.close()
+            except Exception as error:
+                self.warn(name, error)
+
+    def warn(self, name: str, error: Exception) -> None:
+        """Say once that something cannot be written."""
+        if name not in self.warned:
+            self.warned.add(name)
+            warnings.warn(f"{name} cannot be written, training goes on: {error}", stacklevel=3)
 
 
 def line(row: Row) -> str:
     """One row as JSON; NaN and infinity become null, since JSON has neither."""
-    return json.dumps({k: finite(v) for k, v in row.items()}) + "\n"
-
-
-def finite(x: float | int | None) -> float | int | None:
-    """``x``, or None where it is no finite number."""
-    return x if x is not None and math.isfinite(x) else None
+    return json.dumps({k: v if v is not None and math.isfinite(v) else None for k, v in row.items()}) + "\n"
 
 
 class Events:
@@ -73,18 +72,14 @@ class Events:
         self.summary: Any = load("tensorboard.compat.proto.summary_pb2").Summary
         self.writer = load("tensorboard.summary.writer.event_file_writer").EventFileWriter(str(folder / "tensorboard"))
         if keep:  # TensorBoard hides what an earlier file has from this step on
-            start = self.event.SessionLog(status=self.event.SessionLog.START)
-            self.write((keep[-1]["steps"] or 0) + 1, session_log=start)
+            start, after = self.event.SessionLog(status=self.event.SessionLog.START), (keep[-1]["steps"] or 0) + 1
+            self.writer.add_event(self.event.Event(step=int(after), wall_time=time.time(), session_log=start))
 
     def add(self, row: Row) -> None:
         """Add one row."""
         numbers = [(name, x) for name, x in row.items() if x is not None and "/" in name]
         summary = self.summary(value=[self.summary.Value(tag=name, simple_value=x) for name, x in numbers])
-        self.write(row["steps"] or 0, summary=summary)
-
-    def write(self, step: float, **what: Any) -> None:
-        """One event."""
-        self.writer.add_event(self.event.Event(step=int(step), wall_time=time.time(), **what))
+        self.writer.add_event(self.event.Event(step=int(row["steps"] or 0), wall_time=time.time(), summary=summary))
 
     def close(self) -> None:
         """Flush and close."""

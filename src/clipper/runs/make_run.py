@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
@@ -16,8 +15,7 @@ from clipper.algorithms import KNOWN, PPO, Algorithm, PPOApart, PPOPenalty, quot
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
-from clipper.environments.make import EnvSource
-from clipper.environments.vector.stepping import vectorise
+from clipper.environments.vector.stepping import Vector, vectorise
 from clipper.errors import ConfigError, UnknownFieldError
 from clipper.learning.learner import Learner
 from clipper.learning.value_losses import CrossEntropy
@@ -25,12 +23,15 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.rollout.state import CollectState, start
+from clipper.networks.protocol import mask_key_of
+from clipper.rollout.protocol import Rollouts, abilities
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.load import check_fit, check_policy, check_size, weights_of
-from clipper.runs.run import Run, read_config, read_rows
+from clipper.runs.run import Run, Source, read_config, read_rows
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, same, same_name, settings_json, short_name, to_json
 from clipper.settings.defaults import config_for
+from clipper.settings.old import checkpoint_as_now
 from clipper.storage import checkpoint, files
 
 
@@ -53,14 +54,15 @@ class Settings(TypedDict, total=False):
     checkpoint_every: int
     keep_checkpoints: int
     max_skipped_steps: int
+    log_every: int
 
 
 def configure(
-    env: EnvSource | Config,
+    env: Source | Config,
     algorithm: Algorithm | None,
     policy: PolicyOptions | nn.Module | None,
     settings: Settings,
-) -> tuple[Config, EnvSource]:
+) -> tuple[Config, Source]:
     """What the user said → one ``Config``, and what makes the environment."""
     check_given(algorithm, policy)
     check_settings(settings, algorithm)
@@ -71,7 +73,7 @@ def configure(
         changes["policy"] = policy
     if isinstance(env, Config):
         return dataclasses.replace(env, **changes), env.env
-    if isinstance(env, VectorEnv):
+    if isinstance(env, VectorEnv | Rollouts):
         changes["num_envs"] = env.num_envs
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
@@ -113,7 +115,7 @@ def check_settings(settings: Settings, algorithm: Any) -> None:
     check_names("train", settings, known)
 
 
-def describe_source(source: EnvSource) -> str:
+def describe_source(source: Source) -> str:
     """A name for an environment that was not given by id; for people, never imported."""
     if isinstance(source, VectorEnv) and source.spec is not None:
         return source.spec.id
@@ -121,7 +123,7 @@ def describe_source(source: EnvSource) -> str:
     return f"<{getattr(source, '__module__', '')}.{name}>"
 
 
-def build(config: Config, source: EnvSource, policy: nn.Module | None, folder: Path | None, insist: bool = True) -> Run:
+def build(config: Config, source: Source, policy: nn.Module | None, folder: Path | None, insist: bool = True) -> Run:
     """Make the environment, the policy and the learner; every error in the settings shows here.
 
     ``insist`` on the engine that the settings name; a resumed run may lack what it began with. Nothing is written.
@@ -131,6 +133,26 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, folder: P
     # What a file cannot hold is refused before anything is made, and before anything can change.
     settings = None if folder is None else settings_json(config)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
+    mask_key = config.policy.encoder.mask_key if policy is None else mask_key_of(policy)
+    rollouts, vector, stepping = make_rollouts(config, source, mask_key)
+    config = dataclasses.replace(config, vector=vector)
+    try:
+        return build_on(rollouts, config, source, policy, folder, settings, insist, stepping)
+    except BaseException:
+        if is_owned(source):
+            rollouts.close()
+        raise
+
+
+def is_owned(source: Source) -> bool:
+    """Are environments made from this, for the run? Those that are given ready stay the user's."""
+    return not isinstance(source, VectorEnv | Rollouts)
+
+
+def make_rollouts(config: Config, source: Source, mask_key: str) -> tuple[Rollouts, Vector, str]:
+    """What gives the run its Steps, how a resumed run asks for it, and the same for people."""
+    if isinstance(source, Rollouts):
+        return source, "auto", f"in {type(source).__name__}"
     env, vector, stepping = vectorise(
         source,
         config.num_envs,
@@ -139,39 +161,52 @@ def build(config: Config, source: EnvSource, policy: nn.Module | None, folder: P
         env_timeout=config.env_timeout,
         max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
     )
+    try:
+        return VectorRollouts(env, config.seed, config.device, mask_key), vector, stepping
+    except BaseException:
+        if is_owned(source):
+            env.close()
+        raise
+
+
+def build_on(
+    rollouts: Rollouts, config: Config, source: Source, policy: nn.Module | None, folder: Path | None,
+    settings: dict[str, Any] | None, insist: bool, stepping: str,
+) -> Run:  # fmt: skip
+    """The rest of ``build``, on rollouts that are there."""
     generator = Generator().manual_seed(config.seed)
     own = False
     if isinstance(policy, ActorCritic) and policy.options is not None:
-        own = made_by(policy, policy.options, env)
+        own = made_by(policy, policy.options, rollouts)
         config = dataclasses.replace(config, policy=policy.options) if own else config
         settings = settings and settings | {"policy": to_json(config.policy)}
     if policy is None or own:
         check_critic(config)
     if policy is None:
-        module = make_policy(env.single_observation_space, env.single_action_space, config.policy, generator)
+        spaces = rollouts.single_observation_space, rollouts.single_action_space
+        module = make_policy(*spaces, config.policy, generator)
     else:
         module = policy
     quota_of(config.algorithm)
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
     if not isinstance(learner, Learner):
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
-    state = start(env, config.seed, config.device, config.policy.encoder.mask_key)
     if isinstance(module, ActorCritic):
-        module.masked = state.mask_source is not None
-    engine = choose(learner, config, env, insist, masked=state.mask_source is not None)
+        module.masked = abilities(rollouts).masked
+    engine = choose(learner, config, rollouts, insist)
     if engine.name == "cpu":
         torch.set_num_threads(1)  # torch's helpers would spin for a while after each operation, on the kernels' cores
-    kept = {"engine": engine.name, "vector": vector}  # by a resumed run
-    config = dataclasses.replace(config, **kept)
+    config = dataclasses.replace(config, engine=engine.name)
+    kept = {"engine": engine.name, "vector": config.vector}  # by a resumed run
     run = Run(
         config,
         source,
-        env,
         learner,
-        state,
+        rollouts,
         engine,
         folder,
         settings and settings | kept,
+        owned=is_owned(source),
         stepping=stepping,
         custom_policy=policy is not None and not own,
     )
@@ -189,9 +224,9 @@ def begin(run: Run) -> Run:
     return run
 
 
-def made_by(policy: ActorCritic, options: PolicyOptions, env: VectorEnv) -> bool:
+def made_by(policy: ActorCritic, options: PolicyOptions, rollouts: Rollouts) -> bool:
     """Would the options make this policy, but for its weights? Nobody may have changed it since they made it."""
-    again = make_policy(env.single_observation_space, env.single_action_space, options, Generator())
+    again = make_policy(rollouts.single_observation_space, rollouts.single_action_space, options, Generator())
     shapes = ({name: x.shape for name, x in p.state_dict().items()} for p in (policy, again))
     return repr(policy) == repr(again) and next(shapes) == next(shapes)
 
@@ -202,7 +237,7 @@ def write_config(run: Run) -> None:
     files.replace(run.path / "config.json", (json.dumps(run.settings, indent=2) + "\n").encode())
 
 
-def check(config: Config, source: EnvSource) -> None:
+def check(config: Config, source: Source) -> None:
     """Raise ``ConfigError`` for combinations that cannot work."""
     if isinstance(config.algorithm, PPO | PPOApart | PPOPenalty):
         decisions = config.num_envs * config.algorithm.horizon
@@ -224,7 +259,7 @@ def check(config: Config, source: EnvSource) -> None:
             )
     if config.until_solved and not config.eval_every:
         raise ConfigError("until_solved needs evaluations: set eval_every")
-    if config.eval_every and isinstance(source, VectorEnv):
+    if config.eval_every and isinstance(source, VectorEnv | Rollouts):
         raise ConfigError("eval_every needs an id or a factory, to make environments apart from the one that trains")
     try:
         made = torch.empty(0, device=config.device)
@@ -247,7 +282,11 @@ def check_critic(config: Config) -> None:
 
 
 def restore(
-    folder: Path, env: EnvSource | Config | None, algorithm: Algorithm | None, policy: Any, settings: Settings
+    folder: Path,
+    env: Source | Config | None,
+    algorithm: Algorithm | None,
+    policy: Any,
+    settings: Settings,
 ) -> Run:
     """A run as its latest whole checkpoint left it; what is handed over is used, and recorded where it differs."""
     planned = read_config(folder)
@@ -266,7 +305,7 @@ def restore(
         run = build(config, source, module, folder, insist="engine" in settings)
         write_config(run)  # the run was ended before it began
         return run
-    tensors, values = checkpoint.load_latest(folder)
+    tensors, values = checkpoint_as_now(*checkpoint.load_latest(folder))
     if config.total_steps != planned.total_steps and config.total_steps <= values["steps"]:
         raise ConfigError(
             f"this run has taken {values['steps']} steps already: to go on, total_steps must be more than that, not "
@@ -280,6 +319,17 @@ def restore(
         check_fit(module, weights_of(tensors))
     check_size(config, tensors, values)
     run = build(config, source, module, folder, insist="engine" in settings)
+    try:
+        return go_back(run, planned, tensors, values)
+    except BaseException:
+        run.close()
+        raise
+
+
+def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Run:
+    """The run, brought to where a checkpoint left it."""
+    folder = run.path
+    assert folder is not None
     for name, module in run.learner.modules.items():
         if module.state_dict() and not any(saved.startswith(f"learner.{name}.") for saved in tensors):
             raise ConfigError(
@@ -287,8 +337,6 @@ def restore(
                 "begin a run with policy=clipper.load(…) instead"
             )
     restored = run.load_state_dict(tensors, values)
-    if not restored:
-        run.state = with_other_episodes(run)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed
     run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
@@ -314,7 +362,7 @@ def check_all_there(config: Config, custom_policy: bool) -> None:
 
 
 def handed_over(
-    planned: Config, env: EnvSource | Config | None, algorithm: Algorithm | None, policy: Any
+    planned: Config, env: Source | Config | None, algorithm: Algorithm | None, policy: Any
 ) -> dict[str, Any]:
     """Fields of the settings that change when a run goes on; raises ``ConfigError`` for those that cannot."""
     changes: dict[str, Any] = {}
@@ -338,11 +386,3 @@ def handed_over(
             "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="
         )
     return changes
-
-
-def with_other_episodes(run: Run) -> CollectState:
-    """The environments reset once more, with seeds of their own: those of the run's beginning were played already."""
-    seed = np.random.SeedSequence([run.config.seed, run.state.steps]).generate_state(1)[0]
-    state = start(run.env, int(seed), run.config.device, run.config.policy.encoder.mask_key)
-    state.steps, state.generator = run.state.steps, run.state.generator
-    return state

@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 PARTS = {
@@ -65,8 +65,3 @@ class Profile:
         while self.replaced:
             owner, method, own = self.replaced.pop()
             delattr(owner, method) if own is None else setattr(owner, method, own)
-
-
-def part(profile: Profile | None, name: str) -> AbstractContextManager[None]:
-    """``profile.part(name)``, or nothing where no profile is kept."""
-    return nullcontext() if profile is None else profile.part(name)

@@ -4,6 +4,7 @@ import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from numbers import Real
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,28 +14,28 @@ from torch import nn
 
 from clipper.algorithms import KNOWN, Algorithm, quota_of
 from clipper.data.values import shown
-from clipper.environments.make import EnvSource
-from clipper.environments.vector.serial import Serial
-from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
 from clipper.learning.metrics import Metrics
 from clipper.networks.policy_options import PolicyOptions
+from clipper.rollout.evaluation import held
+from clipper.rollout.protocol import Episode, abilities
 from clipper.runs.curve import plot_run
 from clipper.runs.logs import Log
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, restore
-from clipper.runs.profile import Profile, part
-from clipper.runs.run import Row, Run
+from clipper.runs.profile import Profile
+from clipper.runs.run import Row, Run, Source
 from clipper.settings.config import Config
 
 Callback = Callable[[Run], bool | None]
-"""Called after each iteration; a run stops where one returns False, and is saved also where one raises."""
+"""Called after each row of metrics, by default after each iteration; a run stops where one returns False, and is saved
+also where one raises."""
 OWN_METRICS = ("iteration", "steps", "episode", "eval", "env", "time")
 """With what names of metrics begin that are the run's own."""
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
 
 def train(
-    env: EnvSource | Config | None = None,
+    env: Source | Config | None = None,
     algorithm: Algorithm | None = None,
     *,
     policy: PolicyOptions | nn.Module | None = None,
@@ -57,6 +58,7 @@ def train(
     keywords are the fields of ``Config``.
     """
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
+    run = None
     try:
         if resume is not None:
             if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
@@ -70,14 +72,18 @@ def train(
         else:
             config, source = configure(env, algorithm, policy, settings)
             module = policy if isinstance(policy, nn.Module) else None
-            run = begin(build(config, source, module, None if run_dir is None else Path(run_dir)))
+            run = build(config, source, module, None if run_dir is None else Path(run_dir))
+            begin(run)
         if profile:
             run.profile = watched
             watch(run, watched)
         if first:
             gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
-        return go_on(run, [callback] if callable(callback) else list(callback))
+        with held(run.source):
+            return go_on(run, [callback] if callable(callback) else list(callback))
     finally:
+        if run is not None:
+            run.close()
         if first:
             gc.unfreeze()
         watched.close()
@@ -86,8 +92,10 @@ def train(
 
 def watch(run: Run, profile: Profile) -> None:
     """Time the methods between which an iteration's time divides."""
-    profile.watch(run.env, "step", "environment")
-    profile.watch(run.engine, "collect", "acting")
+    env = abilities(run.rollouts).env
+    if env is not None:
+        profile.watch(env, "step", "environment")
+    profile.watch(run.rollouts, "collect", "acting")
     profile.watch(run.engine, "update", "update")
     for owner in (run.engine, type(run.config.algorithm)):  # an engine may have its own way to make them
         if hasattr(owner, "targets"):
@@ -95,74 +103,87 @@ def watch(run: Run, profile: Profile) -> None:
 
 
 def go_on(run: Run, callbacks: list[Callback]) -> Run:
-    """The loop: collect, update, record, until the budget is spent, the task solved, or a callback says stop."""
-    config = run.config
-    if run.history and "eval/return" not in run.history[-1]:
-        evaluate_when_due(run, run.history[-1])  # the run was ended in the midst of it
+    """The loop: collect, update, record, until the budget is spent, the task solved, or a callback says stop.
+
+    An iteration is a collect and an update; a row of metrics is of one iteration, or of as many as ``log_every``
+    decisions take.
+    """
+    config, learner, rollouts, engine = run.config, run.learner, run.rollouts, run.engine
+    timed = nullcontext if run.profile is None else run.profile.part
+    if run.history and "eval/return" not in run.history[-1] and evaluation_is_due(run):
+        evaluate_now(run, run.history[-1])  # the run was ended in the midst of it
     if run.iteration == 0:
         save_or_warn(run)
     log = None if run.path is None else Log(run.path, run.history)
+    end, going, began, rounds, episodes = (
+        config.total_steps,
+        True,
+        time.perf_counter(),
+        list[Metrics](),
+        list[Episode](),
+    )
     try:
-        going = True
-        while going and run.state.steps < config.total_steps and not (config.until_solved and run.solved):
-            began = time.perf_counter()
-            run.learner.advance(run.state.steps / config.total_steps)
-            metrics = iterate(run)
-            run.iteration += 1
-            run.history.append(record(run, metrics, time.perf_counter() - began))
-            going = conclude(run, log, callbacks)
-            if run.state.steps >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
-                run.next_checkpoint += config.checkpoint_every * (run.state.steps >= run.next_checkpoint)
+        while going and rollouts.steps < end and not (config.until_solved and run.solved):
+            learner.advance(rollouts.steps / end)
+            run.phase = "collecting"
+            steps, last_obs = rollouts.collect(engine.actor, **quota_of(config.algorithm))
+            run.phase = "updating"
+            rounds.append(engine.update(steps, last_obs))
+            episodes += rollouts.episodes
+            run.iteration, run.learned = run.iteration + 1, rollouts.steps
+            if rollouts.steps < min(run.recorded + config.log_every, end):
+                continue
+            row = record(run, rounds, episodes, time.perf_counter() - began)
+            run.history.append(row)
+            run.phase = ""
+            if rollouts.steps >= run.next_evaluation or (config.eval_every and rollouts.steps >= end):
+                with timed("evaluation"):
+                    evaluate_now(run, row)
+            if log is not None:
+                with timed("logging"):
+                    log.write(row)
+            with timed("callbacks"):
+                going = not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
+            if rollouts.steps >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
+                run.next_checkpoint += config.checkpoint_every * (rollouts.steps >= run.next_checkpoint)
                 save_or_warn(run)
-        try:
-            with part(run.profile, "checkpoints"):
-                run.save()
-        except OSError as error:
-            raise SaveError(f"the end of the run, {run.state.steps} steps, cannot be saved: {error}") from error
+            began, rounds, episodes = time.perf_counter(), [], []
+    except BaseException as error:
+        give_up(run, error)
+        raise
+    else:
+        save_at_end(run)
     finally:
         if log is not None:
-            log.close()
+            log.close(run.history)
             plot_or_warn(run)
-        if isinstance(run.env, Workers):
-            run.env.close()
     return run
 
 
-def iterate(run: Run) -> Metrics:
-    """Collect and update; where either fails, what was learned before is saved, to be resumed with fresh episodes."""
-    run.phase = "collecting"
-    try:
-        batch, run.state = run.engine.collect(run.env, run.state, **quota_of(run.config.algorithm))
-    except BaseException:
-        save_or_warn(run, environments=False)
-        raise
-    run.phase = ""
-    try:
-        return run.engine.update(batch, run.state.obs)
-    except torch.OutOfMemoryError as error:
-        save_or_warn(run, environments=False)
+def give_up(run: Run, error: BaseException) -> None:
+    """Save what was learned: where collecting fails, or the device's memory is spent, to go on with fresh episodes.
+
+    An update that fails otherwise may have broken the policy; the checkpoint before stays.
+    """
+    exhausted = isinstance(error, torch.OutOfMemoryError)
+    if run.phase != "updating" or exhausted:
+        save_or_warn(run, environments=run.phase not in ("collecting", "updating"))
+    if run.phase == "updating" and exhausted:
         raise DeviceMemoryError(
             f"{run.config.device} is out of memory in the update of iteration {run.iteration + 1}, on "
-            f"{batch.mask.numel():,} rows: raise minibatches, or lower num_envs, horizon or the network's width; what "
-            f"was learned is {f'saved in {run.path}' if run.path else 'still in the policy'}. torch says: {error}"
+            f"{run.steps - run.learned:,} decisions: raise minibatches, or lower num_envs, horizon or the network's "
+            f"width; what was learned is {f'saved in {run.path}' if run.path else 'still in the policy'}. torch says: "
+            f"{error}"
         ) from error
 
 
-def conclude(run: Run, log: Log | None, callbacks: list[Callback]) -> bool:
-    """Evaluate, log and call back; says whether to go on. Where one of these fails, the iteration is saved first."""
+def save_at_end(run: Run) -> None:
+    """Save the run; raises ``SaveError`` where that cannot be."""
     try:
-        try:
-            with part(run.profile, "evaluation"):
-                evaluate_when_due(run, run.history[-1])
-        finally:
-            if log is not None:
-                with part(run.profile, "logging"):
-                    log.write(run.history[-1])
-        with part(run.profile, "callbacks"):
-            return not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
-    except BaseException:
-        save_or_warn(run)
-        raise
+        with nullcontext() if run.profile is None else run.profile.part("checkpoints"):
+            run.save()
+    except OSError as error:
+        raise SaveError(f"the end of the run, {run.steps} steps, cannot be saved: {error}") from error
 
 
 def save_or_warn(run: Run, environments: bool = True) -> None:
@@ -173,10 +194,10 @@ def save_or_warn(run: Run, environments: bool = True) -> None:
     if not run.learner.parameters.detach().isfinite().all():
         return
     try:
-        with part(run.profile, "checkpoints"):
+        with nullcontext() if run.profile is None else run.profile.part("checkpoints"):
             run.save(environments)
     except OSError as error:
-        warnings.warn(f"no checkpoint after {run.state.steps} steps, the one before stays: {error}", stacklevel=2)
+        warnings.warn(f"no checkpoint after {run.steps} steps, the one before stays: {error}", stacklevel=2)
 
 
 def plot_or_warn(run: Run) -> None:
@@ -187,17 +208,18 @@ def plot_or_warn(run: Run) -> None:
         warnings.warn(f"curve.png cannot be drawn: {error}", stacklevel=2)
 
 
-def record(run: Run, metrics: Metrics, seconds: float) -> Row:
-    """One iteration in numbers; raises ``NonFiniteError`` before a broken policy can be saved."""
+def record(run: Run, rounds: list[Metrics], episodes: list[Episode], seconds: float) -> Row:
+    """Iterations of so many ``seconds`` as one row; raises ``NonFiniteError`` before a broken policy is saved."""
+    steps, learner, metrics = run.rollouts.steps, run.learner, rounds[0] if len(rounds) == 1 else merged(rounds)
     if type(run.config.algorithm) not in KNOWN:
         check_metrics(run.config.algorithm, metrics)
-    before = run.history[-1]["steps"] if run.history else 0
-    learner, names = run.learner, [*metrics, "update/skipped_steps"]
-    whole = learner.parameters.detach().isfinite().all()
+    whole = torch.stack(
+        [x.isfinite().all().to(learner.skipped.device) for own in learner.parts.values() for x in own.vectors]
+    ).all()
     counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
     watched = (x if isinstance(x, torch.Tensor) else torch.tensor(float(x)) for x in metrics.values())
     *values, in_a_row, whole = torch.stack([*watched, *counts]).tolist()
-    row: Row = dict(zip(names, values, strict=True))
+    row: Row = dict(zip([*metrics, "update/skipped_steps"], values, strict=True))
     if in_a_row >= run.config.max_skipped_steps or not whole:
         skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
         broken = skipped if whole else "weights are not finite"
@@ -205,26 +227,33 @@ def record(run: Run, metrics: Metrics, seconds: float) -> Row:
             f"{broken}, by iteration {run.iteration}: the last checkpoint is still good; lower the learning rate, or "
             "scale rewards and observations"
         )
-    episodes = run.state.episodes
+    before, run.recorded = run.recorded, steps
     run.recent.extend(e.total for e in episodes)
     run.seconds += seconds
     mean_return = sum(e.total for e in episodes) / len(episodes) if episodes else None
     mean_length = sum(e.length for e in episodes) / len(episodes) if episodes else None
     return {
         "iteration": run.iteration,
-        "steps": run.state.steps,
+        "steps": steps,
         "episode/count": len(episodes),
         "episode/return": mean_return,
         "episode/length": mean_length,
         "episode/recent_return": sum(run.recent) / len(run.recent) if run.recent else None,
         **row,
-        **(
-            {"env/restarts": run.env.restarts} if isinstance(run.env, Serial | Workers) and run.env.max_restarts else {}
-        ),
+        **run.rollouts.metrics,
         **({} if run.profile is None else run.profile.row()),
         "time/seconds": run.seconds,
-        "time/steps_per_second": (run.state.steps - (before or 0)) / seconds,
+        "time/steps_per_second": (steps - before) / seconds,
     }
+
+
+def merged(rounds: list[Metrics]) -> Metrics:
+    """What was watched in several iterations as one: means, but the least and largest of what is such."""
+    found: Metrics = {}
+    for name in dict.fromkeys(name for metrics in rounds for name in metrics):
+        x = torch.stack([torch.as_tensor(metrics[name], dtype=torch.float32) for metrics in rounds if name in metrics])
+        found[name] = x.amax() if name.endswith("_max") else x.amin() if name.endswith("_min") else x.mean()
+    return found
 
 
 def check_metrics(algorithm: Algorithm, metrics: Any) -> None:
@@ -239,11 +268,15 @@ def check_metrics(algorithm: Algorithm, metrics: Any) -> None:
             raise ConfigError(f"update of {name} gives {word} as {shown(x)}, which is no single number")
 
 
-def evaluate_when_due(run: Run, row: Row) -> None:
-    """Evaluate where the plan says so, keep the best policy, and note whether the task is solved."""
+def evaluation_is_due(run: Run) -> bool:
+    """Does the plan ask for one now?"""
     config = run.config
-    if run.state.steps < run.next_evaluation and not (config.eval_every and run.state.steps >= config.total_steps):
-        return
+    return run.steps >= run.next_evaluation or bool(config.eval_every and run.steps >= config.total_steps)
+
+
+def evaluate_now(run: Run, row: Row) -> None:
+    """Evaluate, keep the best policy, and note whether the task is solved."""
+    config = run.config
     run.phase = "evaluating"
     try:
         # The same initial states every time: evaluations of one run are compared with each other.
@@ -254,7 +287,7 @@ def evaluate_when_due(run: Run, row: Row) -> None:
     row["eval/return"], row["eval/std"] = evaluation.mean, evaluation.std
     if evaluation.success_rate is not None:
         row["eval/success_rate"] = evaluation.success_rate
-    threshold = run.env.spec.reward_threshold if run.env.spec is not None else None
+    threshold = abilities(run.rollouts).threshold
     run.solved = threshold is not None and evaluation.mean >= threshold
     if evaluation.mean > run.best:
         run.best = evaluation.mean

@@ -50,5 +50,7 @@ class Config:
     """Save each time this many steps have passed; the end of a run is always saved."""
     keep_checkpoints: Annotated[int, Range(1, 1000)] = 2
     """How many of the latest checkpoints stay, so that a damaged one can be done without."""
+    log_every: Natural = 0
+    """Decisions that a row of metrics covers at least, as means over its iterations; 0: a row for each iteration."""
     max_skipped_steps: Count = 10
     """Gradient steps in a row that may be skipped, since loss or gradient is not finite, before the run ends."""

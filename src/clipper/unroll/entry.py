@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 from torch import Generator
 
+from clipper.algorithms import quota_of
 from clipper.environments import make
 from clipper.environments.atari import is_atari
 from clipper.environments.hybrid import TASKS
@@ -24,12 +25,14 @@ from clipper.unroll.source import ROOT, WIDTH, UnrollError
 def main_source(config: Config) -> str:
     """``main()``, with the imports from which everything else is found."""
     device = "" if config.device == "cpu" else f".to({config.device!r})"
-    start_device = "" if config.device == "cpu" else f", {config.device!r}"
+    rest = "" if config.device == "cpu" else f", {config.device!r}"
     if config.policy.encoder.mask_key != EncoderOptions().mask_key:
-        start_device += f", mask_key={config.policy.encoder.mask_key!r}"
+        rest += f", mask_key={config.policy.encoder.mask_key!r}"
     values = [v for part in (config.policy, config.algorithm) for v in instances(part)]
     imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values})
     made, needed = environment(config)
+    (name,) = quota_of(config.algorithm)
+    quota = f"{name}=algorithm.{name}"
     imports = sorted({*imports, *needed})
     spaces = "env.single_observation_space, env.single_action_space"
     return f'''
@@ -38,8 +41,7 @@ import torch
 import gymnasium
 from torch import Generator
 from clipper.networks.make_policy import make_policy
-from clipper.rollout.collect import collect
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 {chr(10).join(imports)}
 
 def main() -> None:
@@ -51,14 +53,14 @@ def main() -> None:
     options = {code(config.policy, 4, len("options = "))}
     policy = make_policy({spaces}, options, Generator().manual_seed(seed)){device}
     learner = algorithm.init(policy, seed=seed)
-    state = start(env, seed{start_device})
-    while state.steps < total_steps:
-        learner.advance(state.steps / total_steps)
-        steps, state = collect(env, policy, state, **algorithm.quota)
-        algorithm.update(learner, steps, state.obs)
-        if state.episodes:
-            mean_return = sum(episode.total for episode in state.episodes) / len(state.episodes)
-            print(f"{{state.steps:>9}} steps   mean return {{mean_return:.1f}}")
+    rollouts = VectorRollouts(env, seed{rest})
+    while rollouts.steps < total_steps:
+        learner.advance(rollouts.steps / total_steps)
+        steps, last_obs = rollouts.collect(policy, {quota})
+        algorithm.update(learner, steps, last_obs)
+        if rollouts.episodes:
+            mean_return = sum(episode.total for episode in rollouts.episodes) / len(rollouts.episodes)
+            print(f"{{rollouts.steps:>9}} steps   mean return {{mean_return:.1f}}")
     env.close()
     parameters = learner.parameters.detach().cpu().numpy()
     print("sha256 of the parameters:", hashlib.sha256(parameters.tobytes()).hexdigest())

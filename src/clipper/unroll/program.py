@@ -28,6 +28,9 @@ from clipper.unroll.source import (
 MAIN = "__main__"
 
 
+SAVING = {"state_dict", "load_state_dict"}
+
+
 class Program:
     """The definitions that ``main`` (Python source that imports from the library) reaches.
 
@@ -110,10 +113,13 @@ class Program:
         return self.read[key]
 
     def dead(self, definition: Definition) -> list[Function]:
-        """Methods that nothing calls: not special, not mentioned, and not an override that a foreign base may call."""
+        """Methods that nothing calls: not special, not mentioned, and not an override that a foreign base may call.
+
+        The file saves nothing, so what gives and takes a state is among them.
+        """
         if not definition.members or definition.is_protocol:
             return []
-        live = self.mentioned | self.inherited(definition)
+        live = (self.mentioned - SAVING) | self.inherited(definition)
         return [m for m in definition.members if m.name not in live and not m.name.startswith("__")]
 
     def inherited(self, definition: Definition) -> set[str]:

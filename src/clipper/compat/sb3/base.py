@@ -25,7 +25,7 @@ from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
 from clipper.networks.make_policy import make_policy
-from clipper.rollout.state import start
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.load import check_size
 from clipper.runs.make_run import write_config
 from clipper.runs.run import Row, Run
@@ -150,13 +150,14 @@ class Model:
         threads = torch.get_num_threads()
         torch.set_num_threads(config.threads)
         try:
-            state = start(vector, self.seed_of_episodes(), config.device, config.policy.encoder.mask_key)
-            self.check_masks(use_masking, state.mask_source is not None)
-            engine = choose(self.learner, config, vector, masked=state.mask_source is not None)
+            mask_key = config.policy.encoder.mask_key
+            rollouts = VectorRollouts(vector, self.seed_of_episodes(), config.device, mask_key)
+            self.check_masks(use_masking, rollouts.masked)
+            engine = choose(self.learner, config, rollouts)
             torch.set_num_threads(1 if engine.name == "cpu" else config.threads)  # as clipper.runs.make_run does
             config = dataclasses.replace(config, engine=engine.name)
-            state.steps = self.num_timesteps
-            run = Run(config, vector, vector, self.learner, state, engine, self.folder(tb_log_name))
+            rollouts.steps = self.num_timesteps
+            run = Run(config, vector, self.learner, rollouts, engine, self.folder(tb_log_name))
             run.history, run.iteration = self.history, len(self.history)
             if run.path is not None:
                 write_config(run)
@@ -165,7 +166,7 @@ class Model:
             torch.set_num_threads(threads)
             if isinstance(vector, Workers):
                 vector.close()
-        self.num_timesteps, self.learned = run.state.steps, self.learned + 1
+        self.num_timesteps, self.learned = run.steps, self.learned + 1
         return self
 
     def train(self, run: Run, callback: Any, progress_bar: bool) -> None:

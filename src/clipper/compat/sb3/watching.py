@@ -12,7 +12,8 @@ from clipper.compat.sb3.protocol import LearningModel
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.learning.metrics import Metrics
-from clipper.rollout.state import CollectState
+from clipper.networks.protocol import Actor
+from clipper.rollout.protocol import abilities
 from clipper.runs.run import Run
 
 
@@ -20,14 +21,18 @@ class Watching:
     """A callback for ``train`` and a context around it; stands between the loop and its engine, as one more engine."""
 
     def __init__(self, model: LearningModel, run: Run, callback: BaseCallback) -> None:
-        self.model, self.callback, self.env, self.engine = model, callback, run.env, run.engine
+        self.model, self.callback, self.rollouts, self.engine = model, callback, run.rollouts, run.engine
+        env = abilities(run.rollouts).env
+        assert env is not None
+        self.env: VectorEnv = env
         self.name: Literal["torch", "cpu", "compile"] = run.engine.name
-        self.description = run.engine.description
+        self.description, self.actor = run.engine.description, run.engine.actor
         self.going = True
-        n = run.env.num_envs
+        n = run.rollouts.num_envs
         self.ended, self.total, self.length = np.zeros(n, dtype=bool), np.zeros(n), np.zeros(n, dtype=int)
         run.engine = self
-        self.original, run.env.step = run.env.step, self.step
+        self.original, self.env.step = self.env.step, self.step
+        self.original_collect, run.rollouts.collect = run.rollouts.collect, self.collect
 
     def __enter__(self) -> "Watching":
         self.callback.init_callback(self.model)
@@ -35,19 +40,19 @@ class Watching:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.env.step = self.original
+        self.env.step, self.rollouts.collect = self.original, self.original_collect
         if kind is None:
             self.callback.on_training_end()
 
     def __call__(self, run: Run) -> bool:
         """After an iteration: go on?"""
-        self.model.num_timesteps = run.state.steps
+        self.model.num_timesteps = run.steps
         return self.going
 
-    def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
+    def collect(self, actor: Actor, **quota: int | None) -> tuple[Steps, Tree]:
         """A segment, between two of the callback's methods."""
         self.callback.on_rollout_start()
-        found = self.engine.collect(env, state, **quota)
+        found = self.original_collect(actor, **quota)
         self.callback.on_rollout_end()
         return found
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
-from torch import Generator, Tensor
+from gymnasium.vector import VectorEnv
+from torch import Tensor
 
 from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps, Targets
@@ -20,7 +20,7 @@ from clipper.engines.cpu.kernels import tables
 from clipper.engines.cpu.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
 from clipper.engines.cpu.network import Network, read_network
 from clipper.engines.cpu.plan import read_algorithm
-from clipper.engines.cpu.segment import Player, collect_segment, flat_mask
+from clipper.engines.cpu.segment import KernelActor, KernelRecorder, flat_mask
 from clipper.engines.cpu.threads import Team
 from clipper.errors import ConfigError
 from clipper.functional.reduce import trajectory_moments
@@ -32,7 +32,6 @@ from clipper.learning.schedules import at
 from clipper.learning.value_losses import ClippedMSE, Huber, ValueLoss
 from clipper.networks.heads import CategoricalHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
-from clipper.rollout.collect import collect
 from clipper.rollout.state import CollectState
 
 CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
@@ -92,6 +91,7 @@ class CPU:
         self.team = Team(threads)
         self.works = [Packed(make_work(self.network, self.kernels.lanes)) for _ in range(threads)]
         self.gradients = [self.gradient, *(np.empty_like(self.gradient) for _ in range(threads - 1))]
+        self.actor = KernelActor(learner.policy, self.recorder)
 
     def look_at_plan(self) -> None:
         """Note the present log σ, where it follows a plan; a learned one is the learner's own memory."""
@@ -99,19 +99,11 @@ class CPU:
         if head.kind == GAUSSIAN and head.log_std_at < 0:
             head.log_std[:] = self.learner.policy.head.log_std(torch.zeros(1)).numpy()
 
-    def collect(self, env: VectorEnv, state: CollectState, **quota: int) -> tuple[Steps, CollectState]:
-        """As ``rollout.collect``; for a horizon, the noise of a whole segment is drawn at once."""
-        horizon, episodes = quota.get("horizon"), quota.get("episodes")
-        if state.mode is not AutoresetMode.NEXT_STEP or len(quota) != 1 or (horizon or episodes or 0) < 1:
-            return collect(env, self.learner.policy, state, **quota)
-        self.look_at_plan()
-        return collect_segment(env, state, horizon, episodes, self.player)
-
-    def player(self, n: int, rows: int, generator: Generator, row_by_row: bool) -> Player:
-        """What acts in one segment."""
-        return Player(
-            self.kernels, self.learner.policy, self.network, self.net, self.head, self.works, self.team, n, rows,
-            generator, row_by_row,
+    def recorder(self, env: VectorEnv, state: CollectState) -> KernelRecorder:
+        """What acts in these environments."""
+        return KernelRecorder(
+            self.kernels, self.learner.policy, self.network, self.net, self.head, self.works, self.team,
+            self.look_at_plan, env, state,
         )  # fmt: skip
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:

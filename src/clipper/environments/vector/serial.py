@@ -7,7 +7,7 @@ environment's own step; and an environment that misbehaves is named.
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, SupportsFloat, TypeGuard
 
 import gymnasium
@@ -22,7 +22,7 @@ from clipper.environments.checks import MASK_KEYS, RESTARTED, check_numbers, des
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import TELLS, TOLD, WHOLE, Info
-from clipper.errors import ClipperError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
+from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
@@ -311,9 +311,32 @@ class Serial(VectorEnv):
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)
 
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """What a method of each environment gives, or an attribute of each, as Gymnasium's vector environments do."""
+        found = [env.get_wrapper_attr(name) for env in self.envs]
+        return tuple(x(*args, **kwargs) if callable(x) else x for x in found)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of each environment."""
+        return tuple(env.get_wrapper_attr(name) for env in self.envs)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of each environment, to the entries of a list or tuple, or to one value for all."""
+        for env, value in zip(self.envs, one_each(values, self.num_envs), strict=True):
+            env.set_wrapper_attr(name, value)
+
     def close_extras(self, **kwargs: object) -> None:
-        for env in self.envs:
-            env.close()
+        with ExitStack() as stack:  # all, also where one raises
+            for env in self.envs:
+                stack.callback(env.close)
+
+
+def one_each(values: Any, n: int) -> list[Any] | tuple[Any, ...]:
+    """A value for each of ``n`` environments: a list's or tuple's entries, or one for all."""
+    given = values if isinstance(values, list | tuple) else [values] * n
+    if len(given) != n:
+        raise ConfigError(f"{len(given)} values for {n} environments: give one for each, or one for all")
+    return given
 
 
 def is_number(x: Any) -> TypeGuard[SupportsFloat]:

@@ -105,12 +105,15 @@ def serve(channel: Channel, memory: int) -> None:
     )
     env.write_to(obs, reward, terminated, truncated)
     desk = Desk(env, actions)
-    while (message := channel.receive()) != GONE:
-        try:
-            answer = desk.step() if message == STEP else getattr(desk, message[0])(*message[1:])
-        except Exception as error:
-            answer = error
-        channel.send(answer) if answer else channel.say(DONE)
+    try:
+        while (message := channel.receive()) != GONE:
+            try:
+                answer = desk.step() if message == STEP else getattr(desk, message[0])(*message[1:])
+            except Exception as error:
+                answer = error
+            channel.send(answer) if answer else channel.say(DONE)
+    finally:
+        env.close()
 
 
 class Desk:
@@ -135,3 +138,12 @@ class Desk:
 
     def set_states(self, states: list[EnvironmentState]) -> None:
         self.env.set_states(states)
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        return self.env.call(name, *args, **kwargs)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        return self.env.get_attr(name)
+
+    def set_attr(self, name: str, values: list[Any]) -> None:
+        self.env.set_attr(name, values)

@@ -32,7 +32,7 @@ from clipper.environments.checks import RESTARTED, describe
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
-from clipper.environments.vector.serial import NOTHING, anew
+from clipper.environments.vector.serial import NOTHING, anew, one_each
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch
 from clipper.spaces.observations import observation_leaves, observation_tree
@@ -300,6 +300,19 @@ class Workers(VectorEnv):
     def set_states(self, states: list[EnvironmentState]) -> None:
         """The inverse of ``get_states``."""
         self.ask("set_states", [(states[part],) for part in self.parts])
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """As ``Serial``'s; what it gives comes from another process, as a copy."""
+        return tuple(x for part in self.ask("call", [(name, args, kwargs)] * len(self.workers)) for x in part)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """As ``Serial``'s, copies."""
+        return tuple(x for part in self.ask("get_attr", [(name,)] * len(self.workers)) for x in part)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """As ``Serial``'s."""
+        given = one_each(values, self.num_envs)
+        self.ask("set_attr", [(name, list(given[part])) for part in self.parts])
 
     def close_extras(self, **kwargs: object) -> None:
         deadline = time.monotonic() + GRACE

@@ -1,0 +1,208 @@
+"""Decisions ``[T, N]`` of a vector environment, whatever its autoreset mode.
+
+Canonical is Gymnasium's next-step mode: the row after an episode's end holds the true last observation and is no
+decision, so V(sₜ₊₁) is always ``value[t + 1]``. For environments that reset in the same step, or that wait to be reset,
+that row is inserted afterwards.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Generator, Tensor
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree, each, leaves
+from clipper.environments.checks import Promise, checked_reset, checked_step
+from clipper.environments.mask_sources import mask_source
+from clipper.environments.state import get_states, set_states
+from clipper.environments.state_trees import EnvironmentState
+from clipper.environments.told_episodes import TELLS, Info
+from clipper.errors import ConfigError
+from clipper.networks.policy_options import MASK_KEY
+from clipper.networks.protocol import Actor, abilities
+from clipper.rollout.episodes import Told, count_episodes
+from clipper.rollout.protocol import Episode
+from clipper.rollout.recorder import OnFinish, OnInfo, OnStep, RecordingActor, TensorRecorder
+from clipper.rollout.stages import Edges, Masks, NoMasks, Restarts
+from clipper.rollout.state import CollectState, autoreset_mode, observation_tensor
+from clipper.storage.saved import like, part, value_of
+
+UNLIMITED = np.iinfo(np.int64).max
+
+
+class VectorRollouts(CollectState):
+    """A vector environment, stepped by whoever acts.
+
+    All environments are reset, environment i with ``seed + i`` (Gymnasium's custom), and the actions' generator is
+    seeded. ``mask_key``: the part of a Dict observation that is the action mask, where there is one. ``first`` are
+    further stages, which see each step before any other.
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        mask_key: str = MASK_KEY,
+        *,
+        first: Sequence[OnStep] = (),
+    ) -> None:
+        self.env, self.seed, self.num_envs = env, seed, env.num_envs
+        self.single_observation_space, self.single_action_space = env.single_observation_space, env.single_action_space
+        self.mode, self.promise = autoreset_mode(env), Promise(env)
+        self.generator, self.steps = Generator(device).manual_seed(seed), 0
+        self.left, self.told = np.zeros(self.num_envs, dtype=np.int64), Told() if env.metadata.get(TELLS) else None
+        self.episodes, self.metrics = list[Episode](), dict[str, float]()
+        obs, info = self.reset(seed=seed)
+        self.mask_source, self.action_mask = mask_source(env, obs, info, mask_key), ()
+        self.masks = Masks(env, self) if self.mask_source is not None else NoMasks(env)
+        self.masks.begin(obs, info)
+        self.first, self.actor = first, None
+
+    @property
+    def masked(self) -> bool:
+        """Does the environment say which actions are legal?"""
+        return self.mask_source is not None
+
+    @torch.no_grad()
+    def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
+        """Act and record what happened: the steps, and ``last_obs``, the observations ``[N, ...]`` after them.
+
+        ``horizon`` collects that many rows per environment and goes on where the last call stopped. ``episodes`` begins
+        with a reset and collects whole episodes, a quota fixed in advance for each environment ("the first n to finish"
+        would favour short ones), padded by the mask.
+        """
+        if (horizon is None) == (episodes is None) or (horizon or episodes or 0) < 1:
+            raise ConfigError(f"collect takes either horizon or episodes, at least 1, not {horizon=} and {episodes=}")
+        if self.stale or (episodes is not None and not self.fresh):
+            self.restart()
+        if actor is not self.actor:
+            self.join(actor)
+        self.fresh, self.stale = False, episodes is not None
+        self.left[:] = UNLIMITED if episodes is None else quota(episodes, self.num_envs)
+        recorder, t = self.recorder, 0
+        recorder.begin(horizon)
+        with recorder.around:
+            while t < horizon if horizon is not None else (self.left > 0).any():
+                answer = checked_step(self.env, recorder.act(t), self, recorder.looks)
+                for stage in self.on_step:
+                    answer = stage(t, answer)
+                for note in self.on_info if answer[-1] else ():
+                    note(t, answer[-1])
+                self.steps += recorder.keep(t, answer)
+                t += 1
+        steps = recorder.steps(t)
+        for finish in self.on_finish:
+            steps = finish(steps)
+        return steps, self.obs
+
+    def join(self, actor: Actor) -> None:
+        """What acts and keeps rows for this actor, and the stages that it and the environment need."""
+        own = actor.recorder(self.env, self) if isinstance(actor, RecordingActor) else None
+        recorder = own or TensorRecorder(actor, self.env, self)
+        self.actor, self.recorder = actor, recorder
+        self.on_step, self.on_info = [*self.first], list[OnInfo]()
+        self.on_finish: list[OnFinish] = [partial(count_episodes, self, recorder)]
+        if getattr(self.env, "max_restarts", 0):
+            restarts = Restarts(self.env, self)
+            self.on_info.append(restarts.note)
+            self.on_finish.insert(0, restarts.cut)
+        if self.mode is not AutoresetMode.NEXT_STEP:
+            edges = Edges(self.env, self)
+            self.on_step.append(edges.reset)
+            self.on_finish.append(edges.insert)
+        self.on_step += recorder.on_step
+        if isinstance(self.masks, Masks):
+            self.on_step.append(self.masks.step)
+        else:
+            self.on_info.append(self.masks.refuse)
+        self.on_finish += recorder.on_finish
+
+    def reset(self, **seed: int) -> tuple[Tree, Info]:
+        """Reset all environments, and forget their unfinished episodes; what ``env.reset`` gave."""
+        obs, info = checked_reset(self.promise, self.steps, **seed)
+        n = self.num_envs
+        self.obs, self.memory = observation_tensor(obs, self.generator.device), ()
+        self.done, self.running_total, self.running_length = np.zeros(n, bool), np.zeros(n), np.zeros(n, np.int64)
+        self.fresh, self.stale = True, False
+        return obs, info
+
+    def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """As named tensors and JSON; ``environments`` is None without ``episodes``, or where none can be restored."""
+        states = get_states(self.env) if episodes else None
+        tensors = {
+            **{f"obs.{i}": x for i, x in enumerate(leaves(self.obs))},
+            "done": torch.from_numpy(self.done),
+            "generator": self.generator.get_state(),
+            "running_total": torch.from_numpy(self.running_total),
+            "running_length": torch.from_numpy(self.running_length),
+            **{f"action_mask.{i}": mask for i, mask in enumerate(leaves(self.action_mask))},
+            **{f"memory.{i}": x for i, x in enumerate(self.memory)},
+        }
+        for i, saved in enumerate(states or []):
+            tensors |= {f"env.{i}.{k}": torch.from_numpy(np.array(v)) for k, v in saved.arrays.items()}
+        environments = None if states is None else [saved.values for saved in states]
+        return tensors, {"steps": self.steps, "fresh": self.fresh, "environments": environments}
+
+    def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, Any], actor: Actor) -> bool:
+        """Go back to such a state, of which ``actor`` goes on; False where that cannot be, and new episodes begin.
+
+        They have other seeds: those of the run's beginning were played already.
+        """
+        self.steps, self.fresh = value_of("steps", int, values), value_of("fresh", bool, values)
+        self.generator.set_state(tensors["generator"])
+        if values["environments"] is None:
+            seeds = np.random.SeedSequence([self.seed, self.steps]).generate_state(1)
+            self.masks.begin(*self.reset(seed=int(seeds[0])))
+            return False
+        states = [
+            EnvironmentState({k: v.numpy() for k, v in part(tensors, f"env.{i}.").items()}, own)
+            for i, own in enumerate(values["environments"])
+        ]
+        set_states(self.env, states)
+        number = count()
+        self.obs = each(lambda x: like(f"obs.{next(number)}", x, tensors), self.obs)
+        number = count()
+        self.action_mask = each(lambda x: like(f"action_mask.{next(number)}", x, tensors), self.action_mask)
+        for name in ("done", "running_total", "running_length"):
+            setattr(self, name, like(name, torch.from_numpy(getattr(self, name)), tensors).numpy())
+        fresh, own = (), abilities(actor)
+        if own.memory is not None:
+            fresh = own.memory.forget((), self.done)
+        if own.renew is not None:
+            fresh = own.renew(fresh, self.done, Generator(self.generator.device))
+        if "memory.0" in tensors:  # before the first step there is none
+            self.memory = tuple(like(f"memory.{i}", x, tensors) for i, x in enumerate(fresh))
+        return True
+
+    def restart(self) -> None:
+        """Reset all environments without reseeding them."""
+        self.masks.begin(*self.reset())
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """What a method of each environment gives."""
+        inner: Any = self.env  # Gymnasium's own base class lacks these three
+        return inner.call(name, *args, **kwargs)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of each environment."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of each environment, to a list's entries or to one value for all."""
+        inner: Any = self.env
+        inner.set_attr(name, values)
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.env.close()
+
+
+def quota(episodes: int, n: int) -> np.ndarray:
+    """Episodes for each of ``n`` environments, as evenly as can be."""
+    return np.array([episodes // n + (i < episodes % n) for i in range(n)])
