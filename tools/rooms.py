@@ -185,9 +185,10 @@ def reference() -> str:
             chosen = [name for name in shown if fnmatch(name, pattern)]
             lines += [text for name in chosen for text in (f".. automodule:: clipper.{name}", "   :members:")]
         lines += ["```", ""]
-    front = ["train", "evaluate", "load", "collect", "make_policy"]
+    front = ["train", "evaluate", "load", "make_policy"]
     lines += ["## train, evaluate", "", "```{eval-rst}", *(f".. autofunction:: clipper.{name}" for name in front)]
-    return "\n".join([*lines, *(f".. autoclass:: clipper.{name}" for name in ("Config", "Evaluation")), "```", ""])
+    classes = ["Config", "Evaluation", "VectorRollouts\n   :members: collect"]
+    return "\n".join([*lines, *(f".. autoclass:: clipper.{name}" for name in classes), "```", ""])
 
 
 def between(text: str, name: str, body: str) -> str:

@@ -143,3 +143,24 @@ def test_the_new_environment_has_a_seed_of_its_own_the_same_in_every_run() -> No
         seeds.append((first, env.envs[1].seed))  # pyright: ignore[reportAttributeAccessIssue]
     assert seeds[0] == seeds[1]
     assert len({1, *seeds[0]}) == 3
+
+
+def test_a_segment_that_was_broken_off_leaves_no_restart_behind() -> None:
+    """The next segment, in which nothing fails, is whole: its rows have the numbers of the broken one's."""
+    env = environments({0: 3}, max_restarts=1)
+    policy: Any = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
+    rollouts, act, taken = VectorRollouts(env, 0), policy.act, []
+
+    def interrupted(*arguments: Any) -> Any:
+        taken.append(arguments)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        return act(*arguments)
+
+    policy.act = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        rollouts.collect(policy, horizon=8)
+    assert env.restarts == 1
+    steps, _ = rollouts.collect(policy, horizon=4)
+    assert steps.mask[:, 1].all(), "life 1 was in the midst of its first episode"
+    assert not steps.done[:2, 1].any()

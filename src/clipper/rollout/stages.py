@@ -23,15 +23,18 @@ class Restarts:
         self.env, self.state, self.rows = env, state, list[tuple[int, np.ndarray]]()
         state.metrics["env/restarts"] = 0
 
+    def begin(self) -> None:
+        """Nothing of a segment that was broken off counts."""
+        self.rows = []
+
     def note(self, t: int, info: Info) -> None:
         if RESTARTED in info:
             self.rows.append((t, info[RESTARTED]))
 
     def cut(self, steps: Steps) -> Steps:
         """Truncate the episodes in question, in place."""
-        rows, self.rows = self.rows, []
-        if rows:
-            cut_off(steps, rows, self.state)
+        if self.rows:
+            cut_off(steps, self.rows, self.state)
         self.state.metrics["env/restarts"] = self.env.restarts  # pyright: ignore[reportAttributeAccessIssue]
         return steps
 
@@ -42,9 +45,12 @@ class Edges:
     def __init__(self, env: VectorEnv, state: CollectState) -> None:
         self.env, self.state, self.last = env, state, list[Last]()
 
+    def begin(self) -> None:
+        """Nothing of a segment that was broken off counts."""
+        self.last = []
+
     def reset(self, t: int, answer: Answer) -> Answer:
         """The first observations of new episodes, in place of the last ones of those that ended."""
-        self.last = [] if t == 0 else self.last
         obs, reward, terminated, truncated, info = answer
         done = terminated | truncated
         if not done.any():

@@ -5,7 +5,7 @@ decision, so V(sₜ₊₁) is always ``value[t + 1]``. For environments that res
 that row is inserted afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -87,6 +87,8 @@ class VectorRollouts(CollectState):
         self.left[:] = UNLIMITED if episodes is None else quota(episodes, self.num_envs)
         recorder, t = self.recorder, 0
         recorder.begin(horizon)
+        for begin in self.on_begin:
+            begin()
         with recorder.around:
             while t < horizon if horizon is not None else (self.left > 0).any():
                 answer = checked_step(self.env, recorder.act(t), self, recorder.looks)
@@ -106,14 +108,16 @@ class VectorRollouts(CollectState):
         own = actor.recorder(self.env, self) if isinstance(actor, RecordingActor) else None
         recorder = own or TensorRecorder(actor, self.env, self)
         self.actor, self.recorder = actor, recorder
-        self.on_step, self.on_info = [*self.first], list[OnInfo]()
+        self.on_step, self.on_info, self.on_begin = [*self.first], list[OnInfo](), list[Callable[[], None]]()
         self.on_finish: list[OnFinish] = [partial(count_episodes, self, recorder)]
         if getattr(self.env, "max_restarts", 0):
             restarts = Restarts(self.env, self)
+            self.on_begin.append(restarts.begin)
             self.on_info.append(restarts.note)
             self.on_finish.insert(0, restarts.cut)
         if self.mode is not AutoresetMode.NEXT_STEP:
             edges = Edges(self.env, self)
+            self.on_begin.append(edges.begin)
             self.on_step.append(edges.reset)
             self.on_finish.append(edges.insert)
         self.on_step += recorder.on_step

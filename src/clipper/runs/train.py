@@ -115,13 +115,8 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
     if run.iteration == 0:
         save_or_warn(run)
     log = None if run.path is None else Log(run.path, run.history)
-    end, going, began, rounds, episodes = (
-        config.total_steps,
-        True,
-        time.perf_counter(),
-        list[Metrics](),
-        list[Episode](),
-    )
+    end, going, began = config.total_steps, True, time.perf_counter()
+    rounds, episodes = list[Metrics](), list[Episode]()
     try:
         while going and rollouts.steps < end and not (config.until_solved and run.solved):
             learner.advance(rollouts.steps / end)
