@@ -15,6 +15,9 @@ from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import GRU, Memory, Transformer
 from clipper.settings import recipes
+from clipper.learning.action_parts import PerPart
+from clipper.learning.rewards import Scaled
+from clipper.learning.advantages import Standardised
 
 Protocol = Literal["evaluation", "success", "training", "best"]
 
@@ -108,7 +111,7 @@ def line(algorithm: Algorithm, total_steps: int) -> Entry:
 
 LINE = {
     "reinforce": line(Reinforce(learning_rate=Linear(1e-2)), 300_000),
-    "reinforce-decisions": line(Reinforce(learning_rate=Linear(1e-2), standardise_over="decisions"), 300_000),
+    "reinforce-decisions": line(Reinforce(learning_rate=Linear(1e-2), advantages=Standardised("batch", 0)), 300_000),
     "vpg": line(VPG(learning_rate=Linear(1e-2)), 200_000),
     "a2c": line(A2C(learning_rate=Linear(2e-3)), 300_000),
     "npg": line(NPG(), 150_000),
@@ -200,7 +203,7 @@ def trick(variant: str, task: str) -> Entry:
     """PPO as the MuJoCo recipes have it, with an entropy bonus and without one trick."""
     algorithm, policy = TRICKS[variant]
     base = PPO(
-        horizon=256, minibatches=32, learning_rate=Linear(3e-4), scale_rewards=True, entropy_coef=0.01,
+        horizon=256, minibatches=32, learning_rate=Linear(3e-4), rewards=Scaled(), entropy_coef=0.01,
     )  # fmt: skip
     config = Config(
         env=task, algorithm=dataclasses.replace(base, **algorithm),
@@ -233,7 +236,7 @@ def per_part(config: Callable[[], Config], target: Target) -> Entry:
     """The same recipe with one clipped surrogate for each part of an action (H-PPO) instead of a joint one."""
     whole = config()
     assert isinstance(whole.algorithm, PPO)
-    changed = dataclasses.replace(whole, algorithm=dataclasses.replace(whole.algorithm, ratio="per_part"))
+    changed = dataclasses.replace(whole, algorithm=dataclasses.replace(whole.algorithm, parts=PerPart()))
     return entry(lambda: changed, 5, target, episodes=1000)
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import clipper
+from clipper.learning.advantages import Standardised
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
         value_coef=0.5,
         entropy_coef=0.0,
         max_grad_norm=0.5,
-        standardise="minibatch",
+        advantages=Standardised("minibatch"),
     )
     run = clipper.train(
         work["env"],

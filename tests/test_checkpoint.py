@@ -16,6 +16,7 @@ from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import space_from_json, space_to_json
 from clipper.storage import checkpoint
+from clipper.learning.kl import KLStop
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_every_kind_of_option_survives_json() -> None:
         clip=(0.1, 0.3),
         value_loss=clipper.value_losses.Huber(0.5),
         entropy_coef=clipper.schedules.Linear(0.1),
-        target_kl=0.02,
+        stop=KLStop(0.02),
     )
     config = Config(env="X-v0", algorithm=algorithm)
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
@@ -116,7 +117,7 @@ def test_every_kind_of_option_survives_json() -> None:
         ({"seed": True}, r"config\.seed: True is not"),
         (
             {"algorithm": {"type": "os.system"}},
-            r"config\.algorithm: .* is not PPO, PPOApart, [A-Za-z0-9, ]+ or one of your own$",
+            r"config\.algorithm: .* is not PPO, PPOSeparate, [A-Za-z0-9, ]+ or one of your own$",
         ),
         ({"algorithm": {"type": "PPO", "gama": 1}}, "no field gama"),
         ({"policy": None}, r"config\.policy: None is not PolicyOptions$"),

@@ -20,6 +20,7 @@ from clipper.learning.value_losses import MSE, ClippedMSE, CrossEntropy, Huber, 
 from clipper.networks.critics import Critic, PopArt, TwoHot, TwoHotBins, TwoHotValue
 from clipper.networks.policy_options import PolicyOptions
 from clipper.settings.option_text import from_text, to_text
+from clipper.learning.critic_targets import TDLambda
 
 BINS = symexp(torch.linspace(-20, 20, 255, dtype=torch.float64))
 
@@ -176,7 +177,7 @@ def test_runs_are_resumed_exactly_and_loaded(kind: str, tmp_path: Path) -> None:
     critic, loss = KINDS[kind]
     kwargs: Any = {
         "algorithm": clipper.PPO(
-            horizon=16, epochs=2, value_loss=loss, target_critic=clipper.critic_targets.Periodic(2)
+            horizon=16, epochs=2, value_loss=loss, critic_target=TDLambda(0.95, lag=clipper.critic_targets.Periodic(2))
         ),
         "policy": PolicyOptions(hidden=(8,), critic=critic), "total_steps": 256, "num_envs": 2,
     }  # fmt: skip

@@ -8,14 +8,17 @@ import pytest
 import torch
 from batches import decisions, make_steps, small_policy
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOSeparate, PPOPenalty, Reinforce
 from clipper.data.steps import Targets
 from clipper.learning.advantages import with_old
 from clipper.learning.learner import Learner
 from clipper.networks.actor_critic import ActorCritic
+from clipper.learning.kl import Exact
+from clipper.learning.rewards import Raw
+from clipper.learning.advantages import Standardised
 
 ALGORITHMS = (
-    PPO(epochs=2), PPOApart(epochs=2, value_epochs=2), PPOPenalty(epochs=2), A2C(), VPG(value_epochs=1),
+    PPO(epochs=2), PPOSeparate(epochs=2, value_epochs=2), PPOPenalty(epochs=2), A2C(), VPG(value_epochs=1),
     TRPO(value_epochs=1), NPG(value_epochs=1), Reinforce(), ImportanceSampling(),
 )  # fmt: skip
 
@@ -33,10 +36,10 @@ def moved_policy_and_batch() -> tuple[ActorCritic, Targets]:
 
 @pytest.mark.parametrize(
     "algorithm",
-    [PPO(clip=0.05), PPO(clip=0.05, exact_kl=True), PPOApart(clip=0.05), PPOPenalty()],
+    [PPO(clip=0.05), PPO(clip=0.05, kl=Exact()), PPOSeparate(clip=0.05), PPOPenalty()],
     ids=["ppo", "exact", "apart", "penalty"],
 )
-def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOApart | PPOPenalty) -> None:
+def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOSeparate | PPOPenalty) -> None:
     policy, batch = moved_policy_and_batch()
     if isinstance(algorithm, PPOPenalty) or (isinstance(algorithm, PPO) and algorithm.exact_kl):
         batch = with_old(small_policy("gaussian").double(), batch)
@@ -58,9 +61,9 @@ def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOApart | PPO
     gap = (np.exp(2 * log_std) + (mean - new_mean) ** 2) / (2 * np.exp(2 * new_log_std)) - 0.5
     exact = (new_log_std - log_std + gap).sum(-1).mean()
     expected["policy/kl"] = exact if batch.old else expected["policy/kl_k3"]
-    if isinstance(algorithm, PPOApart):
+    if isinstance(algorithm, PPOSeparate):
         expected["policy/kl"] = expected["policy/kl_k1"]
-    if isinstance(algorithm, PPO | PPOApart):
+    if isinstance(algorithm, PPO | PPOSeparate):
         expected["policy/clip_fraction"] = np.mean(np.abs(r - 1) > 0.05)
     assert {name: float(metrics[name]) for name in expected} == pytest.approx(expected, rel=1e-9)
 
@@ -75,8 +78,8 @@ def test_advantages_are_told_in_their_own_units(algorithm: Algorithm, mode: bool
     plain: Any = algorithm
     if not isinstance(algorithm, ImportanceSampling):
         on, off = ("batch", "none") if isinstance(algorithm, PPO | PPOPenalty) else (True, False)
-        plain = dataclasses.replace(plain, standardise=off)
-        algorithm = dataclasses.replace(plain, standardise=on if mode else off)
+        plain = dataclasses.replace(plain, advantages=Standardised(off, 1))
+        algorithm = dataclasses.replace(plain, advantages=Standardised(on if mode else off, 1))
     raw = plain.targets(plain.init(small_policy("categorical")), steps, last).advantage[steps.mask].numpy()
     metrics = algorithm.update(algorithm.init(policy), steps, last)
     assert float(metrics["advantage/mean"]) == pytest.approx(raw.mean(), rel=1e-4)
@@ -92,12 +95,12 @@ def test_the_range_over_minibatches(mode: str) -> None:
     policy = small_policy("categorical")
     steps, last = make_steps(policy, 20, 2, seed=9)
     count = int(steps.mask.sum())
-    raw = PPO(standardise="none").targets(PPO().init(policy), steps, last).advantage[steps.mask].numpy()
+    raw = PPO(advantages=Raw()).targets(PPO().init(policy), steps, last).advantage[steps.mask].numpy()
     for minibatches, least, largest, std in (
         (count, raw.min(), raw.max(), 0.0),
         (1, raw.mean(), raw.mean(), raw.std()),
     ):
-        algorithm = PPO(epochs=1, minibatches=minibatches, standardise=mode)  # pyright: ignore[reportArgumentType]
+        algorithm = PPO(epochs=1, minibatches=minibatches, advantages=Standardised(mode, 1))  # pyright: ignore[reportArgumentType]
         metrics = algorithm.update(algorithm.init(small_policy("categorical")), steps, last)
         told = [
             float(metrics[f"advantage/minibatch_{name}"]) for name in ("mean_min", "mean_max", "std_min", "std_max")

@@ -24,12 +24,14 @@ from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.learning.parts import make_part
 from clipper.learning.two_steps import Again, targets_then_improve
+from clipper.learning.rewards import Raw
+from clipper.learning.advantages import Standardised
 
 PIECES = (7, 1, 20, 12)
 WHOLE: list[Any] = [
-    PPO(standardise="none", entropy_coef=0.01),
+    PPO(advantages=Raw(), entropy_coef=0.01),
     A2C(),
-    PPOPenalty(standardise="none"),
+    PPOPenalty(advantages=Raw()),
 ]
 
 
@@ -229,7 +231,7 @@ class Counter:
 
 def three_parts(seed: int) -> Learner:
     """Actor, critic, and a predictor with an optimizer of its own; beside them what counts."""
-    learner = Learner(small_policy("categorical", seed=seed), seed=seed, apart=True)
+    learner = Learner(small_policy("categorical", seed=seed), seed=seed, separate=True)
     predictor = nn.Linear(3, 2)
     predictor.weight.data.copy_(torch.randn(2, 3, generator=Generator().manual_seed(seed)))
     learner.modules["predictor"] = predictor
@@ -389,7 +391,7 @@ def test_the_kernels_improve_towards_targets_of_anyone_s_making() -> None:
     """The same steps from the definition's targets, standardised or not, as from their own."""
     engine = pytest.importorskip("clipper.engines.cpu.engine")
     for standardise in ("batch", "minibatch", "none"):
-        algorithm = PPO(epochs=2, minibatches=2, standardise=standardise, learning_rate=0.01)
+        algorithm = PPO(epochs=2, minibatches=2, advantages=Standardised(standardise, 1), learning_rate=0.01)
         ends = []
         for own in (False, True):
             policy = small_policy("gaussian")

@@ -13,6 +13,8 @@ from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 from clipper.networks.normalise import ObservationNormaliser, ReturnNormaliser, RewardScaler, RunningMoments
 from clipper.networks.policy_options import PolicyOptions
+from clipper.learning.optimizers import Adam
+from clipper.learning.rewards import Normalised
 
 chunks = st.lists(
     st.integers(0, 8).flatmap(lambda n: arrays(np.float32, (n, 3), elements=st.floats(-1e3, 1e3, width=32))), max_size=4
@@ -56,7 +58,7 @@ def test_a_constant_observation_stays_finite() -> None:
 
 def test_reward_scaling_across_segments_equals_a_slow_loop() -> None:
     policy, gamma, bound, envs = small_policy("categorical"), 0.9, 0.5, 4
-    learner = Learner(policy, adam_eps=1e-5, seed=0, reward_scaler=RewardScaler(bound))
+    learner = Learner(policy, optimizer=Adam(1e-5), seed=0, reward_scaler=RewardScaler(bound))
     running, seen = [0.0] * envs, []
     for segment in range(4):
         steps, _ = make_steps(policy, rows=9, envs=envs, seed=segment)
@@ -78,7 +80,7 @@ def test_reward_scaling_across_segments_equals_a_slow_loop() -> None:
 
 def test_reward_normalisation_equals_numpys_over_all_rewards_so_far() -> None:
     policy, seen = small_policy("categorical"), []
-    learner = PPO(normalise_rewards=True, clip_rewards=1.5).init(policy)
+    learner = PPO(rewards=Normalised(1.5)).init(policy)
     for segment in range(3):
         steps, _ = make_steps(policy, rows=9, envs=4, seed=segment)
         reward = steps.reward[steps.mask].double().numpy()
@@ -91,7 +93,7 @@ def test_reward_normalisation_equals_numpys_over_all_rewards_so_far() -> None:
 
 def test_rewards_are_either_scaled_or_normalised() -> None:
     with pytest.raises(ConfigError, match="exclude"):
-        PPO(scale_rewards=True, normalise_rewards=True).init(small_policy("categorical"))
+        PPO(rewards=Normalised()).init(small_policy("categorical"))
 
 
 def test_normalised_returns_are_mapped_back() -> None:
@@ -142,7 +144,7 @@ def test_the_value_loss_does_not_depend_on_the_unit_of_returns(scale: float) -> 
 def test_a_restart_in_the_first_row_begins_a_new_sum() -> None:
     """The episode before was cut off there: what it had gathered is not the new one's."""
     policy = small_policy("categorical")
-    learner = Learner(policy, adam_eps=1e-5, seed=0, reward_scaler=RewardScaler(10.0))
+    learner = Learner(policy, optimizer=Adam(1e-5), seed=0, reward_scaler=RewardScaler(10.0))
     steps, _ = make_steps(policy, rows=4, envs=2, seed=0)
     no, ones = torch.zeros(4, 2, dtype=torch.bool), torch.ones(4, 2)
     steps = steps._replace(reward=ones, terminated=no, done=no, mask=~no)

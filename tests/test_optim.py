@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOSeparate, PPOPenalty, Reinforce
 from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.learning.gradient_step import gradient_step
@@ -19,6 +19,11 @@ from clipper.learning.optimizers import RMSPropTF
 from clipper.learning.parts import flatten
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.policy_options import PolicyOptions
+from clipper.learning.optimizers import Adam
+from clipper.learning.kl import KLStop
+from clipper.learning.kl import Sampled
+from clipper.learning.rewards import Scaled
+from clipper.learning.advantages import Standardised
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 
@@ -66,7 +71,7 @@ def test_gradient_steps_equal_torchs_clipping_and_adam(kind: Kind) -> None:
     """Losses whose gradients are now shorter than the bound, now longer, and a learning rate that changes."""
     policy = small_policy(kind).double()
     ordinary = deepcopy(policy)
-    learner = PPO(adam_eps=1e-5).init(policy)
+    learner = PPO(optimizer=Adam(1e-5)).init(policy)
     optimizer = torch.optim.Adam(ordinary.parameters(), eps=1e-5)
     obs = torch.randn(20, 3, generator=Generator().manual_seed(0), dtype=torch.float64)
     clipped = []
@@ -121,15 +126,15 @@ def test_epochs_are_shuffled_anew_by_the_given_generator() -> None:
 
 
 RESUMED = [
-    PPO(epochs=2, minibatches=3, scale_rewards=True, entropy_coef=0.01),
-    PPO(epochs=2, minibatches=3, standardise="batch", target_kl=0.01, clip=(0.2, 0.28)),
+    PPO(epochs=2, minibatches=3, rewards=Scaled(), entropy_coef=0.01),
+    PPO(epochs=2, minibatches=3, advantages=Standardised("batch"), stop=KLStop(0.01), clip=(0.2, 0.28)),
     Reinforce(),
-    TRPO(scale_rewards=True),
+    TRPO(rewards=Scaled()),
     NPG(value_epochs=2),
     VPG(value_epochs=2),
     A2C(),
-    PPOApart(epochs=3, value_epochs=2, minibatches=2, scale_rewards=True),
-    PPOApart(epochs=3, value_epochs=2, critic_first=True, kl_estimate="k2"),
+    PPOSeparate(epochs=3, value_epochs=2, minibatches=2, rewards=Scaled()),
+    PPOSeparate(epochs=3, value_epochs=2, critic_first=True, kl=Sampled("k2")),
     PPOPenalty(epochs=2, learning_rate=0.02),
     ImportanceSampling(weights=CausalProduct(), max_steps=3),
 ]
@@ -161,7 +166,7 @@ def test_a_restored_learner_goes_on_bit_for_bit(kind: Kind, algorithm: Algorithm
 
 
 def test_a_fresh_state_makes_a_used_learner_fresh() -> None:
-    algorithm = PPO(epochs=2, minibatches=2, scale_rewards=True)
+    algorithm = PPO(epochs=2, minibatches=2, rewards=Scaled())
     policy = small_policy("categorical")
     fresh, used = algorithm.init(policy, seed=1), algorithm.init(deepcopy(policy), seed=1)
     steps, last = make_steps(policy, rows=11, envs=3, seed=0)

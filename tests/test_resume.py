@@ -13,6 +13,8 @@ from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchErr
 from clipper.runs.make_run import Settings, restore
 from clipper.runs.run import Run
 from clipper.storage import checkpoint
+from clipper.learning.rewards import Scaled
+from clipper.learning.critic_targets import TDLambda
 
 SMALL = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
 
@@ -47,15 +49,15 @@ def assert_equal_runs(a: Run, b: Run) -> None:
                 horizon=8, epochs=2, learning_rate=clipper.schedules.Linear(1e-2), clip=clipper.schedules.Linear(0.3)
             ),
         ),
-        ("Pendulum-v1", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
-        ("Hopper-v5", clipper.PPO(horizon=8, epochs=2, scale_rewards=True)),
+        ("Pendulum-v1", clipper.PPO(horizon=8, epochs=2, rewards=Scaled())),
+        ("Hopper-v5", clipper.PPO(horizon=8, epochs=2, rewards=Scaled())),
         ("CartPole-v1", clipper.Reinforce(episodes=4)),
-        ("Pendulum-v1", clipper.TRPO(horizon=8, scale_rewards=True)),
+        ("Pendulum-v1", clipper.TRPO(horizon=8, rewards=Scaled())),
         ("CartPole-v1", clipper.A2C()),
         ("Pendulum-v1", clipper.PPOPenalty(horizon=8, epochs=2)),
         (
             "CartPole-v1",
-            clipper.PPOApart(horizon=8, epochs=2, value_epochs=2, target_critic=clipper.critic_targets.Polyak(0.2)),
+            clipper.PPOSeparate(horizon=8, epochs=2, value_epochs=2, critic_target=TDLambda(0.97, lag=clipper.critic_targets.Polyak(0.2))),
         ),
     ],
     ids=["cartpole", "pendulum", "hopper", "reinforce", "trpo", "a2c", "penalty", "apart"],
@@ -70,7 +72,7 @@ def test_interrupted_equals_uninterrupted(env: str, algorithm, tmp_path: Path) -
     ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "MountainCarContinuous-v0", "Hopper-v5", "HalfCheetah-v5"],
 )
 def test_512_equals_256_and_256(env: str, tmp_path: Path) -> None:
-    check_exact(env, clipper.PPO(horizon=32, epochs=2, scale_rewards=True), tmp_path, iterations=512)
+    check_exact(env, clipper.PPO(horizon=32, epochs=2, rewards=Scaled()), tmp_path, iterations=512)
 
 
 def check_exact(env: str, algorithm, tmp_path: Path, iterations: int) -> None:

@@ -24,6 +24,7 @@ from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, read_settings, to_json
 from clipper.storage import checkpoint
+from clipper.learning.advantages import Standardised
 
 
 def classes(hint: Any) -> Iterator[type]:
@@ -242,7 +243,7 @@ def test_minibatches_of_one_decision_are_refused_where_each_is_standardised() ->
     algorithm = clipper.PPO(horizon=16, minibatches=32)
     with pytest.raises(ConfigError, match="leave some with one"):
         train("CartPole-v1", algorithm, num_envs=2, total_steps=64)
-    train("CartPole-v1", dataclasses.replace(algorithm, standardise="batch", epochs=1), num_envs=2, total_steps=64)
+    train("CartPole-v1", dataclasses.replace(algorithm, advantages=Standardised("batch"), epochs=1), num_envs=2, total_steps=64)
 
 
 SHORT: dict[str, Any] = {"num_envs": 2, "total_steps": 64, "vector": "serial", "engine": "torch"}
@@ -351,4 +352,4 @@ def test_all_else_in_a_file_is_refused_as_before(change: dict[str, Any]) -> None
 def test_words_are_those_of_the_annotation() -> None:
     assert hint_of(clipper.PPO, "standardise") == Literal["minibatch", "batch", "none"]
     with pytest.raises(ConfigError, match="standardise must be 'minibatch', 'batch' or 'none', not 'minibatches'"):
-        clipper.PPO(standardise="minibatches")  # pyright: ignore[reportArgumentType]
+        clipper.PPO(advantages=Standardised("minibatches", 1))  # pyright: ignore[reportArgumentType]

@@ -10,7 +10,7 @@ import torch
 from batches import make_steps, small_policy
 from torch import Tensor
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOSeparate, PPOPenalty, Reinforce
 from clipper.data.trees import each
 from clipper.functional.reduce import masked_mean
 from clipper.functional.returns import total_return
@@ -20,6 +20,11 @@ from clipper.learning.learner import Learner
 from clipper.learning.schedules import KLAdaptive
 from clipper.learning.world import World
 from clipper.networks.policy_options import PolicyOptions
+from clipper.learning.kl import Exact
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Normalised
+from clipper.learning.rewards import Scaled
+from clipper.learning.advantages import Standardised
 
 
 class Two:
@@ -95,17 +100,17 @@ def in_threads(work: Callable[[int], None]) -> None:
 WHOLE: dict[str, Any] = {"minibatches": 1, "learning_rate": 0.01}
 CRITIC: dict[str, Any] = {"value_epochs": 2, "value_minibatches": 1}
 CASES: dict[str, Any] = {
-    "ppo": PPO(**WHOLE, epochs=3, entropy_coef=0.01, scale_rewards=True, recompute=True),
-    "ppo kl": PPO(**WHOLE, epochs=8, standardise="batch", exact_kl=True, target_kl=1e-3, normalise_rewards=True),
+    "ppo": PPO(**WHOLE, epochs=3, entropy_coef=0.01, rewards=Scaled(), recompute=True),
+    "ppo kl": PPO(**WHOLE, epochs=8, advantages=Standardised("batch"), kl=Exact(), stop=KLStop(1e-3), rewards=Normalised()),
     "ppo adaptive": PPO(minibatches=1, epochs=3, learning_rate=KLAdaptive(1e-3, 0.01)),
-    "apart": PPOApart(**WHOLE, **CRITIC, epochs=4, target_kl=1e-3, scale_rewards=True),
-    "critic first": PPOApart(**WHOLE, **CRITIC, epochs=2, critic_first=True),
+    "apart": PPOSeparate(**WHOLE, **CRITIC, epochs=4, stop=KLStop(1e-3), rewards=Scaled()),
+    "critic first": PPOSeparate(**WHOLE, **CRITIC, epochs=2, critic_first=True),
     "penalty": PPOPenalty(**WHOLE, epochs=3, hinge=10.0, kl_target=1e-3),
     "reinforce": Reinforce(),
-    "reinforce decisions": Reinforce(standardise_over="decisions"),
+    "reinforce decisions": Reinforce(advantages=Standardised("batch", 0)),
     "is": ImportanceSampling(max_steps=6, sigma=1e-3),
     "vpg": VPG(**CRITIC),
-    "a2c": A2C(standardise=True, scale_rewards=True),
+    "a2c": A2C(advantages=Standardised("batch"), rewards=Scaled()),
     "npg": NPG(**CRITIC),
     "trpo": TRPO(**CRITIC, delta=0.05),
 }

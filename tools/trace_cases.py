@@ -165,7 +165,7 @@ def make_case(algorithm: str, variant: str, entry: dict[str, Any]) -> Case:
     return Case(
         f"{algorithm.lower()}/{variant}",
         entry.get("env", Case.env),
-        value(algorithm, **ALGORITHMS[algorithm] | entry.get("fields", {})),
+        value({"PPOApart": "PPOApart|PPOSeparate"}.get(algorithm, algorithm), **ALGORITHMS[algorithm] | entry.get("fields", {})),
         SMALL_POLICY | entry.get("policy", {}),
         settings | entry.get("settings", {}),
         entry.get("scheduled", False),

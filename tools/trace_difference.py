@@ -1,6 +1,9 @@
 """Two traces beside each other, bit for bit."""
 
+import importlib.util
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import safetensors
 import torch
 
 END = 10**9  # in the place of an iteration: what is there once the run is over
+SETTINGS = "settings"  # in the place of a name: all that ``config.json`` says
 Entries = dict[int, dict[str, Any]]
 """By iteration and name: tensors, and values of JSON."""
 
@@ -23,6 +27,41 @@ def read_trace(path: Path) -> Entries:
     for iteration, values in numbers.items():
         entries[iteration] |= values
     return entries
+
+
+def flat(tree: Any, name: str = "") -> dict[str, Any]:
+    """JSON as one entry for each leaf, by its path."""
+    if isinstance(tree, dict | list) and tree:
+        pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {k: v for key, x in pairs for k, v in flat(x, f"{name}.{key}" if name else str(key)).items()}
+    return {name: tree}
+
+
+def renewal(source: Path) -> Callable[[Any], Any]:
+    """What the checkout with this ``src`` reads of settings that earlier ones wrote."""
+    path = source / "clipper" / "settings" / "old.py"
+    spec = importlib.util.spec_from_file_location("settings_of_before", path) if path.exists() else None
+    if spec is None or spec.loader is None:
+        return lambda data: data
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    renew = getattr(module, "as_now", None)
+    return renew if renew and len(inspect.signature(renew).parameters) == 1 else lambda data: data
+
+
+def with_settings(old: Entries, new: Entries, renew: Callable[[Any], Any]) -> tuple[Entries, Entries]:
+    """Both, with the settings' leaves as entries: OLD's as NEW reads them, NEW's without fields that came later."""
+
+    def renewed(tree: Any) -> Any:
+        if isinstance(tree, list):
+            return [renewed(x) for x in tree]
+        return {k: renewed(x) for k, x in renew(tree).items()} if isinstance(tree, dict) else tree
+
+    ours, theirs = (entries.get(END, {}).pop(SETTINGS, {}) for entries in (old, new))
+    ours, theirs = flat(renewed(ours), SETTINGS), flat(theirs, SETTINGS)
+    for entries, leaves in ((old, ours), (new, {k: v for k, v in theirs.items() if k in ours})):
+        entries.setdefault(END, {}).update(leaves)
+    return old, new
 
 
 def first_difference(old: Entries, new: Entries) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import shutil
@@ -23,10 +24,14 @@ import safetensors
 import safetensors.torch
 import torch
 import trace_environments
-from trace_difference import END
+from trace_difference import END, SETTINGS, flat
 
 import clipper
 
+try:
+    from clipper.settings import old as former
+except ImportError:  # a checkout from before there was such a module
+    former = None
 LARGE = 2**15  # numbers in a tensor, from which on its SHA-256 is kept instead
 ENGINE = "engine"
 
@@ -74,9 +79,19 @@ def fields_of(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
 def build(value: Any, hint: Any = None) -> Any:
     """What an entry of the battery describes: an instance of the library's, or a plain value."""
     if isinstance(value, dict):
-        kind: Any = find_class(value["value"], hint)
-        return kind(*map(build, value["arguments"]), **fields_of(kind, value["fields"]))
+        kind: Any = find_class(value.get("value") or value["type"], hint)
+        others = {k: x for k, x in value.items() if k not in ("value", "type", "arguments", "fields")}
+        fields = renewed(kind, value.get("fields", {})) | others
+        return kind(*map(build, value.get("arguments", ())), **fields_of(kind, fields))
     return tuple(map(build, value)) if isinstance(value, list) else value
+
+
+def renewed(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of an entry as the checkout has them, where it has gathered some into values since."""
+    renew = getattr(former, "as_now", None)
+    if renew is None or len(inspect.signature(renew).parameters) != 1:
+        return fields
+    return {k: x for k, x in renew({"type": kind.__name__} | fields).items() if k != "type"}
 
 
 def put_schedules(algorithm: Any) -> tuple[Any, list[str]]:
@@ -112,7 +127,7 @@ def make(case: dict[str, Any], engine: str) -> Made:
         if recipe is None:
             raise InexpressibleError(f"there is no recipe {case['recipe']}")
         made: Any = recipe()
-        changes = fields_of(type(made.algorithm), case["algorithm"])
+        changes = fields_of(type(made.algorithm), renewed(type(made.algorithm), case["algorithm"]))
         changes = {name: min(x, getattr(made.algorithm, name)) for name, x in changes.items()}
         return Made((made,), settings | {"algorithm": dataclasses.replace(made.algorithm, **changes)}, None, [])
     own = case["env"].partition("own:")[2]
@@ -168,9 +183,10 @@ class Trace:
         path = self.folder / "checkpoint.safetensors"
         with safetensors.safe_open(path, framework="pt") as file:
             iteration = json.loads(file.metadata()["values"])["iteration"]
-        values = flat(self.file(path, iteration, ""))
-        self.last = {k: v for k, v in values.items() if k.startswith("config")}
-        own = {k: v for k, v in values.items() if not k.startswith(("config", "seconds", "time"))}
+        saved = self.file(path, iteration, "")
+        values = flat({k: v for k, v in saved.items() if k != "config"}) | {SETTINGS: saved.get("config", {})}
+        self.last = {SETTINGS: values.pop(SETTINGS, {})}
+        own = {k: v for k, v in values.items() if not k.startswith((SETTINGS, "seconds", "time"))}
         own = {k.removeprefix("rollouts."): v for k, v in own.items()}
         self.numbers.setdefault(iteration, {}).update({f"values: {k}": v for k, v in own.items()})
 
@@ -196,14 +212,6 @@ def as_now(name: str) -> str:
         if name.startswith(old):
             return new + name.removeprefix(old)
     return name
-
-
-def flat(tree: Any, name: str = "") -> dict[str, Any]:
-    """JSON as one entry for each leaf, by its path."""
-    if isinstance(tree, dict | list) and tree:
-        pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return {k: v for key, x in pairs for k, v in flat(x, f"{name}.{key}" if name else str(key)).items()}
-    return {name: tree}
 
 
 def engine_of(run: Any) -> str:

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 from trace_cases import PROBE, Case, battery
-from trace_difference import first_difference, read_trace
+from trace_difference import first_difference, read_trace, renewal, with_settings
 
 HERE = Path(__file__).resolve().parent
 ITERATIONS, SAVED = 20, 10
@@ -133,7 +133,7 @@ class Comparison:
             second["kept"] = ""
         answers = self.ask((first, second))
         try:
-            return judge(answers, engine, outs)
+            return judge(answers, engine, outs, self.new.source)
         finally:
             for out in outs:
                 out.unlink(missing_ok=True)
@@ -154,7 +154,9 @@ class Comparison:
         return status
 
 
-def judge(answers: tuple[dict[str, Any], dict[str, Any]], engine: str, outs: list[Path]) -> tuple[str, str]:
+def judge(
+    answers: tuple[dict[str, Any], dict[str, Any]], engine: str, outs: list[Path], source: Path
+) -> tuple[str, str]:
     """The status that both share ("" where they do not), and the difference, or the reason why there is no trace."""
     old, new = answers
     if old["status"] != new["status"]:
@@ -163,7 +165,8 @@ def judge(answers: tuple[dict[str, Any], dict[str, Any]], engine: str, outs: lis
         return old["status"], f"both {words(old)}"
     if {old["engine"], new["engine"]} != {engine}:
         return "", f"engine {engine} was asked for; OLD ran {old['engine']}, NEW {new['engine']}"
-    return "done", first_difference(*map(read_trace, outs))
+    old, new = map(read_trace, outs)
+    return "done", first_difference(*with_settings(old, new, renewal(source)))
 
 
 def words(answer: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from clipper.networks.policy_options import PolicyOptions
 from clipper.runs.run import Run
 from clipper.runs.train import train
 from clipper.settings.defaults import config_for
+from clipper.learning.advantages import Standardised
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
         value_coef=0.5,
         entropy_coef=0.0,
         max_grad_norm=0.5,
-        standardise="minibatch",
+        advantages=Standardised("minibatch"),
     )
     # As many rows as the others collect; the rows between episodes are no decisions, so the callback ends the run.
     total = work["iterations"] * work["horizon"] * work["num_envs"]

@@ -8,18 +8,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import clipper
+from clipper.learning.rewards import Raw
+from clipper.learning.rewards import Scaled
 
 UNITS = np.array([1000, 1000, 57.3, 57.3], np.float32)  # m → mm, rad → degrees
-ALL = clipper.PPO(horizon=64, epochs=4, learning_rate=clipper.schedules.Linear(1e-3), scale_rewards=True)
+ALL = clipper.PPO(horizon=64, epochs=4, learning_rate=clipper.schedules.Linear(1e-3), rewards=Scaled())
 NETWORK = clipper.PolicyOptions(normalise_obs=True)
 VARIANTS: dict[str, tuple[clipper.PPO, clipper.PolicyOptions]] = {
     "all of these": (ALL, NETWORK),
     "core 2: last layer's gain 1": (ALL, replace(NETWORK, head=clipper.HeadOptions(action_gain=1.0))),
     "core 4: α constant": (replace(ALL, learning_rate=1e-3), NETWORK),
-    "core 7: Â as it is": (replace(ALL, standardise="none"), NETWORK),
+    "core 7: Â as it is": (replace(ALL, advantages=Raw()), NETWORK),
     "core 8: no clipping": (replace(ALL, objective=clipper.objectives.Unclipped()), NETWORK),
     "cont. 6: observations as they are": (ALL, replace(NETWORK, normalise_obs=False)),
-    "cont. 8: rewards as they are": (replace(ALL, scale_rewards=False), NETWORK),
+    "cont. 8: rewards as they are": (replace(ALL, rewards=Raw()), NETWORK),
 }
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from runs import column
 
 import clipper
+from clipper.learning.action_parts import PerPart
 
 
 class AllCount(gymnasium.Wrapper):
@@ -36,7 +37,7 @@ def flat(info: dict) -> dict:
 
 
 JOINT = clipper.PPO(horizon=32, epochs=6, learning_rate=3e-3)
-PER_PART = clipper.PPO(horizon=32, epochs=6, learning_rate=3e-3, ratio="per_part")
+PER_PART = clipper.PPO(horizon=32, epochs=6, learning_rate=3e-3, parts=PerPart())
 KINDS: dict[str, tuple[Callable[[], gymnasium.Env], clipper.PPO]] = {
     "OneOf, one ratio": (Duel, JOINT),
     "OneOf, a ratio per part": (Duel, PER_PART),

@@ -8,7 +8,7 @@
 from typing import Any
 
 from clipper import former, functional
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, PPOSeparate, Reinforce
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
@@ -43,8 +43,8 @@ __all__ = [
     "Evaluation",
     "HeadOptions",
     "ImportanceSampling",
-    "PPOApart",
     "PPOPenalty",
+    "PPOSeparate",
     "PolicyOptions",
     "Reinforce",
     "Rollouts",

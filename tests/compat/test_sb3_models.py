@@ -30,6 +30,9 @@ from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, Sp
 from clipper.learning.optimizers import RMSProp
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions
+from clipper.learning.optimizers import Adam
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Raw
 
 FLAT = EncoderOptions(cnn="none")  # the MlpPolicy flattens images
 QUICK: dict[str, Any] = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "seed": 3}
@@ -68,15 +71,15 @@ def test_arguments_are_the_fields_they_name() -> None:
     model = PPO(
         "MlpPolicy", make_vec_env("CartPole-v1", n_envs=3), learning_rate=lambda left: 1e-3 * left, n_steps=50,
         batch_size=64, n_epochs=7, gamma=0.9, gae_lambda=0.8, clip_range=0.3, normalize_advantage=False, ent_coef=0.02,
-        vf_coef=0.7, max_grad_norm=0.9, target_kl=0.05, seed=11,
+        vf_coef=0.7, max_grad_norm=0.9, stop=KLStop(0.05), seed=11,
         policy_kwargs={
             "net_arch": {"pi": [8], "vf": [16, 4]}, "activation_fn": nn.ELU, "ortho_init": False, "log_std_init": -1,
             "optimizer_kwargs": {"eps": 1e-7},
         },
     )  # fmt: skip
     assert model.config.algorithm == algorithms.PPO(
-        horizon=50, minibatches=3, epochs=7, gamma=0.9, lam=0.8, clip=0.3, standardise="none", entropy_coef=0.02,
-        value_coef=0.7, max_grad_norm=0.9, target_kl=0.05, learning_rate=clipper.schedules.Linear(1e-3), adam_eps=1e-7,
+        horizon=50, minibatches=3, epochs=7, gamma=0.9, lam=0.8, clip=0.3, advantages=Raw(), entropy_coef=0.02,
+        value_coef=0.7, max_grad_norm=0.9, stop=KLStop(0.05), learning_rate=clipper.schedules.Linear(1e-3), optimizer=Adam(1e-7),
     )  # fmt: skip
     assert model.config.seed == 11
     assert model.config.policy == clipper.PolicyOptions(
@@ -100,7 +103,7 @@ def test_trpos_kl_is_a_sum_here() -> None:
     class Two(Counting):
         action_space: Any = gymnasium.spaces.Box(-1, 1, (2,))
 
-    algorithm = TRPO("MlpPolicy", Two(), target_kl=0.02, cg_damping=0.1).config.algorithm
+    algorithm = TRPO("MlpPolicy", Two(), stop=KLStop(0.02), cg_damping=0.1).config.algorithm
     assert isinstance(algorithm, algorithms.TRPO)
     assert (algorithm.delta, algorithm.damping) == (0.04, 0.2)
 

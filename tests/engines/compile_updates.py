@@ -14,6 +14,7 @@ from clipper.algorithms import quota_of
 from clipper.engines.eager import Torch
 from clipper.engines.torch_compile import Compiled
 from clipper.learning.metrics import Metrics
+from clipper.learning.kl import KLStop
 
 ALGORITHMS: dict[str, tuple[str, Any]] = {
     "ppo": (
@@ -23,7 +24,7 @@ ALGORITHMS: dict[str, tuple[str, Any]] = {
             epochs=2,
             minibatches=2,
             clip=clipper.schedules.Linear(0.2, 0.1),
-            target_kl=0.05,
+            stop=KLStop(0.05),
             entropy_coef=clipper.schedules.Linear(0.01),
         ),
     ),

@@ -17,6 +17,7 @@ from clipper.engines.cpu.engine import CPU, Shares
 from clipper.engines.cpu.kernels.tables import RATIO, Loss, Rows
 from clipper.learning.objectives import Objective
 from clipper.networks.actor_critic import ActorCritic
+from clipper.learning.advantages import Standardised
 
 LOSSES = (clipper.value_losses.MSE(), clipper.value_losses.Huber(0.5), clipper.value_losses.ClippedMSE(0.2))
 CLIPS = (0.2, (0.1, 0.3), clipper.schedules.Linear(0.4, 0.0))
@@ -81,7 +82,7 @@ def test_depths_and_widths(kind: Kind, standardise: Literal["batch", "minibatch"
     generator = torch.Generator().manual_seed(4)
     behaviour = shaken(small_policy(kind, clipper.PolicyOptions(hidden=hidden)), 0.1, generator)
     policy = shaken(behaviour, 0.01, generator)
-    check(policy, behaviour, clipper.PPO(standardise=standardise), rows=300)
+    check(policy, behaviour, clipper.PPO(advantages=Standardised(standardise, 1)), rows=300)
 
 
 @pytest.mark.parametrize(

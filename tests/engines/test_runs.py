@@ -19,6 +19,10 @@ from clipper.engines.cpu import threads as team
 from clipper.errors import ConfigError
 from clipper.runs.make_run import Settings
 from clipper.runs.run import Run
+from clipper.learning.kl import Exact
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Scaled
+from clipper.learning.critic_targets import TDLambda
 
 QUICK = clipper.PPO(horizon=16, epochs=2)
 
@@ -50,12 +54,12 @@ def integers() -> gymnasium.Env:
     [
         ({"algorithm": clipper.TRPO(horizon=16)}, "kernels are for PPO, A2C, Reinforce, not TRPO"),
         ({"algorithm": clipper.PPO(objective=clipper.objectives.TrustRegion())}, "no objective=TrustRegion"),
-        ({"algorithm": clipper.PPO(exact_kl=True)}, "no exact_kl=True"),
+        ({"algorithm": clipper.PPO(kl=Exact())}, "no exact_kl=True"),
         ({"algorithm": clipper.PPO(critic_target=clipper.critic_targets.TD0())}, "no critic_target=TD0"),
-        ({"algorithm": clipper.A2C(target_critic=clipper.critic_targets.Polyak())}, "no target_critic=Polyak"),
+        ({"algorithm": clipper.A2C(critic_target=TDLambda(1.0, lag=clipper.critic_targets.Polyak()))}, "no target_critic=Polyak"),
         ({"algorithm": clipper.PPO(learning_rate=clipper.schedules.KLAdaptive())}, "no learning_rate=KLAdaptive"),
         ({"algorithm": clipper.PPO(recompute=True)}, "no recompute=True"),
-        ({"algorithm": clipper.PPO(kl_stop="epoch")}, "no kl_stop='epoch'"),
+        ({"algorithm": clipper.PPO(stop=KLStop(0.01, "epoch"))}, "no kl_stop='epoch'"),
         ({"algorithm": clipper.A2C(optimizer=clipper.optimizers.RMSPropTF())}, "no optimizer RMSPropTF"),
         ({"policy": custom()}, "a Odd is no ActorCritic"),
         ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512"),
@@ -132,7 +136,7 @@ def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.M
             1,
         ),
         ("CartPole-v1", clipper.Reinforce(episodes=4), 1),
-        ("Pendulum-v1", clipper.PPO(horizon=8, scale_rewards=True), 2),
+        ("Pendulum-v1", clipper.PPO(horizon=8, rewards=Scaled()), 2),
         ("Pendulum-v1", clipper.A2C(), 1),
     ],
     ids=["cartpole", "reinforce", "pendulum", "a2c"],

@@ -17,6 +17,10 @@ from clipper.engines.eager import Torch
 from clipper.errors import NonFiniteError
 from clipper.learning.learner import Learner
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Raw
+from clipper.learning.rewards import Scaled
+from clipper.learning.advantages import Standardised
 
 NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
 
@@ -24,14 +28,14 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
 @pytest.mark.parametrize(
     "algorithm",
     [
-        PPO(epochs=3, learning_rate=clipper.schedules.Linear(3e-3), scale_rewards=True, standardise="batch"),
-        PPO(epochs=3, correction=0, clip=(0.1, 0.3), value_loss=clipper.value_losses.Huber(1.0), entropy_coef=0.01),
-        PPO(epochs=20, target_kl=0.01, max_grad_norm=0.1, value_loss=clipper.value_losses.ClippedMSE(0.2)),
-        A2C(scale_rewards=True, entropy_coef=0.01),
-        A2C(lam=0.9, standardise=True, optimizer=clipper.optimizers.Adam()),
+        PPO(epochs=3, learning_rate=clipper.schedules.Linear(3e-3), rewards=Scaled(), advantages=Standardised("batch")),
+        PPO(epochs=3, advantages=Standardised("minibatch", 0), clip=(0.1, 0.3), value_loss=clipper.value_losses.Huber(1.0), entropy_coef=0.01),
+        PPO(epochs=20, stop=KLStop(0.01), max_grad_norm=0.1, value_loss=clipper.value_losses.ClippedMSE(0.2)),
+        A2C(rewards=Scaled(), entropy_coef=0.01),
+        A2C(lam=0.9, advantages=Standardised("batch"), optimizer=clipper.optimizers.Adam()),
         Reinforce(entropy_coef=0.01),
-        Reinforce(standardise_over="decisions"),
-        Reinforce(baseline=False, standardise=False, max_grad_norm=100.0),
+        Reinforce(advantages=Standardised("batch", 0)),
+        Reinforce(baseline=False, advantages=Raw(), max_grad_norm=100.0),
     ],
     ids=["scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare"],
 )
@@ -227,7 +231,7 @@ def test_numbers_that_are_not_finite_are_named(obs: float, reward: float, words:
 def test_a_policy_that_is_too_far_at_once_takes_no_step(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the rows are an older policy's: nothing moves, and what is told of it is what the definition tells."""
     monkeypatch.setattr(team, "PAYS", 1.0)
-    algorithm = PPO(target_kl=0.01)
+    algorithm = PPO(stop=KLStop(0.01))
     learners = [algorithm.init(small_policy("categorical", NORMALISED), seed=5) for _ in range(2)]
     steps, last = make_steps(learners[0].policy, 65, 4, seed=0)
     stale = steps._replace(log_prob=steps.log_prob - 1)

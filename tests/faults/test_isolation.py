@@ -23,8 +23,9 @@ from clipper.runs.logs import Events
 from clipper.runs.run import Run, read_rows
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint
+from clipper.learning.rewards import Scaled
 
-QUICK = clipper.PPO(horizon=32, epochs=2, scale_rewards=True)
+QUICK = clipper.PPO(horizon=32, epochs=2, rewards=Scaled())
 OPTIONS = clipper.PolicyOptions(hidden=(8,), normalise_obs=True, normalise_returns=True)
 ENGINES = ["torch", "cpu"] if find_spec("numba") else ["torch"]
 

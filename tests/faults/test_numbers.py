@@ -39,8 +39,8 @@ APART: dict[str, Algorithm] = {
     "vpg": clipper.VPG(value_epochs=2, value_minibatches=2),
     "npg": clipper.NPG(value_epochs=2, value_minibatches=2),
     "trpo": clipper.TRPO(value_epochs=2, value_minibatches=2),
-    "ppo apart": clipper.PPOApart(epochs=2, minibatches=2, value_epochs=2, value_minibatches=2),
-    "critic first": clipper.PPOApart(epochs=2, value_epochs=2, critic_first=True),
+    "ppo apart": clipper.PPOSeparate(epochs=2, minibatches=2, value_epochs=2, value_minibatches=2),
+    "critic first": clipper.PPOSeparate(epochs=2, value_epochs=2, critic_first=True),
 }
 
 
@@ -73,7 +73,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     [
         clipper.PPO(epochs=1, minibatches=1, clip=float("inf"), objective=clipper.objectives.Unclipped()),
         clipper.PPO(epochs=2, minibatches=2),
-        clipper.PPOApart(epochs=2, target_kl=None),
+        clipper.PPOSeparate(epochs=2, stop=None),
         clipper.PPOPenalty(epochs=2),
     ],
     ids=["unclipped", "ppo", "apart", "penalty"],

@@ -34,6 +34,7 @@ from clipper.learning.objectives import (
     TrustRegionRollback,
     Unclipped,
 )
+from clipper.learning.kl import Exact
 
 OBJECTIVES = pytest.mark.parametrize(
     "objective",
@@ -185,7 +186,7 @@ def test_exact_kl_is_reported_where_asked_or_needed(kind: Kind) -> None:
     policy = small_policy(kind).double()
     old = deepcopy(policy)
     steps, last = make_steps(policy, rows=20, envs=3, seed=0)
-    sampled, exact, needed = PPO(), PPO(exact_kl=True), PPO(objective=TrustRegion())
+    sampled, exact, needed = PPO(), PPO(kl=Exact()), PPO(objective=TrustRegion())
     learner = exact.init(policy)
     plain = sampled.targets(learner, steps, last)
     targets = [plain, *(with_old(policy, a.targets(learner, steps, last)) for a in (exact, needed))]

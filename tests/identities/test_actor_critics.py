@@ -11,6 +11,8 @@ from torch import nn
 from clipper.algorithms import A2C, PPO, VPG
 from clipper.learning.optimizers import Adam, RMSProp
 from clipper.networks.policy_options import PolicyOptions
+from clipper.learning.rewards import Scaled
+from clipper.learning.advantages import Standardised
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 
@@ -20,8 +22,8 @@ KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 def test_a2c_is_ppo_with_one_epoch_and_one_minibatch(kind: Kind, shared: bool) -> None:
     """Huang et al. 2022, arXiv:2205.09123: over ten updates the parameters agree to rounding."""
     common: Any = {"gamma": 0.97, "lam": 0.9, "learning_rate": 0.01, "entropy_coef": 0.02, "value_coef": 0.4}
-    a2c = A2C(**common, optimizer=Adam(1e-5), standardise=True, scale_rewards=True)
-    ppo = PPO(**common, epochs=1, minibatches=1, adam_eps=1e-5, scale_rewards=True)
+    a2c = A2C(**common, optimizer=Adam(1e-5), advantages=Standardised("batch"), rewards=Scaled())
+    ppo = PPO(**common, epochs=1, minibatches=1, optimizer=Adam(1e-5), rewards=Scaled())
     options = PolicyOptions(hidden=(6,), shared=shared, normalise_obs=True)
     ours, theirs = (small_policy(kind, options).double() for _ in range(2))
     learners = a2c.init(ours, seed=3), ppo.init(theirs, seed=3)

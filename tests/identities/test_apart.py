@@ -7,7 +7,8 @@ import pytest
 import torch
 from batches import Kind, make_steps, small_policy
 
-from clipper.algorithms import PPOApart
+from clipper.algorithms import PPOSeparate
+from clipper.learning.kl import Sampled
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 
@@ -15,9 +16,9 @@ KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 @KINDS
 @pytest.mark.parametrize(("critic_first", "estimate"), [(False, "k1"), (True, "k1"), (False, "k2"), (False, "k3")])
 def test_an_update_is_spinning_ups(kind: Kind, critic_first: bool, estimate: Literal["k1", "k2", "k3"]) -> None:
-    settings = PPOApart(
+    settings = PPOSeparate(
         learning_rate=0.02, value_learning_rate=0.005, epochs=30, value_epochs=7, critic_first=critic_first,
-        kl_estimate=estimate,
+        kl=Sampled(estimate),
     )  # fmt: skip
     policy = small_policy(kind).double()
     plain = deepcopy(policy)
@@ -69,7 +70,7 @@ def test_an_update_is_spinning_ups(kind: Kind, critic_first: bool, estimate: Lit
 
 def test_its_critic_is_fitted_to_the_rewards_that_followed() -> None:
     policy = small_policy("categorical").double()
-    settings = PPOApart(gamma=0.9)
+    settings = PPOSeparate(gamma=0.9)
     steps, last = make_steps(policy, rows=15, envs=2, seed=0)
     found = settings.targets(settings.init(policy), steps, last).value_target
     value = policy.value(torch.cat([steps.obs, last[None]])).mean

@@ -9,13 +9,14 @@ from batches import make_steps, small_policy
 from tiny_mdp import UNEQUAL_LENGTHS, TabularPolicy, recorded
 from torch import Tensor
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOSeparate, PPOPenalty
 from clipper.learning.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Periodic, Polyak, TDLambda
 from clipper.networks.critics import PopArt
 from clipper.networks.normalise import ReturnNormaliser
 from clipper.networks.policy_options import PolicyOptions
+from clipper.learning.rewards import Scaled
 
-ALGORITHMS = (PPO, PPOApart, PPOPenalty, A2C, VPG, NPG, TRPO)
+ALGORITHMS = (PPO, PPOSeparate, PPOPenalty, A2C, VPG, NPG, TRPO)
 
 
 def mean_targets(policy: TabularPolicy, target: CriticTarget) -> Tensor:
@@ -78,7 +79,7 @@ def test_every_actor_critic_has_them_beside_an_advantage_that_stays(kind: type[P
 def test_a_periodic_copy_is_as_old_as_it_should_be() -> None:
     """k = 3: updates 0, 1, 2 bootstrap from the first critic, 3, 4, 5 from that before update 3."""
     policy = small_policy("categorical").double()
-    algorithm = PPO(epochs=1, gamma=0.9, critic_target=TD0(), target_critic=Periodic(3))
+    algorithm = PPO(epochs=1, gamma=0.9, critic_target=TD0(lag=Periodic(3)))
     learner = algorithm.init(policy)
     judges = []
     for i in range(7):
@@ -97,7 +98,7 @@ def test_a_periodic_copy_is_as_old_as_it_should_be() -> None:
 def test_an_averaged_copy_is_the_weighted_sum_of_the_past() -> None:
     """τ = 1/4: θ⁻ = Σ τ (1 − τ)ʲ θ of j updates ago, and the rest of the first; statistics are those of now."""
     policy = small_policy("categorical", PolicyOptions(hidden=(5,), normalise_obs=True)).double()
-    algorithm = A2C(target_critic=Polyak(0.25))
+    algorithm = A2C(critic_target=TDLambda(1.0, lag=Polyak(0.25)))
     learner = algorithm.init(policy)
     past = [learner.parameters.detach().clone()]
     slow = past[0]
@@ -132,7 +133,7 @@ def test_a_copy_that_never_lags_changes_nothing(kind: type[PPO]) -> None:
 
 @pytest.mark.parametrize("target", [Periodic(3), Polyak(0.2)], ids=repr)
 def test_a_resumed_learner_goes_on_as_if_nothing_had_been(target: Periodic | Polyak) -> None:
-    algorithm = PPO(epochs=2, target_critic=target, scale_rewards=True)
+    algorithm = PPO(epochs=2, critic_target=TDLambda(0.95, lag=target), rewards=Scaled())
     policies = [small_policy("gaussian", seed=seed) for seed in (0, 1)]
     first, second = (algorithm.init(policy) for policy in policies)
     batches = [make_steps(policies[0], rows=8, envs=2, seed=i) for i in range(5)]
@@ -156,7 +157,7 @@ def test_an_averaged_copy_has_the_units_of_the_present(options: dict[str, Any]) 
     """
     for tau in (0.0, 0.3):
         policy = small_policy("categorical", PolicyOptions(hidden=(), **options)).double()
-        learner = A2C(target_critic=Polyak(tau)).init(policy)
+        learner = A2C(critic_target=TDLambda(1.0, lag=Polyak(tau))).init(policy)
         x, expected = torch.randn(50, 3, dtype=torch.float64), None
         for i in range(4):
             steps, _ = make_steps(policy, rows=8, envs=4, seed=i)

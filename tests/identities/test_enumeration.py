@@ -14,6 +14,7 @@ from clipper.algorithms import PPO, Reinforce
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
 from clipper.networks.protocol import Policy
+from clipper.learning.rewards import Raw
 
 Estimate = Callable[[list[Trajectory]], Tensor]
 MDPS = pytest.mark.parametrize("mdp", [UNEQUAL_LENGTHS, CUT_SHORT], ids=["unequal lengths", "truncated"])
@@ -59,11 +60,11 @@ def ppo_estimate(policy: TabularPolicy, algorithm: PPO) -> Estimate:
 
 
 def plain_ppo(lam: float) -> PPO:
-    return PPO(gamma=1.0, lam=lam, standardise="none", entropy_coef=0.0, value_coef=0.0)
+    return PPO(gamma=1.0, lam=lam, advantages=Raw(), entropy_coef=0.0, value_coef=0.0)
 
 
 def plain_reinforce(baseline: bool) -> Reinforce:
-    return Reinforce(gamma=1.0, baseline=baseline, standardise=False, value_coef=0.0)
+    return Reinforce(gamma=1.0, baseline=baseline, advantages=Raw(), value_coef=0.0)
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

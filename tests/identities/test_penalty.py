@@ -11,6 +11,7 @@ from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty
 from clipper.learning.minibatches import minibatches
 from clipper.networks.policy_options import PolicyOptions
+from clipper.learning.rewards import Raw
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 
@@ -29,7 +30,7 @@ def test_the_loss_is_the_surrogate_and_beta_times_the_kl(kind: Kind) -> None:
     """Value and gradient, on one shuffled minibatch after the policy has moved, from two policies held side by side."""
     policy = small_policy(kind, PolicyOptions(hidden=(4,))).double()
     old = deepcopy(policy)
-    settings = PPOPenalty(standardise="none", value_coef=0.0)
+    settings = PPOPenalty(advantages=Raw(), value_coef=0.0)
     learner = settings.init(policy)
     steps, last = make_steps(policy, rows=20, envs=3, seed=0)
     targets = settings.targets(learner, steps, last)

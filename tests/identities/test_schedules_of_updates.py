@@ -10,13 +10,16 @@ import torch
 from batches import make_steps, small_policy
 from torch import Tensor
 
-from clipper.algorithms import PPO, PPOApart
+from clipper.algorithms import PPO, PPOSeparate
 from clipper.data.steps import Steps
 from clipper.functional.objectives import adapt_learning_rate
 from clipper.functional.returns import gae
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import KLAdaptive
+from clipper.learning.optimizers import Adam
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Scaled
 
 SMALL: dict[str, Any] = {"epochs": 6, "minibatches": 4, "learning_rate": 0.02}
 
@@ -57,7 +60,7 @@ def by_hand(algorithm: PPO, kl_stop: str | None, limit: float = 0.0) -> tuple[Te
 
 @pytest.mark.parametrize("kl_stop", ["minibatch", "epoch"])
 def test_where_the_kl_ends_an_update(kl_stop: Any) -> None:
-    algorithm = PPO(**SMALL, target_kl=0.01, kl_stop=kl_stop)
+    algorithm = PPO(**SMALL, stop=KLStop(0.01, kl_stop))
     policy, steps, last = batch()
     learner = algorithm.init(policy)
     algorithm.update(learner, steps, last)
@@ -96,7 +99,7 @@ def test_advantages_anew_are_those_of_the_critic_by_then() -> None:
 
 def test_anew_takes_rewards_into_their_statistics_once() -> None:
     policy, steps, last = batch()
-    algorithm = PPO(**SMALL, scale_rewards=True, recompute=True)
+    algorithm = PPO(**SMALL, rewards=Scaled(), recompute=True)
     learner = algorithm.init(policy)
     algorithm.update(learner, steps, last)
     assert learner.reward_scaler is not None
@@ -146,14 +149,14 @@ def test_the_learning_rate_steers_the_kl_and_is_resumed() -> None:
 def test_one_step_moves_by_what_the_rule_says() -> None:
     """The first step's KL is 0, so the rate is the first one: Adam's first step has that size."""
     policy, steps, last = batch()
-    algorithm = PPO(epochs=1, minibatches=1, learning_rate=KLAdaptive(0.01, 0.003), adam_eps=1e-12)
+    algorithm = PPO(epochs=1, minibatches=1, learning_rate=KLAdaptive(0.01, 0.003), optimizer=Adam(1e-12))
     learner = algorithm.init(policy)
     before = learner.parameters.detach().clone()
     algorithm.update(learner, steps, last)
     assert (learner.parameters - before).abs().max().item() == pytest.approx(0.003, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", [PPO, partial(PPOApart, kl_estimate="k3", value_epochs=1)], ids=["ppo", "apart"])
+@pytest.mark.parametrize("kind", [PPO, partial(PPOSeparate, kl_estimate="k3", value_epochs=1)], ids=["ppo", "apart"])
 def test_a_policy_that_is_too_far_at_once_takes_no_step(kind: Any) -> None:
     """As where the rows are an older policy's. The actor stays, bit for bit; the KL is told, and a gradient of 0."""
     policy, steps, last = batch()

@@ -13,6 +13,7 @@ from clipper.algorithms import NPG, TRPO
 from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
 from clipper.networks.policy_options import PolicyOptions
+from clipper.learning.rewards import Raw
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 
@@ -177,7 +178,7 @@ def exact_batch(mdp: TinyMDP, policy: TabularPolicy) -> tuple[float, Targets]:
 @pytest.mark.parametrize("seed", range(4))
 def test_trpo_with_exact_advantages_never_worsens_the_return(seed: int) -> None:
     policy = TabularPolicy(UNEQUAL_LENGTHS, seed)
-    algorithm = TRPO(delta=0.01, standardise=False)
+    algorithm = TRPO(delta=0.01, advantages=Raw())
     learner = algorithm.init(policy)
     returns = []
     for _ in range(120):

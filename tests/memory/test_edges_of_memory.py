@@ -22,6 +22,7 @@ from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.learning.rewards import Raw
 
 BACKENDS = ["serial", "next_step", "same_step", "disabled"]
 
@@ -92,7 +93,7 @@ def test_values_and_bootstraps_remember_their_episode_and_no_other(backend: str,
     """With λ = 0, Â = r + γ V(s′) − V(s), where s′ may be a truncated episode's or the segment's last observation."""
     env = envs(3, backend, Discrete(2))
     policy = policy_for(env, kind, shared=shared)
-    algorithm = PPO(gamma=0.9, lam=0.0, standardise="none")
+    algorithm = PPO(gamma=0.9, lam=0.0, advantages=Raw())
     learner, state, seen = algorithm.init(policy), VectorRollouts(env, 0), 0
     for _ in range(5):
         steps, _ = state.collect(policy, horizon=6)

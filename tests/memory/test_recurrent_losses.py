@@ -15,7 +15,7 @@ from clipper.algorithms import (
     VPG,
     Algorithm,
     ImportanceSampling,
-    PPOApart,
+    PPOSeparate,
     PPOPenalty,
     Reinforce,
     quota_of,
@@ -32,6 +32,8 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.learning.kl import Exact
+from clipper.learning.critic_targets import TDLambda
 
 STEP = 1e-5
 
@@ -93,15 +95,15 @@ def test_the_gradient_of_the_whole_loss_equals_central_differences(kind: str, sh
 
 SHORT = {"horizon": 12, "epochs": 2, "minibatches": 2, "learning_rate": 1e-3}
 CASES: list[tuple[str, str, Algorithm]] = [
-    ("lstm", "CartPole-v1", PPO(**SHORT, exact_kl=True, recompute=True)),
-    ("gru", "Pendulum-v1", PPO(**SHORT, target_critic=Polyak(0.5))),
+    ("lstm", "CartPole-v1", PPO(**SHORT, kl=Exact(), recompute=True)),
+    ("gru", "Pendulum-v1", PPO(**SHORT, critic_target=TDLambda(0.95, lag=Polyak(0.5)))),
     ("transformer", "Pendulum-v1", PPO(**SHORT)),
     ("lstm", "Pendulum-v1", A2C(learning_rate=1e-3)),
     ("gru", "CartPole-v1", VPG(horizon=12, learning_rate=1e-3)),
     ("lstm", "Pendulum-v1", TRPO(horizon=12)),
     ("transformer", "CartPole-v1", TRPO(horizon=12)),
     ("gru", "CartPole-v1", NPG(horizon=12)),
-    ("lstm", "CartPole-v1", PPOApart(horizon=12, epochs=3, value_epochs=2)),
+    ("lstm", "CartPole-v1", PPOSeparate(horizon=12, epochs=3, value_epochs=2)),
     ("transformer", "Pendulum-v1", PPOPenalty(**SHORT)),
     ("lstm", "Pendulum-v1", Reinforce(episodes=5)),
     ("gru", "CartPole-v1", ImportanceSampling(episodes=5)),

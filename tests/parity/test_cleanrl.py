@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from clipper import PPO
 from clipper.networks.actor_critic import ActorCritic
 from clipper.settings import presets
+from clipper.learning.rewards import Raw
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 SCRIPTS: dict[Kind, str] = {"categorical": "ppo.py", "gaussian": "ppo_continuous_action.py"}
@@ -148,7 +149,7 @@ def test_ppo(kind: Kind, update: Update) -> None:
     algorithm = config.algorithm
     assert isinstance(algorithm, PPO)
     # With rewards as they are: CleanRL scales them in the environment, a step at a time.
-    algorithm = replace(algorithm, epochs=1, minibatches=1, scale_rewards=False)
+    algorithm = replace(algorithm, epochs=1, minibatches=1, rewards=Raw())
     args = SimpleNamespace(
         learning_rate=2.5e-4 if kind == "categorical" else 3e-4, ent_coef=0.01 if kind == "categorical" else 0.0,
         gamma=0.99, gae_lambda=0.95, clip_coef=0.2, vf_coef=0.5, norm_adv=True, clip_vloss=True, max_grad_norm=0.5,

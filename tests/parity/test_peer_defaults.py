@@ -19,6 +19,9 @@ from clipper.learning.optimizers import RMSProp
 from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE
 from clipper.settings import presets
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Raw
+from clipper.learning.rewards import Scaled
 
 BOTH: list[Kind] = ["categorical", "gaussian"]
 
@@ -93,7 +96,7 @@ def test_cleanrl(kind: Kind) -> None:
         horizon=args.num_steps, epochs=args.update_epochs, minibatches=args.num_minibatches, gamma=args.gamma,
         lam=args.gae_lambda, learning_rate=Linear(args.learning_rate), clip=args.clip_coef,
         value_loss=ClippedMSE(args.clip_coef), value_coef=0.5 * args.vf_coef, entropy_coef=args.ent_coef,
-        max_grad_norm=args.max_grad_norm, target_kl=args.target_kl, scale_rewards=kind == "gaussian",
+        max_grad_norm=args.max_grad_norm, stop=KLStop(args.target_kl), rewards=Scaled() if kind == "gaussian" else Raw(),
     )  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def test_cleanrl_atari() -> None:
         horizon=theirs["num_steps"], epochs=theirs["update_epochs"], minibatches=theirs["num_minibatches"],
         gamma=theirs["gamma"], lam=theirs["gae_lambda"], learning_rate=Linear(theirs["learning_rate"]),
         clip=theirs["clip_coef"], value_loss=ClippedMSE(theirs["clip_coef"]), value_coef=0.5 * theirs["vf_coef"],
-        entropy_coef=theirs["ent_coef"], max_grad_norm=theirs["max_grad_norm"], target_kl=theirs["target_kl"],
+        entropy_coef=theirs["ent_coef"], max_grad_norm=theirs["max_grad_norm"], stop=KLStop(theirs["target_kl"]),
     )  # fmt: skip
 
 

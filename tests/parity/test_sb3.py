@@ -23,6 +23,7 @@ from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer, RMSProp, RMSPropTF
 from clipper.networks.actor_critic import ActorCritic
 from clipper.settings import presets
+from clipper.learning.advantages import Standardised
 
 sb3 = pytest.importorskip("stable_baselines3", exc_type=ImportError)
 contrib = pytest.importorskip("sb3_contrib", exc_type=ImportError)
@@ -129,7 +130,7 @@ def test_ppo(kind: Kind, changes: dict[str, Any], settings: dict[str, Any]) -> N
 def test_a2c(kind: Kind, standardise: bool, optimizer: Optimizer) -> None:
     preset = presets.sb3_a2c().algorithm
     assert isinstance(preset, A2C)
-    ours = replace(preset, standardise=standardise, optimizer=optimizer)
+    ours = replace(preset, advantages=Standardised(standardise, 1), optimizer=optimizer)
     tf = sb3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike
     choice = {
         RMSProp: {},

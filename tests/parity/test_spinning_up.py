@@ -11,9 +11,10 @@ from batches import Kind
 from recorded import OPTIONS, Recorded, assert_close, assert_same_parameters, new_policy, record, steps_of
 from torch import Tensor
 
-from clipper import VPG, PPOApart
+from clipper import VPG, PPOSeparate
 from clipper.networks.actor_critic import ActorCritic
 from clipper.settings import presets
+from clipper.learning.kl import KLStop
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 
@@ -103,8 +104,8 @@ def test_ppo(kind: Kind, stop: bool) -> None:
     Without the stop, all 80.
     """
     algorithm = presets.spinning_up().algorithm
-    assert isinstance(algorithm, PPOApart)
-    algorithm = replace(algorithm, target_kl=algorithm.target_kl if stop else None)
+    assert isinstance(algorithm, PPOSeparate)
+    algorithm = replace(algorithm, stop=KLStop(algorithm.target_kl if stop else None))
     policy = new_policy(kind)
     theirs, recorded = deepcopy(policy), record(policy)
     obs, e = recorded.obs[:-1], 0.2

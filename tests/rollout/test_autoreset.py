@@ -12,9 +12,10 @@ from clipper.data.steps import Steps
 from clipper.data.trees import leaves
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.learning.rewards import Raw
 
 torch.set_num_threads(1)
-PPO_RAW = PPO(standardise="none", gamma=0.9, lam=0.8)
+PPO_RAW = PPO(advantages=Raw(), gamma=0.9, lam=0.8)
 
 
 def collected(env: VectorEnv, policy, **quota: int) -> tuple[Steps, torch.Tensor, torch.Tensor]:

@@ -12,6 +12,10 @@ from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Raw
+from clipper.learning.rewards import Scaled
+from clipper.learning.advantages import Standardised
 
 torch.set_num_threads(1)
 
@@ -39,8 +43,8 @@ class Ends(gymnasium.Env):
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "ppo": PPO(scale_rewards=True, epochs=2),
-    "ppo batch": PPO(standardise="batch", target_kl=0.5, epochs=2),
+    "ppo": PPO(rewards=Scaled(), epochs=2),
+    "ppo batch": PPO(advantages=Standardised("batch"), stop=KLStop(0.5), epochs=2),
     "reinforce": Reinforce(),
 }
 OPTIONS = PolicyOptions(normalise_obs=True, normalise_returns=True, hidden=(8,))
@@ -103,7 +107,7 @@ def test_what_stands_in_a_row_between_episodes_is_never_read(name: str, discrete
 
 def test_a_truncated_step_bootstraps_from_its_own_last_observation() -> None:
     """Targets change only within the episode whose last observation changes, and by what (γλ)ᵏ γ ΔV says."""
-    algorithm = PPO(standardise="none", gamma=0.9, lam=0.8)
+    algorithm = PPO(advantages=Raw(), gamma=0.9, lam=0.8)
     steps, last_obs, env = collected(algorithm, discrete=False)
     policy = policy_for(env)
     learner = algorithm.init(policy, seed=0)
@@ -123,7 +127,7 @@ def test_a_truncated_step_bootstraps_from_its_own_last_observation() -> None:
 
 
 def test_the_segment_s_last_row_bootstraps_from_last_obs() -> None:
-    algorithm = PPO(standardise="none")
+    algorithm = PPO(advantages=Raw())
     steps, last_obs, env = collected(algorithm, discrete=False)
     learner = algorithm.init(policy_for(env), seed=0)
     before = algorithm.targets(learner, steps, last_obs).advantage

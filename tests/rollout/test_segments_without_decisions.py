@@ -14,7 +14,7 @@ from clipper.algorithms import KNOWN
 
 SHORT: dict[str, dict[str, Any]] = {
     "PPO": {"minibatches": 1, "epochs": 2}, "PPOPenalty": {"minibatches": 1, "epochs": 2},
-    "PPOApart": {"epochs": 2, "value_epochs": 2},
+    "PPOSeparate": {"epochs": 2, "value_epochs": 2},
     "VPG": {"value_minibatches": 1}, "NPG": {"value_minibatches": 1}, "TRPO": {"value_minibatches": 1},
 }  # fmt: skip
 SEGMENTS = [kind for kind in KNOWN if hasattr(kind(), "horizon")]

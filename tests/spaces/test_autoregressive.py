@@ -23,6 +23,9 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
+from clipper.learning.kl import Exact
+from clipper.learning.action_parts import Joint
+from clipper.learning.advantages import Standardised
 
 STATES = 5
 EXACT: dict[str, gymnasium.Space] = {
@@ -158,7 +161,7 @@ def flat(gradients) -> torch.Tensor:
 def test_samples_are_in_the_space_and_the_first_ratio_is_one(space: gymnasium.Space) -> None:
     policy = policy_for(space, autoregressive=True)
     env = make(lambda: AnySpace(space), 3)
-    algorithm = PPO(horizon=20, epochs=1, minibatches=2, learning_rate=1e-3, entropy_coef=0.01, exact_kl=True)
+    algorithm = PPO(horizon=20, epochs=1, minibatches=2, learning_rate=1e-3, entropy_coef=0.01, kl=Exact())
     state = VectorRollouts(env, 0)
     steps, _ = state.collect(policy, horizon=20)
     before = policy.double().act(steps.obs)[0].log_prob(steps.action)
@@ -179,7 +182,7 @@ def test_samples_are_in_the_space_and_the_first_ratio_is_one(space: gymnasium.Sp
 def test_gradients_by_finite_differences(name: str, ratio) -> None:
     """Of the whole loss, entropy bonus included, and of the exact KL, away from μ."""
     space = EXACT[name]
-    algorithm = PPO(horizon=20, ratio=ratio, entropy_coef=0.1, standardise="batch", clip=0.5, exact_kl=True)
+    algorithm = PPO(horizon=20, parts=Joint(), entropy_coef=0.1, advantages=Standardised("batch"), clip=0.5, kl=Exact())
     env, policy = make(lambda: AnySpace(space), 2), policy_for(space, autoregressive=True).double()
     learner = algorithm.init(policy)
     state = VectorRollouts(env, 0)

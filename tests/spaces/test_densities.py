@@ -17,6 +17,8 @@ from clipper.environments import make
 from clipper.learning.minibatches import minibatches
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.action_masks import action_masks
+from clipper.learning.action_parts import Joint
+from clipper.learning.advantages import Standardised
 
 STATES = 5
 
@@ -94,7 +96,7 @@ def test_by_sampling(space: gymnasium.Space) -> None:
 @pytest.mark.parametrize("name", [*HYBRID, "dict of tuple of one-of", "multi-discrete 2-d"])
 def test_gradients_by_finite_differences(name: str, ratio) -> None:
     """Of the whole loss, entropy bonus included, along three directions, away from μ."""
-    algorithm = PPO(horizon=20, ratio=ratio, entropy_coef=0.1, standardise="batch", clip=0.5)
+    algorithm = PPO(horizon=20, parts=Joint(), entropy_coef=0.1, advantages=Standardised("batch"), clip=0.5)
     env, policy = make(lambda: AnySpace(SPACES[name]), 2), policy_for(SPACES[name]).double()
     learner = algorithm.init(policy)
     state = VectorRollouts(env, 0)

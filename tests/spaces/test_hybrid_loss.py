@@ -22,13 +22,17 @@ from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Linear
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.settings.config_json import from_json, to_json
+from clipper.learning.kl import Exact
+from clipper.learning.action_parts import Joint
+from clipper.learning.action_parts import PerPart
+from clipper.learning.kl import Sampled
 
 SPACE = OneOf([Box(-1, 1, (2,)), Discrete(3)])
 
 
 def batch_and_moved_learner(space: gymnasium.Space = SPACE, exact_kl: bool = False) -> tuple[Targets, Learner]:
     """A batch collected with one policy, to be valued under another, the learner's."""
-    algorithm = PPO(horizon=40, exact_kl=exact_kl)
+    algorithm = PPO(horizon=40, kl=Sampled())
     env, policy = make(lambda: AnySpace(space), 3), policy_for(space)
     learner = algorithm.init(policy)
     state = VectorRollouts(env, 0)
@@ -70,11 +74,11 @@ def slow_terms(batch: Targets, policy, low: float, high: float) -> list[float]:
 def test_per_part_is_h_ppos_sum_of_clipped_terms() -> None:
     batch, learner = batch_and_moved_learner()
     count = len(batch.advantage)
-    per_part = PPO(ratio="per_part", value_coef=0.0)
+    per_part = PPO(parts=PerPart(), value_coef=0.0)
     loss, metrics = per_part.loss(learner, batch)
     # Â is subtracted once per part beyond the first, the unused one included: its mean is 0.
     assert loss.item() == pytest.approx(sum(slow_terms(batch, learner.policy, 0.2, 0.2)) / count, abs=1e-5)
-    joint, _ = dataclasses.replace(per_part, ratio="joint").loss(learner, batch)
+    joint, _ = dataclasses.replace(per_part, parts=Joint()).loss(learner, batch)
     assert abs(joint.item() - loss.item()) > 1e-4
     assert metrics["loss/policy"].item() == pytest.approx(loss.item(), abs=1e-6)
 
@@ -85,7 +89,7 @@ def test_both_objectives_climb_alike_where_all_ratios_are_one(space) -> None:
     env, policy = make(lambda: AnySpace(space), 3), policy_for(space)
     found = []
     for ratio in ("joint", "per_part"):
-        algorithm = PPO(horizon=40, ratio=ratio, value_coef=0.0)
+        algorithm = PPO(horizon=40, parts=Joint(), value_coef=0.0)
         state = VectorRollouts(env, 0)
         steps, _ = state.collect(policy, horizon=40)
         learner = algorithm.init(policy)
@@ -107,7 +111,7 @@ def test_parts_are_named_and_sum_to_the_whole() -> None:
     parts = [metrics[f"policy/entropy/{name}"].item() for name in names]
     assert sum(parts) == pytest.approx(metrics["policy/entropy"].item(), rel=1e-5)
     batch, learner = batch_and_moved_learner(space, exact_kl=True)
-    _, metrics = PPO(exact_kl=True).loss(learner, batch)
+    _, metrics = PPO(kl=Exact()).loss(learner, batch)
     parts = [metrics[f"policy/kl/{name}"].item() for name in names]
     assert sum(parts) == pytest.approx(metrics["policy/kl"].item(), rel=1e-5)
     assert min(parts) > 0
@@ -135,14 +139,14 @@ def test_entropy_coefficients_by_part() -> None:
 def test_an_undivided_action_has_no_parts_to_weigh() -> None:
     batch, learner = batch_and_moved_learner(SPACES["discrete"])
     with pytest.raises(ConfigError, match="one part"):
-        PPO(entropy_coefs=(("choice", 0.5),)).loss(learner, batch)
+        PPO(parts=Joint((("choice", 0.5),))).loss(learner, batch)
     joint, metrics = PPO().loss(learner, batch)
-    assert PPO(ratio="per_part").loss(learner, batch)[0] == joint
+    assert PPO(parts=PerPart()).loss(learner, batch)[0] == joint
     assert not any(name.count("/") > 1 for name in metrics)
 
 
 def test_settings_survive_json() -> None:
-    algorithm = PPO(ratio="per_part", entropy_coefs=(("choice", Linear(0.02, 0.0)), ("0", 0.0)))
+    algorithm = PPO(parts=PerPart((("choice", Linear(0.02, 0.0)), ("0", 0.0))))
     assert from_json(to_json(algorithm), PPO) == algorithm
     assert hash(algorithm) == hash(from_json(to_json(algorithm), PPO))
 

@@ -10,7 +10,7 @@ from spaces.matrix import CHOICES, HYBRID, OBSERVATIONS, SPACES, observations, p
 from spaces.skills import Orders, Telling
 from torch import Generator
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOApart, PPOPenalty, Reinforce, quota_of
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOSeparate, PPOPenalty, Reinforce, quota_of
 from clipper.data.trees import each, leaves
 from clipper.environments import make
 from clipper.environments.vector.serial import Serial
@@ -147,7 +147,7 @@ def test_every_source_in_every_mode(name: str, backend: str, where: str) -> None
 
 ALGORITHMS = [
     A2C(), VPG(horizon=20, value_epochs=2), NPG(horizon=20, value_epochs=2), TRPO(horizon=20, value_epochs=2),
-    PPO(horizon=20, epochs=2), PPOApart(horizon=20, epochs=2, value_epochs=2), PPOPenalty(horizon=20, epochs=2),
+    PPO(horizon=20, epochs=2), PPOSeparate(horizon=20, epochs=2, value_epochs=2), PPOPenalty(horizon=20, epochs=2),
     Reinforce(episodes=8),
 ]  # fmt: skip
 

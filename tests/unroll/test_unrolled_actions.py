@@ -15,18 +15,20 @@ from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.recipes import RECIPES
 from clipper.unroll import UnrollError, unroll
+from clipper.learning.kl import Exact
+from clipper.learning.action_parts import PerPart
 
 TESTS = Path(__file__).parents[1]
 SMALL = PolicyOptions(hidden=(16,), normalise_obs=True)
 CONFIGS = {
     "a game of one's own": Config(
         env="spaces.skills:Arena", policy=SMALL, total_steps=200, num_envs=4, seed=3, engine="torch", vector="serial",
-        algorithm=PPO(horizon=16, epochs=2, ratio="per_part", entropy_coefs=(("choice", 0.01),)),
+        algorithm=PPO(horizon=16, epochs=2, parts=PerPart((("choice", 0.01),))),
     ),
     "tables": Config(
         env="spaces.skills:Orders", total_steps=200, num_envs=4, engine="torch", vector="serial",
         policy=dataclasses.replace(SMALL, head=HeadOptions(autoregressive=True)),
-        algorithm=PPO(horizon=16, epochs=2, exact_kl=True),
+        algorithm=PPO(horizon=16, epochs=2, kl=Exact()),
     ),
     **{
         name: dataclasses.replace(

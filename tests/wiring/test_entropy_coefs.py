@@ -9,6 +9,7 @@ from wiring.rig import hybrid_policy, recorded
 from clipper import PPO
 from clipper.data.trees import leaves, names
 from clipper.learning.minibatches import minibatches
+from clipper.learning.action_parts import Joint
 
 COEFS = {"go": 0.3, "go.how": 0.7, "force": 0.1}
 
@@ -17,7 +18,7 @@ COEFS = {"go": 0.3, "go.how": 0.7, "force": 0.1}
 def test_the_longest_name_counts(order: tuple[str, ...]) -> None:
     """The bonus, part by part: what the loss has less than without any."""
     policy = hybrid_policy()
-    algorithm = PPO(entropy_coefs=tuple((name, COEFS[name]) for name in order))
+    algorithm = PPO(parts=Joint(tuple((name, COEFS[name]) for name in order)))
     learner = algorithm.init(policy)
     steps, last = recorded(policy, seed=0)
     batch = next(minibatches(algorithm.targets(learner, steps, last), 1, 1, learner.generator))

@@ -121,7 +121,7 @@ def test_without_a_target_of_its_own_a_lagging_critic_has_the_advantage_s_lam(ki
 
 
 @pytest.mark.parametrize("field", ["max_grad_norm", "adam_eps"])
-@pytest.mark.parametrize("kind", [clipper.VPG, clipper.PPOApart], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [clipper.VPG, clipper.PPOSeparate], ids=lambda kind: kind.__name__)
 def test_bounds_of_steps_hold_for_actor_and_critic(kind: type, field: str) -> None:
     """In one update neither moves the other."""
     values = getattr(short(kind), field), other(kind, field)

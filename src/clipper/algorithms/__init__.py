@@ -10,7 +10,7 @@ from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
 from clipper.algorithms.ppo import PPO
 from clipper.algorithms.ppo_penalty import PPOPenalty
-from clipper.algorithms.ppo_separate import PPOApart
+from clipper.algorithms.ppo_separate import PPOSeparate
 from clipper.algorithms.reinforce import Reinforce
 from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
@@ -39,10 +39,10 @@ class OwnAlgorithm(Protocol):
         ...
 
 
-KNOWN = (PPO, PPOApart, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
+KNOWN = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own."""
 Algorithm: TypeAlias = (
-    PPO | PPOApart | PPOPenalty | Reinforce | ImportanceSampling | VPG | A2C | NPG | TRPO | OwnAlgorithm
+    PPO | PPOSeparate | PPOPenalty | Reinforce | ImportanceSampling | VPG | A2C | NPG | TRPO | OwnAlgorithm
 )
 
 
@@ -62,4 +62,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
     return quota
 
 
-__all__ = ["A2C", "NPG", "PPO", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOApart", "PPOPenalty", "Reinforce"]
+__all__ = [
+    "A2C", "NPG", "PPO", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
+]  # fmt: skip

@@ -1,27 +1,23 @@
 """Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016, arXiv:1602.01783, algorithm S3)."""
 
-from typing import Literal
-
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Targets
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
-from clipper.learning.advantages import estimate_advantages
-from clipper.learning.critic_targets import CriticTarget, TargetCritic
+from clipper.learning.advantages import Advantages, estimate_advantages
+from clipper.learning.critic_targets import CriticTarget, lag_of
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
-from clipper.learning.metrics import Metrics, summarise
-from clipper.learning.minibatches import minibatches
+from clipper.learning.metrics import Metrics, means, summarise
+from clipper.learning.minibatches import whole
 from clipper.learning.optimizers import Optimizer, RMSProp
+from clipper.learning.rewards import Raw, Rewards
 from clipper.learning.schedules import Rate, Schedule, at
 from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
-from clipper.networks.normalise import RewardScaler
-
-WATCHED = ("loss/policy", "loss/value", "policy/entropy")
 
 
 @value(kw_only=True)
@@ -49,41 +45,38 @@ class A2C:
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
     critic_target: CriticTarget = None
     """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
-    target_critic: TargetCritic = None
-    """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     entropy_coef: Schedule = 0.0
     """β, weight of the entropy bonus."""
-    standardise: bool = False
-    """Bring the batch's advantages to mean 0 and standard deviation 1."""
-    correction: Literal[0, 1] = 1
-    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
-    scale_rewards: bool = False
-    """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: Bound = 10.0
-    """Bound on scaled rewards."""
+    advantages: Advantages = Raw()
+    """Advantages as they are (raw), or in standard units, standardised(over,correction)."""
+    rewards: Rewards = Raw()
+    """Rewards as they are (raw), scaled(bound) or normalised(bound)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
-        return Learner(
-            policy, optimizer=self.optimizer, seed=seed, reward_scaler=scaler, target_critic=self.target_critic
-        )
+        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
+        return Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag)
 
-    targets = estimate_advantages
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
+        """Â by GAE, and what the critic is fitted to."""
+        rest = self.gamma, self.lam, self.critic_target, self.advantages
+        return estimate_advantages(learner, steps, last_obs, *rest, again)
+
     update = targets_then_improve
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] + c (V − R)² − β H, and what to watch."""
-        dist, value = learner.policy(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
-        actor = policy_gradient(dist.log_prob(batch.steps.action), batch.advantage)
+        steps, world = batch.steps, learner.world
+        dist, value = learner.policy(steps.obs, steps.memory, steps.action_mask)
+        advantage = self.advantages.of_minibatch(batch.advantage, steps.mask, world)
+        actor = policy_gradient(dist.log_prob(steps.action), advantage)
         value_error = self.value_loss(value, batch.value_target, batch.value)
         entropy = dist.entropy()
         total = actor + self.value_coef * value_error - at(self.entropy_coef, learner.progress) * entropy
-        metrics = learner.world.mean(torch.stack([actor, value_error, entropy]).detach(), batch.steps.mask)
-        return learner.world.mean(total, batch.steps.mask), dict(zip(WATCHED, metrics, strict=True))
+        rows = {"loss/policy": actor, "loss/value": value_error, "policy/entropy": entropy}
+        return world.mean(total, steps.mask), means(rows, steps.mask, world)
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        batch = next(minibatches(targets, 1, 1, learner.generator))
-        loss, metrics = self.loss(learner, batch)
+        loss, metrics = self.loss(learner, whole(targets, learner.generator))
         learning_rate = at(self.learning_rate, learner.progress)
         metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
         learner.absorb(targets)

@@ -21,6 +21,7 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.importance_weights import FirstOrder, ImportanceWeights
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
+from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.schedules import Rate, Schedule, at
 from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
@@ -41,9 +42,9 @@ class ImportanceSampling:
     max_steps: Count = 10
     """Gradient steps that one batch of episodes is used for at most."""
     learning_rate: Rate = 3e-3
-    """α, Adam's step size."""
-    adam_eps: NonNegative = 1e-5
-    """Adam's ε, which bounds steps along tiny gradients ("37 details", core 3)."""
+    """α, the optimizer's step size."""
+    optimizer: Optimizer = Adam()
+    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε)."""
     max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
     baseline: bool = True
@@ -56,7 +57,7 @@ class ImportanceSampling:
     """Weight of the entropy bonus."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        return Learner(policy, adam_eps=self.adam_eps, seed=seed)
+        return Learner(policy, seed=seed, optimizer=self.optimizer)
 
     @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:

@@ -1,30 +1,29 @@
-"""PPO with actor and critic apart, as OpenAI's Spinning Up (2018) states it (arXiv:1707.06347 without a joint loss)."""
+"""PPO with separate steps of actor and critic, as OpenAI's Spinning Up (2018) states it (arXiv:1707.06347)."""
 
-from typing import Literal
-
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Targets
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
-from clipper.functional.objectives import LARGEST_LOG_RATIO, clip
-from clipper.learning.advantages import estimate_advantages
-from clipper.learning.critic_targets import CriticTarget, MonteCarlo, TargetCritic
+from clipper.data.steps import Steps, Targets
+from clipper.data.trees import Tree
+from clipper.data.values import Bound, Count, Fraction, value
+from clipper.functional.objectives import clip
+from clipper.learning.action_parts import compare
+from clipper.learning.advantages import Advantages, Standardised, estimate_advantages, with_old
+from clipper.learning.critic_targets import CriticTarget, MonteCarlo, lag_of
 from clipper.learning.gradient_step import fit_critic, gradient_step
+from clipper.learning.kl import KL, Exact, KLStop, Sampled, end_of_update
 from clipper.learning.learner import Learner
-from clipper.learning.metrics import Metrics, ratio_metrics, summarise
+from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
+from clipper.learning.optimizers import Adam, Optimizer
+from clipper.learning.rewards import Raw, Rewards
 from clipper.learning.schedules import Distance, Rate, Schedule, at
 from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
-from clipper.networks.normalise import RewardScaler
-
-WATCHED = ("loss/policy", "policy/entropy", "policy/clip_fraction", "advantage/minibatch_mean")
 
 
 @value(kw_only=True)
-class PPOApart:
+class PPOSeparate:
     """Steps of the actor along the clipped surrogate until the KL ends them, then steps of the critic, all of them."""
 
     gamma: Fraction = 0.99
@@ -40,76 +39,71 @@ class PPOApart:
     minibatches: Count = 1
     """Parts into which each of these passes is shuffled; 1 is the full batch."""
     learning_rate: Rate = 3e-4
-    """Adam's step size for the actor."""
+    """The optimizer's step size for the actor."""
     value_epochs: Count = 80
     """Passes of the critic over the collected decisions (Spinning Up's train_v_iters)."""
     value_minibatches: Count = 1
     """Parts into which each of these passes is shuffled; 1 is the full batch."""
     value_learning_rate: Rate = 1e-3
-    """Adam's step size for the critic."""
+    """The optimizer's step size for the critic."""
     critic_first: bool = False
     """Let the critic learn before the actor, whose advantages are then those of the critic that has learnt."""
-    adam_eps: NonNegative = 1e-8
-    """Adam's ε, which bounds steps along tiny gradients; this one is torch's."""
+    optimizer: Optimizer = Adam(1e-8)
+    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = float("inf")
     """Bound on each gradient's Euclidean norm."""
-    target_kl: Bound | None = 0.01
-    """End the actor's steps as soon as a minibatch's KL(μ‖π) exceeds 1.5 times this."""
-    kl_estimate: Literal["k1", "k2", "k3"] = "k1"
-    """Which estimate decides (``functional.objectives.kl_estimates``): k1, the mean of −log r, is Spinning Up's."""
-    standardise: bool = True
-    """Bring the batch's advantages to mean 0 and standard deviation 1."""
-    correction: Literal[0, 1] = 0
-    """Degrees of freedom that this deviation leaves out: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up)."""
+    stop: KLStop | None = KLStop(0.01)
+    """The KL that ends the actor's steps: kl_stop(target,at), or none."""
+    kl: KL = Sampled("k1")
+    """The KL that is reported and decides: sampled(estimate), of which k1 is Spinning Up's, or exact."""
+    advantages: Advantages = Standardised("batch", correction=0)
+    """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
     critic_target: CriticTarget = MonteCarlo()
     """What the critic is fitted to: monte_carlo (Spinning Up's), td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
-    target_critic: TargetCritic = None
-    """Whose values those targets bootstrap from: a copy that lags, periodic(k) or polyak(τ), or none: the critic."""
     entropy_coef: Schedule = 0.0
     """Weight of the entropy bonus."""
-    scale_rewards: bool = False
-    """Divide rewards by the running standard deviation of their discounted sum."""
-    clip_rewards: Bound = 10.0
-    """Bound on scaled rewards."""
+    rewards: Rewards = Raw()
+    """Rewards as they are (raw), scaled(bound) or normalised(bound)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        scaler = RewardScaler(self.clip_rewards) if self.scale_rewards else None
-        return Learner(
-            policy, adam_eps=self.adam_eps, seed=seed, reward_scaler=scaler, target_critic=self.target_critic,
-            apart=True,
-        )  # fmt: skip
+        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
+        return Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag, separate=True)
 
-    targets = estimate_advantages
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
+        """Â by GAE, and what the critic is fitted to."""
+        rest = self.gamma, self.lam, self.critic_target, self.advantages
+        targets = estimate_advantages(learner, steps, last_obs, *rest, again)
+        return with_old(learner.policy, targets) if isinstance(self.kl, Exact) else targets
+
     update = targets_then_improve
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^CLIP (eq 7) − c H, and what to watch."""
         steps, mask, world = batch.steps, batch.steps.mask, learner.world
         dist, _ = learner.policy.act(steps.obs, steps.memory, steps.action_mask)
+        advantage = self.advantages.of_minibatch(batch.advantage, mask, world)
         bound = at(self.clip, learner.progress)
-        log_ratio = dist.log_prob(steps.action) - steps.log_prob
-        surrogate, entropy = clip(log_ratio, batch.advantage, bound, bound), dist.entropy()
-        with torch.no_grad():
-            outside = (log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1().abs() > bound).to(surrogate.dtype)
-            (raw,) = batch.raw or (batch.advantage,)
-            metrics = world.mean(torch.stack([surrogate, entropy, outside, raw]), mask)
-            watched = dict(zip(WATCHED, metrics, strict=True)) | ratio_metrics(log_ratio, mask, world)
-            watched["advantage/minibatch_std"] = world.mean((raw - metrics[-1]).square(), mask).sqrt()
-            watched["policy/kl"] = watched[f"policy/kl_{self.kl_estimate}"]
-        return world.mean(surrogate - at(self.entropy_coef, learner.progress) * entropy, mask), watched
+        action = compare(dist, batch, self.kl)
+        surrogate, entropy = clip(action.whole.log_ratio, advantage, bound, bound), action.whole.entropy
+        total = surrogate - at(self.entropy_coef, learner.progress) * entropy
+        return world.mean(total, mask), clip_metrics({"loss/policy": surrogate}, batch, action, bound, bound, world)
 
     def climb(self, learner: Learner, targets: Targets) -> Metrics:
         """The actor's steps."""
         learning_rate = at(self.learning_rate, learner.progress)
-        history, metrics = list[Metrics](), Metrics()
-        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
-            loss, metrics = self.loss(learner, batch)
-            if self.target_kl is not None and learner.world.agree(metrics["policy/kl"] > 1.5 * self.target_kl):
+        history, metrics, end = list[Metrics](), Metrics(), None
+        for _ in range(self.epochs):
+            for batch in minibatches(targets, 1, self.minibatches, learner.generator):
+                loss, metrics = self.loss(learner, batch)
+                end = end_of_update(self.stop, metrics["policy/kl"], learner.world)
+                if end == "minibatch":
+                    break
+                metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+                history.append(metrics)
+            if end is not None:
                 break
-            metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
-            history.append(metrics)
         return summarise(history or [metrics], targets, learner.world)
 
     def fit(self, learner: Learner, targets: Targets) -> Metrics:

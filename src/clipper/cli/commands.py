@@ -11,7 +11,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOApart, PPOPenalty, Reinforce
+from clipper.algorithms import (
+    A2C,
+    NPG,
+    PPO,
+    TRPO,
+    VPG,
+    Algorithm,
+    ImportanceSampling,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.cli.command_options import CheckExercise, Evaluate, Export, Play, Plot, Resume, Train, Unroll, parse
 from clipper.data.field_names import OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
@@ -23,7 +34,7 @@ from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
-    "ppo": PPO, "ppo-apart": PPOApart, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
+    "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
 }  # fmt: skip
 

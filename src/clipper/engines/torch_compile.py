@@ -88,8 +88,8 @@ def with_compiled_loss(algorithm: Algorithm, numbers: list["Now"]) -> Algorithm:
             value = Plain(value)
         elif field.name in ("clip", "entropy_coef"):
             value = now(value, numbers)
-        elif field.name == "entropy_coefs":
-            value = tuple((name, now(schedule, numbers)) for name, schedule in value)
+        elif field.name == "parts":
+            value = type(value)(tuple((name, now(schedule, numbers)) for name, schedule in value.entropy))
         object.__setattr__(faster, field.name, value)
     return faster
 

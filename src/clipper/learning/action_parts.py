@@ -1,52 +1,110 @@
-"""The parts of a hybrid action in a loss: a choice and its arguments, each with its own ratio, entropy and KL."""
+"""An action under π and the μ that took it: ratio, entropy and KL, of the whole and of the parts of a hybrid one.
+
+How the parts enter a loss is a value that an algorithm holds: together (``Joint``), or each for itself (``PerPart``).
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from clipper.data.steps import Steps
+from clipper.data.steps import Targets
 from clipper.data.trees import each, leaves, names
+from clipper.data.values import value
 from clipper.distributions import Composite
 from clipper.errors import ConfigError
 from clipper.functional.objectives import kl_estimates
+from clipper.learning.kl import KL, measured
 from clipper.learning.schedules import Schedule, at
-from clipper.learning.world import ALONE, World
 
 
 class ActionPart(NamedTuple):
-    """One part of an action under μ and π; 0 in decisions that do not use it."""
+    """An action, or one part of it, under μ and π; 0 in decisions that do not use the part."""
 
     log_ratio: Float[Tensor, "*batch"]
-    """Log π/μ."""
+    """log π/μ."""
     entropy: Float[Tensor, "*batch"]
     """Times the probability that the part is used."""
     kl: Float[Tensor, "*batch"]
-    """KL(μ‖π): exact where μ is known, else estimated (k3)."""
+    """KL(μ‖π): exact where μ is known, else estimated."""
 
 
-def parts_of(dist: Any, steps: Steps, old: Any = None) -> dict[str, ActionPart]:
-    """The parts by name, ``kick.choice`` or ``0``; ``old`` is μ where it is known. Empty for an undivided action."""
+class Action(NamedTuple):
+    """Actions that were taken, under μ and π."""
+
+    whole: ActionPart
+    parts: dict[str, ActionPart]
+    """By name, ``kick.choice`` or ``0``; empty where an action has one part."""
+
+
+def compare(dist: Any, batch: Targets, kl: KL) -> Action:
+    """π = ``dist`` beside the μ that took the batch's actions; parts' KLs are k3 where μ is not known."""
+    steps, old = batch.steps, type(dist)(*batch.old) if batch.old else None
+    log_ratio = dist.log_prob(steps.action) - steps.log_prob
+    whole = ActionPart(log_ratio, dist.entropy(), measured(kl, log_ratio, dist, old))
+    return Action(whole, parts_of(dist, batch, old) if steps.log_probs else {})
+
+
+def parts_of(dist: Any, batch: Targets, old: Any = None) -> dict[str, ActionPart]:
+    """The parts by name; ``old`` is μ where it is known. Empty for an undivided action."""
     if not isinstance(dist, Composite):
         return {}
-    log_probs = dist.log_probs(steps.action)
-    ratios = leaves(each(torch.sub, log_probs, steps.log_probs))
+    log_probs = dist.log_probs(batch.steps.action)
+    ratios = leaves(each(torch.sub, log_probs, batch.steps.log_probs))
     kls = [kl_estimates(ratio.detach())[2] for ratio in ratios] if old is None else leaves(old.kls(dist))
     return dict(zip(names(log_probs), map(ActionPart, ratios, leaves(dist.entropies()), kls), strict=True))
 
 
-def per_part(
-    objective: Callable[..., Tensor], parts: dict[str, ActionPart], advantage: Tensor, low: float, high: float,
-    with_kl: bool,
-) -> Float[Tensor, "*batch"]:  # fmt: skip
-    """Σ over the parts of their own surrogate (H-PPO: Fan et al. 2019, arXiv:1903.01344, eqs 9 and 10).
+def surrogate_of(
+    objective: Callable[..., Tensor], part: ActionPart, advantage: Float[Tensor, "*batch"], low: float, high: float
+) -> Float[Tensor, "*batch"]:
+    """The objective of an action's ratio, or of one part's; of its KL, too, where it needs that."""
+    kl = [part.kl] if getattr(objective, "needs_kl", False) else []
+    return objective(part.log_ratio, advantage, low, high, *kl)
 
-    Where all ratios are 1 it equals −Â, as the joint surrogate does: Â is counted once, not once for each part.
-    """
-    terms = [objective(p.log_ratio, advantage, low, high, *([p.kl] if with_kl else [])) for p in parts.values()]
-    return torch.stack(terms).sum(0) + (len(terms) - 1) * advantage
+
+@value
+class Joint:
+    """One ratio π/μ for the whole action."""
+
+    entropy: tuple[tuple[str, Schedule], ...] = ()
+    """Entropy coefficients of parts by name, as in (("choice", 0.01),) or {"choice": 0.01}; a name's coefficient holds
+    for the parts below it, too; ``entropy_coef`` weighs the others."""
+
+    def surrogate(
+        self, objective: Callable[..., Tensor], action: Action, advantage: Float[Tensor, "*batch"],
+        low: float, high: float,
+    ) -> Float[Tensor, "*batch"]:  # fmt: skip
+        return surrogate_of(objective, action.whole, advantage, low, high)
+
+    def bonus(self, entropy_coef: Schedule, action: Action, progress: float) -> Float[Tensor, "*batch"]:
+        """C H(π), or Σᵢ cᵢ H(πᵢ) where parts have coefficients of their own."""
+        if self.entropy:
+            return entropy_bonus(action.parts, self.entropy, entropy_coef, progress)
+        return at(entropy_coef, progress) * action.whole.entropy
+
+
+@value
+class PerPart(Joint):
+    """One ratio, and so one surrogate, for each part of a hybrid action (H-PPO: Fan et al. 2019, arXiv:1903.01344)."""
+
+    def surrogate(
+        self, objective: Callable[..., Tensor], action: Action, advantage: Float[Tensor, "*batch"],
+        low: float, high: float,
+    ) -> Float[Tensor, "*batch"]:  # fmt: skip
+        """Σ over the parts of their own surrogate (eqs 9 and 10).
+
+        Where all ratios are 1 it equals −Â, as the joint surrogate does: Â is counted once, not once for each part.
+        """
+        terms = [
+            surrogate_of(objective, part, advantage, low, high) for part in action.parts.values() or [action.whole]
+        ]
+        return torch.stack(terms).sum(0) + (len(terms) - 1) * advantage
+
+
+Parts: TypeAlias = Joint | PerPart
 
 
 def entropy_bonus(
@@ -56,9 +114,9 @@ def entropy_bonus(
     unknown = [name for name, _ in coefs if not any(is_below(part, name) for part in parts)]
     if unknown or not parts:
         raise ConfigError(
-            f"entropy_coefs names {', '.join(unknown) or 'parts'}, but the action's parts are: {', '.join(parts)}"
+            f"parts.entropy names {', '.join(unknown) or 'parts'}, but the action's parts are: {', '.join(parts)}"
             if parts
-            else "entropy_coefs is for hybrid actions, whose parts have names: this action has one part"
+            else "parts.entropy is for hybrid actions, whose parts have names: this action has one part"
         )
     longest_first = sorted(coefs, key=lambda pair: -len(pair[0]))
     weights = {part: next((coef for name, coef in longest_first if is_below(part, name)), otherwise) for part in parts}
@@ -68,19 +126,3 @@ def entropy_bonus(
 def is_below(part: str, name: str) -> bool:
     """Is ``part`` what ``name`` says, or a part of it?"""
     return part == name or part.startswith(f"{name}.")
-
-
-@torch.no_grad()
-def watch(
-    parts: dict[str, ActionPart], mask: Bool[Tensor, "*batch"], low: float, high: float, world: World = ALONE
-) -> dict[str, Tensor]:
-    """Entropy, KL and clip fraction of each part, in the mean over decisions."""
-    metrics: dict[str, Tensor] = {}
-    for name, part in parts.items():
-        change = part.log_ratio.expm1()
-        outside = ((change < -low) | (change > high)).to(change.dtype)
-        means = world.mean(torch.stack([part.entropy, part.kl, outside]), mask)
-        metrics |= dict(
-            zip((f"policy/{kind}/{name}" for kind in ("entropy", "kl", "clip_fraction")), means, strict=True)
-        )
-    return metrics

@@ -1,59 +1,91 @@
-"""From recorded rewards to advantages and the critic's targets."""
+"""From recorded rewards to what estimators read, and advantages in standard units."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
+from clipper.data.values import value
 from clipper.functional.returns import gae
-from clipper.learning.critic_targets import CriticTarget, TDLambda
+from clipper.learning.critic_targets import CriticTarget
 from clipper.learning.learner import Learner
+from clipper.learning.rewards import Raw
+from clipper.learning.world import World
 
 
-@runtime_checkable
-class Estimation(Protocol):
-    """The fields of an algorithm that say what it makes of recorded rewards."""
+@value
+class Standardised:
+    """(Â − mean) / (standard deviation + 1e-8)."""
 
-    @property
-    def gamma(self) -> float: ...
-    @property
-    def lam(self) -> float: ...
-    @property
-    def critic_target(self) -> CriticTarget: ...
-    @property
-    def standardise(self) -> bool | str: ...
-    @property
-    def correction(self) -> int: ...
+    over: Literal["minibatch", "batch", "trajectories"] = "minibatch"
+    """The decisions of each minibatch, those of the whole batch, or trajectories, each of which counts once."""
+    correction: Literal[0, 1] = 1
+    """Bessel's correction of the standard deviation: 1 divides by n − 1 (torch), 0 by n (numpy, Spinning Up);
+    trajectories are always divided by their number."""
+
+    def of_batch(self, targets: Targets, world: World) -> Targets:
+        """The targets, whose advantages are standardised where the batch decides their units."""
+        steps, advantage = targets.steps, targets.advantage
+        if self.over == "minibatch":
+            return targets
+        if self.over == "batch":
+            scaled = world.standardise(advantage, steps.mask, self.correction)
+        else:
+            scaled = world.standardise_trajectories(advantage, steps.done, steps.mask)
+        return targets._replace(advantage=scaled, raw=(advantage,))
+
+    def of_minibatch(
+        self, advantage: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"], world: World
+    ) -> Float[Tensor, "*batch"]:
+        """A minibatch's advantages, standardised where it decides their units."""
+        return world.standardise(advantage, mask, self.correction) if self.over == "minibatch" else advantage
+
+
+Advantages: TypeAlias = Standardised | Raw
+
+
+class Recorded(NamedTuple):
+    """The first arguments of every estimator, in their order; ``gae(*recorded, lam)``."""
+
+    reward: Float[Tensor, "T N"]
+    """rₜ as the learner has it, which may scale it."""
+    value: Float[Tensor, "T+1 N"]
+    """V(s₀) … V(s_T), the last one after the last row."""
+    terminated: Bool[Tensor, "T N"]
+    done: Bool[Tensor, "T N"]
+    mask: Bool[Tensor, "T N"]
+    gamma: float
+
+
+def recorded(
+    learner: Learner, steps: Steps, last_obs: Tree, gamma: float, again: bool = False
+) -> tuple[Recorded, Recorded]:
+    """Steps as the learner judges them: with the critic's values, and with the lagged critic's where there is one.
+
+    ``again``: a second time in one update, whose statistics of rewards already include these steps.
+    """
+    obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
+    memory = steps.memory and steps.memory.extended(steps.mask)
+    value, reward = learner.policy.value(obs, memory).mean, steps.reward
+    if (scaler := learner.reward_scaler) is not None:
+        reward = scaler(reward) if again else learner.scale_rewards(steps, gamma)
+    seen = Recorded(reward, value, steps.terminated, steps.done, steps.mask, gamma)
+    return seen, seen if learner.lagged is None else seen._replace(value=learner.lagged_value(obs, memory, again))
 
 
 @torch.no_grad()
 def estimate_advantages(
-    algorithm: Estimation, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False
-) -> Targets:
-    """Â by GAE (arXiv:1506.02438, eq 16), in standard units where the batch decides them, and the critic's targets.
-
-    Those are the algorithm's ``critic_target``, or Â + V(sₜ). Rewards are scaled where the learner does so. ``again``:
-    with the policy as it is by now, for steps whose rewards this update has already taken into its statistics.
-    """
-    obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
-    memory = steps.memory and steps.memory.extended(steps.mask)
-    value = learner.policy.value(obs, memory).mean
-    reward = steps.reward
-    scaler, lagged = learner.modules.get("reward_scaler"), learner.modules.get("lagged")
-    if scaler is not None:
-        reward = scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
-    recorded = steps.terminated, steps.done, steps.mask, algorithm.gamma
-    advantage = gae(reward, value, *recorded, algorithm.lam)
-    value_target = advantage + value[:-1]
-    if algorithm.critic_target is not None or lagged is not None:
-        judge = value if lagged is None else learner.lagged_value(obs, memory, again)
-        value_target = (algorithm.critic_target or TDLambda(algorithm.lam))(reward, judge, *recorded)
-    targets = Targets(steps, advantage, value_target, value=value[:-1])
-    if algorithm.standardise not in (True, "batch"):
-        return targets
-    scaled = learner.world.standardise(advantage, steps.mask, algorithm.correction)
-    return targets._replace(advantage=scaled, raw=(advantage,))
+    learner: Learner, steps: Steps, last_obs: Tree, gamma: float, lam: float, critic_target: CriticTarget,
+    advantages: Advantages, again: bool = False,
+) -> Targets:  # fmt: skip
+    """Â by GAE (arXiv:1506.02438, eq 16), and what the critic is fitted to: a ``critic_target``, or Â + V(sₜ)."""
+    seen, judged = recorded(learner, steps, last_obs, gamma, again)
+    advantage = gae(*seen, lam)
+    value_target = advantage + seen.value[:-1] if critic_target is None else critic_target(*judged)
+    return advantages.of_batch(Targets(steps, advantage, value_target, seen.value[:-1]), learner.world)
 
 
 @torch.no_grad()

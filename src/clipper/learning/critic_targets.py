@@ -1,6 +1,6 @@
 """What the critic is fitted to, and whose values stand in for what was not seen, as values that an algorithm holds."""
 
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,71 +8,6 @@ from torch import Tensor, nn
 
 from clipper.data.values import Count, Fraction, value
 from clipper.functional.returns import lambda_return, n_step
-
-
-@value
-class MonteCarlo:
-    """The discounted return that followed; V(s) of the last observation where an episode was cut before its end."""
-
-    def __call__(
-        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        return lambda_return(reward, value, terminated, done, mask, gamma, 1.0)
-
-
-@value
-class TD0:
-    """R + γ V(s′): one reward, and the critic for the rest."""
-
-    def __call__(
-        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        return n_step(reward, value, terminated, done, mask, gamma, 1)
-
-
-@value
-class NStep:
-    """``n`` rewards, and the critic for the rest."""
-
-    n: Count = 5
-    """At least 1."""
-
-    def __call__(
-        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        return n_step(reward, value, terminated, done, mask, gamma, self.n)
-
-
-@value
-class TDLambda:
-    """The λ-return, with a λ that need not be the advantage's."""
-
-    lam: Fraction = 0.95
-    """λ: 0 is ``TD0``, 1 ``MonteCarlo``."""
-
-    def __call__(
-        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        return lambda_return(reward, value, terminated, done, mask, gamma, self.lam)
-
-
-@runtime_checkable
-class OwnCriticTarget(Protocol):
-    """A target of your own: a function will do."""
-
-    def __call__(
-        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        """What the critic is fitted to."""
-        ...
-
-
-CriticTarget: TypeAlias = MonteCarlo | TD0 | NStep | TDLambda | OwnCriticTarget | None
 
 
 @value
@@ -110,7 +45,7 @@ class Polyak:
 
 
 @runtime_checkable
-class OwnTargetCritic(Protocol):
+class OwnLag(Protocol):
     """A way of your own to let a copy lag behind."""
 
     def __call__(self, lagged: nn.Module, policy: nn.Module, update: int) -> None:
@@ -118,4 +53,72 @@ class OwnTargetCritic(Protocol):
         ...
 
 
-TargetCritic: TypeAlias = Periodic | Polyak | OwnTargetCritic | None
+Lag: TypeAlias = Periodic | Polyak | OwnLag | None
+
+
+@value
+class MonteCarlo:
+    """The discounted return that followed; V(s) of the last observation where an episode was cut before its end."""
+
+    lag: Lag = None
+    """A copy of the critic that lags behind and gives V: periodic(k) or polyak(τ); None: the critic itself."""
+
+    def __call__(self, *recorded: Any) -> Float[Tensor, "T N"]:
+        return lambda_return(*recorded, lam=1.0)
+
+
+@value
+class TD0:
+    """r + γ V(s′): one reward, then bootstrap from the critic."""
+
+    lag: Lag = None
+    """As ``MonteCarlo``'s."""
+
+    def __call__(self, *recorded: Any) -> Float[Tensor, "T N"]:
+        return n_step(*recorded, n=1)
+
+
+@value
+class NStep:
+    """``n`` rewards, then bootstrap from the critic."""
+
+    n: Count = 5
+    """At least 1."""
+    lag: Lag = None
+    """As ``MonteCarlo``'s."""
+
+    def __call__(self, *recorded: Any) -> Float[Tensor, "T N"]:
+        return n_step(*recorded, n=self.n)
+
+
+@value
+class TDLambda:
+    """The λ-return, with a λ that need not be the advantage's."""
+
+    lam: Fraction = 0.95
+    """λ: 0 is ``TD0``, 1 ``MonteCarlo``."""
+    lag: Lag = None
+    """As ``MonteCarlo``'s."""
+
+    def __call__(self, *recorded: Any) -> Float[Tensor, "T N"]:
+        return lambda_return(*recorded, lam=self.lam)
+
+
+@runtime_checkable
+class OwnCriticTarget(Protocol):
+    """A target of your own: a function will do. With an attribute ``lag`` it gets the values of a lagged critic."""
+
+    def __call__(
+        self, reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    ) -> Float[Tensor, "T N"]:  # fmt: skip
+        """What the critic is fitted to."""
+        ...
+
+
+CriticTarget: TypeAlias = MonteCarlo | TD0 | NStep | TDLambda | OwnCriticTarget | None
+
+
+def lag_of(critic_target: CriticTarget) -> Lag:
+    """How the critic whose values the target takes lags behind; None where it does not."""
+    return getattr(critic_target, "lag", None)

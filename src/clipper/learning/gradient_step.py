@@ -10,6 +10,7 @@ from clipper.data.steps import Targets
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
 from clipper.learning.parts import joint_norm
+from clipper.learning.schedules import KLAdaptive, Rate, at
 
 
 def accumulate(learner: Learner, loss: Float[Tensor, ""], part: str = "") -> None:
@@ -91,3 +92,15 @@ def fit_critic(
         losses.append(learner.world.mean(error, batch.steps.mask))
         gradient_step(learner, losses[-1], learning_rate, max_norm, "critic")
     return torch.stack(losses).detach().mean()
+
+
+def step_size(learner: Learner, rate: Rate | KLAdaptive, kl: Float[Tensor, ""] | None) -> float:
+    """The step size at this moment of the run; a ``KLAdaptive`` one follows the KL since the last step.
+
+    Before an update's first step the ``kl`` is None: computed, it would be the rounding of log μ.
+    """
+    if not isinstance(rate, KLAdaptive):
+        return at(rate, learner.progress)
+    now = learner.extra.get("learning_rate", torch.tensor(rate.start, dtype=torch.float64))
+    learner.extra["learning_rate"] = now if kl is None else rate(now, kl)
+    return float(learner.extra["learning_rate"])

@@ -13,53 +13,52 @@ from clipper.functional.importance import importance_weight, log_product_so_far,
 from clipper.functional.returns import reward_to_go
 
 
+def own_ratio(
+    log_ratio: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"]
+) -> Float[Tensor, "T N"]:
+    """Log rₜ, each decision's own."""
+    return log_ratio
+
+
+def weighted_return(
+    log_weight: Float[Tensor, "T N"], reward: Float[Tensor, "T N"], baseline: Float[Tensor, "T N"],
+    done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+) -> Float[Tensor, "T N"]:  # fmt: skip
+    """wₜ (Gₜ − b(sₜ))."""
+    return importance_weight(log_weight) * (reward_to_go(reward, done, mask, gamma) - baseline)
+
+
+def return_of_weighted(
+    log_weight: Float[Tensor, "T N"], reward: Float[Tensor, "T N"], baseline: Float[Tensor, "T N"],
+    done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+) -> Float[Tensor, "T N"]:  # fmt: skip
+    """Σ_{k≥t} γᵏ⁻ᵗ wₖ rewardₖ − wₜ b(sₜ)."""
+    w = importance_weight(log_weight)
+    return reward_to_go(w * reward, done, mask, gamma) - w * baseline
+
+
 @value
 class WholeTrajectory:
     """cₜ = p(τ; θ′)/p(τ; θ) (Gₜ − b(sₜ)): unbiased, and of a huge variance where episodes are long."""
 
-    def log_weight(
-        self, log_ratio: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"]
-    ) -> Float[Tensor, "T N"]:
-        return log_whole_product(log_ratio, done, mask)
-
-    def credit(
-        self, log_weight: Float[Tensor, "T N"], reward: Float[Tensor, "T N"], baseline: Float[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        return importance_weight(log_weight) * (reward_to_go(reward, done, mask, gamma) - baseline)
+    log_weight = staticmethod(log_whole_product)
+    credit = staticmethod(weighted_return)
 
 
 @value
 class CausalProduct:
     """cₜ = Σ_{k≥t} γᵏ⁻ᵗ (Π_{j≤k} rⱼ) rewardₖ − (Π_{j≤t} rⱼ) b(sₜ): unbiased too, without the ratios of the future."""
 
-    def log_weight(
-        self, log_ratio: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"]
-    ) -> Float[Tensor, "T N"]:
-        return log_product_so_far(log_ratio, done, mask)
-
-    def credit(
-        self, log_weight: Float[Tensor, "T N"], reward: Float[Tensor, "T N"], baseline: Float[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        w = importance_weight(log_weight)
-        return reward_to_go(w * reward, done, mask, gamma) - w * baseline
+    log_weight = staticmethod(log_product_so_far)
+    credit = staticmethod(return_of_weighted)
 
 
 @value
 class FirstOrder:
     """cₜ = rₜ (Gₜ − b(sₜ)): one ratio a step, exact at θ′ = θ, with a bias that grows with the KL; it leads to PPO."""
 
-    def log_weight(
-        self, log_ratio: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"]
-    ) -> Float[Tensor, "T N"]:
-        return log_ratio
-
-    def credit(
-        self, log_weight: Float[Tensor, "T N"], reward: Float[Tensor, "T N"], baseline: Float[Tensor, "T N"],
-        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
-    ) -> Float[Tensor, "T N"]:  # fmt: skip
-        return importance_weight(log_weight) * (reward_to_go(reward, done, mask, gamma) - baseline)
+    log_weight = staticmethod(own_ratio)
+    credit = staticmethod(weighted_return)
 
 
 @runtime_checkable

@@ -12,12 +12,11 @@ from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.errors import ConfigError
 from clipper.functional.returns import discounted_sum_so_far
-from clipper.learning.critic_targets import TargetCritic
+from clipper.learning.critic_targets import Lag
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.parts import Part, actor_and_critic_parts, make_part, part
 from clipper.learning.world import ALONE, World
-from clipper.networks.normalise import RewardNormaliser, RewardScaler
 
 
 @runtime_checkable
@@ -37,9 +36,9 @@ class Learner:
     """A policy and all that is needed to go on improving it.
 
     It is made of parts, each some parameters with the optimizer that moves them. The policy's are one part, named
-    ``""``; ``apart`` makes them two, the actor's ``""`` and the critic's ``"critic"``, for algorithms that take steps
-    of one without the other. A part's parameters become views of one flat vector, and so do their gradients: zeroing,
-    the norm, clipping and the optimizer are then one operation each, whatever the number of layers.
+    ``""``; ``separate`` makes them two, the actor's ``""`` and the critic's ``"critic"``, for algorithms that take
+    steps of one without the other. A part's parameters become views of one flat vector, and so do their gradients:
+    zeroing, the norm, clipping and the optimizer are then one operation each, whatever the number of layers.
 
     What an algorithm needs besides, its ``init`` adds by name: ``learner.modules["predictor"] = predictor`` keeps its
     state, ``learner.parts["predictor"] = make_part(predictor.parameters(), Adam())`` lets it learn.
@@ -50,17 +49,16 @@ class Learner:
         policy: nn.Module,
         *,
         seed: int,
-        adam_eps: float = 1e-5,
         optimizer: Optimizer | None = None,
-        reward_scaler: RewardScaler | RewardNormaliser | None = None,
-        target_critic: TargetCritic = None,
-        apart: bool = False,
+        reward_scaler: nn.Module | None = None,
+        lag: Lag = None,
+        separate: bool = False,
     ) -> None:
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
         self.parts: dict[str, Part] = {}
         """What optimizers move, by name."""
-        optimizer = optimizer or Adam(adam_eps)
-        if apart:
+        optimizer = optimizer or Adam()
+        if separate:
             self.parts[""], self.parts["critic"] = actor_and_critic_parts(policy, optimizer)
         else:
             self.parts[""] = make_part(policy.parameters(), optimizer)
@@ -68,8 +66,8 @@ class Learner:
         """What else has a state that checkpoints keep (``Stateful``), by name."""
         self.extra: dict[str, Tensor] = {}
         """Numbers that an algorithm changes as it learns, by name."""
-        self.target_critic = target_critic
-        if target_critic is not None:
+        self.lag = lag
+        if lag is not None:
             self.modules["lagged"] = copy.deepcopy(policy).requires_grad_(False)
             self.extra["updates"] = torch.zeros((), dtype=torch.int64)
         if reward_scaler is not None:
@@ -97,7 +95,7 @@ class Learner:
 
     @property
     def actor(self) -> nn.Parameter:
-        """The main part's vector: where the critic is ``apart``, the actor's."""
+        """The main part's vector: where the critic is ``separate``, the actor's."""
         if len(self.parts[""].parameters) > 1:
             raise ConfigError("this algorithm moves the actor as one vector: give its parameters one dtype and device")
         return self.parts[""].parameters[0]
@@ -114,7 +112,7 @@ class Learner:
 
     @property
     def lagged(self) -> Any:
-        """A copy of the policy whose critic lags behind, as ``target_critic`` says; None where nothing does."""
+        """A copy of the policy whose critic lags behind, as ``lag`` says; None where nothing does."""
         return self.modules.get("lagged")
 
     @property
@@ -157,9 +155,9 @@ class Learner:
 
     def lagged_value(self, obs: Tree, memory: Tree, again: bool) -> Float[Tensor, "*batch"]:
         """V of the copy that lags behind, which first follows, but not ``again`` within an update."""
-        assert self.target_critic is not None
+        assert self.lag is not None
         if not again:
-            self.target_critic(self.lagged, self.policy, int(self.extra["updates"]))
+            self.lag(self.lagged, self.policy, int(self.extra["updates"]))
             self.extra["updates"] += 1
         return self.lagged.value(obs, memory).mean
 

@@ -6,9 +6,71 @@ from torch import Tensor
 
 from clipper.data.steps import Targets
 from clipper.functional.objectives import LARGEST_LOG_RATIO, kl_estimates
+from clipper.learning.action_parts import Action
 from clipper.learning.world import ALONE, World
 
 Metrics = dict[str, Tensor]
+
+
+@torch.no_grad()
+def means(rows: dict[str, Tensor], mask: Bool[Tensor, "*batch"], world: World) -> Metrics:
+    """The mean over decisions of each row."""
+    return dict(zip(rows, world.mean(torch.stack(list(rows.values())), mask), strict=True))
+
+
+def raw_advantage(batch: Targets) -> Float[Tensor, "*batch"]:
+    """Â in its own units, before any standardising."""
+    return batch.raw[0] if batch.raw else batch.advantage
+
+
+@torch.no_grad()
+def minibatch_metrics(rows: dict[str, Tensor], batch: Targets, world: World) -> Metrics:
+    """The mean over decisions of each row, and mean and deviation of advantages in their own units."""
+    mask, advantage = batch.steps.mask, raw_advantage(batch)
+    watched = means(rows | {"advantage/minibatch_mean": advantage}, mask, world)
+    deviation = world.mean((advantage - watched["advantage/minibatch_mean"]).square(), mask).sqrt()
+    return watched | {"advantage/minibatch_std": deviation}
+
+
+@torch.no_grad()
+def clip_metrics(
+    rows: dict[str, Tensor], batch: Targets, action: Action, low: float, high: float, world: World
+) -> Metrics:
+    """How a minibatch fared under bounds 1 − low and 1 + high of the ratio: the mean of each of the ``rows``; entropy,
+    KL and the fraction of ratios outside, also of each part of a hybrid action; the KL's three estimates.
+    """
+    mask, (log_ratio, entropy, kl) = batch.steps.mask, action.whole
+    change = log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1()
+    k1, k2, k3 = kl_estimates(log_ratio)
+    rows = rows | {
+        "policy/entropy": entropy, "policy/kl": kl, "policy/clip_fraction": outside(change, low, high),
+        "policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3,
+        "policy/ratio_clamped": (log_ratio > LARGEST_LOG_RATIO).to(kl),
+    }  # fmt: skip
+    watched = minibatch_metrics(rows, batch, world)
+    watched["policy/ratio_max"] = 1 + world.largest(change.masked_fill(~mask, -1).amax())
+    for name, part in action.parts.items():
+        own = part.entropy, part.kl, outside(part.log_ratio.expm1(), low, high)
+        names = (f"policy/{what}/{name}" for what in ("entropy", "kl", "clip_fraction"))
+        watched |= means(dict(zip(names, own, strict=True)), mask, world)
+    return watched
+
+
+def outside(change: Float[Tensor, "*batch"], low: float, high: float) -> Float[Tensor, "*batch"]:
+    """1 where r − 1 = ``change`` lies outside the bounds, 0 within."""
+    return ((change < -low) | (change > high)).to(change.dtype)
+
+
+@torch.no_grad()
+def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"], world: World = ALONE) -> Metrics:
+    """How far π has moved from the μ that acted: the KL's three estimates, the largest ratio, and the fraction of
+    ratios that were bounded so as not to overflow.
+    """
+    clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
+    k1, k2, k3, clamped = world.mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
+    largest = world.largest(log_ratio.masked_fill(~mask, -torch.inf).amax()).clamp(max=LARGEST_LOG_RATIO).exp()
+    estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
+    return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}
 
 
 def summarise(history: list[Metrics], targets: Targets, world: World = ALONE) -> Metrics:
@@ -26,20 +88,7 @@ def summarise(history: list[Metrics], targets: Targets, world: World = ALONE) ->
             summary |= {f"{name}_min": x.amin(), f"{name}_max": x.amax()}
         else:
             summary[name] = x.amax() if name.endswith("_max") else x.mean()
-    (advantage,) = targets.raw or (targets.advantage,)
-    std, mean = torch.std_mean(world.gather(advantage[mask]), correction=0)
+    std, mean = torch.std_mean(world.gather(raw_advantage(targets)[mask]), correction=0)
     explained = world.explained_variance(targets.value, targets.value_target, mask)
     summary.setdefault("loss/gradient_norm", torch.zeros_like(mean))
     return summary | {"advantage/mean": mean, "advantage/std": std, "value/explained_variance": explained}
-
-
-@torch.no_grad()
-def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"], world: World = ALONE) -> Metrics:
-    """How far π has moved from the μ that acted: the KL's three estimates, the largest ratio, and the fraction of
-    ratios that were bounded so as not to overflow.
-    """
-    clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
-    k1, k2, k3, clamped = world.mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
-    largest = world.largest(log_ratio.masked_fill(~mask, -torch.inf).amax()).clamp(max=LARGEST_LOG_RATIO).exp()
-    estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
-    return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}

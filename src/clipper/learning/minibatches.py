@@ -24,3 +24,8 @@ def minibatches(targets: Targets, epochs: int, count: int, generator: Generator)
         order = torch.randperm(len(keep), generator=generator).to(keep.device)
         for index in order.tensor_split(min(count, len(keep))):
             yield each(lambda x, index=index: x.index_select(0, index), rows)
+
+
+def whole(targets: Targets, generator: Generator) -> Targets:
+    """All decisions as one minibatch."""
+    return next(minibatches(targets, 1, 1, generator))

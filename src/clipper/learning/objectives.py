@@ -3,7 +3,7 @@
 ε is the algorithm's ``clip``. Those that ``need_kl`` take KL(π_old ‖ π) of each state as a fifth argument.
 """
 
-from typing import Annotated, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -22,7 +22,7 @@ from clipper.functional.objectives import (
 
 @value
 class Clip:
-    """min(r Â, clip(r, 1−ε, 1+ε) Â): the paper's."""
+    """−min(r Â, clip(r, 1−ε, 1+ε) Â): the paper's (eq 7)."""
 
     needs_kl = False
     __call__ = staticmethod(clip)
@@ -36,15 +36,13 @@ class DualClip:
     """More than 1."""
     needs_kl = False
 
-    def __call__(
-        self, log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float
-    ) -> Float[Tensor, "*batch"]:
-        return dual_clip(log_ratio, advantage, low, high, self.c)
+    def __call__(self, *batch: Any) -> Float[Tensor, "*batch"]:
+        return dual_clip(*batch, c=self.c)
 
 
 @value
 class Unclipped:
-    """R Â, the conservative policy iteration surrogate; ε only counts what lies outside."""
+    """−r Â, the unclipped surrogate (CPI, eq 6); ε is used only to report the clip fraction."""
 
     needs_kl = False
 
@@ -62,15 +60,13 @@ class Rollback:
     """α."""
     needs_kl = False
 
-    def __call__(
-        self, log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float
-    ) -> Float[Tensor, "*batch"]:
-        return rollback(log_ratio, advantage, low, high, self.alpha)
+    def __call__(self, *batch: Any) -> Float[Tensor, "*batch"]:
+        return rollback(*batch, alpha=self.alpha)
 
 
 @value
 class SPO:
-    """R Â − |Â| (r − 1)² / 2ε: simple policy optimisation, smooth, with its best ratio at ε."""
+    """−(r Â − |Â| (r − 1)² / 2ε): simple policy optimisation, smooth, with its best ratio at ε."""
 
     needs_kl = False
     __call__ = staticmethod(spo)
@@ -78,7 +74,7 @@ class SPO:
 
 @value
 class TrustRegion:
-    """TR-PPO: lets go of a state whose KL has reached δ, whatever its ratio; ε only counts."""
+    """TR-PPO: lets go of a state whose KL has reached δ, whatever its ratio; ε is used only to report."""
 
     delta: Positive = 0.03
     """δ, in nats."""
@@ -93,7 +89,7 @@ class TrustRegion:
 
 @value
 class TrustRegionRollback:
-    """Truly PPO (TR-PPO-RB): pulls a state whose KL has reached δ back by α KL; ε only counts."""
+    """Truly PPO (TR-PPO-RB): pulls a state whose KL has reached δ back by α KL; ε is used only to report."""
 
     delta: Positive = 0.03
     """δ, in nats."""

@@ -1,12 +1,12 @@
 """First-order optimizers as values that an algorithm holds."""
 
 import inspect
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import nn
 
-from clipper.data.values import Fraction, NonNegative, value
+from clipper.data.values import Fraction, NonNegative, Range, value
 
 
 def light(kind: type[torch.optim.Optimizer]) -> Any:
@@ -20,6 +20,7 @@ def as_list(parameters: nn.Parameter | list[nn.Parameter]) -> list[nn.Parameter]
     return [parameters] if isinstance(parameters, nn.Parameter) else parameters
 
 
+Decay = Annotated[float, Range(0, 1, open_above=True)]
 FUSED, MEAN_SQUARE, PLAIN = map(light, (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Optimizer))
 
 
@@ -28,10 +29,15 @@ class Adam:
     """Steps along the mean gradient over the root of its mean square (Kingma & Ba 2015, arXiv:1412.6980)."""
 
     eps: NonNegative = 1e-5
-    """ε, which bounds steps along tiny gradients."""
+    """ε, which bounds steps along tiny gradients ("37 details", core 3); torch's default is 1e-8."""
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    """How much of the mean gradient and of its mean square a step keeps, β₁ and β₂."""
+    weight_decay: NonNegative = 0.0
+    """λ of an L2 penalty: λ θ is added to the gradient, as torch's Adam does."""
 
     def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
-        return FUSED(as_list(parameters), eps=self.eps, fused=True)
+        rest = {"betas": self.betas, "weight_decay": self.weight_decay, "fused": True}
+        return FUSED(as_list(parameters), eps=self.eps, **rest)
 
 
 class RMSprop(MEAN_SQUARE):

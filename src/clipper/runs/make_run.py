@@ -11,12 +11,13 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper.algorithms import KNOWN, PPO, Algorithm, PPOApart, PPOPenalty, quota_of
+from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate, quota_of
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
 from clipper.environments.vector.stepping import Vector, vectorise
 from clipper.errors import ConfigError, UnknownFieldError
+from clipper.learning.advantages import Standardised
 from clipper.learning.learner import Learner
 from clipper.learning.value_losses import CrossEntropy
 from clipper.networks.actor_critic import ActorCritic
@@ -239,7 +240,7 @@ def write_config(run: Run) -> None:
 
 def check(config: Config, source: Source) -> None:
     """Raise ``ConfigError`` for combinations that cannot work."""
-    if isinstance(config.algorithm, PPO | PPOApart | PPOPenalty):
+    if isinstance(config.algorithm, PPO | PPOSeparate | PPOPenalty):
         decisions = config.num_envs * config.algorithm.horizon
         if decisions < config.algorithm.minibatches:
             raise ConfigError(
@@ -251,11 +252,12 @@ def check(config: Config, source: Source) -> None:
                 f"with a memory, minibatches are whole environments: {config.num_envs} cannot be split into "
                 f"{config.algorithm.minibatches}; raise num_envs, or lower minibatches"
             )
-        standardises = getattr(config.algorithm, "standardise", None) == "minibatch"
+        advantages = config.algorithm.advantages
+        standardises = isinstance(advantages, Standardised) and advantages.over == "minibatch"
         if standardises and decisions // config.algorithm.minibatches < 2:
             raise ConfigError(
                 f"{decisions} decisions in {config.algorithm.minibatches} minibatches leave some with one, whose "
-                "standardised advantage is 0: lower minibatches, or set standardise to batch or none"
+                'standardised advantage is 0: lower minibatches, or set advantages to Standardised("batch") or Raw()'
             )
     if config.until_solved and not config.eval_every:
         raise ConfigError("until_solved needs evaluations: set eval_every")

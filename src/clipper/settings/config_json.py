@@ -140,7 +140,7 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
 
     Raises ``ConfigError`` with the path of the first entry that does not fit.
     """
-    origin = typing.get_origin(expected)
+    data, origin = as_now(data), typing.get_origin(expected)
     if union := origin in (typing.Union, types.UnionType):
         for option in typing.get_args(expected):
             if fits(data, option):
@@ -158,7 +158,7 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
             return float(data) if expected is float else data
         except OverflowError as error:
             raise ConfigError(f"{path}: {error}") from error
-    hints, data = typing.get_type_hints(expected), as_now(expected.__name__, data)
+    hints = typing.get_type_hints(expected)
     unknown = set(data) - set(hints) - {"type"}
     if unknown:
         raise ConfigError(f"{path}: {expected.__name__} has no field {', '.join(sorted(unknown))}")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from clipper.algorithms import NPG, PPO, TRPO, VPG, Algorithm, PPOApart
+from clipper.algorithms import NPG, PPO, TRPO, VPG, Algorithm, PPOSeparate
 from clipper.environments.atari import is_atari, read_options
 from clipper.environments.ids import split_id
 from clipper.learning.schedules import Linear
@@ -21,14 +21,15 @@ ATARI_POLICY = PolicyOptions(hidden=(), shared=True)
 def config_for(env: str, algorithm: Algorithm | None = None) -> Config:
     """What a run in an environment begins with, by its id: the defaults, or for Atari games what is usual there.
 
-    That are 8 games, 10M decisions, PPO as in "The 37 implementation details", and one convolutional network for actor
-    and critic, or one for each where the ``algorithm`` moves them apart; none where the console's memory is seen.
+    For Atari: 8 games, 10M decisions, PPO as in "The 37 implementation details", and one convolutional network for
+    actor and critic, or one for each where the ``algorithm`` updates them separately; none where the console's memory
+    is seen.
     """
     name, given = split_id(env)
     if not is_atari(name):
         return Config(env=env, algorithm=algorithm or PPO())
-    apart = isinstance(algorithm, VPG | NPG | TRPO | PPOApart)
-    policy = dataclasses.replace(ATARI_POLICY, shared=not apart)
+    separate = isinstance(algorithm, VPG | NPG | TRPO | PPOSeparate)
+    policy = dataclasses.replace(ATARI_POLICY, shared=not separate)
     if read_options(name, given).obs_type == "ram":
         policy = PolicyOptions()
     return Config(env=env, algorithm=algorithm or ATARI_PPO, policy=policy, total_steps=10_000_000)

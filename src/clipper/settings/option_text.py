@@ -10,11 +10,10 @@ from typing import Any
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from clipper.data.values import is_protocol, plain
+from clipper.data.values import MisfitError, fit, hints_of, is_protocol, plain
 from clipper.settings.config_json import name_of
 
 OWN = re.compile(r"([\w.]+:\w+)(?:\((.*)\))?")
-CALL = re.compile(r"([a-z_0-9]+)(?:\((.*)\))?")
 
 
 def snake(name: str) -> str:
@@ -31,53 +30,110 @@ def options_of(annotation: Any) -> tuple[Any, ...]:
 
 
 def is_option(annotation: Any) -> bool:
-    """Is it a union that has one of our values (a dataclass without subfields of its own) among its members?"""
+    """Is it a union that has one of our values among its members, which text can say?"""
     members = options_of(annotation)
-    return len(members) > 1 and any(dataclasses.is_dataclass(m) and is_flat(m) for m in members)
+    return len(members) > 1 and any(map(is_sayable, members))
 
 
-def is_flat(kind: Any) -> bool:
-    """Has the dataclass only numbers as fields?"""
-    return all(hint in (int, float) for hint in typing.get_type_hints(kind).values())
+def is_sayable(kind: Any) -> bool:
+    """Is it a value whose fields have an order? Those of an algorithm or of the network have names alone."""
+    return dataclasses.is_dataclass(kind) and not any(f.kw_only for f in dataclasses.fields(kind))
 
 
 def to_text(value: Any) -> str:
-    """A value as the command line takes it."""
+    """A value as the command line takes it; words and values at the end of a call, which have their default, are left
+    out.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        numbers = ",".join(f"{getattr(value, f.name):g}" for f in dataclasses.fields(value))
-        name = name_of(value)
-        return (name if ":" in name else snake(name)) + (f"({numbers})" if numbers else "")
+        said = [(f.default, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        while said and not isinstance(said[-1][1], int | float) and said[-1][0] == said[-1][1]:
+            said.pop()
+        name, arguments = name_of(value), ",".join(argument_text(x) for _, x in said)
+        return (name if ":" in name else snake(name)) + (f"({arguments})" if arguments else "")
     if callable(value):
         return name_of(value)
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else f"{value}"
     return ",".join(map(to_text, value)) if isinstance(value, tuple) else f"{value}"
+
+
+def argument_text(value: Any) -> str:
+    """An argument within a call."""
+    return f"({','.join(map(argument_text, value))},)" if isinstance(value, tuple) else to_text(value)
 
 
 def from_text(text: str, annotation: Any) -> Any:
     """The inverse; raises ``ValueError`` that names what could have stood there."""
     members = options_of(annotation)
-    if type(None) in members and text.strip().lower() == "none":
-        return None
-    numbers = literal_numbers(text)
-    if numbers is not None:
-        if len(numbers) == 1 and float in members:
-            return numbers[0]
-        if any(typing.get_origin(m) is tuple and len(typing.get_args(m)) == len(numbers) for m in members):
-            return tuple(numbers)
     if any(map(is_protocol, members)) and (own := OWN.fullmatch(text.strip())):
         return named_value(own[1], own[2] or "")
-    match = CALL.fullmatch(text.strip())
+    try:
+        return from_node(ast.parse(text.strip(), mode="eval").body, annotation)
+    except (SyntaxError, MisfitError) as error:
+        raise ValueError(f"{text!r} is none of {describe(annotation)}") from error
+
+
+def from_node(node: ast.expr, annotation: Any) -> Any:
+    """What an expression of literals, words and calls of our values means for an annotation."""
+    members = options_of(annotation)
+    words = not any(map(is_sayable, members))  # else they are names of the same values
     for member in members:
-        if (
-            match
-            and isinstance(member, type)
-            and dataclasses.is_dataclass(member)
-            and snake(member.__name__) == match[1]
-        ):
-            arguments = literal_numbers(match[2] or "")
-            kinds = typing.get_type_hints(member).values()
-            if arguments is not None and len(arguments) <= len(kinds) and all(map(is_a, arguments, kinds)):
-                return member(*(kind(x) for kind, x in zip(kinds, arguments, strict=False)))
-    raise ValueError(f"{text!r} is none of {describe(annotation)}")
+        if typing.get_origin(member) is typing.Literal and not words:
+            continue
+        try:
+            return from_node_as(node, member)
+        except MisfitError:
+            continue
+    raise MisfitError
+
+
+def from_node_as(node: ast.expr, kind: Any) -> Any:
+    """The same for one member of a union."""
+    if is_sayable(kind):
+        return called(node, kind)
+    if typing.get_origin(kind) is tuple:
+        inner, nodes = typing.get_args(kind), elements(node)
+        inner = (inner[0],) * len(nodes) if inner[-1] is Ellipsis else inner
+        if len(nodes) != len(inner):
+            raise MisfitError
+        return tuple(map(from_node, nodes, inner))
+    given = literal(node)
+    if is_protocol(kind) or (kind is float and (isinstance(given, bool) or not isinstance(given, int | float))):
+        raise MisfitError
+    return float(given) if kind is float else fit(given, kind)  # its range is the whole value's matter
+
+
+def elements(node: ast.expr) -> list[ast.expr]:
+    """What stands in ``(a, b)`` or ``[a, b]``; of ``{a: b}`` the pairs."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return node.elts
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        return [ast.Tuple([key, value]) for key, value in zip(node.keys, node.values, strict=True) if key is not None]
+    raise MisfitError
+
+
+def called(node: ast.expr, kind: Any) -> Any:
+    """One of our values, from ``name`` or ``name(arguments)``."""
+    function, arguments, named = node, list[ast.expr](), list[ast.keyword]()
+    if isinstance(node, ast.Call):
+        function, arguments, named = node.func, node.args, node.keywords
+    hints = hints_of(kind)
+    if not isinstance(function, ast.Name) or function.id.lower() != snake(kind.__name__) or len(arguments) > len(hints):
+        raise MisfitError
+    given = dict(zip(hints, arguments, strict=False)) | {word.arg or "": word.value for word in named}
+    if not given.keys() <= hints.keys():
+        raise MisfitError
+    return kind(**{name: from_node(x, hints[name]) for name, x in given.items()})
+
+
+def literal(node: ast.expr) -> Any:
+    """A number, a text, which needs no quotation marks, a truth value or None; ``inf`` is a number."""
+    if isinstance(node, ast.Name):
+        return {"inf": float("inf"), "none": None, "true": True, "false": False}.get(node.id.lower(), node.id)
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, SyntaxError) as error:
+        raise MisfitError from error
 
 
 def named_value(name: str, arguments: str = "") -> Any:
@@ -99,25 +155,11 @@ def named_value(name: str, arguments: str = "") -> Any:
         raise ValueError(f"{name} cannot be made: {error}") from error
 
 
-def is_a(number: float, kind: type) -> bool:
-    """May it stand where an int or a float is expected?"""
-    return kind is float or number.is_integer()
-
-
-def literal_numbers(text: str) -> list[float] | None:
-    """``"1, 2e-3"`` → [1.0, 0.002]; None where it is anything else."""
-    try:
-        parsed = ast.literal_eval(f"({text},)") if text.strip() else ()
-    except (SyntaxError, ValueError):
-        return None
-    return [float(x) for x in parsed] if all(isinstance(x, (int, float)) for x in parsed) else None
-
-
 def describe(annotation: Any) -> str:
     """The forms that an option may take: ``NUMBER|linear(start,end)``."""
     forms = []
     for member in options_of(annotation):
-        if isinstance(member, type) and dataclasses.is_dataclass(member):
+        if is_sayable(member):
             names = ",".join(f.name for f in dataclasses.fields(member))
             forms.append(snake(member.__name__) + (f"({names})" if names else ""))
         elif is_protocol(member):

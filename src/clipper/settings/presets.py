@@ -12,9 +12,12 @@ from collections.abc import Callable
 from math import log
 from typing import Any
 
-from clipper.algorithms import A2C, PPO, TRPO, VPG, PPOApart
+from clipper.algorithms import A2C, PPO, TRPO, VPG, PPOSeparate
 from clipper.errors import ConfigError
-from clipper.learning.optimizers import RMSProp
+from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop, Sampled
+from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.rewards import Raw, Scaled
 from clipper.learning.schedules import Linear, Schedule
 from clipper.learning.value_losses import ClippedMSE
 from clipper.networks.heads import HeadOptions, SoftplusOfState, TanhGaussian
@@ -48,7 +51,7 @@ def cleanrl_continuous(env: str = "HalfCheetah-v5") -> Config:
         env=env,
         algorithm=PPO(
             horizon=2048, epochs=10, minibatches=32, learning_rate=Linear(3e-4), value_coef=0.25,
-            value_loss=ClippedMSE(0.2), scale_rewards=True, clip_rewards=10.0,
+            value_loss=ClippedMSE(0.2), rewards=Scaled(10.0),
         ),
         policy=PolicyOptions(normalise_obs=True, clip_obs=10.0, head=RAW),
         total_steps=1_000_000,
@@ -103,7 +106,7 @@ def sb3_trpo(env: str = "CartPole-v1") -> Config:
         env=env,
         algorithm=TRPO(
             horizon=2048, delta=0.01, cg_iterations=15, damping=0.1, shrink=0.8, tries=10, value_epochs=10,
-            value_minibatches=16, learning_rate=1e-3, max_grad_norm=OFF,
+            value_minibatches=16, value_learning_rate=1e-3, max_grad_norm=OFF,
         ),
         policy=PolicyOptions(head=RAW),
         num_envs=1,
@@ -119,8 +122,8 @@ def baselines(env: str = "HalfCheetah-v5") -> Config:
     return Config(
         env=env,
         algorithm=PPO(
-            horizon=2048, epochs=10, minibatches=32, learning_rate=Linear(3e-4), value_coef=0.25, correction=0,
-            value_loss=ClippedMSE(0.2), scale_rewards=True, clip_rewards=10.0,
+            horizon=2048, epochs=10, minibatches=32, learning_rate=Linear(3e-4), value_coef=0.25,
+            value_loss=ClippedMSE(0.2), advantages=Standardised("minibatch", correction=0), rewards=Scaled(10.0),
         ),
         policy=PolicyOptions(normalise_obs=True, clip_obs=10.0, head=RAW),
         total_steps=1_000_000,
@@ -129,16 +132,16 @@ def baselines(env: str = "HalfCheetah-v5") -> Config:
 
 
 def spinning_up(env: str = "HalfCheetah-v5") -> Config:
-    """Spinning Up's PPO (spinup @038665d, ``algos/pytorch/ppo/ppo.py``): actor and critic apart, whole batches.
+    """Spinning Up's PPO (spinup @038665d, ``algos/pytorch/ppo/ppo.py``): actor and critic separate.
 
-    The policy takes 80 steps at most, and ends them where the mean of −log r has passed 1.5 times ``target_kl``; its
+    The policy takes 80 steps at most, and ends them where the mean of −log r has passed 1.5 times ``stop.target``; its
     critic takes 80 of its own, towards the rewards-to-go.
     """
     return Config(
         env=env,
-        algorithm=PPOApart(
-            horizon=4000, gamma=0.99, lam=0.97, clip=0.2, epochs=80, minibatches=1, learning_rate=3e-4, target_kl=0.01,
-            kl_estimate="k1", value_epochs=80, value_minibatches=1, value_learning_rate=1e-3,
+        algorithm=PPOSeparate(
+            horizon=4000, gamma=0.99, lam=0.97, clip=0.2, epochs=80, minibatches=1, learning_rate=3e-4,
+            stop=KLStop(0.01), kl=Sampled("k1"), value_epochs=80, value_minibatches=1, value_learning_rate=1e-3,
         ),
         policy=SPINNING_UP,
         total_steps=200_000,
@@ -155,7 +158,7 @@ def spinning_up_vpg(env: str = "HalfCheetah-v5") -> Config:
         env=env,
         algorithm=VPG(
             horizon=4000, lam=0.97, learning_rate=3e-4, value_learning_rate=1e-3, value_epochs=80, value_minibatches=1,
-            adam_eps=1e-8, max_grad_norm=OFF, standardise=True, correction=0,
+            optimizer=Adam(1e-8), max_grad_norm=OFF, advantages=Standardised("batch", correction=0),
         ),
         policy=SPINNING_UP,
         total_steps=200_000,
@@ -218,7 +221,7 @@ def zoo(
         algorithm=PPO(
             horizon=steps, minibatches=max(num_envs * steps // batch, 1), epochs=epochs, gamma=gamma, lam=lam,
             learning_rate=learning_rate, clip=clip, entropy_coef=entropy, value_coef=value,
-            max_grad_norm=max_grad_norm, scale_rewards=normalise,
+            max_grad_norm=max_grad_norm, rewards=Scaled() if normalise else Raw(),
         ),
         policy=PolicyOptions(
             normalise_obs=normalise, hidden=(256, 256) if wide else (64, 64), activation="relu" if wide else "tanh",

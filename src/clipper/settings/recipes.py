@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from clipper.algorithms import PPO
+from clipper.learning.action_parts import Joint
+from clipper.learning.advantages import Standardised
+from clipper.learning.rewards import Scaled
 from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
@@ -47,7 +50,7 @@ def pendulum() -> Config:
     """Pendulum-v1: short-sighted (γ = 0.9), since the swing-up pays within seconds."""
     return Config(
         env="Pendulum-v1",
-        algorithm=PPO(gamma=0.9, horizon=256, minibatches=16, learning_rate=Linear(1e-3), scale_rewards=True),
+        algorithm=PPO(gamma=0.9, horizon=256, minibatches=16, learning_rate=Linear(1e-3), rewards=Scaled()),
         total_steps=300_000,
         num_envs=8,
     )
@@ -57,7 +60,7 @@ def mujoco(env: str) -> Config:
     """The PPO paper's MuJoCo setting (table 3), observations normalised, rewards scaled, σ = 0.6 at the start."""
     return Config(
         env=env,
-        algorithm=PPO(horizon=256, minibatches=32, learning_rate=Linear(3e-4), scale_rewards=True),
+        algorithm=PPO(horizon=256, minibatches=32, learning_rate=Linear(3e-4), rewards=Scaled()),
         policy=PolicyOptions(normalise_obs=True, head=HeadOptions(initial_log_std=-0.5)),
         total_steps=1_000_000,
         num_envs=8,
@@ -115,8 +118,8 @@ def repeat_previous(masked: bool = False) -> Config:
 
 
 HYBRID = PPO(
-    horizon=64, epochs=8, minibatches=8, learning_rate=Linear(1e-3), standardise="batch",
-    entropy_coefs=(("choice", 0.01),),
+    horizon=64, epochs=8, minibatches=8, learning_rate=Linear(1e-3), advantages=Standardised("batch"),
+    parts=Joint((("choice", 0.01),)),
 )  # fmt: skip
 """A bonus for the choice's entropy alone: one for the arguments' would keep their σ from shrinking."""
 HYBRID_HEAD = HeadOptions(initial_log_std=-0.5)
@@ -151,13 +154,13 @@ def sliding(velocity: bool = True) -> Config:
 
 def platform() -> Config:
     """clipper/Platform-v0: run, hop and leap past enemies."""
-    algorithm = replace(HYBRID, entropy_coef=0.01, entropy_coefs=())
+    algorithm = replace(HYBRID, entropy_coef=0.01, parts=Joint())
     return hybrid("clipper/Platform-v0", 600_000, algorithm)
 
 
 GOAL = replace(
-    HYBRID, gamma=0.95, lam=0.9, epochs=6, learning_rate=Linear(5e-4), scale_rewards=True,
-    entropy_coefs=(("choice", Linear(0.02)),),
+    HYBRID, gamma=0.95, lam=0.9, epochs=6, learning_rate=Linear(5e-4), rewards=Scaled(),
+    parts=Joint((("choice", Linear(0.02)),)),
 )  # fmt: skip
 
 
@@ -184,7 +187,7 @@ def catching_point() -> Config:
     Before it knows where to move, to stand still and miss until the episode is lost costs least. A large bonus for the
     choice's entropy, fading to none, keeps it moving until it does; five seeds: success 0.944 after 1M steps.
     """
-    algorithm = replace(HYBRID, gamma=0.95, horizon=32, scale_rewards=True, entropy_coefs=(("choice", Linear(1.0)),))
+    algorithm = replace(HYBRID, gamma=0.95, horizon=32, rewards=Scaled(), parts=Joint((("choice", Linear(1.0)),)))
     return hybrid("clipper/CatchingPoint-v0", 1_000_000, algorithm)
 
 
@@ -194,7 +197,7 @@ def hardmove(actuators: int = 4) -> Config:
     The acceleration starts at 0.5, which is knowledge: a push is a product of switches and acceleration, and around 0
     neither of the two tells which way the other's gradient points.
     """
-    algorithm = replace(HYBRID, scale_rewards=True, entropy_coef=Linear(0.005), entropy_coefs=())
+    algorithm = replace(HYBRID, rewards=Scaled(), entropy_coef=Linear(0.005), parts=Joint())
     env = "clipper/HardMove-v0" if actuators == 4 else f"clipper/HardMove{actuators}-v0"
     return hybrid(env, 500_000, algorithm, replace(HYBRID_HEAD, initial_mean=(0.5,)))
 

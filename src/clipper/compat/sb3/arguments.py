@@ -10,6 +10,7 @@ from torch import nn
 
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize
 from clipper.errors import ConfigError
+from clipper.learning.rewards import Scaled
 from clipper.learning.schedules import Linear, Schedule
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
@@ -110,7 +111,7 @@ def reward_scaling(env: VecEnv | None, gamma: float) -> dict[str, Any]:
             f"VecNormalize(gamma={env.gamma:g}) beside gamma={gamma:g}: Clipper scales rewards by the returns that the "
             "algorithm discounts, so give both the same"
         )
-    return {"scale_rewards": True, "clip_rewards": env.clip_reward}
+    return {"rewards": Scaled(env.clip_reward)}
 
 
 def parts(n_envs: int, n_steps: int, batch_size: int) -> int:

@@ -14,7 +14,10 @@ from clipper.compat.sb3.arguments import parts, policy_options, refuse_others, r
 from clipper.compat.sb3.base import Model
 from clipper.compat.sb3.common.vec_env import VecEnv, vectorised
 from clipper.errors import ConfigError
+from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop
 from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.rewards import Raw
 
 Source = str | gymnasium.Env | VecEnv | None
 Number = float | Callable[[float], float]
@@ -79,12 +82,13 @@ class PPO(Model):
         refuse_exploration(use_sde, sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size)
         refuse_others({"clip_range_vf": (clip_range_vf, None)}, CLIPPED_VALUE)
         envs = None if env is None else vectorised(env)
-        kwargs, eps = adam_eps(policy_kwargs)
+        kwargs, adam = optimizer(policy_kwargs)
         algorithm = algorithms.PPO(
-            horizon=n_steps, epochs=n_epochs, gamma=gamma, lam=gae_lambda, adam_eps=eps,
+            horizon=n_steps, epochs=n_epochs, gamma=gamma, lam=gae_lambda, optimizer=adam,
             learning_rate=schedule("learning_rate", learning_rate), clip=schedule("clip_range", clip_range),
-            standardise="minibatch" if normalize_advantage else "none", entropy_coef=ent_coef, value_coef=vf_coef,
-            max_grad_norm=max_grad_norm, target_kl=target_kl, **reward_scaling(envs, gamma),
+            advantages=Standardised() if normalize_advantage else Raw(), entropy_coef=ent_coef, value_coef=vf_coef,
+            max_grad_norm=max_grad_norm, stop=None if target_kl is None else KLStop(target_kl),
+            **reward_scaling(envs, gamma),
         )  # fmt: skip
         self.batch_size = batch_size
         count = 1 if envs is None else envs.num_envs
@@ -179,11 +183,12 @@ class A2C(Model):
     ) -> None:
         refuse_exploration(use_sde, sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size)
         envs = None if env is None else vectorised(env)
-        kwargs, eps = adam_eps(policy_kwargs)
+        kwargs, adam = optimizer(policy_kwargs)
         algorithm = algorithms.A2C(
             horizon=n_steps, gamma=gamma, lam=gae_lambda, learning_rate=schedule("learning_rate", learning_rate),
-            optimizer=RMSProp(0.99, rms_prop_eps) if use_rms_prop else Adam(eps), entropy_coef=ent_coef,
-            value_coef=vf_coef, max_grad_norm=max_grad_norm, standardise=normalize_advantage,
+            optimizer=RMSProp(0.99, rms_prop_eps) if use_rms_prop else adam, entropy_coef=ent_coef,
+            value_coef=vf_coef, max_grad_norm=max_grad_norm,
+            advantages=Standardised("batch") if normalize_advantage else Raw(),
             **reward_scaling(envs, gamma),
         )  # fmt: skip
         self.make(
@@ -228,14 +233,15 @@ class TRPO(Model):
         refuse_exploration(use_sde, sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size)
         refuse_others({"sub_sampling_factor": (sub_sampling_factor, 1)}, "the whole batch decides the step")
         envs = None if env is None else vectorised(env)
-        kwargs, eps = adam_eps(policy_kwargs)
+        kwargs, adam = optimizer(policy_kwargs)
         space = None if envs is None else envs.action_space
         size = int(np.prod(space.shape)) if isinstance(space, gymnasium.spaces.Box) else 1
         algorithm = algorithms.TRPO(
             horizon=n_steps, gamma=gamma, lam=gae_lambda, delta=target_kl * size, damping=cg_damping * size,
             cg_iterations=cg_max_steps, shrink=line_search_shrinking_factor, tries=line_search_max_iter,
-            value_epochs=n_critic_updates, learning_rate=schedule("learning_rate", learning_rate), adam_eps=eps,
-            max_grad_norm=float("inf"), standardise=normalize_advantage, **reward_scaling(envs, gamma),
+            value_epochs=n_critic_updates, value_learning_rate=schedule("learning_rate", learning_rate), optimizer=adam,
+            max_grad_norm=float("inf"), advantages=Standardised("batch") if normalize_advantage else Raw(),
+            **reward_scaling(envs, gamma),
         )  # fmt: skip
         self.batch_size = batch_size
         count = 1 if envs is None else envs.num_envs
@@ -245,10 +251,10 @@ class TRPO(Model):
         )  # fmt: skip
 
 
-def adam_eps(policy_kwargs: Mapping[str, Any] | None) -> tuple[dict[str, Any], float]:
-    """``policy_kwargs`` without ``optimizer_kwargs=dict(eps=…)``, and Adam's ε."""
+def optimizer(policy_kwargs: Mapping[str, Any] | None) -> tuple[dict[str, Any], Adam]:
+    """``policy_kwargs`` without ``optimizer_kwargs=dict(eps=…)``, and the Adam that these describe."""
     kwargs = dict(policy_kwargs or {})
     options = dict(kwargs.pop("optimizer_kwargs", None) or {})
-    eps = float(options.pop("eps", 1e-5))
-    refuse_others({f"optimizer_kwargs[{k!r}]": (v, ...) for k, v in options.items()}, "Adam has its ε alone here")
-    return kwargs, eps
+    own = {name: options.pop(name) for name in ("eps", "betas", "weight_decay") if name in options}
+    refuse_others({f"optimizer_kwargs[{k!r}]": (v, ...) for k, v in options.items()}, "Adam has no such number here")
+    return kwargs, Adam(**own)

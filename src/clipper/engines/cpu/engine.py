@@ -256,7 +256,7 @@ class CPU:
         counts = np.array([int(taken_before), int(learner.skipped), int(learner.skipped_in_a_row)])
         order, parts = np.empty_like(keep), min(plan.minibatches, len(keep))
         watched = np.empty((parts, tables.NORM + 1))
-        largest = np.inf if plan.target_kl is None else 1.5 * plan.target_kl
+        largest = np.inf if plan.stop is None else 1.5 * plan.stop.target
         after = optimizer, counts, largest, watched, order
         if len(self.pieces(len(keep) // parts)) == 1:
             go_through = self.kernels.epoch.bind(

@@ -2,36 +2,31 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TypedDict
 
 from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
-from clipper.algorithms import a2c as a2c_paper
-from clipper.algorithms import ppo as ppo_paper
 from clipper.engines.cpu.network import UnsuitableError
+from clipper.learning.advantages import Advantages, Standardised
+from clipper.learning.kl import KLStop
 from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
 from clipper.learning.optimizers import Adam, Optimizer, RMSProp
+from clipper.learning.rewards import Raw
 from clipper.learning.schedules import KLAdaptive, Linear, Schedule
 from clipper.learning.value_losses import MSE, ClippedMSE, Huber
 
+SUMS = ("loss/policy", "loss/value", "policy/entropy")
+PPO_SUMS = (
+    *SUMS, "policy/kl", "policy/clip_fraction", "policy/kl_k1", "policy/kl_k2", "policy/kl_k3", "policy/ratio_clamped",
+)  # fmt: skip
+"""The sums that the kernels watch, in their order."""
 COMMON = {
-    "gamma", "learning_rate", "max_grad_norm", "value_coef", "value_loss", "entropy_coef", "standardise",
+    "gamma", "learning_rate", "max_grad_norm", "value_coef", "value_loss", "entropy_coef", "advantages", "optimizer",
+    "rewards",
 }  # fmt: skip
 KNOWN: dict[type, set[str]] = {
-    PPO: COMMON
-    | {
-        "lam",
-        "clip",
-        "correction",
-        "horizon",
-        "epochs",
-        "minibatches",
-        "adam_eps",
-        "target_kl",
-        "objective",
-        "scale_rewards",
-        "clip_rewards",
-    },
-    A2C: COMMON | {"lam", "correction", "horizon", "optimizer", "scale_rewards", "clip_rewards"},
-    Reinforce: COMMON | {"episodes", "adam_eps", "baseline", "standardise_over"},
+    PPO: COMMON | {"lam", "clip", "horizon", "epochs", "minibatches", "stop", "objective"},
+    A2C: COMMON | {"lam", "horizon"},
+    Reinforce: (COMMON - {"rewards"}) | {"episodes", "baseline"},
 }
 """The fields that the kernels compute with; any other has to stand at its default."""
 
@@ -61,7 +56,16 @@ class Plan:
     baseline: bool = True
     trajectories: bool = False
     """The actor's loss is a sum within trajectories and a mean over them."""
-    target_kl: float | None = None
+    stop: KLStop | None = None
+
+
+class Units(TypedDict, total=False):
+    """Fields of a plan that say what advantages are standardised over."""
+
+    per_minibatch: bool
+    per_batch: bool
+    per_trajectory: bool
+    correction: int
 
 
 def read_algorithm(algorithm: Algorithm) -> Plan:
@@ -75,47 +79,60 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if field.name not in known and value != default:
             raise UnsuitableError(f"kernels know no {field.name}={value!r} of {type(algorithm).__name__}")
-    if type(algorithm.value_loss) not in (MSE, Huber, ClippedMSE):  # pyright: ignore[reportAttributeAccessIssue]
-        raise UnsuitableError(f"kernels know no value loss {algorithm.value_loss!r}")  # pyright: ignore[reportAttributeAccessIssue]
+    check_values(algorithm)
+    if isinstance(algorithm, PPO):
+        return Plan(
+            algorithm=algorithm,
+            optimizer=algorithm.optimizer,
+            watched=PPO_SUMS,
+            epochs=algorithm.epochs,
+            minibatches=algorithm.minibatches,
+            clip=algorithm.clip,
+            objective=algorithm.objective,
+            stop=algorithm.stop,
+            **units(algorithm.advantages),
+        )
+    if isinstance(algorithm, A2C):
+        return Plan(algorithm=algorithm, optimizer=algorithm.optimizer, watched=SUMS, **units(algorithm.advantages))
+    assert isinstance(algorithm, Reinforce)
+    return Plan(
+        algorithm=algorithm,
+        optimizer=algorithm.optimizer,
+        watched=SUMS,
+        whole_returns=True,
+        baseline=algorithm.baseline,
+        trajectories=True,
+        **units(algorithm.advantages),
+    )
+
+
+def units(advantages: Advantages) -> Units:
+    """Over what advantages are standardised."""
+    if not isinstance(advantages, Standardised):
+        return {}
+    over = advantages.over
+    return {
+        "per_minibatch": over == "minibatch",
+        "per_batch": over == "batch",
+        "per_trajectory": over == "trajectories",
+        "correction": advantages.correction,
+    }
+
+
+def check_values(algorithm: Algorithm) -> None:
+    """Raise ``UnsuitableError`` with the first value that the kernels cannot compute."""
+    known = {"value_loss": (MSE, Huber, ClippedMSE), "optimizer": (Adam, RMSProp), "advantages": (Standardised, Raw)}
     if isinstance(algorithm, PPO):
         if isinstance(algorithm.learning_rate, KLAdaptive):
             raise UnsuitableError(f"kernels know no learning_rate={algorithm.learning_rate!r}")
         if not isinstance(algorithm.clip, int | float | tuple | Linear):
             raise UnsuitableError(f"kernels know no clip={algorithm.clip!r}")
-        if type(algorithm.objective) not in (Clip, DualClip, Unclipped, Rollback, SPO):
-            raise UnsuitableError(f"kernels know no objective={algorithm.objective!r}")
-        return Plan(
-            algorithm=algorithm,
-            optimizer=Adam(algorithm.adam_eps),
-            watched=ppo_paper.WATCHED[:-1],  # of each minibatch's advantages they tell elsewhere
-            epochs=algorithm.epochs,
-            minibatches=algorithm.minibatches,
-            clip=algorithm.clip,
-            objective=algorithm.objective,
-            per_minibatch=algorithm.standardise == "minibatch",
-            per_batch=algorithm.standardise == "batch",
-            correction=algorithm.correction,
-            target_kl=algorithm.target_kl,
-        )
-    if isinstance(algorithm, A2C):
-        if type(algorithm.optimizer) not in (Adam, RMSProp):
-            raise UnsuitableError(f"kernels know no optimizer {algorithm.optimizer!r}")
-        return Plan(
-            algorithm=algorithm,
-            optimizer=algorithm.optimizer,
-            watched=a2c_paper.WATCHED,
-            per_batch=algorithm.standardise,
-            correction=algorithm.correction,
-        )
-    assert isinstance(algorithm, Reinforce)
-    return Plan(
-        algorithm=algorithm,
-        optimizer=Adam(algorithm.adam_eps),
-        watched=a2c_paper.WATCHED,
-        per_batch=algorithm.standardise and algorithm.standardise_over == "decisions",
-        per_trajectory=algorithm.standardise and algorithm.standardise_over == "trajectories",
-        correction=0,
-        whole_returns=True,
-        baseline=algorithm.baseline,
-        trajectories=True,
-    )
+        if algorithm.stop is not None and algorithm.stop.at != "minibatch":
+            raise UnsuitableError(f"kernels know no stop={algorithm.stop!r}")
+        known["objective"] = (Clip, DualClip, Unclipped, Rollback, SPO)
+    for name, kinds in known.items():
+        if type(value := getattr(algorithm, name)) not in kinds:
+            raise UnsuitableError(f"kernels know no {name}={value!r}")
+    optimizer = algorithm.optimizer  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(optimizer, Adam) and optimizer.weight_decay:
+        raise UnsuitableError(f"kernels know no optimizer={optimizer!r}")
