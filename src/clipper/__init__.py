@@ -12,7 +12,18 @@ from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPO
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
-from clipper.learning import critic_targets, importance_weights, objectives, optimizers, schedules, value_losses
+from clipper.learning import (
+    action_parts,
+    advantages,
+    critic_targets,
+    importance_weights,
+    kl,
+    objectives,
+    optimizers,
+    rewards,
+    schedules,
+    value_losses,
+)  # fmt: skip
 from clipper.networks import critics, heads, memory
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
@@ -52,12 +63,15 @@ __all__ = [
     "Steps",
     "Targets",
     "VectorRollouts",
+    "action_parts",
+    "advantages",
     "critic_targets",
     "critics",
     "evaluate",
     "functional",
     "heads",
     "importance_weights",
+    "kl",
     "load",
     "make_env",
     "make_policy",
@@ -66,6 +80,7 @@ __all__ = [
     "optimizers",
     "presets",
     "recipes",
+    "rewards",
     "schedules",
     "train",
     "value_losses",

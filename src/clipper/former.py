@@ -73,6 +73,8 @@ def collect(env: object, policy: object, state: Any, **quota: int) -> tuple[obje
     return state.collect(policy, **quota)[0], state
 
 
+RENAMED = {"PPOApart": "PPOSeparate"}
+"""Classes at the front that have another name now."""
 FUNCTIONS: dict[str, Callable[..., object]] = {"start": start, "collect": collect}
 """What was at the front of ``clipper``, and in ``clipper.rollout``, and is a method now."""
 
@@ -92,6 +94,9 @@ def at_front(name: str) -> object:
         if name in names:
             warn(f"clipper.{name} is clipper.{module}.{name} now")
             return getattr(import_module(f"clipper.{MOVED[module]}"), name)
+    if name in RENAMED:
+        warn(f"clipper.{name} is clipper.{RENAMED[name]} now")
+        return getattr(import_module("clipper"), RENAMED[name])
     if name in FUNCTIONS:
         warn(f"clipper.{name} is clipper.VectorRollouts now")
         return FUNCTIONS[name]

@@ -1,5 +1,6 @@
 """The options of each command. Every flag is a field of a dataclass: its docstring is the help."""
 
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from clipper.errors import ConfigError
+from clipper.learning.action_parts import Joint, PerPart
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Scaled
 from clipper.settings.config import Config
 from clipper.settings.option_text import register_option_types
 
@@ -28,6 +33,30 @@ class Train:
     """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
     profile: bool = False
     """Print at the end where the time went, part by part; it is in the metrics, too."""
+    target_kl: Annotated[float | None, tyro.conf.arg(metavar="KL")] = None
+    """A spelling of --stop klstop(KL)."""
+    scale_rewards: bool = False
+    """A spelling of --rewards scaled."""
+    ratio: Literal["joint", "per_part"] | None = None
+    """A spelling of --parts joint, or --parts per_part."""
+
+
+def with_spellings(options: Train) -> Config:
+    """The settings, with what short flags say of the algorithm's values."""
+    algorithm: Any = options.config.algorithm
+    given = {"stop": options.target_kl, "rewards": options.scale_rewards or None, "parts": options.ratio}
+    for field, flag in {"stop": "target-kl", "rewards": "scale-rewards", "parts": "ratio"}.items():
+        if given[field] is not None and not hasattr(algorithm, field):
+            raise ConfigError(f"--{flag} sets {field}, which {type(algorithm).__name__} does not have: leave it out")
+    changes: dict[str, Any] = {}
+    if options.target_kl is not None:
+        changes["stop"] = dataclasses.replace(algorithm.stop or KLStop(), target=options.target_kl)
+    if options.scale_rewards and not isinstance(algorithm.rewards, Scaled):
+        changes["rewards"] = Scaled()
+    if options.ratio is not None:
+        changes["parts"] = (PerPart if options.ratio == "per_part" else Joint)(algorithm.parts.entropy)
+    algorithm = dataclasses.replace(algorithm, **changes) if changes else algorithm  # one of your own is no dataclass
+    return dataclasses.replace(options.config, algorithm=algorithm)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,19 @@ from clipper.algorithms import (
     PPOSeparate,
     Reinforce,
 )
-from clipper.cli.command_options import CheckExercise, Evaluate, Export, Play, Plot, Resume, Train, Unroll, parse
-from clipper.data.field_names import OTHER_NAMES, hint_for
+from clipper.cli.command_options import (
+    CheckExercise,
+    Evaluate,
+    Export,
+    Play,
+    Plot,
+    Resume,
+    Train,
+    Unroll,
+    parse,
+    with_spellings,
+)
+from clipper.data.field_names import GATHERED, OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
 from clipper.settings.config import Config
@@ -37,6 +48,10 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
 }  # fmt: skip
+
+
+SHORT_FLAGS = {"target_kl", "scale_rewards", "ratio", "learning_rate"}
+"""Flags of ours whose name is another field's elsewhere."""
 
 
 def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
@@ -78,12 +93,17 @@ def said(flag: str, args: Sequence[str]) -> str | None:
 
 
 def check_flag(word: str) -> None:
-    """Raise ``ConfigError`` for a flag that another library has under another name."""
-    name = word.removeprefix("--").partition("=")[0].replace("-", "_")
-    if word.startswith("--") and name in OTHER_NAMES:
+    """Raise ``ConfigError`` for a flag that another library, or an earlier version, has under another name."""
+    flag = word.partition("=")[0]
+    name = flag.removeprefix("--").replace("-", "_")
+    if not flag.startswith("--") or name in SHORT_FLAGS:
+        return
+    if name in GATHERED:
+        field, _, text = GATHERED[name]
+        raise ConfigError(f"there is no {flag}. Here it is --{field.replace('_', '-')} '{text}'")
+    if name in OTHER_NAMES:
         meant = OTHER_NAMES[name]
-        flag, right = word.partition("=")[0], meant.replace("_", "-")
-        raise ConfigError(f"there is no {flag}.{hint_for(name, [meant])} (--{right})")
+        raise ConfigError(f"there is no {flag}.{hint_for(name, [meant])} (--{meant.replace('_', '-')})")
 
 
 def without(flag: str, args: Sequence[str]) -> list[str]:
@@ -130,15 +150,16 @@ def train_command(args: Sequence[str]) -> int:
     if is_atari(default.env):
         more = f" Behind an Atari game's id may stand, after commas: {described()}."
     options = parse(Train, rest, prog, Train(config=default), more)
-    folder = options.run_dir or new_run_dir(options.config)
-    reach_own_code(options.config.env)
+    config = with_spellings(options)
+    folder = options.run_dir or new_run_dir(config)
+    reach_own_code(config.env)
     if options.seeds > 1:
         from clipper.cli.seeds import train_seeds  # noqa: PLC0415
 
-        return train_seeds(args, options.config, options.seeds, folder)
+        return train_seeds(args, config, options.seeds, folder)
     from clipper.cli.session import train_and_show  # noqa: PLC0415
 
-    return train_and_show(options.config, folder, options.profile)
+    return train_and_show(config, folder, options.profile)
 
 
 def new_run_dir(config: Config) -> Path:

@@ -12,10 +12,11 @@ OTHER_NAMES: Mapping[str, str] = {
     "entropy_coeff": "entropy_coef", "env_id": "env", "env_name": "env", "environment": "env", "epsilon_clip": "clip",
     "eps_clip": "clip", "gae_lambda": "lam",
     "grad_clip": "max_grad_norm", "gym_id": "env",
-    "k_epochs": "epochs", "lambda_": "lam", "lr": "learning_rate", "max_timesteps": "total_steps",
+    "k_epochs": "epochs", "lambda_": "lam", "lr": "learning_rate",
+    "learning_rate": "value_learning_rate", "max_timesteps": "total_steps",
     "mini_batch_size": "minibatches", "minibatch_size": "minibatches",
     "n_envs": "num_envs", "n_epochs": "epochs", "n_steps": "horizon",
-    "net_arch": "hidden", "norm_adv": "standardise", "normalize_advantage": "standardise",
+    "net_arch": "hidden",
     "num_epochs": "epochs", "num_minibatches": "minibatches", "num_sgd_iter": "epochs", "num_steps": "horizon",
     "pi_lr": "learning_rate", "rollout_length": "horizon", "rollout_steps": "horizon", "steps_per_epoch": "horizon",
     "total_timesteps": "total_steps", "train_pi_iters": "epochs",
@@ -23,6 +24,25 @@ OTHER_NAMES: Mapping[str, str] = {
     "vf_coef": "value_coef", "vf_lr": "value_learning_rate", "activation_fn": "activation", "hidden_sizes": "hidden",
 }  # fmt: skip
 """What other libraries call a field → what it is called here."""
+GATHERED: Mapping[str, tuple[str, str, str]] = {
+    **dict.fromkeys(
+        ("standardise", "correction", "standardise_over", "norm_adv", "normalize_advantage"),
+        ("advantages", "clipper.advantages.Standardised(over, correction)", "standardised(over,correction)"),
+    ),
+    **dict.fromkeys(
+        ("scale_rewards", "clip_rewards", "norm_reward"), ("rewards", "clipper.rewards.Scaled(bound)", "scaled(bound)")
+    ),
+    "normalise_rewards": ("rewards", "clipper.rewards.Normalised(bound)", "normalised(bound)"),
+    **dict.fromkeys(("target_kl", "kl_stop"), ("stop", "clipper.kl.KLStop(target, at)", "klstop(target,at)")),
+    "exact_kl": ("kl", "clipper.kl.Exact()", "exact"),
+    "kl_estimate": ("kl", "clipper.kl.Sampled(estimate)", "sampled(estimate)"),
+    "target_critic": ("critic_target", "clipper.critic_targets.TDLambda(lam, lag)", "tdlambda(lam,lag)"),
+    "ratio": ("parts", "clipper.action_parts.PerPart()", "per_part"),
+    "entropy_coefs": ("parts", "clipper.action_parts.Joint(entropy)", "joint(entropy)"),
+    "adam_eps": ("optimizer", "clipper.optimizers.Adam(eps)", "adam(eps)"),
+    "weight_decay": ("optimizer", "clipper.optimizers.Adam(weight_decay=…)", "adam(weight_decay=…)"),
+}  # fmt: skip
+"""What is a part of a value here: the field, and the value in Python and on the command line."""
 PARTS = {"batch_size", "mini_batch_size", "minibatch_size"}
 """Names of sizes, where a field here counts parts."""
 
@@ -40,6 +60,8 @@ def hint_for(name: str, known: Sequence[str]) -> str:
     other = OTHER_NAMES.get(word)
     if other in known:
         return f" Here it is {other}{in_parts(word)}."
+    if word in GATHERED and GATHERED[word][0] in known:
+        return f" Here it is {GATHERED[word][0]}={GATHERED[word][1]}."
     near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else f" There are: {', '.join(known)}."
 

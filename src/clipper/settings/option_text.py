@@ -41,14 +41,13 @@ def is_sayable(kind: Any) -> bool:
 
 
 def to_text(value: Any) -> str:
-    """A value as the command line takes it; words and values at the end of a call, which have their default, are left
-    out.
-    """
+    """A value as the command line takes it: its leading numbers, and what else is not at its default."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        said = [(f.default, getattr(value, f.name)) for f in dataclasses.fields(value)]
-        while said and not isinstance(said[-1][1], int | float) and said[-1][0] == said[-1][1]:
-            said.pop()
-        name, arguments = name_of(value), ",".join(argument_text(x) for _, x in said)
+        fields = [(f.default, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        leading = next((i for i, (_, x) in enumerate(fields) if not isinstance(x, int | float)), len(fields))
+        while len(fields) > leading and fields[-1][0] == fields[-1][1]:
+            fields.pop()
+        name, arguments = name_of(value), ",".join(argument_text(x) for _, x in fields)
         return (name if ":" in name else snake(name)) + (f"({arguments})" if arguments else "")
     if callable(value):
         return name_of(value)
@@ -59,7 +58,9 @@ def to_text(value: Any) -> str:
 
 def argument_text(value: Any) -> str:
     """An argument within a call."""
-    return f"({','.join(map(argument_text, value))},)" if isinstance(value, tuple) else to_text(value)
+    if isinstance(value, tuple):
+        return f"({','.join(map(argument_text, value))}{',' * (len(value) == 1)})"
+    return to_text(value)
 
 
 def from_text(text: str, annotation: Any) -> Any:
