@@ -7,9 +7,9 @@ from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
-from clipper.learning.advantages import Advantages, estimate_advantages
+from clipper.learning.advantages import Advantages, gae_targets
 from clipper.learning.critic_targets import CriticTarget, lag_of
-from clipper.learning.gradient_step import gradient_step
+from clipper.learning.gradient_step import single_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, means, summarise
 from clipper.learning.minibatches import whole
@@ -58,8 +58,7 @@ class A2C:
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, and what the critic is fitted to."""
-        rest = self.gamma, self.lam, self.critic_target, self.advantages
-        return estimate_advantages(learner, steps, last_obs, *rest, again)
+        return gae_targets(learner, steps, last_obs, again, self.gamma, self.lam, self.critic_target, self.advantages)
 
     update = targets_then_improve
 
@@ -76,8 +75,7 @@ class A2C:
         return world.mean(total, steps.mask), means(rows, steps.mask, world)
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        loss, metrics = self.loss(learner, whole(targets, learner.generator))
-        learning_rate = at(self.learning_rate, learner.progress)
-        metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+        batch = whole(targets, learner.generator)
+        metrics = single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm)
         learner.absorb(targets)
         return summarise([metrics], targets, learner.world)

@@ -47,14 +47,14 @@ class ImportanceSampling:
     """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε)."""
     max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
+    entropy_coef: Schedule = 0.0
+    """Weight of the entropy bonus."""
     baseline: bool = True
     """Subtract b(s) = V(s), a learned value, from each return."""
     value_coef: NonNegative = 0.5
     """Weight of the baseline's loss."""
     value_loss: ValueLoss = MSE()
     """Error of the baseline: mse, huber(δ), or clipped_mse(ε)."""
-    entropy_coef: Schedule = 0.0
-    """Weight of the entropy bonus."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         return Learner(policy, seed=seed, optimizer=self.optimizer)

@@ -8,7 +8,7 @@ from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
-from clipper.learning.advantages import Advantages, Standardised, estimate_advantages
+from clipper.learning.advantages import Advantages, Standardised, gae_targets
 from clipper.learning.critic_targets import CriticTarget, lag_of
 from clipper.learning.gradient_step import fit_critic
 from clipper.learning.learner import Learner
@@ -32,14 +32,14 @@ class NPG:
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
     horizon: Count = 128
     """T, rows collected per environment and iteration."""
+    advantages: Advantages = Standardised("batch")
+    """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
     delta: Rate = 0.01
     """δ, mean KL(π_old ‖ π) that a step has in the quadratic model of it."""
     cg_iterations: Count = 10
     """Iterations of conjugate gradients that solve F x = g."""
     damping: NonNegative = 0.1
     """Added to F's diagonal, so that directions in which π hardly changes do not dominate."""
-    advantages: Advantages = Standardised("batch")
-    """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
     value_epochs: Count = 10
     """Passes of the critic over the collected decisions."""
     value_minibatches: Count = 4
@@ -63,8 +63,7 @@ class NPG:
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, and what the critic is fitted to."""
-        rest = self.gamma, self.lam, self.critic_target, self.advantages
-        return estimate_advantages(learner, steps, last_obs, *rest, again)
+        return gae_targets(learner, steps, last_obs, again, self.gamma, self.lam, self.critic_target, self.advantages)
 
     update = targets_then_improve
 
@@ -77,19 +76,14 @@ class NPG:
         entropy = world.mean(dist.entropy(), steps.mask)
         return loss, {"loss/policy": loss.detach(), "policy/entropy": entropy.detach()}
 
-    def step(self, learner: Learner, batch: Targets) -> Metrics:
-        """One step of the actor, along F⁻¹g."""
-        delta = at(self.delta, learner.progress)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
+        """A step of the actor along F⁻¹g, then steps of the critic."""
+        batch, delta = whole(targets, learner.generator), at(self.delta, learner.progress)
         natural = natural_gradient(learner, batch, self.loss, delta, self.cg_iterations, self.damping)
         with torch.no_grad():
             learner.actor.add_(natural.step)
-        return step_metrics(learner, batch, natural)
-
-    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        metrics = self.step(learner, whole(targets, learner.generator))
-        metrics["loss/value"] = fit_critic(
-            learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
-            at(self.value_learning_rate, learner.progress), self.max_grad_norm,
-        )  # fmt: skip
+        metrics = step_metrics(learner, batch, natural)
+        fit = self.value_loss, self.value_epochs, self.value_minibatches, self.value_learning_rate, self.max_grad_norm
+        metrics["loss/value"] = fit_critic(learner, targets, *fit)
         learner.absorb(targets)
         return summarise([metrics], targets, learner.world)

@@ -9,7 +9,7 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
-from clipper.learning.advantages import Advantages, Standardised, estimate_advantages, with_old
+from clipper.learning.advantages import Advantages, Standardised, gae_targets, with_old
 from clipper.learning.critic_targets import CriticTarget, lag_of
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
@@ -74,7 +74,7 @@ class PPOPenalty:
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
         """Â by GAE, what the critic is fitted to, and π_old."""
         rest = self.gamma, self.lam, self.critic_target, self.advantages
-        return with_old(learner.policy, estimate_advantages(learner, steps, last_obs, *rest))
+        return with_old(learner.policy, gae_targets(learner, steps, last_obs, False, *rest))
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^KLPEN (eq 8) with the value loss and the entropy bonus of eq 9, and what to watch."""

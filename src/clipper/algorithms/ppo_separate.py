@@ -8,7 +8,7 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, value
 from clipper.functional.objectives import clip
 from clipper.learning.action_parts import compare
-from clipper.learning.advantages import Advantages, Standardised, estimate_advantages, with_old
+from clipper.learning.advantages import Advantages, Standardised, gae_targets, with_old
 from clipper.learning.critic_targets import CriticTarget, MonteCarlo, lag_of
 from clipper.learning.gradient_step import fit_critic, gradient_step
 from clipper.learning.kl import KL, Exact, KLStop, Sampled, end_of_update
@@ -30,6 +30,8 @@ class PPOSeparate:
     """γ, the discount."""
     lam: Fraction = 0.97
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    advantages: Advantages = Standardised("batch", correction=0)
+    """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
     clip: Distance = 0.2
     """ε, how far the ratio π/μ may help the surrogate."""
     horizon: Count = 512
@@ -56,8 +58,6 @@ class PPOSeparate:
     """The KL that ends the actor's steps: kl_stop(target,at), or none."""
     kl: KL = Sampled("k1")
     """The KL that is reported and decides: sampled(estimate), of which k1 is Spinning Up's, or exact."""
-    advantages: Advantages = Standardised("batch", correction=0)
-    """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
     critic_target: CriticTarget = MonteCarlo()
@@ -74,7 +74,7 @@ class PPOSeparate:
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, and what the critic is fitted to."""
         rest = self.gamma, self.lam, self.critic_target, self.advantages
-        targets = estimate_advantages(learner, steps, last_obs, *rest, again)
+        targets = gae_targets(learner, steps, last_obs, again, *rest)
         return with_old(learner.policy, targets) if isinstance(self.kl, Exact) else targets
 
     update = targets_then_improve
@@ -108,9 +108,8 @@ class PPOSeparate:
 
     def fit(self, learner: Learner, targets: Targets) -> Metrics:
         """The critic's steps."""
-        learning_rate = at(self.value_learning_rate, learner.progress)
-        counts = self.value_epochs, self.value_minibatches
-        return {"loss/value": fit_critic(learner, targets, self.value_loss, *counts, learning_rate, self.max_grad_norm)}
+        fit = self.value_loss, self.value_epochs, self.value_minibatches, self.value_learning_rate, self.max_grad_norm
+        return {"loss/value": fit_critic(learner, targets, *fit)}
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         if self.critic_first:

@@ -11,7 +11,7 @@ from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import trajectory_sum
 from clipper.functional.returns import reward_to_go, total_return
 from clipper.learning.advantages import Advantages, Standardised
-from clipper.learning.gradient_step import gradient_step
+from clipper.learning.gradient_step import single_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import whole
@@ -78,8 +78,7 @@ class Reinforce:
     update = targets_then_improve
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        loss, metrics = self.loss(learner, whole(targets, learner.generator))
-        learning_rate = at(self.learning_rate, learner.progress)
-        metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+        batch = whole(targets, learner.generator)
+        metrics = single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm)
         learner.absorb(targets)
         return summarise([metrics], targets, learner.world)

@@ -11,7 +11,7 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, Range, value
 from clipper.functional.linear import backtracking
 from clipper.functional.objectives import conservative
-from clipper.learning.advantages import Advantages, Standardised, estimate_advantages
+from clipper.learning.advantages import Advantages, Standardised, gae_targets
 from clipper.learning.critic_targets import CriticTarget, lag_of
 from clipper.learning.gradient_step import fit_critic
 from clipper.learning.learner import Learner
@@ -35,6 +35,8 @@ class TRPO:
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
     horizon: Count = 128
     """T, rows collected per environment and iteration."""
+    advantages: Advantages = Standardised("batch")
+    """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
     delta: Rate = 0.01
     """δ, bound on the mean KL(π_old ‖ π) of a step."""
     cg_iterations: Count = 10
@@ -45,8 +47,6 @@ class TRPO:
     """β, by which the line search shortens a step that worsens L or leaves the trust region."""
     tries: Count = 10
     """Steps that the line search tries before it gives this one up."""
-    advantages: Advantages = Standardised("batch")
-    """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
     value_epochs: Count = 10
     """Passes of the critic over the collected decisions."""
     value_minibatches: Count = 4
@@ -70,8 +70,7 @@ class TRPO:
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, and what the critic is fitted to."""
-        rest = self.gamma, self.lam, self.critic_target, self.advantages
-        return estimate_advantages(learner, steps, last_obs, *rest, again)
+        return gae_targets(learner, steps, last_obs, again, self.gamma, self.lam, self.critic_target, self.advantages)
 
     update = targets_then_improve
 
@@ -85,9 +84,9 @@ class TRPO:
         entropy = world.mean(dist.entropy(), steps.mask)
         return loss, {"loss/policy": loss.detach(), "policy/entropy": entropy.detach()}
 
-    def step(self, learner: Learner, batch: Targets) -> Metrics:
-        """One step of the actor, from where it is (θ_old) to where the line search ends (appendix C)."""
-        actor, delta = learner.actor, at(self.delta, learner.progress)
+    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
+        """A step of the actor, from θ_old to where the line search ends (appendix C), then steps of the critic."""
+        batch, actor, delta = whole(targets, learner.generator), learner.actor, at(self.delta, learner.progress)
         natural = natural_gradient(learner, batch, self.loss, delta, self.cg_iterations, self.damping)
         start, scale = actor.detach().clone(), 0.0
 
@@ -101,13 +100,8 @@ class TRPO:
             scale = backtracking(accept, self.shrink, self.tries)
         finally:  # no trial outlasts an error
             actor.data.copy_(start + scale * natural.step)
-        return step_metrics(learner, batch, natural) | {"policy/step_scale": start.new_tensor(scale)}
-
-    def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        metrics = self.step(learner, whole(targets, learner.generator))
-        metrics["loss/value"] = fit_critic(
-            learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
-            at(self.value_learning_rate, learner.progress), self.max_grad_norm,
-        )  # fmt: skip
+        metrics = step_metrics(learner, batch, natural) | {"policy/step_scale": start.new_tensor(scale)}
+        fit = self.value_loss, self.value_epochs, self.value_minibatches, self.value_learning_rate, self.max_grad_norm
+        metrics["loss/value"] = fit_critic(learner, targets, *fit)
         learner.absorb(targets)
         return summarise([metrics], targets, learner.world)

@@ -7,9 +7,9 @@ from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, value
 from clipper.functional.objectives import policy_gradient
-from clipper.learning.advantages import Advantages, Standardised, estimate_advantages
+from clipper.learning.advantages import Advantages, Standardised, gae_targets
 from clipper.learning.critic_targets import CriticTarget, lag_of
-from clipper.learning.gradient_step import fit_critic, gradient_step
+from clipper.learning.gradient_step import fit_critic, single_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, summarise
 from clipper.learning.minibatches import whole
@@ -59,8 +59,7 @@ class VPG:
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, and what the critic is fitted to."""
-        rest = self.gamma, self.lam, self.critic_target, self.advantages
-        return estimate_advantages(learner, steps, last_obs, *rest, again)
+        return gae_targets(learner, steps, last_obs, again, self.gamma, self.lam, self.critic_target, self.advantages)
 
     update = targets_then_improve
 
@@ -75,12 +74,9 @@ class VPG:
         return loss, {"loss/policy": actor.detach(), "policy/entropy": entropy.detach()}
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        loss, metrics = self.loss(learner, whole(targets, learner.generator))
-        learning_rate = at(self.learning_rate, learner.progress)
-        metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
-        metrics["loss/value"] = fit_critic(
-            learner, targets, self.value_loss, self.value_epochs, self.value_minibatches,
-            at(self.value_learning_rate, learner.progress), self.max_grad_norm,
-        )  # fmt: skip
+        batch = whole(targets, learner.generator)
+        metrics = single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm)
+        fit = self.value_loss, self.value_epochs, self.value_minibatches, self.value_learning_rate, self.max_grad_norm
+        metrics["loss/value"] = fit_critic(learner, targets, *fit)
         learner.absorb(targets)
         return summarise([metrics], targets, learner.world)

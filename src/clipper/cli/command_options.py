@@ -76,12 +76,12 @@ class Resume:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Play whole episodes with a trained policy and print its return."""
+class Episodes:
+    """Whole episodes with a trained policy."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
-    episodes: int = 100
+    episodes: int = 1
     """Episodes to play."""
     seed: int = 0
     """Seed of the environments and, where --stochastic, of the actions."""
@@ -94,23 +94,18 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Play:
+class Evaluate(Episodes):
+    """Play whole episodes with a trained policy and print its return."""
+
+    episodes: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play(Episodes):
     """Watch a trained policy, in a window or as a video."""
 
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
     video: Path | None = None
     """Write this .mp4 or .gif instead of opening a window."""
-    episodes: int = 1
-    """Episodes to play."""
-    seed: int = 0
-    """Seed of the environment."""
-    best: bool = False
-    """The best policy that an evaluation found during training, instead of the last one."""
-    stochastic: bool = False
-    """Sample actions instead of taking the most likely one."""
-    env: str | None = None
-    """The environment once more, where it is code of your own."""
 
 
 @dataclass(frozen=True, kw_only=True)

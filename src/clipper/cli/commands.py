@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +26,7 @@ from clipper.algorithms import (
 )
 from clipper.cli.command_options import (
     CheckExercise,
+    Episodes,
     Evaluate,
     Export,
     Play,
@@ -189,40 +191,30 @@ def resume_command(args: Sequence[str]) -> int:
 def evaluate_command(args: Sequence[str]) -> int:
     """``clipper evaluate``."""
     from clipper.runs.evaluate import evaluate  # noqa: PLC0415
-    from clipper.runs.load import load_with_config  # noqa: PLC0415
 
-    options = parse(Evaluate, args, "clipper evaluate")
-    policy, config = load_with_config(options.run, best=options.best)
-    env = own_environment(config, options.env)
-    result = evaluate(
-        policy,
-        env,
-        episodes=options.episodes,
-        seed=options.seed,
-        deterministic=not options.stochastic,
-    )
-    Console().print(f"{env}  {result}", highlight=False)
+    print_episodes(evaluate, parse(Evaluate, args, "clipper evaluate"))
     return 0
 
 
 def play_command(args: Sequence[str]) -> int:
     """``clipper play``."""
     from clipper.pictures.play import play  # noqa: PLC0415
-    from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Play, args, "clipper play")
+    print_episodes(partial(play, video=options.video), options, f"  {options.video}" if options.video else "")
+    return 0
+
+
+def print_episodes(play: Callable[..., object], options: Episodes, more: str = "") -> None:
+    """Play episodes with a run's policy and print how they went, and ``more``."""
+    from clipper.runs.load import load_with_config  # noqa: PLC0415
+
     policy, config = load_with_config(options.run, best=options.best)
     env = own_environment(config, options.env)
     result = play(
-        policy,
-        env,
-        episodes=options.episodes,
-        video=options.video,
-        seed=options.seed,
-        deterministic=not options.stochastic,
-    )
-    Console().print(f"{env}  {result}" + (f"  {options.video}" if options.video else ""), highlight=False)
-    return 0
+        policy, env, episodes=options.episodes, seed=options.seed, deterministic=not options.stochastic
+    )  # fmt: skip
+    Console().print(f"{env}  {result}{more}", highlight=False)
 
 
 def reach_own_code(named: str | None) -> None:

@@ -77,9 +77,9 @@ def recorded(
 
 
 @torch.no_grad()
-def estimate_advantages(
-    learner: Learner, steps: Steps, last_obs: Tree, gamma: float, lam: float, critic_target: CriticTarget,
-    advantages: Advantages, again: bool = False,
+def gae_targets(
+    learner: Learner, steps: Steps, last_obs: Tree, again: bool, gamma: float, lam: float,
+    critic_target: CriticTarget, advantages: Advantages,
 ) -> Targets:  # fmt: skip
     """Â by GAE (arXiv:1506.02438, eq 16), and what the critic is fitted to: a ``critic_target``, or Â + V(sₜ)."""
     seen, judged = recorded(learner, steps, last_obs, gamma, again)

@@ -1,6 +1,7 @@
 """Steps down a loss, which are left out where they are not finite."""
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -8,9 +9,17 @@ from torch import Tensor
 
 from clipper.data.steps import Targets
 from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
 from clipper.learning.minibatches import minibatches
 from clipper.learning.parts import joint_norm
 from clipper.learning.schedules import KLAdaptive, Rate, at
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """An algorithm's ``loss``."""
+
+    def __call__(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]: ...
 
 
 def accumulate(learner: Learner, loss: Float[Tensor, ""], part: str = "") -> None:
@@ -68,6 +77,13 @@ def gradient_step(
     return step(learner, learning_rate, max_norm, part)
 
 
+def single_step(learner: Learner, batch: Targets, loss_of: Loss, learning_rate: Rate, max_norm: float) -> Metrics:
+    """One step down an algorithm's loss of a batch; what the loss watches, and the gradient's norm."""
+    loss, metrics = loss_of(learner, batch)
+    metrics["loss/gradient_norm"] = gradient_step(learner, loss, at(learning_rate, learner.progress), max_norm)
+    return metrics
+
+
 def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
     """A step that no optimizer takes, or 0 where it or its loss is not finite; the learner then counts one more."""
     broken = learner.world.agree(~(loss.detach() + step.sum()).isfinite())
@@ -82,15 +98,15 @@ def fit_critic(
     value_loss: Callable[..., Tensor],
     epochs: int,
     count: int,
-    learning_rate: float,
+    learning_rate: Rate,
     max_norm: float,
 ) -> Float[Tensor, ""]:
     """Steps of the critic's own optimizer towards ``value_target``, ``count`` minibatches an epoch; the mean loss."""
-    losses = []
+    losses, rate = [], at(learning_rate, learner.progress)
     for batch in minibatches(targets, epochs, count, learner.generator):
         error = value_loss(learner.policy.value(batch.steps.obs, batch.steps.memory), batch.value_target, batch.value)
         losses.append(learner.world.mean(error, batch.steps.mask))
-        gradient_step(learner, losses[-1], learning_rate, max_norm, "critic")
+        gradient_step(learner, losses[-1], rate, max_norm, "critic")
     return torch.stack(losses).detach().mean()
 
 

@@ -1,7 +1,7 @@
 """The natural-gradient step that NPG takes and TRPO searches along."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -10,16 +10,9 @@ from torch import Tensor
 from clipper.data.steps import Targets
 from clipper.data.trees import each
 from clipper.functional.linear import fisher_vector_product, flat_gradient, natural_step
-from clipper.learning.gradient_step import finite_step
+from clipper.learning.gradient_step import Loss, finite_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, ratio_metrics
-
-
-@runtime_checkable
-class ActorLoss(Protocol):
-    """An algorithm's loss of the actor."""
-
-    def __call__(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]: ...
 
 
 class NaturalStep(NamedTuple):
@@ -36,7 +29,7 @@ class NaturalStep(NamedTuple):
 
 
 def natural_gradient(
-    learner: Learner, batch: Targets, loss_of: ActorLoss, delta: float, iterations: int, damping: float
+    learner: Learner, batch: Targets, loss_of: Loss, delta: float, iterations: int, damping: float
 ) -> NaturalStep:
     """The step along F⁻¹g, g = −∇loss, whose quadratic model ½ sᵀFs of the KL is δ (arXiv:1502.05477, appendix C).
 

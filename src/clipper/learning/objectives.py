@@ -46,9 +46,7 @@ class Unclipped:
 
     needs_kl = False
 
-    def __call__(
-        self, log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float
-    ) -> Float[Tensor, "*batch"]:
+    def __call__(self, log_ratio: Tensor, advantage: Tensor, low: float, high: float) -> Tensor:
         return conservative(log_ratio, advantage)
 
 
@@ -80,10 +78,7 @@ class TrustRegion:
     """δ, in nats."""
     needs_kl = True
 
-    def __call__(
-        self, log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float,
-        kl: Float[Tensor, "*batch"],
-    ) -> Float[Tensor, "*batch"]:  # fmt: skip
+    def __call__(self, log_ratio: Tensor, advantage: Tensor, low: float, high: float, kl: Tensor) -> Tensor:
         return trust_region(log_ratio, advantage, kl, self.delta)
 
 
@@ -97,10 +92,7 @@ class TrustRegionRollback:
     """α, weight of that KL."""
     needs_kl = True
 
-    def __call__(
-        self, log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float,
-        kl: Float[Tensor, "*batch"],
-    ) -> Float[Tensor, "*batch"]:  # fmt: skip
+    def __call__(self, log_ratio: Tensor, advantage: Tensor, low: float, high: float, kl: Tensor) -> Tensor:
         return trust_region_rollback(log_ratio, advantage, kl, self.delta, self.alpha)
 
 

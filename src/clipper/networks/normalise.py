@@ -82,26 +82,24 @@ class RewardScaler(nn.Module):
 
     def forward(self, reward: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         std = (self.moments.variance + 1e-8).sqrt().to(reward.dtype)
-        return (reward / std).clamp(-self.bound, self.bound)
+        return ((reward - self.zero(reward)) / std).clamp(-self.bound, self.bound)
+
+    def zero(self, reward: Float[Tensor, "*batch"]) -> Float[Tensor, ""] | float:
+        """The reward that becomes 0."""
+        return 0.0
 
     def absorb(self, reward: Float[Tensor, " batch"], discounted_return: Float[Tensor, " batch"]) -> None:
         self.moments.absorb(discounted_return)
 
 
-class RewardNormaliser(nn.Module):
+class RewardNormaliser(RewardScaler):
     """r → clip((r − mean) / std, ±bound) over the rewards so far: what some call reward normalisation.
 
     It moves the rewards' zero: where a policy decides how long episodes last, another policy may become the best.
     """
 
-    def __init__(self, bound: float) -> None:
-        super().__init__()
-        self.bound = bound
-        self.moments = RunningMoments(())
-
-    def forward(self, reward: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        std = (self.moments.variance + 1e-8).sqrt().to(reward.dtype)
-        return ((reward - self.moments.mean.to(reward.dtype)) / std).clamp(-self.bound, self.bound)
+    def zero(self, reward: Float[Tensor, "*batch"]) -> Float[Tensor, ""] | float:
+        return self.moments.mean.to(reward.dtype)
 
     def absorb(self, reward: Float[Tensor, " batch"], discounted_return: Float[Tensor, " batch"]) -> None:
         self.moments.absorb(reward)

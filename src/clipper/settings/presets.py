@@ -23,6 +23,7 @@ from clipper.learning.value_losses import ClippedMSE
 from clipper.networks.heads import HeadOptions, SoftplusOfState, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
 from clipper.settings.config import Config
+from clipper.settings.defaults import ATARI_POLICY, ATARI_PPO
 
 OFF = float("inf")  # a gradient's bound that bounds nothing
 RAW = HeadOptions(rescale_action=False)
@@ -63,14 +64,11 @@ def cleanrl_atari(env: str = "ALE/Pong-v5") -> Config:
     """CleanRL's ``ppo_atari.py`` (cleanrl @fe8d8a0): the 37 details' settings for Atari, as ``pong`` has them."""
     return Config(
         env=env,
-        algorithm=PPO(
-            horizon=128, epochs=4, minibatches=4, learning_rate=Linear(2.5e-4), clip=0.1, entropy_coef=0.01,
-            value_coef=0.25, value_loss=ClippedMSE(0.1),
-        ),
-        policy=PolicyOptions(hidden=(), shared=True),
+        algorithm=ATARI_PPO,
+        policy=ATARI_POLICY,
         total_steps=10_000_000,
         num_envs=8,
-    )  # fmt: skip
+    )
 
 
 def sb3(env: str = "CartPole-v1") -> Config:
