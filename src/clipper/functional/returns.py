@@ -1,6 +1,7 @@
 """Return and advantage estimators: each is the reverse linear recurrence ``xₜ = bₜ + aₜ xₜ₊₁``.
 
-Time runs down dimension 0. Tensors are ``[T, N]``: ``N`` environments, or ``N`` token sequences.
+Time runs down dimension 0. Tensors are ``[T, N]``: times 0 … T − 1 of ``N`` environments, or of ``N`` token sequences;
+values have one row more, times 0 … T.
 A row whose ``mask`` is False is not a decision (the row between two episodes, a prompt, padding): it adds
 nothing, carries nothing, and what stands in it is never read, so it may be NaN.
 """
@@ -39,9 +40,25 @@ def gae(
     δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ)
     Âₜ = δₜ + γλ (1 − doneₜ) Âₜ₊₁
 
-    ``value[t]`` is V(sₜ) and ``value[t + 1]`` is V of the true successor, also where an episode was cut by a time
-    limit: there the row that follows holds the last observation. So a truncated step bootstraps, but carries no Â
-    across the episode's edge. λ = 0 gives δ, λ = 1 the discounted return minus V(sₜ).
+    As a loop, from the last row to the first::
+
+        following = 0.0  # Âₜ₊₁
+        for t in reversed(range(T)):
+            # TD error: δₜ = rₜ + γ V(sₜ₊₁) − V(sₜ), without V(sₜ₊₁) where the episode terminated
+            delta = reward[t] + gamma * (1 - terminated[t]) * value[t + 1] - value[t]
+            # Âₜ = δₜ + γλ Âₜ₊₁, without Âₜ₊₁ where the episode ended
+            following = mask[t] * (delta + gamma * lam * (1 - done[t]) * following)
+            advantage[t] = following
+
+    Args:
+        reward: r₀ … r_{T−1}, ``[T, N]``.
+        value: V(s₀) … V(s_T), ``[T + 1, N]``. ``value[t + 1]`` is V of the true successor, also where a time limit cut
+            the episode: there the row that follows holds the last observation. So a truncated step bootstraps, but
+            carries no Â across the episode's edge.
+        terminated, done, mask: times 0 … T − 1, ``[T, N]``; see the module.
+        gamma, lam: γ and λ; λ = 0 gives δ, λ = 1 the discounted return minus V(sₜ).
+
+    Returns Â₀ … Â_{T−1}, ``[T, N]``; 0 in rows that are no decision.
     """
     delta = reward + gamma * value[1:].masked_fill(terminated, 0) - value[:-1]
     return linear_recurrence(delta.masked_fill(~mask, 0), gamma * lam * (mask & ~done).to(delta.dtype))
