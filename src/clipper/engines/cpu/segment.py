@@ -103,8 +103,8 @@ class KernelRecorder:
 
     def draw(self) -> None:
         """Uniform numbers for choices, normal ones for movements."""
-        draw = torch.rand if self.discrete else torch.randn
-        draw(self.noise.shape, generator=self.state.generator, out=self.noise)
+        draw = self.noise.uniform_ if self.discrete else self.noise.normal_
+        draw(generator=self.state.generator)
 
     def act(self, t: int) -> np.ndarray:
         if t == len(self.log_prob):
@@ -155,11 +155,11 @@ class KernelRecorder:
         n, shape = self.n, self.shape
         self.state.obs = torch.from_numpy(self.obs[rows].reshape(n, *shape).copy())
         self.reward = self.rewards[:rows]
-        action = torch.from_numpy(self.action[:rows].copy())
+        action = self.action[:rows, :, 0] if self.single else self.action[:rows]
         kept = self.log_prob[:rows].copy(), self.reward.astype(np.float32), *(x[:rows].copy() for x in self.flags)
         return Steps(
             torch.from_numpy(self.obs[:rows].reshape(rows, n, *shape).copy()),
-            action.squeeze(-1) if self.single else action,
+            torch.from_numpy(action.copy()),
             *map(torch.from_numpy, kept),
             action_mask=torch.stack(self.masks) if self.masks else (),
         )
