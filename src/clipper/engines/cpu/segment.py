@@ -83,7 +83,7 @@ class KernelRecorder:
         self.action = np.empty((rows, n, width), np.int64 if self.discrete else np.float32)
         exact = not self.discrete and self.policy.head.box.dtype == np.float64
         self.sent = np.empty((0 if self.discrete else rows, n, width), np.float64 if exact else np.float32)
-        self.rewards, self.flags = np.empty((rows, n)), list(np.empty((3, rows, n), bool))
+        self.rewards, self.flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
         self.noise = torch.empty(horizon or 1, n, width)
         self.bind()
 
@@ -136,7 +136,7 @@ class KernelRecorder:
         """Double the storage."""
         for name in ("obs", "log_prob", "action", "sent", "rewards"):
             setattr(self, name, doubled(getattr(self, name)))
-        self.flags = [doubled(x) for x in self.flags]
+        self.flags = np.stack([doubled(x) for x in self.flags])
         self.bind()
 
     def keep(self, t: int, answer: Answer) -> int:
@@ -152,15 +152,19 @@ class KernelRecorder:
         return decided
 
     def steps(self, rows: int) -> Steps:
-        n, shape = self.n, self.shape
-        self.state.obs = torch.from_numpy(self.obs[rows].reshape(n, *shape).copy())
+        n, shape, tensor = self.n, self.shape, torch.from_numpy
+        self.state.obs = tensor(self.obs[rows].reshape(n, *shape).copy())
         self.reward = self.rewards[:rows]
         action = self.action[:rows, :, 0] if self.single else self.action[:rows]
-        kept = self.log_prob[:rows].copy(), self.reward.astype(np.float32), *(x[:rows].copy() for x in self.flags)
+        terminated, done, mask = self.flags[:, :rows].copy()
         return Steps(
-            torch.from_numpy(self.obs[:rows].reshape(rows, n, *shape).copy()),
-            torch.from_numpy(action.copy()),
-            *map(torch.from_numpy, kept),
+            obs=tensor(self.obs[:rows].reshape(rows, n, *shape).copy()),
+            action=tensor(action.copy()),
+            log_prob=tensor(self.log_prob[:rows].copy()),
+            reward=tensor(self.reward.astype(np.float32)),
+            terminated=tensor(terminated),
+            done=tensor(done),
+            mask=tensor(mask),
             action_mask=torch.stack(self.masks) if self.masks else (),
         )
 
