@@ -53,9 +53,12 @@ def count_episodes(state: Counting, kept: Rewards, steps: Steps) -> Steps:
     reward, total, length = kept.reward, state.running_total, state.running_length
     mask, done = steps.mask.cpu().numpy(), steps.done.cpu().numpy()
     state.episodes, rows = [], len(mask)
-    if rows == 1 and not done.any():
+    if rows == 1:  # of a part each there is nothing to add up
         np.add(total, reward[0], out=total, where=mask[0])
         length += mask[0]
+        for i in done[0].nonzero()[0].tolist():
+            state.episodes.append(Episode(i, float(total[i]), int(length[i])))
+            total[i] = length[i] = 0
     else:
         mask, done = mask.T, done.T  # by environment, then by time
         last = done.copy()

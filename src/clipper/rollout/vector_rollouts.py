@@ -69,7 +69,7 @@ class VectorRollouts(CollectState):
         """Does the environment say which actions are legal?"""
         return self.mask_source is not None
 
-    @torch.no_grad()
+    @torch.set_grad_enabled(False)  # as no_grad, at half the price, which a segment of one row feels
     def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
         """Act and record what happened: the steps, and ``last_obs``, the observations ``[N, ...]`` after them.
 

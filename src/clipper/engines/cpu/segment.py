@@ -58,41 +58,49 @@ class KernelRecorder:
         self.horizon: int | None = 0
         self.masks: list[Tree] = []
         self.done, self.reward, self.keeper = np.empty(self.n, bool), np.empty((0, 0)), None
+        self.first, self.last_obs = np.empty(0), torch.empty(0)
 
     def begin(self, horizon: int | None) -> None:
         state = self.state
-        if state.obs.shape != (self.n, *self.shape) or state.obs.numel() != self.n * self.features:
-            raise ConfigError(
-                f"observations of shape {tuple(state.obs.shape)}, but the policy reads {self.features} numbers of each "
-                f"of {self.n} environments: collect from environments of the space that the policy was made for"
-            )
+        if state.obs is not self.last_obs:  # they are new, and nobody has looked at their form
+            self.first = self.checked(state.obs)
         self.look()
         if horizon != self.horizon:
             self.make_storage(horizon)
-        self.done[:], self.obs[0], self.masks = state.done, state.obs.numpy().reshape(self.n, -1), []
+        self.done[:], self.obs[0], self.masks = state.done, self.first, []
         state.done = self.done
         if horizon is not None:
             self.draw()
+
+    def checked(self, obs: Tensor) -> np.ndarray:
+        """Observations after a reset, if the policy reads such."""
+        if obs.shape != (self.n, *self.shape) or obs.numel() != self.n * self.features:
+            raise ConfigError(
+                f"observations of shape {tuple(obs.shape)}, but the policy reads {self.features} numbers of each "
+                f"of {self.n} environments: collect from environments of the space that the policy was made for"
+            )
+        return obs.numpy()
 
     def make_storage(self, horizon: int | None) -> None:
         """Arrays for segments of this length."""
         rows, n, width = horizon or AT_FIRST, self.n, self.width
         self.horizon = horizon
-        self.obs = np.empty((rows + 1, n, self.features), np.float32)
+        self.obs = np.empty((rows + 1, n, *self.shape), np.float32)
         self.log_prob = np.empty((rows, n), np.float32)
         self.action = np.empty((rows, n, width), np.int64 if self.discrete else np.float32)
         exact = not self.discrete and self.policy.head.box.dtype == np.float64
         self.sent = np.empty((0 if self.discrete else rows, n, width), np.float64 if exact else np.float32)
-        self.rewards, self.flags = np.empty((rows, n)), list(np.empty((3, rows, n), bool))
+        self.rewards, self.flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
         self.noise = torch.empty(horizon or 1, n, width)
         self.bind()
 
     def bind(self) -> None:
         """Note where the kernels find their arrays."""
         kernels, self.calls, self.keeper = self.kernels, list[Call](), None
+        self.flat_obs = self.obs.reshape(len(self.obs), self.n, self.features)
         for work, piece in zip(self.works, self.pieces, strict=False):
             shared = (
-                self.net, self.layers, self.head, work, piece.start, piece.stop, self.obs, self.noise.numpy(),
+                self.net, self.layers, self.head, work, piece.start, piece.stop, self.flat_obs, self.noise.numpy(),
                 self.action, self.log_prob,
             )  # fmt: skip
             if self.discrete:
@@ -103,8 +111,8 @@ class KernelRecorder:
 
     def draw(self) -> None:
         """Uniform numbers for choices, normal ones for movements."""
-        draw = torch.rand if self.discrete else torch.randn
-        draw(self.noise.shape, generator=self.state.generator, out=self.noise)
+        draw = self.noise.uniform_ if self.discrete else self.noise.normal_
+        draw(generator=self.state.generator)
 
     def act(self, t: int) -> np.ndarray:
         if t == len(self.log_prob):
@@ -136,13 +144,13 @@ class KernelRecorder:
         """Double the storage."""
         for name in ("obs", "log_prob", "action", "sent", "rewards"):
             setattr(self, name, doubled(getattr(self, name)))
-        self.flags = [doubled(x) for x in self.flags]
+        self.flags = np.stack([doubled(x) for x in self.flags])
         self.bind()
 
     def keep(self, t: int, answer: Answer) -> int:
         seen, gain, *_ = answer
         if self.keeper is None or self.keeper.wide != (seen.dtype != np.float32):
-            storage = self.done, self.state.left, self.obs, self.rewards, *self.flags
+            storage = self.done, self.state.left, self.flat_obs, self.rewards, *self.flags
             self.keeper = Keeper(self.kernels, seen, storage)
         decided = self.keeper.keep(t, answer)
         if decided < 0:
@@ -152,15 +160,20 @@ class KernelRecorder:
         return decided
 
     def steps(self, rows: int) -> Steps:
-        n, shape = self.n, self.shape
-        self.state.obs = torch.from_numpy(self.obs[rows].reshape(n, *shape).copy())
+        tensor = torch.from_numpy
+        self.first = self.obs[rows].copy()
+        self.state.obs = self.last_obs = tensor(self.first)
         self.reward = self.rewards[:rows]
-        action = torch.from_numpy(self.action[:rows].copy())
-        kept = self.log_prob[:rows].copy(), self.reward.astype(np.float32), *(x[:rows].copy() for x in self.flags)
+        action = self.action[:rows, :, 0] if self.single else self.action[:rows]
+        terminated, done, mask = self.flags[:, :rows].copy()
         return Steps(
-            torch.from_numpy(self.obs[:rows].reshape(rows, n, *shape).copy()),
-            action.squeeze(-1) if self.single else action,
-            *map(torch.from_numpy, kept),
+            obs=tensor(self.obs[:rows].copy()),
+            action=tensor(action.copy()),
+            log_prob=tensor(self.log_prob[:rows].copy()),
+            reward=tensor(self.reward.astype(np.float32)),
+            terminated=tensor(terminated),
+            done=tensor(done),
+            mask=tensor(mask),
             action_mask=torch.stack(self.masks) if self.masks else (),
         )
 
