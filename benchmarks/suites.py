@@ -10,14 +10,15 @@ from torch import nn
 
 from clipper import Config, PolicyOptions
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
+from clipper.learning.action_parts import PerPart
+from clipper.learning.advantages import Standardised
 from clipper.learning.objectives import Unclipped
+from clipper.learning.optimizers import Adam
+from clipper.learning.rewards import Raw, Scaled
 from clipper.learning.schedules import Linear
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import GRU, Memory, Transformer
 from clipper.settings import recipes
-from clipper.learning.action_parts import PerPart
-from clipper.learning.rewards import Scaled
-from clipper.learning.advantages import Standardised
 
 Protocol = Literal["evaluation", "success", "training", "best"]
 
@@ -126,7 +127,8 @@ TIANSHOU = {  # reference for the protocol "best": 1M steps, version 3 of the ta
     ("ppo", "HalfCheetah"): 5784, ("trpo", "HalfCheetah"): 4471, ("npg", "HalfCheetah"): 3485,
 }  # fmt: skip
 NATURAL: dict[str, Any] = {
-    "horizon": 128, "value_epochs": 20, "value_minibatches": 1, "learning_rate": Linear(1e-3), "scale_rewards": True,
+    "horizon": 128, "value_epochs": 20, "value_minibatches": 1, "value_learning_rate": Linear(1e-3),
+    "rewards": Scaled(),
 }  # fmt: skip
 
 
@@ -186,14 +188,14 @@ SURROGATES = {
 TRICK_TASKS = ("Hopper-v5", "HalfCheetah-v5")
 TRICKS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {  # what changes of PPO, and of the policy
     "all ten": ({}, {}),
-    "raw advantages": ({"standardise": "none"}, {}),
+    "raw advantages": ({"advantages": Raw()}, {}),
     "raw observations": ({}, {"normalise_obs": False}),
-    "raw rewards": ({"scale_rewards": False}, {}),
+    "raw rewards": ({"rewards": Raw()}, {}),
     "no entropy bonus": ({"entropy_coef": 0.0}, {}),
     "constant learning rate": ({"learning_rate": 3e-4}, {}),
     "no gradient clipping": ({"max_grad_norm": 1e9}, {}),
     "weights as torch draws them": ({}, {"orthogonal": False}),
-    "Adam's ε of 1e-8": ({"adam_eps": 1e-8}, {}),
+    "Adam's ε of 1e-8": ({"optimizer": Adam(1e-8)}, {}),
     "ReLU": ({}, {"activation": "relu"}),
 }
 """The ten tricks of the PPO-continuous notes, each taken away in turn; normalised and scaled rewards are one switch."""

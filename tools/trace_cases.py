@@ -159,13 +159,19 @@ LONG_SETTINGS = {"total_steps": 20_000}
 """Of algorithms that collect whole episodes, which may take 200 steps each."""
 
 
+NAMES = {"PPOApart": "PPOApart|PPOSeparate"}
+
+
 def make_case(algorithm: str, variant: str, entry: dict[str, Any]) -> Case:
     """The case of an entry above."""
     settings = SMALL_SETTINGS | (LONG_SETTINGS if "episodes" in ALGORITHMS[algorithm] else {})
     return Case(
         f"{algorithm.lower()}/{variant}",
         entry.get("env", Case.env),
-        value({"PPOApart": "PPOApart|PPOSeparate"}.get(algorithm, algorithm), **ALGORITHMS[algorithm] | entry.get("fields", {})),
+        value(
+            {"PPOApart": "PPOApart|PPOSeparate"}.get(algorithm, algorithm),
+            **ALGORITHMS[algorithm] | entry.get("fields", {}),
+        ),
         SMALL_POLICY | entry.get("policy", {}),
         settings | entry.get("settings", {}),
         entry.get("scheduled", False),

@@ -11,12 +11,12 @@ from dataclasses import replace
 from measure import begin, peak_memory, report
 
 from clipper.algorithms import PPO
+from clipper.learning.advantages import Standardised
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import PolicyOptions
 from clipper.runs.run import Run
 from clipper.runs.train import train
 from clipper.settings.defaults import config_for
-from clipper.learning.advantages import Standardised
 
 
 def main() -> None:

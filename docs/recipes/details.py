@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import clipper
-from clipper.learning.rewards import Raw
-from clipper.learning.rewards import Scaled
+from clipper.learning.rewards import Raw, Scaled
 
 UNITS = np.array([1000, 1000, 57.3, 57.3], np.float32)  # m → mm, rad → degrees
 ALL = clipper.PPO(horizon=64, epochs=4, learning_rate=clipper.schedules.Linear(1e-3), rewards=Scaled())
