@@ -9,21 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOSeparate, PPOPenalty, Reinforce
+from clipper.algorithms import (
+    A2C,
+    NPG,
+    PPO,
+    TRPO,
+    VPG,
+    Algorithm,
+    ImportanceSampling,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
+from clipper.learning.advantages import Standardised
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.importance_weights import CausalProduct
+from clipper.learning.kl import KLStop, Sampled
 from clipper.learning.minibatches import minibatches
-from clipper.learning.optimizers import RMSPropTF
+from clipper.learning.optimizers import Adam, RMSPropTF
 from clipper.learning.parts import flatten
+from clipper.learning.rewards import Scaled
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.policy_options import PolicyOptions
-from clipper.learning.optimizers import Adam
-from clipper.learning.kl import KLStop
-from clipper.learning.kl import Sampled
-from clipper.learning.rewards import Scaled
-from clipper.learning.advantages import Standardised
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 

@@ -15,12 +15,11 @@ from clipper.engines.cpu import threads as team
 from clipper.engines.cpu.engine import CPU
 from clipper.engines.eager import Torch
 from clipper.errors import NonFiniteError
-from clipper.learning.learner import Learner
-from clipper.rollout.vector_rollouts import VectorRollouts
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Raw
-from clipper.learning.rewards import Scaled
 from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop
+from clipper.learning.learner import Learner
+from clipper.learning.rewards import Raw, Scaled
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
 
@@ -29,7 +28,13 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
     "algorithm",
     [
         PPO(epochs=3, learning_rate=clipper.schedules.Linear(3e-3), rewards=Scaled(), advantages=Standardised("batch")),
-        PPO(epochs=3, advantages=Standardised("minibatch", 0), clip=(0.1, 0.3), value_loss=clipper.value_losses.Huber(1.0), entropy_coef=0.01),
+        PPO(
+            epochs=3,
+            advantages=Standardised("minibatch", 0),
+            clip=(0.1, 0.3),
+            value_loss=clipper.value_losses.Huber(1.0),
+            entropy_coef=0.01,
+        ),
         PPO(epochs=20, stop=KLStop(0.01), max_grad_norm=0.1, value_loss=clipper.value_losses.ClippedMSE(0.2)),
         A2C(rewards=Scaled(), entropy_coef=0.01),
         A2C(lam=0.9, advantages=Standardised("batch"), optimizer=clipper.optimizers.Adam()),
