@@ -177,7 +177,7 @@ def test_help_explains_every_field(algorithm: str, capsys: pytest.CaptureFixture
     assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert "γ, the discount" in out
-    assert "α, Adam's step size" in out
+    assert "α, the optimizer's step size" in out
     # Each option is followed by words of its own, not only by its default.
     options = re.split(r"\n[│ ]+(?=--[a-z])", out)[1:]
     assert len(options) > 25

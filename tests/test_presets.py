@@ -29,7 +29,8 @@ OPENAI = {
     "algorithm.clip": 0.2, "algorithm.value_coef": 0.5 * 0.5, "algorithm.value_loss": ClippedMSE(0.2),
     "algorithm.max_grad_norm": 0.5, "algorithm.optimizer": Adam(1e-5),
     "algorithm.advantages": Standardised("minibatch", 1), "algorithm.rewards": Scaled(10.0),
-    "policy.normalise_obs": True, "policy.clip_obs": 10.0, "policy.hidden": (64, 64), "policy.activation": "tanh", "policy.shared": False,
+    "policy.normalise_obs": True, "policy.clip_obs": 10.0, "policy.hidden": (64, 64), "policy.activation": "tanh",
+    "policy.shared": False,
     "policy.orthogonal": True, "policy.hidden_gain": 2**0.5, "policy.value_gain": 1.0, "policy.head.action_gain": 0.01,
     "policy.head.initial_log_std": 0.0, "policy.head.rescale_action": False, "num_envs": 1, "total_steps": 1_000_000,
 }  # fmt: skip
@@ -79,8 +80,9 @@ SPINNING_UP = {
 }  # fmt: skip
 WRITTEN["spinning-up"] = SPINNING_UP | {
     "algorithm.epochs": 80, "algorithm.minibatches": 1, "algorithm.clip": 0.2,
-    "algorithm.stop": KLStop(0.01, "minibatch"), "algorithm.kl": Sampled("k1"), "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
-    "algorithm.value_learning_rate": 1e-3, "algorithm.value_loss": clipper.value_losses.MSE(),
+    "algorithm.stop": KLStop(0.01, "minibatch"), "algorithm.kl": Sampled("k1"), "algorithm.value_epochs": 80,
+    "algorithm.value_minibatches": 1, "algorithm.value_learning_rate": 1e-3,
+    "algorithm.value_loss": clipper.value_losses.MSE(),
     "algorithm.critic_target": clipper.critic_targets.MonteCarlo(), "algorithm.critic_first": False,
 }  # fmt: skip
 WRITTEN["spinning-up-vpg"] = SPINNING_UP | {

@@ -323,20 +323,31 @@ def test_a_file_is_held_to_the_same() -> None:
         from_json(data, Config)
 
 
-@pytest.mark.parametrize(("name", "number"), [("gamma", 1.01), ("max_grad_norm", 0.0), ("correction", 1.0)])
+@pytest.mark.parametrize(
+    ("where", "name", "number"),
+    [
+        ([], "gamma", 1.01), ([], "max_grad_norm", 0.0), (["advantages"], "correction", 1.0),
+        (["optimizer"], "eps", -1e-5),
+    ],
+)  # fmt: skip
 def test_who_needs_no_algorithm_reads_a_run_whose_algorithm_is_no_longer_in_range(
-    name: str, number: float, folder: Path
+    where: list[str], name: str, number: float, folder: Path
 ) -> None:
     expected = clipper.load(folder).predict(obs := np.full(4, 0.1, np.float32))
     tensors, values = checkpoint.load(folder / "checkpoint.safetensors")
-    values["config"]["algorithm"][name] = number
+    value = values["config"]["algorithm"]
+    for field in where:
+        value = value[field]
+    value[name] = number
     checkpoint.save(folder / "checkpoint.safetensors", tensors, values)
     (folder / "config.json").write_text(json.dumps(values["config"]))
     assert clipper.load(folder).predict(obs) == expected
     assert clipper.evaluate(folder, episodes=1).returns.size == 1
     assert run_command(["plot", str(folder), "--output", str(folder / "curves.png")]) == 0
     assert run_command(["plot", str(folder), "--diagnostics"]) == 0
-    with pytest.raises(ConfigError, match=rf"config\.algorithm: PPO: {name} must be .* not {number}: to go on, hand"):
+    path, kind = r"\.".join(["config", "algorithm", *where]), value["type"]
+    message = rf"{path}: {kind}: {name} must be .* not {number}: to go on, hand"
+    with pytest.raises(ConfigError, match=message):
         train(resume=folder, total_steps=128)
     assert train(resume=folder, algorithm=PPO, total_steps=128).exact is False
     assert from_json(json.loads((folder / "config.json").read_text()), Config).algorithm == PPO

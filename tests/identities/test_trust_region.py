@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from clipper.algorithms import NPG, TRPO
 from clipper.data.steps import Steps, Targets
+from clipper.data.trees import each
 from clipper.errors import ConfigError
 from clipper.learning.rewards import Raw
 from clipper.networks.policy_options import PolicyOptions
@@ -101,6 +102,11 @@ class Times(nn.Module):
         return x / self.c
 
 
+def rows(decisions: Targets) -> Targets:
+    """``[D]`` → ``[D, 1]``, as rows of one environment."""
+    return each(lambda x: x[:, None], decisions)
+
+
 def owner(module: nn.Module, parameter: nn.Parameter) -> tuple[nn.Module, str]:
     return next((m, n) for m in module.modules() for n, p in m.named_parameters(recurse=False) if p is parameter)
 
@@ -123,7 +129,7 @@ def test_the_step_does_not_depend_on_how_the_policy_is_parametrised(kind: Kind, 
             learner.actor.sub_(0.1 * gradient)
             plain.append(torch.cat([x.flatten() for x in policy.act(batch.steps.obs)[0].params]))
             learner.actor.copy_(start)
-        settings.improve(learner, batch)
+        settings.improve(learner, rows(batch))
         with torch.no_grad():
             after.append(torch.cat([x.flatten() for x in policy.act(batch.steps.obs)[0].params]))
     if kind == "categorical":  # logits count up to a constant per state
@@ -150,7 +156,7 @@ def test_npg_on_a_table_is_the_multiplicative_update() -> None:
     steps = Steps(state, action, probability.log()[state, action], zero, no, no, yes)
     settings = NPG(delta=0.05, damping=0.0, cg_iterations=50, value_epochs=1)
     learner = settings.init(policy)
-    settings.improve(learner, Targets(steps, advantages[state, action], zero, zero))
+    settings.improve(learner, rows(Targets(steps, advantages[state, action], zero, zero)))
     eta = math.sqrt(2 * 0.05 / float((probability[:3] * advantages[:3] ** 2).sum() / 3))
     expected = (probability * (eta * advantages).exp())[:3]
     expected /= expected.sum(-1, keepdim=True)
@@ -184,7 +190,7 @@ def test_trpo_with_exact_advantages_never_worsens_the_return(seed: int) -> None:
     for _ in range(120):
         j, batch = exact_batch(UNEQUAL_LENGTHS, policy)
         returns.append(j)
-        algorithm.improve(learner, batch)
+        algorithm.improve(learner, rows(batch))
     assert all(b >= a - 1e-12 for a, b in pairwise(returns))
     # The best that any policy reaches, by backward induction over states that are never met twice.
     best = [0.0] * 4
