@@ -18,7 +18,8 @@ from clipper.errors import NonFiniteError
 from clipper.learning.advantages import Standardised
 from clipper.learning.kl import KLStop
 from clipper.learning.learner import Learner
-from clipper.learning.rewards import Raw, Scaled
+from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.rewards import Normalised, Raw, Scaled
 from clipper.rollout.vector_rollouts import VectorRollouts
 
 NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
@@ -41,9 +42,20 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
         Reinforce(entropy_coef=0.01),
         Reinforce(advantages=Standardised("batch", 0)),
         Reinforce(baseline=False, advantages=Raw(), max_grad_norm=100.0),
+        PPO(epochs=3, optimizer=RMSProp(0.9, 1e-3)),
+        PPO(epochs=3, optimizer=Adam(1e-4, (0.5, 0.9)), rewards=Normalised(2.0)),
+        PPO(epochs=3, advantages=Standardised("trajectories")),
+        PPO(epochs=3, advantages=Raw()),
+        A2C(advantages=Standardised("trajectories"), rewards=Normalised(), optimizer=Adam(1e-4, (0.5, 0.9))),
+        A2C(advantages=Standardised("minibatch", 0)),
+        Reinforce(advantages=Standardised("minibatch", 1), optimizer=RMSProp(0.9, 1e-3)),
     ],
-    ids=["scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare"],
-)
+    ids=[
+        "scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare",
+        "rmsprop", "betas-normalised", "trajectories", "raw", "a2c-trajectories-normalised", "a2c-minibatch",
+        "reinforce-minibatch-rmsprop",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("several", 1), ("gaussian", 1), ("gaussian", 3)])
 def test_update_is_the_definition_s(
     kind: Kind, threads: int, algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch
