@@ -12,11 +12,11 @@ import torch
 import clipper
 from clipper.cli.commands import ALGORITHMS
 from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.learning.kl import KLStop
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import space_from_json, space_to_json
 from clipper.storage import checkpoint
-from clipper.learning.kl import KLStop
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -15,8 +15,13 @@ from gymnasium.envs.registration import register, registry
 import clipper
 from clipper.cli.commands import ALGORITHMS, reach_own_code, run_command
 from clipper.environments import make_single
+from clipper.learning.action_parts import Joint
+from clipper.learning.advantages import Standardised
 from clipper.learning.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Polyak, TDLambda
+from clipper.learning.kl import Exact, KLStop
 from clipper.learning.objectives import Objective
+from clipper.learning.optimizers import Adam
+from clipper.learning.rewards import Scaled
 from clipper.learning.schedules import KLAdaptive, Linear, Schedule
 from clipper.learning.value_losses import MSE, ClippedMSE, Huber, ValueLoss
 from clipper.runs.run import read_config
@@ -74,19 +79,25 @@ def test_the_run_folder_is_named_by_itself(capsys: pytest.CaptureFixture[str]) -
 
 def test_values_as_flags() -> None:
     assert run("train", "CartPole-v1", *QUICK, "--run-dir", "x", "--clip", "0.1,0.3", "--learning-rate", "linear(1e-3)",
-               "--value-loss", "huber(0.5)", "--shared", "--target-kl", "0.1", "--no-rescale-action",
-               "--objective", "rollback(0.2)", "--critic-target", "nstep(3)", "--target-critic", "polyak(0.1)",
-               "--recompute", "--kl-stop", "epoch") == 0  # fmt: skip
+               "--value-loss", "huber(0.5)", "--shared", "--stop", "klstop(0.1,epoch)", "--no-rescale-action",
+               "--objective", "rollback(0.2)", "--critic-target", "nstep(3,polyak(0.1))",
+               "--rewards", "scaled(5)", "--advantages", "standardised(batch,0)",
+               "--optimizer", "adam(weight_decay=0.01)",
+               "--kl", "exact", "--parts", "joint", "--recompute") == 0  # fmt: skip
     config = read_config(Path("x"))
     assert isinstance(config.algorithm, clipper.PPO)
     assert config.algorithm.clip == (0.1, 0.3)
     assert config.algorithm.learning_rate == Linear(1e-3, 0.0)
     assert config.algorithm.value_loss == Huber(0.5)
     assert config.algorithm.objective == clipper.objectives.Rollback(0.2)
-    assert config.algorithm.target_kl == 0.1
-    assert config.algorithm.critic_target == NStep(3)
-    assert config.algorithm.target_critic == Polyak(0.1)
-    assert (config.algorithm.recompute, config.algorithm.kl_stop) == (True, "epoch")
+    assert config.algorithm.stop == KLStop(0.1, "epoch")
+    assert config.algorithm.critic_target == NStep(3, Polyak(0.1))
+    assert config.algorithm.rewards == Scaled(5.0)
+    assert config.algorithm.advantages == Standardised("batch", 0)
+    assert config.algorithm.optimizer == Adam(weight_decay=0.01)
+    assert config.algorithm.kl == Exact()
+    assert config.algorithm.parts == Joint()
+    assert config.algorithm.recompute
     assert config.policy.shared
     assert not config.policy.head.rescale_action
 
@@ -129,7 +140,8 @@ def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.Ca
     [
         (["--gama", "0.9"], "--gamma"),
         (["--learning-rate", "liner(1)"], "NUMBER|linear(start,end)"),
-        (["--standardise", "sometimes"], "minibatch"),
+        (["--advantages", "sometimes"], "standardised(over,correction)|raw"),
+        (["--activation", "sometimes"], "tanh"),
     ],
 )
 def test_a_wrong_flag_shows_the_right_one(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +177,7 @@ def test_help_explains_every_field(algorithm: str, capsys: pytest.CaptureFixture
     assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert "γ, the discount" in out
-    assert "α, Adam's step size" in out
+    assert "α, the optimizer's step size" in out
     # Each option is followed by words of its own, not only by its default.
     options = re.split(r"\n[│ ]+(?=--[a-z])", out)[1:]
     assert len(options) > 25

@@ -16,11 +16,11 @@ from torch import Generator
 import clipper
 from clipper.errors import ConfigError
 from clipper.functional.objectives import symexp, two_hot, two_hot_cross_entropy
+from clipper.learning.critic_targets import TDLambda
 from clipper.learning.value_losses import MSE, ClippedMSE, CrossEntropy, Huber, ValueLoss
 from clipper.networks.critics import Critic, PopArt, TwoHot, TwoHotBins, TwoHotValue
 from clipper.networks.policy_options import PolicyOptions
 from clipper.settings.option_text import from_text, to_text
-from clipper.learning.critic_targets import TDLambda
 
 BINS = symexp(torch.linspace(-20, 20, 255, dtype=torch.float64))
 

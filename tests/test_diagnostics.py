@@ -8,14 +8,24 @@ import pytest
 import torch
 from batches import decisions, make_steps, small_policy
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOSeparate, PPOPenalty, Reinforce
+from clipper.algorithms import (
+    A2C,
+    NPG,
+    PPO,
+    TRPO,
+    VPG,
+    Algorithm,
+    ImportanceSampling,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.data.steps import Targets
-from clipper.learning.advantages import with_old
-from clipper.learning.learner import Learner
-from clipper.networks.actor_critic import ActorCritic
+from clipper.learning.advantages import Advantages, Standardised, with_old
 from clipper.learning.kl import Exact
+from clipper.learning.learner import Learner
 from clipper.learning.rewards import Raw
-from clipper.learning.advantages import Standardised
+from clipper.networks.actor_critic import ActorCritic
 
 ALGORITHMS = (
     PPO(epochs=2), PPOSeparate(epochs=2, value_epochs=2), PPOPenalty(epochs=2), A2C(), VPG(value_epochs=1),
@@ -41,7 +51,7 @@ def moved_policy_and_batch() -> tuple[ActorCritic, Targets]:
 )
 def test_a_minibatch_tells_ratios_and_advantages(algorithm: PPO | PPOSeparate | PPOPenalty) -> None:
     policy, batch = moved_policy_and_batch()
-    if isinstance(algorithm, PPOPenalty) or (isinstance(algorithm, PPO) and algorithm.exact_kl):
+    if isinstance(algorithm, PPOPenalty) or (isinstance(algorithm, PPO) and algorithm.kl == Exact()):
         batch = with_old(small_policy("gaussian").double(), batch)
     _, metrics = algorithm.loss(algorithm.init(policy), batch)
     steps = decisions(batch).steps
@@ -77,9 +87,8 @@ def test_advantages_are_told_in_their_own_units(algorithm: Algorithm, mode: bool
     steps = steps._replace(reward=4 + 9 * steps.reward)
     plain: Any = algorithm
     if not isinstance(algorithm, ImportanceSampling):
-        on, off = ("batch", "none") if isinstance(algorithm, PPO | PPOPenalty) else (True, False)
-        plain = dataclasses.replace(plain, advantages=Standardised(off, 1))
-        algorithm = dataclasses.replace(plain, advantages=Standardised(on if mode else off, 1))
+        plain = dataclasses.replace(plain, advantages=Raw())
+        algorithm = dataclasses.replace(plain, advantages=Standardised("batch")) if mode else plain
     raw = plain.targets(plain.init(small_policy("categorical")), steps, last).advantage[steps.mask].numpy()
     metrics = algorithm.update(algorithm.init(policy), steps, last)
     assert float(metrics["advantage/mean"]) == pytest.approx(raw.mean(), rel=1e-4)
@@ -87,8 +96,10 @@ def test_advantages_are_told_in_their_own_units(algorithm: Algorithm, mode: bool
     assert all(x.ndim == 0 and not x.requires_grad for x in metrics.values())
 
 
-@pytest.mark.parametrize("mode", ["minibatch", "batch", "none"])
-def test_the_range_over_minibatches(mode: str) -> None:
+@pytest.mark.parametrize(
+    "mode", [Standardised("minibatch"), Standardised("batch"), Raw()], ids=["minibatch", "batch", "none"]
+)
+def test_the_range_over_minibatches(mode: Advantages) -> None:
     """With as many minibatches as decisions, their means range from the least to the largest advantage, and none has
     a spread; with one, its mean and spread are the batch's.
     """
@@ -100,7 +111,7 @@ def test_the_range_over_minibatches(mode: str) -> None:
         (count, raw.min(), raw.max(), 0.0),
         (1, raw.mean(), raw.mean(), raw.std()),
     ):
-        algorithm = PPO(epochs=1, minibatches=minibatches, advantages=Standardised(mode, 1))  # pyright: ignore[reportArgumentType]
+        algorithm = PPO(epochs=1, minibatches=minibatches, advantages=mode)
         metrics = algorithm.update(algorithm.init(small_policy("categorical")), steps, last)
         told = [
             float(metrics[f"advantage/minibatch_{name}"]) for name in ("mean_min", "mean_max", "std_min", "std_max")

@@ -17,15 +17,14 @@ from clipper.data.trees import each
 from clipper.distributions import Categorical
 from clipper.engines.eager import Torch
 from clipper.errors import ConfigError
-from clipper.learning.advantages import estimate_advantages
+from clipper.learning.advantages import Standardised, gae_targets
 from clipper.learning.gradient_step import accumulate, gradient_step, step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, RMSProp, RMSPropTF
 from clipper.learning.parts import make_part
+from clipper.learning.rewards import Raw, Scaled
 from clipper.learning.two_steps import Again, targets_then_improve
-from clipper.learning.rewards import Raw
-from clipper.learning.advantages import Standardised
 
 PIECES = (7, 1, 20, 12)
 WHOLE: list[Any] = [
@@ -326,12 +325,10 @@ class Kept:
     counts: bool = False
     gamma: float = 0.9
     lam: float = 0.9
-    critic_target = None
-    standardise = False
-    correction = 1
-
-    targets = estimate_advantages
     update = targets_then_improve
+
+    def targets(self, learner: Learner, steps: Steps, last_obs: Any, again: bool = False) -> Targets:
+        return gae_targets(learner, steps, last_obs, again, self.gamma, self.lam, None, Raw())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         learner = Learner(policy, seed=seed)
@@ -347,13 +344,14 @@ class Curious(PPO):
     """PPO whose targets count half a point more for each step; all else is PPO's."""
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Any, again: bool = False) -> Targets:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return estimate_advantages(self, learner, steps._replace(reward=steps.reward + 0.5), last_obs, again)
+        more = steps._replace(reward=steps.reward + 0.5)
+        return PPO.targets(self, learner, more, last_obs, again)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_an_algorithm_may_replace_its_targets_alone(recompute: bool) -> None:
     settings: dict[str, Any] = {
-        "epochs": 3, "minibatches": 2, "recompute": recompute, "scale_rewards": True, "learning_rate": 0.01,
+        "epochs": 3, "minibatches": 2, "recompute": recompute, "rewards": Scaled(), "learning_rate": 0.01,
     }  # fmt: skip
     ends = []
     for kind, more in ((Curious, 0.0), (PPO, 0.5)):
@@ -390,8 +388,8 @@ def test_an_improvement_by_itself_needs_no_steps_that_lead_to_it() -> None:
 def test_the_kernels_improve_towards_targets_of_anyone_s_making() -> None:
     """The same steps from the definition's targets, standardised or not, as from their own."""
     engine = pytest.importorskip("clipper.engines.cpu.engine")
-    for standardise in ("batch", "minibatch", "none"):
-        algorithm = PPO(epochs=2, minibatches=2, advantages=Standardised(standardise, 1), learning_rate=0.01)
+    for advantages in (Standardised("batch"), Standardised("minibatch"), Standardised("trajectories"), Raw()):
+        algorithm = PPO(epochs=2, minibatches=2, advantages=advantages, learning_rate=0.01)
         ends = []
         for own in (False, True):
             policy = small_policy("gaussian")

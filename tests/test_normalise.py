@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clipper.algorithms import PPO
-from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
-from clipper.networks.normalise import ObservationNormaliser, ReturnNormaliser, RewardScaler, RunningMoments
-from clipper.networks.policy_options import PolicyOptions
 from clipper.learning.optimizers import Adam
 from clipper.learning.rewards import Normalised
+from clipper.networks.normalise import ObservationNormaliser, ReturnNormaliser, RewardScaler, RunningMoments
+from clipper.networks.policy_options import PolicyOptions
 
 chunks = st.lists(
     st.integers(0, 8).flatmap(lambda n: arrays(np.float32, (n, 3), elements=st.floats(-1e3, 1e3, width=32))), max_size=4
@@ -89,11 +88,6 @@ def test_reward_normalisation_equals_numpys_over_all_rewards_so_far() -> None:
         scaled = learner.scale_rewards(steps, 0.9)
         assert scaled[steps.mask].numpy() == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert (np.abs(expected) == 1.5).any()
-
-
-def test_rewards_are_either_scaled_or_normalised() -> None:
-    with pytest.raises(ConfigError, match="exclude"):
-        PPO(rewards=Normalised()).init(small_policy("categorical"))
 
 
 def test_normalised_returns_are_mapped_back() -> None:

@@ -1,6 +1,7 @@
 """The flat learner takes the steps that torch's own tools take on an ordinary model, and resumes exactly."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -9,21 +10,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor, nn
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, ImportanceSampling, PPOSeparate, PPOPenalty, Reinforce
+from clipper.algorithms import (
+    A2C,
+    NPG,
+    PPO,
+    TRPO,
+    VPG,
+    Algorithm,
+    ImportanceSampling,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.data.steps import Steps, Targets
 from clipper.errors import ConfigError
+from clipper.learning.advantages import Standardised
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.importance_weights import CausalProduct
+from clipper.learning.kl import KLStop, Sampled
 from clipper.learning.minibatches import minibatches
-from clipper.learning.optimizers import RMSPropTF
+from clipper.learning.optimizers import Adam, RMSPropTF
 from clipper.learning.parts import flatten
+from clipper.learning.rewards import Scaled
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.policy_options import PolicyOptions
-from clipper.learning.optimizers import Adam
-from clipper.learning.kl import KLStop
-from clipper.learning.kl import Sampled
-from clipper.learning.rewards import Scaled
-from clipper.learning.advantages import Standardised
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 
@@ -66,13 +76,25 @@ def test_one_vector_holds_one_dtype() -> None:
         flatten(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double()).parameters())
 
 
+@pytest.mark.parametrize(
+    ("adam", "theirs"),
+    [
+        (Adam(), {"eps": 1e-5, "betas": (0.9, 0.999), "weight_decay": 0.0}),
+        (Adam(1e-8), {}),
+        (Adam(1e-3, (0.5, 0.9)), {"eps": 1e-3, "betas": (0.5, 0.9)}),
+        (Adam(betas=(0.0, 0.7)), {"eps": 1e-5, "betas": (0.0, 0.7)}),
+        (Adam(weight_decay=0.3), {"eps": 1e-5, "weight_decay": 0.3}),
+        (Adam(1e-4, (0.8, 0.95), 0.1), {"eps": 1e-4, "betas": (0.8, 0.95), "weight_decay": 0.1}),
+    ],
+    ids=["default", "torch's", "betas", "no mean", "decay", "all"],
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradient_steps_equal_torchs_clipping_and_adam(kind: Kind) -> None:
+def test_gradient_steps_equal_torchs_clipping_and_adam(kind: Kind, adam: Adam, theirs: dict[str, Any]) -> None:
     """Losses whose gradients are now shorter than the bound, now longer, and a learning rate that changes."""
     policy = small_policy(kind).double()
     ordinary = deepcopy(policy)
-    learner = PPO(optimizer=Adam(1e-5)).init(policy)
-    optimizer = torch.optim.Adam(ordinary.parameters(), eps=1e-5)
+    learner = PPO(optimizer=adam).init(policy)
+    optimizer = torch.optim.Adam(ordinary.parameters(), **theirs)
     obs = torch.randn(20, 3, generator=Generator().manual_seed(0), dtype=torch.float64)
     clipped = []
     for scale, rate in [(1.0, 1e-2), (100.0, 1e-2), (1e-3, 5e-3), (10.0, 1e-3), (1e-2, 0.0), (1.0, 1e-2)]:
@@ -84,8 +106,8 @@ def test_gradient_steps_equal_torchs_clipping_and_adam(kind: Kind) -> None:
         optimizer.step()
         clipped.append(bool(expected > 0.5))
         torch.testing.assert_close(norm, expected, rtol=1e-12, atol=0)
-        for ours, theirs in zip(policy.parameters(), ordinary.parameters(), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+        for ours, expected in zip(policy.parameters(), ordinary.parameters(), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
     assert set(clipped) == {True, False}
 
 

@@ -24,6 +24,7 @@ from clipper.cli.session import algorithm_again
 from clipper.data.values import Elsewhere
 from clipper.errors import ConfigError
 from clipper.functional.objectives import spo
+from clipper.learning.rewards import Scaled
 from clipper.pictures.play import play
 from clipper.runs.run import read_config
 from clipper.settings.option_text import named_value
@@ -192,7 +193,7 @@ MADE = {
     "objective that is a function": lambda: (ppo(objective=objective), policy()),
     "value loss": lambda: (ppo(value_loss=Loss()), policy()),
     "critic target": lambda: (ppo(critic_target=Target(2)), policy()),
-    "target critic": lambda: (ppo(critic_target=Target(2), target_critic=Lag(3)), policy()),
+    "lag": lambda: (ppo(critic_target=TD0(lag=Lag(3))), policy()),
     "schedule": lambda: (ppo(learning_rate=Schedule(2e-3)), policy()),
     "importance weights": lambda: (clipper.ImportanceSampling(episodes=2, weights=Weights(1.0)), policy()),
     "optimizer": lambda: (clipper.A2C(horizon=16, optimizer=Optimizer(0.5)), policy()),
@@ -467,8 +468,8 @@ def test_what_ran_as_a_script_is_imported_later(module: ModuleType, tmp_path: Pa
 @pytest.mark.parametrize(
     "other",
     [
-        {"critic_target": clipper.critic_targets.TD0(), "target_critic": clipper.critic_targets.Polyak()},
-        {"scale_rewards": True},
+        {"critic_target": clipper.critic_targets.TD0(clipper.critic_targets.Polyak())},
+        {"rewards": Scaled()},
     ],
     ids=["lagged", "reward scaler"],
 )

@@ -13,6 +13,10 @@ from clipper import PPO, Config, PolicyOptions
 from clipper.cli.command_options import Train
 from clipper.cli.commands import run_command, train_defaults
 from clipper.errors import ConfigError
+from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop, Sampled
+from clipper.learning.optimizers import Adam
+from clipper.learning.rewards import Raw, Scaled
 from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE
 from clipper.networks.heads import SoftplusOfState, TanhGaussian
@@ -23,9 +27,10 @@ OPENAI = {
     "algorithm.horizon": 2048, "algorithm.minibatches": 32, "algorithm.lam": 0.95, "algorithm.gamma": 0.99,
     "algorithm.epochs": 10, "algorithm.entropy_coef": 0.0, "algorithm.learning_rate": Linear(3e-4),
     "algorithm.clip": 0.2, "algorithm.value_coef": 0.5 * 0.5, "algorithm.value_loss": ClippedMSE(0.2),
-    "algorithm.max_grad_norm": 0.5, "algorithm.adam_eps": 1e-5, "algorithm.standardise": "minibatch",
-    "algorithm.scale_rewards": True, "algorithm.clip_rewards": 10.0, "policy.normalise_obs": True,
-    "policy.clip_obs": 10.0, "policy.hidden": (64, 64), "policy.activation": "tanh", "policy.shared": False,
+    "algorithm.max_grad_norm": 0.5, "algorithm.optimizer": Adam(1e-5),
+    "algorithm.advantages": Standardised("minibatch", 1), "algorithm.rewards": Scaled(10.0),
+    "policy.normalise_obs": True, "policy.clip_obs": 10.0, "policy.hidden": (64, 64), "policy.activation": "tanh",
+    "policy.shared": False,
     "policy.orthogonal": True, "policy.hidden_gain": 2**0.5, "policy.value_gain": 1.0, "policy.head.action_gain": 0.01,
     "policy.head.initial_log_std": 0.0, "policy.head.rescale_action": False, "num_envs": 1, "total_steps": 1_000_000,
 }  # fmt: skip
@@ -33,61 +38,63 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "cleanrl": {
         "num_envs": 4, "algorithm.horizon": 128, "algorithm.minibatches": 4, "algorithm.epochs": 4,
         "algorithm.learning_rate": Linear(2.5e-4), "algorithm.entropy_coef": 0.01, "algorithm.value_coef": 0.5 * 0.5,
-        "algorithm.value_loss": ClippedMSE(0.2), "algorithm.clip": 0.2, "algorithm.correction": 1,
-        "algorithm.scale_rewards": False, "policy.normalise_obs": False, "total_steps": 500_000,
+        "algorithm.value_loss": ClippedMSE(0.2), "algorithm.clip": 0.2,
+        "algorithm.advantages": Standardised("minibatch", 1), "algorithm.rewards": Raw(),
+        "policy.normalise_obs": False, "total_steps": 500_000,
     },
     "cleanrl-atari": {
         "num_envs": 8, "algorithm.horizon": 128, "algorithm.minibatches": 4, "algorithm.epochs": 4,
         "algorithm.learning_rate": Linear(2.5e-4), "algorithm.entropy_coef": 0.01, "algorithm.value_coef": 0.5 * 0.5,
         "algorithm.value_loss": ClippedMSE(0.1), "algorithm.clip": 0.1, "algorithm.gamma": 0.99, "algorithm.lam": 0.95,
-        "algorithm.max_grad_norm": 0.5, "algorithm.adam_eps": 1e-5, "policy.shared": True, "policy.hidden": (),
+        "algorithm.max_grad_norm": 0.5, "algorithm.optimizer": Adam(1e-5), "policy.shared": True, "policy.hidden": (),
         "policy.encoder.cnn": "nature", "total_steps": 10_000_000,
     },
-    "cleanrl-continuous": OPENAI | {"algorithm.correction": 1},
-    "baselines": OPENAI | {"algorithm.correction": 0},
+    "cleanrl-continuous": OPENAI,
+    "baselines": OPENAI | {"algorithm.advantages": Standardised("minibatch", 0)},
     "sb3": {
         "num_envs": 1, "algorithm.horizon": 2048, "algorithm.minibatches": 2048 // 64, "algorithm.epochs": 10,
         "algorithm.learning_rate": 3e-4, "algorithm.gamma": 0.99, "algorithm.lam": 0.95, "algorithm.clip": 0.2,
         "algorithm.value_loss": clipper.value_losses.MSE(), "algorithm.value_coef": 0.5, "algorithm.max_grad_norm": 0.5,
-        "algorithm.adam_eps": 1e-5, "algorithm.target_kl": None, "policy.normalise_obs": False,
+        "algorithm.optimizer": Adam(1e-5), "algorithm.stop": None, "policy.normalise_obs": False,
         "policy.head.rescale_action": False,
     },
     "sb3-a2c": {
         "num_envs": 1, "algorithm.horizon": 5, "algorithm.lam": 1.0, "algorithm.learning_rate": 7e-4,
         "algorithm.optimizer": clipper.optimizers.RMSProp(0.99, 1e-5), "algorithm.value_coef": 0.5,
-        "algorithm.max_grad_norm": 0.5, "algorithm.standardise": False,
+        "algorithm.max_grad_norm": 0.5, "algorithm.advantages": Raw(),
     },
     "sb3-trpo": {
         "num_envs": 1, "algorithm.horizon": 2048, "algorithm.value_minibatches": 2048 // 128,
         "algorithm.value_epochs": 10, "algorithm.cg_iterations": 15, "algorithm.damping": 0.1,
-        "algorithm.shrink": 0.8, "algorithm.tries": 10, "algorithm.delta": 0.01, "algorithm.learning_rate": 1e-3,
-        "algorithm.max_grad_norm": float("inf"), "algorithm.standardise": True,
+        "algorithm.shrink": 0.8, "algorithm.tries": 10, "algorithm.delta": 0.01, "algorithm.value_learning_rate": 1e-3,
+        "algorithm.max_grad_norm": float("inf"), "algorithm.advantages": Standardised("batch", 1),
     },
 }  # fmt: skip
 SPINNING_UP = {
     "num_envs": 1, "total_steps": 50 * 4000, "algorithm.horizon": 4000, "algorithm.gamma": 0.99, "algorithm.lam": 0.97,
-    "algorithm.learning_rate": 3e-4, "algorithm.adam_eps": 1e-8, "algorithm.max_grad_norm": float("inf"),
-    "algorithm.correction": 0, "algorithm.entropy_coef": 0.0, "policy.hidden": (64, 64), "policy.activation": "tanh",
+    "algorithm.learning_rate": 3e-4, "algorithm.optimizer": Adam(1e-8),
+    "algorithm.max_grad_norm": float("inf"), "algorithm.advantages": Standardised("batch", 0),
+    "algorithm.entropy_coef": 0.0, "policy.hidden": (64, 64), "policy.activation": "tanh",
     "policy.shared": False, "policy.orthogonal": False, "policy.head.initial_log_std": -0.5,
-    "policy.head.rescale_action": False, "policy.normalise_obs": False, "algorithm.scale_rewards": False,
+    "policy.head.rescale_action": False, "policy.normalise_obs": False, "algorithm.rewards": Raw(),
 }  # fmt: skip
 WRITTEN["spinning-up"] = SPINNING_UP | {
-    "algorithm.epochs": 80, "algorithm.minibatches": 1, "algorithm.clip": 0.2, "algorithm.target_kl": 0.01,
-    "algorithm.kl_estimate": "k1", "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
-    "algorithm.value_learning_rate": 1e-3, "algorithm.value_loss": clipper.value_losses.MSE(),
+    "algorithm.epochs": 80, "algorithm.minibatches": 1, "algorithm.clip": 0.2,
+    "algorithm.stop": KLStop(0.01, "minibatch"), "algorithm.kl": Sampled("k1"), "algorithm.value_epochs": 80,
+    "algorithm.value_minibatches": 1, "algorithm.value_learning_rate": 1e-3,
+    "algorithm.value_loss": clipper.value_losses.MSE(),
     "algorithm.critic_target": clipper.critic_targets.MonteCarlo(), "algorithm.critic_first": False,
-    "algorithm.standardise": True,
 }  # fmt: skip
 WRITTEN["spinning-up-vpg"] = SPINNING_UP | {
     "algorithm.value_learning_rate": 1e-3, "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
-    "algorithm.standardise": True,
 }  # fmt: skip
 WRITTEN["andrychowicz"] = {
     "algorithm.clip": 0.25, "algorithm.lam": 0.9, "algorithm.gamma": 0.99, "algorithm.epochs": 10,
     "algorithm.learning_rate": Linear(3e-4), "algorithm.entropy_coef": 0.0,
     "algorithm.value_loss": clipper.value_losses.MSE(),
-    "algorithm.recompute": True, "algorithm.objective": clipper.objectives.Clip(), "algorithm.target_kl": None,
-    "algorithm.standardise": "minibatch", "algorithm.max_grad_norm": 0.5, "algorithm.scale_rewards": False,
+    "algorithm.recompute": True, "algorithm.objective": clipper.objectives.Clip(), "algorithm.stop": None,
+    "algorithm.advantages": Standardised("minibatch", 1), "algorithm.max_grad_norm": 0.5,
+    "algorithm.rewards": Raw(),
     "policy.hidden": (64, 64), "policy.critic_hidden": (256, 256), "policy.activation": "tanh",
     "policy.shared": False, "policy.hidden_gain": 2**0.5, "policy.head.action_gain": 0.01, "policy.value_gain": 1.0,
     "policy.normalise_obs": True, "policy.clip_obs": 10.0, "policy.normalise_returns": True,
@@ -165,7 +172,8 @@ def check_zoo_row(config: Config, row: dict[str, Any]) -> None:
     assert (ppo.learning_rate, ppo.clip) == (scheduled(row["learning_rate"]), scheduled(row["clip_range"]))
     assert (ppo.entropy_coef, ppo.value_coef) == (row["ent_coef"], row["vf_coef"])
     assert ppo.max_grad_norm == row["max_grad_norm"]
-    assert config.policy.normalise_obs == ppo.scale_rewards == row["normalize"]
+    assert config.policy.normalise_obs == row["normalize"]
+    assert ppo.rewards == (Scaled(10.0) if row["normalize"] else Raw())
     expected = PolicyOptions(normalise_obs=row["normalize"], head=clipper.HeadOptions(rescale_action=False))
     if "wide" in row:
         head = dataclasses.replace(expected.head, initial_log_std=-2)

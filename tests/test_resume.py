@@ -10,11 +10,11 @@ from batches import stepped
 import clipper
 from clipper.algorithms import quota_of
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
+from clipper.learning.critic_targets import TDLambda
+from clipper.learning.rewards import Scaled
 from clipper.runs.make_run import Settings, restore
 from clipper.runs.run import Run
 from clipper.storage import checkpoint
-from clipper.learning.rewards import Scaled
-from clipper.learning.critic_targets import TDLambda
 
 SMALL = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
 
@@ -57,7 +57,12 @@ def assert_equal_runs(a: Run, b: Run) -> None:
         ("Pendulum-v1", clipper.PPOPenalty(horizon=8, epochs=2)),
         (
             "CartPole-v1",
-            clipper.PPOSeparate(horizon=8, epochs=2, value_epochs=2, critic_target=TDLambda(0.97, lag=clipper.critic_targets.Polyak(0.2))),
+            clipper.PPOSeparate(
+                horizon=8,
+                epochs=2,
+                value_epochs=2,
+                critic_target=TDLambda(0.97, lag=clipper.critic_targets.Polyak(0.2)),
+            ),
         ),
     ],
     ids=["cartpole", "pendulum", "hopper", "reinforce", "trpo", "a2c", "penalty", "apart"],

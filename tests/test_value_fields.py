@@ -19,12 +19,12 @@ import clipper
 from clipper.cli.commands import run_command
 from clipper.data.values import Range, plain
 from clipper.errors import ConfigError, UnknownFieldError
+from clipper.learning.advantages import Standardised
 from clipper.runs.make_run import check_given
 from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, read_settings, to_json
 from clipper.storage import checkpoint
-from clipper.learning.advantages import Standardised
 
 
 def classes(hint: Any) -> Iterator[type]:
@@ -105,9 +105,9 @@ def test_the_ranges_are_those_of_the_mathematics() -> None:
     by_hand = {
         "gamma": (-1e-6, 1 + 1e-6), "lam": (-1e-6, 1 + 1e-6), "learning_rate": (-1e-6,),
         "epochs": (0,), "horizon": (0,), "minibatches": (0,), "max_grad_norm": (0, -1), "clip": (-1e-6,),
-        "target_kl": (0,), "clip_rewards": (0,), "damping": (-1e-6,), "shrink": (0, 1), "episodes": (0,),
+        "target": (0,), "bound": (0,), "damping": (-1e-6,), "shrink": (0, 1), "episodes": (0,),
         "tau": (-0.1, 1.1), "value_learning_rate": (-1e-6,), "value_epochs": (0,), "sigma": (-1e-6,), "hinge": (-1e-6,),
-        "tries": (0,), "adam_eps": (-1e-9,),
+        "tries": (0,), "eps": (-1e-9,), "betas": ((1.0, 0.9), (0.9, -0.1)), "weight_decay": (-1e-9,),
     }  # fmt: skip
     for kind, name in FIELDS:
         for given in by_hand.get(name, ()):
@@ -118,13 +118,13 @@ def test_the_ranges_are_those_of_the_mathematics() -> None:
 @pytest.mark.parametrize(
     ("given", "held"),
     [
-        ({"gamma": np.float32(0.5), "horizon": np.int64(7), "scale_rewards": np.bool_(True)}, (0.5, 7, True)),
-        ({"gamma": 1, "horizon": np.uint8(3), "scale_rewards": False}, (1.0, 3, False)),
+        ({"gamma": np.float32(0.5), "horizon": np.int64(7), "recompute": np.bool_(True)}, (0.5, 7, True)),
+        ({"gamma": 1, "horizon": np.uint8(3), "recompute": False}, (1.0, 3, False)),
     ],
 )
 def test_numbers_of_numpy_become_python_s(given: dict[str, Any], held: tuple[Any, ...]) -> None:
     ppo = clipper.PPO(**given)
-    found = (ppo.gamma, ppo.horizon, ppo.scale_rewards)
+    found = (ppo.gamma, ppo.horizon, ppo.recompute)
     assert found == held
     assert [type(x) for x in found] == [float, int, bool]
     assert from_json(to_json(ppo), clipper.PPO) == ppo
@@ -243,7 +243,12 @@ def test_minibatches_of_one_decision_are_refused_where_each_is_standardised() ->
     algorithm = clipper.PPO(horizon=16, minibatches=32)
     with pytest.raises(ConfigError, match="leave some with one"):
         train("CartPole-v1", algorithm, num_envs=2, total_steps=64)
-    train("CartPole-v1", dataclasses.replace(algorithm, advantages=Standardised("batch"), epochs=1), num_envs=2, total_steps=64)
+    train(
+        "CartPole-v1",
+        dataclasses.replace(algorithm, advantages=Standardised("batch"), epochs=1),
+        num_envs=2,
+        total_steps=64,
+    )
 
 
 SHORT: dict[str, Any] = {"num_envs": 2, "total_steps": 64, "vector": "serial", "engine": "torch"}
@@ -318,20 +323,31 @@ def test_a_file_is_held_to_the_same() -> None:
         from_json(data, Config)
 
 
-@pytest.mark.parametrize(("name", "number"), [("gamma", 1.01), ("max_grad_norm", 0.0), ("correction", 1.0)])
+@pytest.mark.parametrize(
+    ("where", "name", "number"),
+    [
+        ([], "gamma", 1.01), ([], "max_grad_norm", 0.0), (["advantages"], "correction", 1.0),
+        (["optimizer"], "eps", -1e-5),
+    ],
+)  # fmt: skip
 def test_who_needs_no_algorithm_reads_a_run_whose_algorithm_is_no_longer_in_range(
-    name: str, number: float, folder: Path
+    where: list[str], name: str, number: float, folder: Path
 ) -> None:
     expected = clipper.load(folder).predict(obs := np.full(4, 0.1, np.float32))
     tensors, values = checkpoint.load(folder / "checkpoint.safetensors")
-    values["config"]["algorithm"][name] = number
+    value = values["config"]["algorithm"]
+    for field in where:
+        value = value[field]
+    value[name] = number
     checkpoint.save(folder / "checkpoint.safetensors", tensors, values)
     (folder / "config.json").write_text(json.dumps(values["config"]))
     assert clipper.load(folder).predict(obs) == expected
     assert clipper.evaluate(folder, episodes=1).returns.size == 1
     assert run_command(["plot", str(folder), "--output", str(folder / "curves.png")]) == 0
     assert run_command(["plot", str(folder), "--diagnostics"]) == 0
-    with pytest.raises(ConfigError, match=rf"config\.algorithm: PPO: {name} must be .* not {number}: to go on, hand"):
+    path, kind = r"\.".join(["config", "algorithm", *where]), value["type"]
+    message = rf"{path}: {kind}: {name} must be .* not {number}: to go on, hand"
+    with pytest.raises(ConfigError, match=message):
         train(resume=folder, total_steps=128)
     assert train(resume=folder, algorithm=PPO, total_steps=128).exact is False
     assert from_json(json.loads((folder / "config.json").read_text()), Config).algorithm == PPO
@@ -350,6 +366,6 @@ def test_all_else_in_a_file_is_refused_as_before(change: dict[str, Any]) -> None
 
 
 def test_words_are_those_of_the_annotation() -> None:
-    assert hint_of(clipper.PPO, "standardise") == Literal["minibatch", "batch", "none"]
-    with pytest.raises(ConfigError, match="standardise must be 'minibatch', 'batch' or 'none', not 'minibatches'"):
-        clipper.PPO(advantages=Standardised("minibatches", 1))  # pyright: ignore[reportArgumentType]
+    assert hint_of(Standardised, "over") == Literal["minibatch", "batch", "trajectories"]
+    with pytest.raises(ConfigError, match="over must be 'minibatch', 'batch' or 'trajectories', not 'minibatches'"):
+        Standardised("minibatches", 1)  # pyright: ignore[reportArgumentType]

@@ -10,21 +10,19 @@ import torch
 from batches import make_steps, small_policy
 from torch import Tensor
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOSeparate, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, PPOSeparate, Reinforce
 from clipper.data.trees import each
 from clipper.functional.reduce import masked_mean
 from clipper.functional.returns import total_return
 from clipper.functional.statistics import explained_variance
+from clipper.learning.advantages import Standardised
 from clipper.learning.gradient_step import gradient_step
+from clipper.learning.kl import Exact, KLStop
 from clipper.learning.learner import Learner
+from clipper.learning.rewards import Normalised, Scaled
 from clipper.learning.schedules import KLAdaptive
 from clipper.learning.world import World
 from clipper.networks.policy_options import PolicyOptions
-from clipper.learning.kl import Exact
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Normalised
-from clipper.learning.rewards import Scaled
-from clipper.learning.advantages import Standardised
 
 
 class Two:
@@ -101,7 +99,9 @@ WHOLE: dict[str, Any] = {"minibatches": 1, "learning_rate": 0.01}
 CRITIC: dict[str, Any] = {"value_epochs": 2, "value_minibatches": 1}
 CASES: dict[str, Any] = {
     "ppo": PPO(**WHOLE, epochs=3, entropy_coef=0.01, rewards=Scaled(), recompute=True),
-    "ppo kl": PPO(**WHOLE, epochs=8, advantages=Standardised("batch"), kl=Exact(), stop=KLStop(1e-3), rewards=Normalised()),
+    "ppo kl": PPO(
+        **WHOLE, epochs=8, advantages=Standardised("batch"), kl=Exact(), stop=KLStop(1e-3), rewards=Normalised()
+    ),
     "ppo adaptive": PPO(minibatches=1, epochs=3, learning_rate=KLAdaptive(1e-3, 0.01)),
     "apart": PPOSeparate(**WHOLE, **CRITIC, epochs=4, stop=KLStop(1e-3), rewards=Scaled()),
     "critic first": PPOSeparate(**WHOLE, **CRITIC, epochs=2, critic_first=True),

@@ -27,12 +27,11 @@ from clipper.compat.sb3.common.evaluation import evaluate_policy
 from clipper.compat.sb3.common.monitor import Monitor
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, SpaceMismatchError
-from clipper.learning.optimizers import RMSProp
+from clipper.learning.kl import KLStop
+from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.rewards import Raw, Scaled
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions
-from clipper.learning.optimizers import Adam
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Raw
 
 FLAT = EncoderOptions(cnn="none")  # the MlpPolicy flattens images
 QUICK: dict[str, Any] = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "seed": 3}
@@ -71,7 +70,7 @@ def test_arguments_are_the_fields_they_name() -> None:
     model = PPO(
         "MlpPolicy", make_vec_env("CartPole-v1", n_envs=3), learning_rate=lambda left: 1e-3 * left, n_steps=50,
         batch_size=64, n_epochs=7, gamma=0.9, gae_lambda=0.8, clip_range=0.3, normalize_advantage=False, ent_coef=0.02,
-        vf_coef=0.7, max_grad_norm=0.9, stop=KLStop(0.05), seed=11,
+        vf_coef=0.7, max_grad_norm=0.9, target_kl=0.05, seed=11,
         policy_kwargs={
             "net_arch": {"pi": [8], "vf": [16, 4]}, "activation_fn": nn.ELU, "ortho_init": False, "log_std_init": -1,
             "optimizer_kwargs": {"eps": 1e-7},
@@ -79,7 +78,8 @@ def test_arguments_are_the_fields_they_name() -> None:
     )  # fmt: skip
     assert model.config.algorithm == algorithms.PPO(
         horizon=50, minibatches=3, epochs=7, gamma=0.9, lam=0.8, clip=0.3, advantages=Raw(), entropy_coef=0.02,
-        value_coef=0.7, max_grad_norm=0.9, stop=KLStop(0.05), learning_rate=clipper.schedules.Linear(1e-3), optimizer=Adam(1e-7),
+        value_coef=0.7, max_grad_norm=0.9, stop=KLStop(0.05), learning_rate=clipper.schedules.Linear(1e-3),
+        optimizer=Adam(1e-7),
     )  # fmt: skip
     assert model.config.seed == 11
     assert model.config.policy == clipper.PolicyOptions(
@@ -103,7 +103,7 @@ def test_trpos_kl_is_a_sum_here() -> None:
     class Two(Counting):
         action_space: Any = gymnasium.spaces.Box(-1, 1, (2,))
 
-    algorithm = TRPO("MlpPolicy", Two(), stop=KLStop(0.02), cg_damping=0.1).config.algorithm
+    algorithm = TRPO("MlpPolicy", Two(), target_kl=0.02, cg_damping=0.1).config.algorithm
     assert isinstance(algorithm, algorithms.TRPO)
     assert (algorithm.delta, algorithm.damping) == (0.04, 0.2)
 
@@ -114,7 +114,7 @@ def test_normalisation_is_the_policys() -> None:
     assert model.config.policy.normalise_obs
     assert model.config.policy.clip_obs == 5.0
     assert isinstance(model.config.algorithm, algorithms.PPO)
-    assert (model.config.algorithm.scale_rewards, model.config.algorithm.clip_rewards) == (True, 4.0)
+    assert model.config.algorithm.rewards == Scaled(4.0)
     assert model.get_vec_normalize_env() is env
     assert float(model.policy.encoder.normaliser.moments.count) == model.num_timesteps
     assert np.abs(env.reset()[:, 2]).max() > 0

@@ -13,8 +13,8 @@ import clipper
 from clipper.algorithms import quota_of
 from clipper.engines.eager import Torch
 from clipper.engines.torch_compile import Compiled
-from clipper.learning.metrics import Metrics
 from clipper.learning.kl import KLStop
+from clipper.learning.metrics import Metrics
 
 ALGORITHMS: dict[str, tuple[str, Any]] = {
     "ppo": (

@@ -15,9 +15,10 @@ from clipper.data.steps import Targets
 from clipper.data.trees import each
 from clipper.engines.cpu.engine import CPU, Shares
 from clipper.engines.cpu.kernels.tables import RATIO, Loss, Rows
+from clipper.learning.advantages import Advantages, Standardised
 from clipper.learning.objectives import Objective
+from clipper.learning.rewards import Raw
 from clipper.networks.actor_critic import ActorCritic
-from clipper.learning.advantages import Standardised
 
 LOSSES = (clipper.value_losses.MSE(), clipper.value_losses.Huber(0.5), clipper.value_losses.ClippedMSE(0.2))
 CLIPS = (0.2, (0.1, 0.3), clipper.schedules.Linear(0.4, 0.0))
@@ -76,13 +77,17 @@ def test_gradient_is_the_definition_s(
 
 
 @pytest.mark.parametrize("hidden", [(), (512,)])
-@pytest.mark.parametrize("standardise", ["batch", "minibatch", "none"])
+@pytest.mark.parametrize(
+    "advantages",
+    [Standardised("batch"), Standardised("minibatch"), Standardised("trajectories"), Raw()],
+    ids=["batch", "minibatch", "trajectories", "none"],
+)
 @pytest.mark.parametrize("kind", ["categorical", "gaussian", "several"])
-def test_depths_and_widths(kind: Kind, standardise: Literal["batch", "minibatch", "none"], hidden: tuple) -> None:
+def test_depths_and_widths(kind: Kind, advantages: Advantages, hidden: tuple) -> None:
     generator = torch.Generator().manual_seed(4)
     behaviour = shaken(small_policy(kind, clipper.PolicyOptions(hidden=hidden)), 0.1, generator)
     policy = shaken(behaviour, 0.01, generator)
-    check(policy, behaviour, clipper.PPO(advantages=Standardised(standardise, 1)), rows=300)
+    check(policy, behaviour, clipper.PPO(advantages=advantages), rows=300)
 
 
 @pytest.mark.parametrize(

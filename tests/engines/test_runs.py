@@ -17,12 +17,13 @@ from clipper.algorithms import Algorithm
 from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu import threads as team
 from clipper.errors import ConfigError
+from clipper.learning.action_parts import PerPart
+from clipper.learning.critic_targets import TDLambda
+from clipper.learning.kl import Exact, KLStop
+from clipper.learning.optimizers import Adam
+from clipper.learning.rewards import Scaled
 from clipper.runs.make_run import Settings
 from clipper.runs.run import Run
-from clipper.learning.kl import Exact
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Scaled
-from clipper.learning.critic_targets import TDLambda
 
 QUICK = clipper.PPO(horizon=16, epochs=2)
 
@@ -54,13 +55,18 @@ def integers() -> gymnasium.Env:
     [
         ({"algorithm": clipper.TRPO(horizon=16)}, "kernels are for PPO, A2C, Reinforce, not TRPO"),
         ({"algorithm": clipper.PPO(objective=clipper.objectives.TrustRegion())}, "no objective=TrustRegion"),
-        ({"algorithm": clipper.PPO(kl=Exact())}, "no exact_kl=True"),
+        ({"algorithm": clipper.PPO(kl=Exact())}, r"no kl=Exact\(\)"),
         ({"algorithm": clipper.PPO(critic_target=clipper.critic_targets.TD0())}, "no critic_target=TD0"),
-        ({"algorithm": clipper.A2C(critic_target=TDLambda(1.0, lag=clipper.critic_targets.Polyak()))}, "no target_critic=Polyak"),
+        (
+            {"algorithm": clipper.A2C(critic_target=TDLambda(1.0, lag=clipper.critic_targets.Polyak()))},
+            r"no critic_target=TDLambda\(lam=1\.0, lag=Polyak",
+        ),
         ({"algorithm": clipper.PPO(learning_rate=clipper.schedules.KLAdaptive())}, "no learning_rate=KLAdaptive"),
         ({"algorithm": clipper.PPO(recompute=True)}, "no recompute=True"),
-        ({"algorithm": clipper.PPO(stop=KLStop(0.01, "epoch"))}, "no kl_stop='epoch'"),
-        ({"algorithm": clipper.A2C(optimizer=clipper.optimizers.RMSPropTF())}, "no optimizer RMSPropTF"),
+        ({"algorithm": clipper.PPO(stop=KLStop(0.01, "epoch"))}, r"no stop=KLStop\(target=0\.01, at='epoch'\)"),
+        ({"algorithm": clipper.A2C(optimizer=clipper.optimizers.RMSPropTF())}, "no optimizer=RMSPropTF"),
+        ({"algorithm": clipper.PPO(optimizer=Adam(weight_decay=0.1))}, "no optimizer=Adam"),
+        ({"algorithm": clipper.PPO(parts=PerPart())}, "no parts=PerPart"),
         ({"policy": custom()}, "a Odd is no ActorCritic"),
         ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512"),
         ({"env": integers}, "observations are int64"),
@@ -70,11 +76,13 @@ def integers() -> gymnasium.Env:
         "objective",
         "exact-kl",
         "critic-target",
-        "target-critic",
+        "lag",
         "kl-adaptive",
         "recompute",
         "kl-stop",
         "optimizer",
+        "weight-decay",
+        "parts",
         "policy",
         "wide",
         "integers",

@@ -15,12 +15,12 @@ from clipper.engines.cpu import threads as team
 from clipper.engines.cpu.engine import CPU
 from clipper.engines.eager import Torch
 from clipper.errors import NonFiniteError
-from clipper.learning.learner import Learner
-from clipper.rollout.vector_rollouts import VectorRollouts
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Raw
-from clipper.learning.rewards import Scaled
 from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop
+from clipper.learning.learner import Learner
+from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.rewards import Normalised, Raw, Scaled
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalise_returns=True)
 
@@ -29,16 +29,33 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
     "algorithm",
     [
         PPO(epochs=3, learning_rate=clipper.schedules.Linear(3e-3), rewards=Scaled(), advantages=Standardised("batch")),
-        PPO(epochs=3, advantages=Standardised("minibatch", 0), clip=(0.1, 0.3), value_loss=clipper.value_losses.Huber(1.0), entropy_coef=0.01),
+        PPO(
+            epochs=3,
+            advantages=Standardised("minibatch", 0),
+            clip=(0.1, 0.3),
+            value_loss=clipper.value_losses.Huber(1.0),
+            entropy_coef=0.01,
+        ),
         PPO(epochs=20, stop=KLStop(0.01), max_grad_norm=0.1, value_loss=clipper.value_losses.ClippedMSE(0.2)),
         A2C(rewards=Scaled(), entropy_coef=0.01),
         A2C(lam=0.9, advantages=Standardised("batch"), optimizer=clipper.optimizers.Adam()),
         Reinforce(entropy_coef=0.01),
         Reinforce(advantages=Standardised("batch", 0)),
         Reinforce(baseline=False, advantages=Raw(), max_grad_norm=100.0),
+        PPO(epochs=3, optimizer=RMSProp(0.9, 1e-3)),
+        PPO(epochs=3, optimizer=Adam(1e-4, (0.5, 0.9)), rewards=Normalised(2.0)),
+        PPO(epochs=3, advantages=Standardised("trajectories")),
+        PPO(epochs=3, advantages=Raw()),
+        A2C(advantages=Standardised("trajectories"), rewards=Normalised(), optimizer=Adam(1e-4, (0.5, 0.9))),
+        A2C(advantages=Standardised("minibatch", 0)),
+        Reinforce(advantages=Standardised("minibatch", 1), optimizer=RMSProp(0.9, 1e-3)),
     ],
-    ids=["scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare"],
-)
+    ids=[
+        "scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare",
+        "rmsprop", "betas-normalised", "trajectories", "raw", "a2c-trajectories-normalised", "a2c-minibatch",
+        "reinforce-minibatch-rmsprop",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("several", 1), ("gaussian", 1), ("gaussian", 3)])
 def test_update_is_the_definition_s(
     kind: Kind, threads: int, algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch

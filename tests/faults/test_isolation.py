@@ -18,12 +18,12 @@ from gymnasium.wrappers import TransformObservation
 
 import clipper
 from clipper.errors import DeviceMemoryError, EnvWorkerError, SpaceMismatchError
+from clipper.learning.rewards import Scaled
 from clipper.pictures.play import Filmed
 from clipper.runs.logs import Events
 from clipper.runs.run import Run, read_rows
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint
-from clipper.learning.rewards import Scaled
 
 QUICK = clipper.PPO(horizon=32, epochs=2, rewards=Scaled())
 OPTIONS = clipper.PolicyOptions(hidden=(8,), normalise_obs=True, normalise_returns=True)

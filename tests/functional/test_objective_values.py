@@ -24,6 +24,7 @@ from clipper.functional.objectives import (
     trust_region_rollback,
 )
 from clipper.learning.advantages import with_old
+from clipper.learning.kl import Exact
 from clipper.learning.objectives import (
     SPO,
     Clip,
@@ -34,7 +35,6 @@ from clipper.learning.objectives import (
     TrustRegionRollback,
     Unclipped,
 )
-from clipper.learning.kl import Exact
 
 OBJECTIVES = pytest.mark.parametrize(
     "objective",

@@ -9,10 +9,10 @@ from batches import Kind, make_steps, small_policy
 from torch import nn
 
 from clipper.algorithms import A2C, PPO, VPG
-from clipper.learning.optimizers import Adam, RMSProp
-from clipper.networks.policy_options import PolicyOptions
-from clipper.learning.rewards import Scaled
 from clipper.learning.advantages import Standardised
+from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.rewards import Scaled
+from clipper.networks.policy_options import PolicyOptions
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 

@@ -8,7 +8,9 @@ import torch
 from batches import Kind, make_steps, small_policy
 
 from clipper.algorithms import PPOSeparate
-from clipper.learning.kl import Sampled
+from clipper.learning.kl import Exact, KLStop, Sampled
+from clipper.learning.minibatches import minibatches
+from clipper.learning.optimizers import Adam
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 
@@ -66,6 +68,59 @@ def test_an_update_is_spinning_ups(kind: Kind, critic_first: bool, estimate: Lit
     assert int(moments[0]["step"]) == sum(counts)
     assert moments[1] is not None
     assert [int(state["step"]) for state in moments[1].state.values()] == [21]
+
+
+@KINDS
+@pytest.mark.parametrize("at", ["minibatch", "epoch"])
+def test_the_exact_kl_ends_the_actor_s_steps(kind: Kind, at: Literal["minibatch", "epoch"]) -> None:
+    """By torch's own distributions, networks and optimizer; the critic takes all of its steps."""
+    settings = PPOSeparate(
+        learning_rate=0.02, epochs=30, minibatches=2, value_epochs=3, kl=Exact(), stop=KLStop(0.01, at),
+        optimizer=Adam(1e-6, (0.8, 0.95), 0.01),
+    )  # fmt: skip
+    policy, plain, first = (small_policy(kind).double() for _ in range(3))
+    learner, judge = settings.init(policy, seed=4), settings.init(deepcopy(policy), seed=4)
+    steps, last = make_steps(policy, rows=20, envs=3, seed=0)
+    targets = settings.targets(judge, steps, last)
+    metrics = settings.update(learner, steps, last)
+    pi = torch.optim.Adam(list(plain.actor_parameters()), lr=0.02, eps=1e-6, betas=(0.8, 0.95), weight_decay=0.01)
+
+    def told(obs: Any) -> Any:
+        old, new = density(first, obs), density(plain, obs)
+        return torch.distributions.kl_divergence(old, new).sum(-1).mean()
+
+    kls, ended = [], False
+    for _ in range(30):
+        for batch in minibatches(targets, 1, 2, judge.generator):
+            kl = told(batch.steps.obs)
+            if ended := bool(kl > 0.015) and at == "minibatch":
+                break
+            kls.append(kl.item())
+            log_prob = density(plain, batch.steps.obs).log_prob(batch.steps.action.view(len(batch.value), -1)).sum(-1)
+            ratio = (log_prob - batch.steps.log_prob).exp()
+            pi.zero_grad()
+            (-torch.min(ratio * batch.advantage, ratio.clamp(0.8, 1.2) * batch.advantage).mean()).backward()
+            pi.step()
+        if ended or kls[-1] > 0.015:
+            break
+    assert 2 < len(kls) < 60
+    assert at == "minibatch" or len(kls) % 2 == 0
+    assert int(learner.optimizer.state[learner.actor]["step"]) == len(kls)
+    assert learner.critic_optimizer is not None
+    assert [int(state["step"]) for state in learner.critic_optimizer.state.values()] == [3]
+    for a, b in zip(policy.actor_parameters(), plain.actor_parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+    assert metrics["policy/kl"].item() == pytest.approx(sum(kls) / len(kls), rel=1e-7)
+    assert metrics["policy/kl_k1"].item() != pytest.approx(sum(kls) / len(kls), rel=1e-3)
+
+
+def density(policy: Any, obs: Any) -> Any:
+    """Its distribution as torch has it, with one dimension of independent parts."""
+    params = policy.act(obs)[0].params
+    if len(params) == 1:
+        return torch.distributions.Categorical(logits=params[0].unsqueeze(-2))
+    mean, log_std = params
+    return torch.distributions.Normal(mean, log_std.exp().expand_as(mean))
 
 
 def test_its_critic_is_fitted_to_the_rewards_that_followed() -> None:

@@ -9,12 +9,12 @@ from batches import make_steps, small_policy
 from tiny_mdp import UNEQUAL_LENGTHS, TabularPolicy, recorded
 from torch import Tensor
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOSeparate, PPOPenalty
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOPenalty, PPOSeparate
 from clipper.learning.critic_targets import TD0, CriticTarget, MonteCarlo, NStep, Periodic, Polyak, TDLambda
+from clipper.learning.rewards import Scaled
 from clipper.networks.critics import PopArt
 from clipper.networks.normalise import ReturnNormaliser
 from clipper.networks.policy_options import PolicyOptions
-from clipper.learning.rewards import Scaled
 
 ALGORITHMS = (PPO, PPOSeparate, PPOPenalty, A2C, VPG, NPG, TRPO)
 
@@ -121,7 +121,7 @@ def test_a_copy_that_never_lags_changes_nothing(kind: type[PPO]) -> None:
     ends = []
     for target in (None, Periodic(1), Polyak(1.0), Polyak(0.1)):
         policy = small_policy("categorical").double()
-        algorithm = kind(target_critic=target)
+        algorithm = kind(critic_target=TDLambda(0.95, lag=target))
         learner = algorithm.init(policy)
         for i in range(3):
             algorithm.update(learner, *make_steps(policy, rows=8, envs=2, seed=i))

@@ -13,8 +13,8 @@ from torch import Tensor
 from clipper.algorithms import PPO, Reinforce
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import masked_mean
-from clipper.networks.protocol import Policy
 from clipper.learning.rewards import Raw
+from clipper.networks.protocol import Policy
 
 Estimate = Callable[[list[Trajectory]], Tensor]
 MDPS = pytest.mark.parametrize("mdp", [UNEQUAL_LENGTHS, CUT_SHORT], ids=["unequal lengths", "truncated"])

@@ -10,8 +10,8 @@ from clipper.algorithms import PPOPenalty
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty
 from clipper.learning.minibatches import minibatches
-from clipper.networks.policy_options import PolicyOptions
 from clipper.learning.rewards import Raw
+from clipper.networks.policy_options import PolicyOptions
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 

@@ -14,12 +14,12 @@ from clipper.algorithms import PPO, PPOSeparate
 from clipper.data.steps import Steps
 from clipper.functional.objectives import adapt_learning_rate
 from clipper.functional.returns import gae
+from clipper.learning.kl import KLStop, Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
-from clipper.learning.schedules import KLAdaptive
 from clipper.learning.optimizers import Adam
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Scaled
+from clipper.learning.rewards import Raw, Scaled
+from clipper.learning.schedules import KLAdaptive
 
 SMALL: dict[str, Any] = {"epochs": 6, "minibatches": 4, "learning_rate": 0.02}
 
@@ -38,7 +38,7 @@ def by_hand(algorithm: PPO, kl_stop: str | None, limit: float = 0.0) -> tuple[Te
     policy, steps, last = batch()
     learner = algorithm.init(policy)
     targets = algorithm.targets(learner, steps, last)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=0.02, eps=algorithm.adam_eps)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.02, eps=1e-5)
     taken, kl = 0, torch.zeros(())
     for _ in range(algorithm.epochs):
         for part in minibatches(targets, 1, algorithm.minibatches, learner.generator):
@@ -80,7 +80,7 @@ def test_without_a_target_every_step_is_taken() -> None:
 
 def test_advantages_anew_are_those_of_the_critic_by_then() -> None:
     """Two epochs are two updates of one epoch; only the second says what the second epoch is told."""
-    settings: dict[str, Any] = {"minibatches": 2, "learning_rate": 0.02, "standardise": "none"}
+    settings: dict[str, Any] = {"minibatches": 2, "learning_rate": 0.02, "advantages": Raw()}
     ends = []
     for recompute in (False, True):
         policy, steps, last = batch()
@@ -156,12 +156,12 @@ def test_one_step_moves_by_what_the_rule_says() -> None:
     assert (learner.parameters - before).abs().max().item() == pytest.approx(0.003, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", [PPO, partial(PPOSeparate, kl_estimate="k3", value_epochs=1)], ids=["ppo", "apart"])
+@pytest.mark.parametrize("kind", [PPO, partial(PPOSeparate, kl=Sampled("k3"), value_epochs=1)], ids=["ppo", "separate"])
 def test_a_policy_that_is_too_far_at_once_takes_no_step(kind: Any) -> None:
     """As where the rows are an older policy's. The actor stays, bit for bit; the KL is told, and a gradient of 0."""
     policy, steps, last = batch()
     steps = steps._replace(log_prob=steps.log_prob - 1)
-    algorithm = kind(horizon=24, target_kl=0.01)
+    algorithm = kind(horizon=24, stop=KLStop(0.01))
     learner = algorithm.init(policy)
     before = [p.detach().clone() for p in policy.actor_parameters()]
     metrics = algorithm.update(learner, steps, last)

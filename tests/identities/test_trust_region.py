@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from clipper.algorithms import NPG, TRPO
 from clipper.data.steps import Steps, Targets
+from clipper.data.trees import each
 from clipper.errors import ConfigError
-from clipper.networks.policy_options import PolicyOptions
 from clipper.learning.rewards import Raw
+from clipper.networks.policy_options import PolicyOptions
 
 KINDS = pytest.mark.parametrize("kind", ["categorical", "gaussian"])
 
@@ -101,6 +102,11 @@ class Times(nn.Module):
         return x / self.c
 
 
+def rows(decisions: Targets) -> Targets:
+    """``[D]`` → ``[D, 1]``, as rows of one environment."""
+    return each(lambda x: x[:, None], decisions)
+
+
 def owner(module: nn.Module, parameter: nn.Parameter) -> tuple[nn.Module, str]:
     return next((m, n) for m in module.modules() for n, p in m.named_parameters(recurse=False) if p is parameter)
 
@@ -109,7 +115,7 @@ def owner(module: nn.Module, parameter: nn.Parameter) -> tuple[nn.Module, str]:
 @pytest.mark.parametrize("algorithm", [NPG, TRPO], ids=lambda a: a.__name__)
 def test_the_step_does_not_depend_on_how_the_policy_is_parametrised(kind: Kind, algorithm: type[NPG | TRPO]) -> None:
     """Without damping and with exact solves, rescaled layers learn the same distributions; plain gradients do not."""
-    settings = algorithm(damping=0.0, cg_iterations=400, delta=0.002)
+    settings = algorithm(damping=0.0, cg_iterations=400, delta=0.002, value_epochs=1)
     after, plain = [], []
     for c in (1.0, 3.0):
         policy = Rescaled(kind, c)
@@ -123,7 +129,7 @@ def test_the_step_does_not_depend_on_how_the_policy_is_parametrised(kind: Kind, 
             learner.actor.sub_(0.1 * gradient)
             plain.append(torch.cat([x.flatten() for x in policy.act(batch.steps.obs)[0].params]))
             learner.actor.copy_(start)
-        settings.step(learner, batch)
+        settings.improve(learner, rows(batch))
         with torch.no_grad():
             after.append(torch.cat([x.flatten() for x in policy.act(batch.steps.obs)[0].params]))
     if kind == "categorical":  # logits count up to a constant per state
@@ -148,9 +154,9 @@ def test_npg_on_a_table_is_the_multiplicative_update() -> None:
     no, yes = torch.zeros(12, dtype=torch.bool), torch.ones(12, dtype=torch.bool)
     zero = torch.zeros(12, dtype=torch.float64)
     steps = Steps(state, action, probability.log()[state, action], zero, no, no, yes)
-    settings = NPG(delta=0.05, damping=0.0, cg_iterations=50)
+    settings = NPG(delta=0.05, damping=0.0, cg_iterations=50, value_epochs=1)
     learner = settings.init(policy)
-    settings.step(learner, Targets(steps, advantages[state, action], zero, zero))
+    settings.improve(learner, rows(Targets(steps, advantages[state, action], zero, zero)))
     eta = math.sqrt(2 * 0.05 / float((probability[:3] * advantages[:3] ** 2).sum() / 3))
     expected = (probability * (eta * advantages).exp())[:3]
     expected /= expected.sum(-1, keepdim=True)
@@ -178,13 +184,13 @@ def exact_batch(mdp: TinyMDP, policy: TabularPolicy) -> tuple[float, Targets]:
 @pytest.mark.parametrize("seed", range(4))
 def test_trpo_with_exact_advantages_never_worsens_the_return(seed: int) -> None:
     policy = TabularPolicy(UNEQUAL_LENGTHS, seed)
-    algorithm = TRPO(delta=0.01, advantages=Raw())
+    algorithm = TRPO(delta=0.01, advantages=Raw(), value_epochs=1, value_minibatches=1)
     learner = algorithm.init(policy)
     returns = []
     for _ in range(120):
         j, batch = exact_batch(UNEQUAL_LENGTHS, policy)
         returns.append(j)
-        algorithm.step(learner, batch)
+        algorithm.improve(learner, rows(batch))
     assert all(b >= a - 1e-12 for a, b in pairwise(returns))
     # The best that any policy reaches, by backward induction over states that are never met twice.
     best = [0.0] * 4
@@ -199,7 +205,7 @@ def test_trpo_with_exact_advantages_never_worsens_the_return(seed: int) -> None:
 @pytest.mark.parametrize("algorithm", [NPG, TRPO], ids=lambda a: a.__name__)
 def test_the_critic_learns_apart_from_the_actor(kind: Kind, algorithm: type[NPG | TRPO]) -> None:
     policy = small_policy(kind)
-    settings = algorithm(delta=1e-12, learning_rate=0.01, value_epochs=200, lam=1.0)
+    settings = algorithm(delta=1e-12, value_learning_rate=0.01, value_epochs=200, lam=1.0)
     learner = settings.init(policy)
     steps, last = make_steps(policy, rows=16, envs=2, seed=0)
     before = [p.detach().clone() for p in policy.actor_parameters()]

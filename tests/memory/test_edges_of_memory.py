@@ -17,12 +17,12 @@ from clipper.data.trees import each
 from clipper.environments import make
 from clipper.environments.vector.serial import Serial
 from clipper.learning.minibatches import minibatches
+from clipper.learning.rewards import Raw
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
-from clipper.learning.rewards import Raw
 
 BACKENDS = ["serial", "next_step", "same_step", "disabled"]
 

@@ -15,8 +15,8 @@ from clipper.algorithms import (
     VPG,
     Algorithm,
     ImportanceSampling,
-    PPOSeparate,
     PPOPenalty,
+    PPOSeparate,
     Reinforce,
     quota_of,
 )  # fmt: skip
@@ -25,15 +25,14 @@ from clipper.data.trees import each
 from clipper.environments import make
 from clipper.errors import ConfigError
 from clipper.functional.linear import fisher_vector_product, flat_gradient
-from clipper.learning.critic_targets import Polyak
+from clipper.learning.critic_targets import Polyak, TDLambda
+from clipper.learning.kl import Exact
 from clipper.learning.metrics import Metrics
 from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
-from clipper.learning.kl import Exact
-from clipper.learning.critic_targets import TDLambda
 
 STEP = 1e-5
 

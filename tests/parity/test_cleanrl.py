@@ -21,9 +21,9 @@ from recorded import Recorded, assert_same_parameters, new_policy, record, steps
 from torch import Tensor, nn
 
 from clipper import PPO
+from clipper.learning.rewards import Raw
 from clipper.networks.actor_critic import ActorCritic
 from clipper.settings import presets
-from clipper.learning.rewards import Raw
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 SCRIPTS: dict[Kind, str] = {"categorical": "ppo.py", "gaussian": "ppo_continuous_action.py"}

@@ -15,15 +15,19 @@ from test_cleanrl import script
 from test_presets import check_zoo_row
 
 from clipper import PPO, PolicyOptions
+from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop
 from clipper.learning.optimizers import RMSProp
+from clipper.learning.rewards import Raw, Scaled
 from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE
 from clipper.settings import presets
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Raw
-from clipper.learning.rewards import Scaled
 
 BOTH: list[Kind] = ["categorical", "gaussian"]
+
+
+def stop_at(target: float | None) -> KLStop | None:
+    return None if target is None else KLStop(target)
 
 
 def defaults(function: Any) -> dict[str, Any]:
@@ -36,13 +40,14 @@ def test_sb3_ppo() -> None:
     ours = config.algorithm
     assert isinstance(ours, PPO)
     assert not theirs["use_sde"]
-    assert theirs["clip_range_vf"] is theirs["target_kl"] is ours.target_kl is None
+    assert theirs["clip_range_vf"] is theirs["target_kl"] is ours.stop is None
     assert (ours.horizon, ours.epochs) == (theirs["n_steps"], theirs["n_epochs"])
     assert ours.minibatches == theirs["n_steps"] / theirs["batch_size"]
     assert (ours.gamma, ours.lam, ours.clip) == (theirs["gamma"], theirs["gae_lambda"], theirs["clip_range"])
     assert (ours.entropy_coef, ours.value_coef) == (theirs["ent_coef"], theirs["vf_coef"])
     assert (ours.learning_rate, ours.max_grad_norm) == (theirs["learning_rate"], theirs["max_grad_norm"])
-    assert (ours.standardise == "minibatch") == theirs["normalize_advantage"]
+    assert theirs["normalize_advantage"]
+    assert ours.advantages == Standardised("minibatch")
 
 
 def test_sb3_networks() -> None:
@@ -66,7 +71,8 @@ def test_sb3_a2c() -> None:
     assert (ours.horizon, ours.gamma, ours.lam) == (theirs["n_steps"], theirs["gamma"], theirs["gae_lambda"])
     assert (ours.entropy_coef, ours.value_coef) == (theirs["ent_coef"], theirs["vf_coef"])
     assert (ours.learning_rate, ours.max_grad_norm) == (theirs["learning_rate"], theirs["max_grad_norm"])
-    assert ours.standardise == theirs["normalize_advantage"]
+    assert not theirs["normalize_advantage"]
+    assert ours.advantages == Raw()
 
 
 def test_sb3_trpo() -> None:
@@ -79,7 +85,9 @@ def test_sb3_trpo() -> None:
     assert (ours.cg_iterations, ours.damping) == (theirs["cg_max_steps"], theirs["cg_damping"])
     assert (ours.shrink, ours.tries) == (theirs["line_search_shrinking_factor"], theirs["line_search_max_iter"])
     assert (ours.delta, ours.value_epochs) == (theirs["target_kl"], theirs["n_critic_updates"])
-    assert (ours.learning_rate, ours.standardise) == (theirs["learning_rate"], theirs["normalize_advantage"])
+    assert ours.value_learning_rate == theirs["learning_rate"]
+    assert theirs["normalize_advantage"]
+    assert ours.advantages == Standardised("batch")
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -96,7 +104,8 @@ def test_cleanrl(kind: Kind) -> None:
         horizon=args.num_steps, epochs=args.update_epochs, minibatches=args.num_minibatches, gamma=args.gamma,
         lam=args.gae_lambda, learning_rate=Linear(args.learning_rate), clip=args.clip_coef,
         value_loss=ClippedMSE(args.clip_coef), value_coef=0.5 * args.vf_coef, entropy_coef=args.ent_coef,
-        max_grad_norm=args.max_grad_norm, stop=KLStop(args.target_kl), rewards=Scaled() if kind == "gaussian" else Raw(),
+        max_grad_norm=args.max_grad_norm, stop=stop_at(args.target_kl),
+        rewards=Scaled() if kind == "gaussian" else Raw(),
     )  # fmt: skip
 
 
@@ -118,7 +127,7 @@ def test_cleanrl_atari() -> None:
         horizon=theirs["num_steps"], epochs=theirs["update_epochs"], minibatches=theirs["num_minibatches"],
         gamma=theirs["gamma"], lam=theirs["gae_lambda"], learning_rate=Linear(theirs["learning_rate"]),
         clip=theirs["clip_coef"], value_loss=ClippedMSE(theirs["clip_coef"]), value_coef=0.5 * theirs["vf_coef"],
-        entropy_coef=theirs["ent_coef"], max_grad_norm=theirs["max_grad_norm"], stop=KLStop(theirs["target_kl"]),
+        entropy_coef=theirs["ent_coef"], max_grad_norm=theirs["max_grad_norm"], stop=stop_at(theirs["target_kl"]),
     )  # fmt: skip
 
 

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from clipper import PPO
 from clipper.algorithms import A2C, Algorithm
+from clipper.learning.advantages import Standardised
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer, RMSProp, RMSPropTF
+from clipper.learning.rewards import Raw
 from clipper.networks.actor_critic import ActorCritic
 from clipper.settings import presets
-from clipper.learning.advantages import Standardised
 
 sb3 = pytest.importorskip("stable_baselines3", exc_type=ImportError)
 contrib = pytest.importorskip("sb3_contrib", exc_type=ImportError)
@@ -103,7 +104,7 @@ def both(
     [
         ({}, {}),
         ({"entropy_coef": 0.01, "max_grad_norm": 0.1}, {"ent_coef": 0.01, "max_grad_norm": 0.1}),
-        ({"standardise": "none", "clip": 0.05}, {"normalize_advantage": False, "clip_range": 0.05}),
+        ({"advantages": Raw(), "clip": 0.05}, {"normalize_advantage": False, "clip_range": 0.05}),
         ({"epochs": 10}, {"n_epochs": 10}),
     ],
     ids=["defaults", "entropy", "not standardised", "ten epochs"],
@@ -130,7 +131,7 @@ def test_ppo(kind: Kind, changes: dict[str, Any], settings: dict[str, Any]) -> N
 def test_a2c(kind: Kind, standardise: bool, optimizer: Optimizer) -> None:
     preset = presets.sb3_a2c().algorithm
     assert isinstance(preset, A2C)
-    ours = replace(preset, advantages=Standardised(standardise, 1), optimizer=optimizer)
+    ours = replace(preset, advantages=Standardised("batch") if standardise else Raw(), optimizer=optimizer)
     tf = sb3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike
     choice = {
         RMSProp: {},

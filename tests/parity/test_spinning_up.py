@@ -12,9 +12,9 @@ from recorded import OPTIONS, Recorded, assert_close, assert_same_parameters, ne
 from torch import Tensor
 
 from clipper import VPG, PPOSeparate
+from clipper.learning.kl import KLStop
 from clipper.networks.actor_critic import ActorCritic
 from clipper.settings import presets
-from clipper.learning.kl import KLStop
 
 KINDS: list[Kind] = ["categorical", "gaussian"]
 
@@ -105,7 +105,8 @@ def test_ppo(kind: Kind, stop: bool) -> None:
     """
     algorithm = presets.spinning_up().algorithm
     assert isinstance(algorithm, PPOSeparate)
-    algorithm = replace(algorithm, stop=KLStop(algorithm.target_kl if stop else None))
+    assert algorithm.stop == KLStop(0.01)
+    algorithm = algorithm if stop else replace(algorithm, stop=None)
     policy = new_policy(kind)
     theirs, recorded = deepcopy(policy), record(policy)
     obs, e = recorded.obs[:-1], 0.2

@@ -11,8 +11,8 @@ from clipper.algorithms import PPO
 from clipper.data.steps import Steps
 from clipper.data.trees import leaves
 from clipper.errors import EnvironmentContractError
-from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.learning.rewards import Raw
+from clipper.rollout.vector_rollouts import VectorRollouts
 
 torch.set_num_threads(1)
 PPO_RAW = PPO(advantages=Raw(), gamma=0.9, lam=0.8)

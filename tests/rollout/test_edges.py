@@ -9,13 +9,12 @@ from torch import Generator
 from clipper.algorithms import PPO, Algorithm, Reinforce
 from clipper.data.steps import Steps
 from clipper.environments.vector.serial import Serial
+from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop
+from clipper.learning.rewards import Raw, Scaled
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Raw
-from clipper.learning.rewards import Scaled
-from clipper.learning.advantages import Standardised
 
 torch.set_num_threads(1)
 

@@ -11,6 +11,7 @@ from gymnasium.spaces import Box, Discrete
 
 import clipper
 from clipper.algorithms import KNOWN
+from clipper.learning.rewards import Scaled
 
 SHORT: dict[str, dict[str, Any]] = {
     "PPO": {"minibatches": 1, "epochs": 2}, "PPOPenalty": {"minibatches": 1, "epochs": 2},
@@ -61,7 +62,7 @@ def test_every_third_segment_of_one_row_is_left_out(kind: Any, engine: Any, monk
 @pytest.mark.parametrize("kind", KNOWN, ids=lambda x: x.__name__)
 def test_an_update_by_hand_leaves_it_out_too(kind: Any) -> None:
     """Nothing of the learner changes, but that a sum of rewards which a restart has cut off begins anew."""
-    algorithm = kind(scale_rewards=True) if hasattr(kind(), "scale_rewards") else kind()
+    algorithm = kind(rewards=Scaled()) if hasattr(kind(), "rewards") else kind()
     learner = algorithm.init(small_policy("categorical", clipper.PolicyOptions(hidden=(5,), normalise_obs=True)))
     steps, last = make_steps(learner.policy, 8, 2, seed=0)
     algorithm.update(learner, steps, last)

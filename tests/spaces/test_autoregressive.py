@@ -17,15 +17,14 @@ from clipper.distributions import Autoregressive
 from clipper.engines.cpu.network import UnsuitableError, read_network
 from clipper.environments import make
 from clipper.errors import ConfigError, EnvironmentContractError
-from clipper.learning.advantages import with_old
+from clipper.learning.action_parts import Joint, Parts, PerPart
+from clipper.learning.advantages import Standardised, with_old
+from clipper.learning.kl import Exact
 from clipper.learning.minibatches import minibatches
 from clipper.networks.actor_critic import ActorCritic
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
-from clipper.learning.kl import Exact
-from clipper.learning.action_parts import Joint
-from clipper.learning.advantages import Standardised
 
 STATES = 5
 EXACT: dict[str, gymnasium.Space] = {
@@ -177,12 +176,12 @@ def test_samples_are_in_the_space_and_the_first_ratio_is_one(space: gymnasium.Sp
     assert space.contains(action)
 
 
-@pytest.mark.parametrize("ratio", ["joint", "per_part"])
+@pytest.mark.parametrize("parts", [Joint(), PerPart()], ids=["joint", "per_part"])
 @pytest.mark.parametrize("name", EXACT)
-def test_gradients_by_finite_differences(name: str, ratio) -> None:
+def test_gradients_by_finite_differences(name: str, parts: Parts) -> None:
     """Of the whole loss, entropy bonus included, and of the exact KL, away from μ."""
     space = EXACT[name]
-    algorithm = PPO(horizon=20, parts=Joint(), entropy_coef=0.1, advantages=Standardised("batch"), clip=0.5, kl=Exact())
+    algorithm = PPO(horizon=20, parts=parts, entropy_coef=0.1, advantages=Standardised("batch"), clip=0.5, kl=Exact())
     env, policy = make(lambda: AnySpace(space), 2), policy_for(space, autoregressive=True).double()
     learner = algorithm.init(policy)
     state = VectorRollouts(env, 0)

@@ -14,11 +14,11 @@ from torch import Generator
 from clipper.algorithms import PPO
 from clipper.data.trees import each
 from clipper.environments import make
+from clipper.learning.action_parts import Joint, Parts, PerPart
+from clipper.learning.advantages import Standardised
 from clipper.learning.minibatches import minibatches
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.spaces.action_masks import action_masks
-from clipper.learning.action_parts import Joint
-from clipper.learning.advantages import Standardised
 
 STATES = 5
 
@@ -92,11 +92,11 @@ def test_by_sampling(space: gymnasium.Space) -> None:
         assert (drawn.mean() - expected).abs() < 5 * error + 1e-9
 
 
-@pytest.mark.parametrize("ratio", ["joint", "per_part"])
+@pytest.mark.parametrize("parts", [Joint(), PerPart()], ids=["joint", "per_part"])
 @pytest.mark.parametrize("name", [*HYBRID, "dict of tuple of one-of", "multi-discrete 2-d"])
-def test_gradients_by_finite_differences(name: str, ratio) -> None:
+def test_gradients_by_finite_differences(name: str, parts: Parts) -> None:
     """Of the whole loss, entropy bonus included, along three directions, away from μ."""
-    algorithm = PPO(horizon=20, parts=Joint(), entropy_coef=0.1, advantages=Standardised("batch"), clip=0.5)
+    algorithm = PPO(horizon=20, parts=parts, entropy_coef=0.1, advantages=Standardised("batch"), clip=0.5)
     env, policy = make(lambda: AnySpace(SPACES[name]), 2), policy_for(SPACES[name]).double()
     learner = algorithm.init(policy)
     state = VectorRollouts(env, 0)

@@ -16,29 +16,28 @@ from clipper.distributions import Categorical, DiagonalGaussian
 from clipper.distributions import OneOf as OneOfDistribution
 from clipper.environments import make
 from clipper.errors import ConfigError
+from clipper.learning.action_parts import Joint, PerPart
 from clipper.learning.advantages import with_old
+from clipper.learning.kl import KL, Exact, Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
 from clipper.learning.schedules import Linear
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.settings.config_json import from_json, to_json
-from clipper.learning.kl import Exact
-from clipper.learning.action_parts import Joint
-from clipper.learning.action_parts import PerPart
-from clipper.learning.kl import Sampled
 
 SPACE = OneOf([Box(-1, 1, (2,)), Discrete(3)])
+SAMPLED = Sampled()
 
 
-def batch_and_moved_learner(space: gymnasium.Space = SPACE, exact_kl: bool = False) -> tuple[Targets, Learner]:
+def batch_and_moved_learner(space: gymnasium.Space = SPACE, kl: KL = SAMPLED) -> tuple[Targets, Learner]:
     """A batch collected with one policy, to be valued under another, the learner's."""
-    algorithm = PPO(horizon=40, kl=Sampled())
+    algorithm = PPO(horizon=40, kl=kl)
     env, policy = make(lambda: AnySpace(space), 3), policy_for(space)
     learner = algorithm.init(policy)
     state = VectorRollouts(env, 0)
     steps, _ = state.collect(policy, horizon=40)
     targets = algorithm.targets(learner, steps, state.obs)
-    targets = with_old(policy, targets) if exact_kl else targets
+    targets = with_old(policy, targets) if kl == Exact() else targets
     batch = next(minibatches(targets, 1, 1, Generator().manual_seed(0)))
     with torch.no_grad():
         noise = torch.randn(learner.parameters.shape, generator=Generator().manual_seed(1))
@@ -88,8 +87,8 @@ def test_both_objectives_climb_alike_where_all_ratios_are_one(space) -> None:
     """At μ = π both have the value and the gradient of the policy gradient."""
     env, policy = make(lambda: AnySpace(space), 3), policy_for(space)
     found = []
-    for ratio in ("joint", "per_part"):
-        algorithm = PPO(horizon=40, parts=Joint(), value_coef=0.0)
+    for parts in (Joint(), PerPart()):
+        algorithm = PPO(horizon=40, parts=parts, value_coef=0.0)
         state = VectorRollouts(env, 0)
         steps, _ = state.collect(policy, horizon=40)
         learner = algorithm.init(policy)
@@ -110,7 +109,7 @@ def test_parts_are_named_and_sum_to_the_whole() -> None:
         assert sorted(k.removeprefix(f"policy/{kind}/") for k in metrics if k.startswith(f"policy/{kind}/")) == names
     parts = [metrics[f"policy/entropy/{name}"].item() for name in names]
     assert sum(parts) == pytest.approx(metrics["policy/entropy"].item(), rel=1e-5)
-    batch, learner = batch_and_moved_learner(space, exact_kl=True)
+    batch, learner = batch_and_moved_learner(space, Exact())
     _, metrics = PPO(kl=Exact()).loss(learner, batch)
     parts = [metrics[f"policy/kl/{name}"].item() for name in names]
     assert sum(parts) == pytest.approx(metrics["policy/kl"].item(), rel=1e-5)
@@ -127,13 +126,13 @@ def test_entropy_coefficients_by_part() -> None:
     def bonus(**options) -> float:
         return (base - PPO(value_coef=0.0, **options).loss(learner, batch)[0]).item()
 
-    some = bonus(entropy_coefs=(("skill.choice", 0.5), ("skill", 0.1)), entropy_coef=0.2)
+    some = bonus(parts=Joint((("skill.choice", 0.5), ("skill", 0.1))), entropy_coef=0.2)
     assert some == pytest.approx(
         0.5 * h["skill.choice"] + 0.1 * (h["skill.0"] + h["skill.1"]) + 0.2 * h["walk"], rel=1e-4
     )
-    assert bonus(entropy_coefs=(("walk", Linear(1.0, 0.0)),)) == pytest.approx(0.5 * h["walk"], rel=1e-4)
+    assert bonus(parts=Joint((("walk", Linear(1.0, 0.0)),))) == pytest.approx(0.5 * h["walk"], rel=1e-4)
     with pytest.raises(ConfigError, match=r"skil\b.*skill\.choice"):
-        bonus(entropy_coefs=(("skil", 0.5),))
+        bonus(parts=Joint((("skil", 0.5),)))
 
 
 def test_an_undivided_action_has_no_parts_to_weigh() -> None:

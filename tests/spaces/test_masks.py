@@ -10,7 +10,7 @@ from spaces.matrix import CHOICES, HYBRID, OBSERVATIONS, SPACES, observations, p
 from spaces.skills import Orders, Telling
 from torch import Generator
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOSeparate, PPOPenalty, Reinforce, quota_of
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, PPOPenalty, PPOSeparate, Reinforce, quota_of
 from clipper.data.trees import each, leaves
 from clipper.environments import make
 from clipper.environments.vector.serial import Serial

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from clipper.algorithms import PPO
+from clipper.learning.action_parts import PerPart
+from clipper.learning.kl import Exact
 from clipper.networks.heads import HeadOptions
 from clipper.networks.policy_options import PolicyOptions
 from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.recipes import RECIPES
 from clipper.unroll import UnrollError, unroll
-from clipper.learning.kl import Exact
-from clipper.learning.action_parts import PerPart
 
 TESTS = Path(__file__).parents[1]
 SMALL = PolicyOptions(hidden=(16,), normalise_obs=True)

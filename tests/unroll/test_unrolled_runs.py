@@ -13,7 +13,9 @@ import torch
 from clipper.algorithms import PPO, TRPO, Reinforce
 from clipper.errors import MissingPackageError
 from clipper.learning.critic_targets import NStep, Polyak
+from clipper.learning.kl import KLStop
 from clipper.learning.objectives import TrustRegion
+from clipper.learning.rewards import Scaled
 from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE, Huber
 from clipper.networks.heads import HeadOptions
@@ -23,16 +25,15 @@ from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.recipes import RECIPES
 from clipper.unroll import unroll
-from clipper.learning.kl import KLStop
-from clipper.learning.rewards import Scaled
 
 SHORT = {
     "cartpole": dataclasses.replace(RECIPES["cartpole"](), total_steps=4096, eval_every=0),
     "pendulum": Config(
         env="Pendulum-v1",
         algorithm=PPO(
-            horizon=64, epochs=3, rewards=Scaled(), learning_rate=Linear(3e-4, 0.0), clip=(0.2, 0.28), stop=KLStop(0.05, "epoch"),
-            value_loss=Huber(delta=2.0), objective=TrustRegion(delta=0.05), critic_target=NStep(n=3, lag=Polyak(tau=0.5)), recompute=True,
+            horizon=64, epochs=3, rewards=Scaled(), learning_rate=Linear(3e-4, 0.0), clip=(0.2, 0.28),
+            stop=KLStop(0.05, "epoch"), value_loss=Huber(delta=2.0), objective=TrustRegion(delta=0.05),
+            critic_target=NStep(n=3, lag=Polyak(tau=0.5)), recompute=True,
         ),
         policy=PolicyOptions(hidden=(16,), shared=True, normalise_obs=True, head=HeadOptions(initial_log_std=-0.5)),
         total_steps=1500, num_envs=4, seed=7,

@@ -24,7 +24,7 @@ from clipper.networks.policy_options import PolicyOptions
 EngineName = Literal["torch", "cpu"]
 ALGORITHMS: tuple[type, ...] = algorithms.KNOWN
 SHORT: dict[str, Any] = {
-    "epochs": 2, "minibatches": 2, "value_epochs": 2, "value_minibatches": 2, "max_steps": 3, "target_kl": None,
+    "epochs": 2, "minibatches": 2, "value_epochs": 2, "value_minibatches": 2, "max_steps": 3, "stop": None,
     "sigma": float("inf"), "learning_rate": 0.02, "value_learning_rate": 0.02,
 }  # fmt: skip
 """Settings of a short update in which nothing ends early, for the algorithms that have these fields."""

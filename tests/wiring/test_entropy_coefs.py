@@ -1,4 +1,4 @@
-"""Where several names of ``entropy_coefs`` fit a part of an action, the longest counts, in whatever order they are."""
+"""Where several names of ``parts.entropy`` fit a part of an action, the longest counts, in whatever order they are."""
 
 import itertools
 from typing import Any
@@ -8,8 +8,8 @@ from wiring.rig import hybrid_policy, recorded
 
 from clipper import PPO
 from clipper.data.trees import leaves, names
-from clipper.learning.minibatches import minibatches
 from clipper.learning.action_parts import Joint
+from clipper.learning.minibatches import minibatches
 
 COEFS = {"go": 0.3, "go.how": 0.7, "force": 0.1}
 

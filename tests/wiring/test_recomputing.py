@@ -6,9 +6,10 @@ from batches import small_policy
 from wiring.rig import recorded, trained
 
 from clipper import PPO
+from clipper.learning.kl import Exact
 from clipper.learning.objectives import Clip, TrustRegion
 
-KEPT = {"minibatches": 1, "learning_rate": 0.02, "exact_kl": True}
+KEPT = {"minibatches": 1, "learning_rate": 0.02, "kl": Exact()}
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -42,9 +43,7 @@ def test_each_epoch_is_told_what_the_policy_was(objective) -> None:
 
     told: list = []
     policy, first = small_policy("gaussian"), small_policy("gaussian")
-    trained(
-        Watching(epochs=3, minibatches=2, learning_rate=0.02, recompute=True, exact_kl=True), policy=policy, updates=1
-    )
+    trained(Watching(epochs=3, minibatches=2, learning_rate=0.02, recompute=True, kl=Exact()), policy=policy, updates=1)
     assert len(told) == 6
     for obs, old in told:
         mean, log_std = first.act(obs)[0].params

@@ -15,7 +15,7 @@ from clipper.learning.schedules import Linear
 from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
 
 # Where they start, such that half of it is another update. A field of an algorithm to come starts at 0.1.
-START = {"learning_rate": 0.02, "value_learning_rate": 0.02, "entropy_coef": 0.5, "entropy_coefs": 0.5, "clip": 0.02}
+START = {"learning_rate": 0.02, "value_learning_rate": 0.02, "entropy_coef": 0.5, "entropy": 0.5, "clip": 0.02}
 
 
 def holds_a_schedule(annotation: Any) -> bool:
@@ -23,29 +23,41 @@ def holds_a_schedule(annotation: Any) -> bool:
 
 
 def scheduled_fields(kind: type) -> list[str]:
-    return [name for name, annotation in get_type_hints(kind).items() if holds_a_schedule(annotation)]
+    """Their names; of a value that the algorithm may hold, as in ``parts.PerPart.entropy``, field, class and field."""
+    found = []
+    for name, annotation in get_type_hints(kind).items():
+        found += [name] if holds_a_schedule(annotation) else []
+        for held in get_args(annotation):
+            if hasattr(held, "__dataclass_fields__") and held is not Linear:
+                found += [f"{name}.{held.__name__}.{own}" for own in scheduled_fields(held)]
+    return found
 
 
 CASES = [
     pytest.param(kind, field, engine, id=f"{kind.__name__}-{field}-{engine}")
     for kind in ALGORITHMS
     for field in scheduled_fields(kind)
-    for engine in engines_of(kind, [field])
+    for engine in engines_of(kind, [field.partition(".")[0]])
 ]
 
 
 def with_schedule(kind: type, field: str, schedule: Any) -> Any:
-    """The algorithm with a schedule in this field; ``entropy_coefs`` holds one for a part of an action."""
-    return short(kind, **{field: (("go", schedule),) if field == "entropy_coefs" else schedule})
+    """The algorithm with a schedule in this field; ``parts`` hold one for a part of an action."""
+    name, _, rest = field.partition(".")
+    if not rest:
+        return short(kind, **{name: schedule})
+    held, _, own = rest.partition(".")
+    kinds = {x.__name__: x for x in get_args(get_type_hints(kind)[name]) if hasattr(x, "__dataclass_fields__")}
+    return short(kind, **{name: kinds[held](**{own: (("go", schedule),) if name == "parts" else schedule})})
 
 
 @pytest.mark.parametrize(("kind", "field", "engine"), CASES)
 def test_halfway_a_line_to_0_is_half_its_start(kind: type, field: str, engine: EngineName) -> None:
-    start = START.get(field, 0.1)
+    start = START.get(field.rpartition(".")[2], 0.1)
     line, half, whole = (
         trained(
             with_schedule(kind, field, schedule), engine,
-            policy=hybrid_policy() if field == "entropy_coefs" else None, progress=0.5,
+            policy=hybrid_policy() if field.startswith("parts.") else None, progress=0.5,
         )
         for schedule in (Linear(start), start / 2, start)
     )  # fmt: skip
@@ -56,8 +68,9 @@ def test_halfway_a_line_to_0_is_half_its_start(kind: type, field: str, engine: E
 def test_every_algorithm_takes_schedules_and_they_are_found() -> None:
     found = {kind: set(scheduled_fields(kind)) for kind in ALGORITHMS}
     assert all(found.values())
-    assert found[clipper.PPO] == {"clip", "learning_rate", "entropy_coef", "entropy_coefs"}
-    assert found[clipper.TRPO] == {"delta", "learning_rate"}
+    parts = {"parts.Joint.entropy", "parts.PerPart.entropy"}
+    assert found[clipper.PPO] == {"clip", "learning_rate", "entropy_coef", *parts}
+    assert found[clipper.TRPO] == {"delta", "value_learning_rate"}
 
 
 # log σ at half of the run, from 0 at its beginning.

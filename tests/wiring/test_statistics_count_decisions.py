@@ -10,7 +10,10 @@ import torch
 from batches import small_policy
 from wiring.rig import ALGORITHMS, ENVS, EngineName, engine_for, engines_of, names_of, recorded, short, trained
 
-from clipper.learning.critic_targets import Polyak
+from clipper.learning.advantages import Raw, Standardised
+from clipper.learning.critic_targets import Polyak, TDLambda
+from clipper.learning.kl import Exact
+from clipper.learning.rewards import Normalised, Scaled
 from clipper.networks.critics import PopArt
 from clipper.networks.policy_options import PolicyOptions
 
@@ -68,19 +71,38 @@ def test_statistics_stand_still_until_the_last_step(
         assert not torch.equal(taken[-1], before)
 
 
-def switches(kind: type, *, apart_from: set[str]) -> list[dict[str, Any]]:
-    """The algorithm as it is, and with each of its switches the other way."""
+def switches(kind: type) -> list[dict[str, Any]]:
+    """The algorithm as it is, and with each of its switches, and the values that are such, the other way."""
     found = [field for field in dataclasses.fields(kind) if get_type_hints(kind)[field.name] is bool]
-    return [{}, *({field.name: not field.default} for field in found if field.name not in apart_from)]
+    switched = [{}, *({field.name: not field.default} for field in found)]
+    if "kl" in names_of(kind):
+        switched.append({"kl": Exact()})
+    if "advantages" in names_of(kind):
+        standardised = isinstance(kind().advantages, Standardised)
+        switched.append({"advantages": Raw() if standardised else Standardised("batch")})
+    return switched
+
+
+def test_the_switches_are_found() -> None:
+    found = {kind.__name__: {name for switch in switches(kind) for name in switch} for kind in ALGORITHMS}
+    assert found == {
+        "PPO": {"recompute", "kl", "advantages"}, "PPOSeparate": {"critic_first", "kl", "advantages"},
+        "PPOPenalty": {"advantages"}, "Reinforce": {"causal", "baseline", "advantages"},
+        "ImportanceSampling": {"baseline"}, "VPG": {"advantages"}, "A2C": {"advantages"}, "NPG": {"advantages"},
+        "TRPO": {"advantages"},
+    }  # fmt: skip
 
 
 SCALERS = [
-    pytest.param(kind, {scaler: True, **switch}, engine, id="-".join([kind.__name__, scaler, *switch, engine]))
-    for kind, scaler in itertools.product(ALGORITHMS, ["scale_rewards", "normalise_rewards"])
-    if scaler in names_of(kind)
-    for switch in switches(kind, apart_from={"scale_rewards", "normalise_rewards"})
-    for engine in engines_of(kind, [scaler, *switch])
-]
+    pytest.param(
+        kind, {"rewards": scaler, **switch}, engine,
+        id="-".join([kind.__name__, type(scaler).__name__, *switch, engine]),
+    )
+    for kind, scaler in itertools.product(ALGORITHMS, [Scaled(), Normalised()])
+    if "rewards" in names_of(kind)
+    for switch in switches(kind)
+    for engine in engines_of(kind, ["rewards", *switch])
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "fields", "engine"), SCALERS)
@@ -89,10 +111,10 @@ def test_reward_scalers_count_decisions(kind: type, fields: dict[str, Any], engi
     assert count_of(found.learner.reward_scaler) == sum(found.decisions)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ALGORITHMS if "scale_rewards" in names_of(kind)])
+@pytest.mark.parametrize("kind", [kind for kind in ALGORITHMS if "rewards" in names_of(kind)])
 def test_reward_scalers_know_the_returns_so_far(kind: type) -> None:
     """Their variance is that of Σ γᵏ r over each episode so far, decision by decision in plain floats."""
-    found = trained(short(kind, gamma=0.5, scale_rewards=True), updates=UPDATES)
+    found = trained(short(kind, gamma=0.5, rewards=Scaled()), updates=UPDATES)
     so_far, returns = np.zeros(ENVS), []
     policy = small_policy("gaussian")  # what is recorded of rewards and ends does not depend on it
     for steps in (recorded(policy, seed)[0] for seed in range(UPDATES)):
@@ -109,15 +131,15 @@ def test_reward_scalers_know_the_returns_so_far(kind: type) -> None:
 LAGGED = [
     pytest.param(kind, switch, id="-".join([kind.__name__, *switch]))
     for kind in ALGORITHMS
-    if "target_critic" in names_of(kind)
-    for switch in switches(kind, apart_from={"normalise_rewards"})
+    if "critic_target" in names_of(kind)
+    for switch in [*switches(kind), {"rewards": Scaled()}]
 ]
 
 
 @pytest.mark.parametrize(("kind", "switch"), LAGGED)
 def test_a_lagging_critic_follows_once_an_update(kind: type, switch: dict[str, Any]) -> None:
     """However often an update estimates anew: θ⁻ ← θ⁻ + τ (θ − θ⁻) of the critic with which the update began."""
-    algorithm, policy = short(kind, target_critic=Polyak(0.25), **switch), small_policy("gaussian")
+    algorithm, policy = short(kind, critic_target=TDLambda(0.5, Polyak(0.25)), **switch), small_policy("gaussian")
     learner = algorithm.init(policy)
     lagged = [p.detach().clone() for p in policy.parameters()]
     for update in range(UPDATES):

@@ -12,14 +12,14 @@ from clipper.learning.action_parts import Joint, Parts, compare
 from clipper.learning.advantages import Advantages, Standardised, recorded, with_old
 from clipper.learning.critic_targets import CriticTarget, lag_of
 from clipper.learning.gradient_step import gradient_step, step_size
-from clipper.learning.kl import KL, Exact, KLStop, Sampled, end_of_update
+from clipper.learning.kl import KL, Exact, KLStop, Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.objectives import Clip, Objective
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.rewards import Raw, Rewards
-from clipper.learning.schedules import Distance, KLAdaptive, Rate, Schedule, Width, bounds
+from clipper.learning.schedules import Distance, KLAdaptive, Rate, Schedule, Width, at
 from clipper.learning.two_steps import Again, targets_then_improve
 from clipper.learning.value_losses import MSE, ValueLoss
 
@@ -90,7 +90,7 @@ class PPO:
         dist, value = learner.policy(steps.obs, steps.memory, steps.action_mask)
         advantage = self.advantages.of_minibatch(batch.advantage, steps.mask, world)
         action = compare(dist, batch, self.kl)  # log r = log π(a|s) − log π_old(a|s), H(π) and KL(π_old ‖ π)
-        low, high = bounds(self.clip, progress)
+        low, high = self.clip if isinstance(self.clip, tuple) else (at(self.clip, progress),) * 2
         surrogate = self.parts.surrogate(self.objective, action, advantage, low, high)  # −min(r Â, clip(r) Â): eq 7
         value_error = self.value_loss(value, batch.value_target, batch.value)  # (V − V^targ)²: L^VF
         bonus = self.parts.bonus(self.entropy_coef, action, progress)  # c₂ S[π]
@@ -108,7 +108,7 @@ class PPO:
                 current = again()._replace(old=targets.old)
             for batch in minibatches(current, 1, self.minibatches, learner.generator):
                 loss, metrics = self.loss(learner, batch)
-                end = end_of_update(self.stop, metrics["policy/kl"], learner.world)
+                end = self.stop and self.stop.end(metrics["policy/kl"], learner.world)
                 if end == "minibatch":
                     break
                 rate = step_size(learner, self.learning_rate, metrics["policy/kl"] if history else None)

@@ -11,7 +11,7 @@ from clipper.learning.action_parts import compare
 from clipper.learning.advantages import Advantages, Standardised, gae_targets, with_old
 from clipper.learning.critic_targets import CriticTarget, MonteCarlo, lag_of
 from clipper.learning.gradient_step import fit_critic, gradient_step
-from clipper.learning.kl import KL, Exact, KLStop, Sampled, end_of_update
+from clipper.learning.kl import KL, Exact, KLStop, Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
@@ -97,7 +97,7 @@ class PPOSeparate:
         for _ in range(self.epochs):
             for batch in minibatches(targets, 1, self.minibatches, learner.generator):
                 loss, metrics = self.loss(learner, batch)
-                end = end_of_update(self.stop, metrics["policy/kl"], learner.world)
+                end = self.stop and self.stop.end(metrics["policy/kl"], learner.world)
                 if end == "minibatch":
                     break
                 metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)

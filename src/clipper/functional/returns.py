@@ -45,20 +45,15 @@ def gae(
         following = 0.0  # Âₜ₊₁
         for t in reversed(range(T)):
             # TD error: δₜ = rₜ + γ V(sₜ₊₁) − V(sₜ), without V(sₜ₊₁) where the episode terminated
-            delta = reward[t] + gamma * (1 - terminated[t]) * value[t + 1] - value[t]
+            delta = reward[t] + gamma * ~terminated[t] * value[t + 1] - value[t]
             # Âₜ = δₜ + γλ Âₜ₊₁, without Âₜ₊₁ where the episode ended
-            following = mask[t] * (delta + gamma * lam * (1 - done[t]) * following)
+            following = mask[t] * (delta + gamma * lam * ~done[t] * following)
             advantage[t] = following
 
-    Args:
-        reward: r₀ … r_{T−1}, ``[T, N]``.
-        value: V(s₀) … V(s_T), ``[T + 1, N]``. ``value[t + 1]`` is V of the true successor, also where a time limit cut
-            the episode: there the row that follows holds the last observation. So a truncated step bootstraps, but
-            carries no Â across the episode's edge.
-        terminated, done, mask: times 0 … T − 1, ``[T, N]``; see the module.
-        gamma, lam: γ and λ; λ = 0 gives δ, λ = 1 the discounted return minus V(sₜ).
-
-    Returns Â₀ … Â_{T−1}, ``[T, N]``; 0 in rows that are no decision.
+    Times are 0 … T − 1 of ``reward``, the flags and the result, and 0 … T of ``value``: ``value[t + 1]`` is V of the
+    true successor, also where a time limit cut an episode, since there the row that follows holds the last observation.
+    So a truncated step bootstraps, but carries no Â across the episode's edge. λ = 0 gives δ, λ = 1 the discounted
+    return minus V(sₜ). Rows that are no decision get 0.
     """
     delta = reward + gamma * value[1:].masked_fill(terminated, 0) - value[:-1]
     return linear_recurrence(delta.masked_fill(~mask, 0), gamma * lam * (mask & ~done).to(delta.dtype))

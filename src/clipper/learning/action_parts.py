@@ -16,7 +16,7 @@ from clipper.data.values import value
 from clipper.distributions import Composite
 from clipper.errors import ConfigError
 from clipper.functional.objectives import kl_estimates
-from clipper.learning.kl import KL, measured
+from clipper.learning.kl import ESTIMATES, KL, Sampled
 from clipper.learning.schedules import Schedule, at
 
 
@@ -43,7 +43,9 @@ def compare(dist: Any, batch: Targets, kl: KL) -> Action:
     """π = ``dist`` beside the μ that took the batch's actions; parts' KLs are k3 where μ is not known."""
     steps, old = batch.steps, type(dist)(*batch.old) if batch.old else None
     log_ratio = dist.log_prob(steps.action) - steps.log_prob
-    whole = ActionPart(log_ratio, dist.entropy(), measured(kl, log_ratio, dist, old))
+    estimate = ESTIMATES.index(kl.estimate) if isinstance(kl, Sampled) else 2
+    divergence = kl_estimates(log_ratio.detach())[estimate] if old is None else old.kl(dist)
+    whole = ActionPart(log_ratio, dist.entropy(), divergence)
     return Action(whole, parts_of(dist, batch, old) if steps.log_probs else {})
 
 
@@ -55,14 +57,6 @@ def parts_of(dist: Any, batch: Targets, old: Any = None) -> dict[str, ActionPart
     ratios = leaves(each(torch.sub, log_probs, batch.steps.log_probs))
     kls = [kl_estimates(ratio.detach())[2] for ratio in ratios] if old is None else leaves(old.kls(dist))
     return dict(zip(names(log_probs), map(ActionPart, ratios, leaves(dist.entropies()), kls), strict=True))
-
-
-def surrogate_of(
-    objective: Callable[..., Tensor], part: ActionPart, advantage: Float[Tensor, "*batch"], low: float, high: float
-) -> Float[Tensor, "*batch"]:
-    """The objective of an action's ratio, or of one part's; of its KL, too, where it needs that."""
-    kl = [part.kl] if getattr(objective, "needs_kl", False) else []
-    return objective(part.log_ratio, advantage, low, high, *kl)
 
 
 @value
@@ -77,7 +71,9 @@ class Joint:
         self, objective: Callable[..., Tensor], action: Action, advantage: Float[Tensor, "*batch"],
         low: float, high: float,
     ) -> Float[Tensor, "*batch"]:  # fmt: skip
-        return surrogate_of(objective, action.whole, advantage, low, high)
+        """The objective of the whole action's ratio, and of its KL where it needs that."""
+        kl = [action.whole.kl] if getattr(objective, "needs_kl", False) else []
+        return objective(action.whole.log_ratio, advantage, low, high, *kl)
 
     def bonus(self, entropy_coef: Schedule, action: Action, progress: float) -> Float[Tensor, "*batch"]:
         """C H(π), or Σᵢ cᵢ H(πᵢ) where parts have coefficients of their own."""
@@ -98,9 +94,8 @@ class PerPart(Joint):
 
         Where all ratios are 1 it equals −Â, as the joint surrogate does: Â is counted once, not once for each part.
         """
-        terms = [
-            surrogate_of(objective, part, advantage, low, high) for part in action.parts.values() or [action.whole]
-        ]
+        parts = action.parts.values() or [action.whole]
+        terms = [Joint.surrogate(self, objective, Action(part, {}), advantage, low, high) for part in parts]
         return torch.stack(terms).sum(0) + (len(terms) - 1) * advantage
 
 

@@ -70,10 +70,12 @@ def recorded(
     obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
     memory = steps.memory and steps.memory.extended(steps.mask)
     value, reward = learner.policy.value(obs, memory).mean, steps.reward
-    if (scaler := learner.reward_scaler) is not None:
-        reward = scaler(reward) if again else learner.scale_rewards(steps, gamma)
+    if "reward_scaler" in learner.modules:
+        reward = learner.reward_scaler(reward) if again else learner.scale_rewards(steps, gamma)
     seen = Recorded(reward, value, steps.terminated, steps.done, steps.mask, gamma)
-    return seen, seen if learner.lagged is None else seen._replace(value=learner.lagged_value(obs, memory, again))
+    if "lagged" not in learner.modules:
+        return seen, seen
+    return seen, seen._replace(value=learner.lagged_value(obs, memory, again))
 
 
 @torch.no_grad()

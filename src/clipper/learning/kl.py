@@ -1,15 +1,15 @@
 """KL(μ ‖ π) in an update, as values that an algorithm holds: how it is measured, and where it ends the update."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor
 
 from clipper.data.values import Bound, value
-from clipper.functional.objectives import kl_estimates
 from clipper.learning.world import World
 
 ESTIMATES = ("k1", "k2", "k3")
+"""In the order of ``functional.objectives.kl_estimates``."""
 
 
 @value
@@ -28,14 +28,6 @@ class Exact:
 KL: TypeAlias = Sampled | Exact
 
 
-def measured(kl: KL, log_ratio: Float[Tensor, "*batch"], dist: Any, old: Any) -> Float[Tensor, "*batch"]:
-    """KL(μ ‖ π) of each decision; exact where ``old``, the distribution μ, is known."""
-    if old is not None:
-        return old.kl(dist)
-    estimate = kl.estimate if isinstance(kl, Sampled) else "k3"
-    return kl_estimates(log_ratio.detach())[ESTIMATES.index(estimate)]
-
-
 @value
 class KLStop:
     """The end of an update where a minibatch's mean KL exceeds 1.5 times the target.
@@ -49,7 +41,6 @@ class KLStop:
     """When it ends: at once, before that minibatch's own step (Stable-Baselines3, Spinning Up), or with an epoch, in
     whose last minibatch the KL was too large (CleanRL)."""
 
-
-def end_of_update(stop: KLStop | None, kl: Float[Tensor, ""], world: World) -> Literal["minibatch", "epoch"] | None:
-    """Where the update ends for a minibatch's KL; None where it goes on. It ends for all who learn from the batch."""
-    return stop.at if stop is not None and world.agree(kl > 1.5 * stop.target) else None
+    def end(self, kl: Float[Tensor, ""], world: World) -> Literal["minibatch", "epoch"] | None:
+        """Where the update ends for a minibatch's KL, or None: for all who learn from the batch."""
+        return self.at if world.agree(kl > 1.5 * self.target) else None

@@ -18,18 +18,14 @@ def means(rows: dict[str, Tensor], mask: Bool[Tensor, "*batch"], world: World) -
     return dict(zip(rows, world.mean(torch.stack(list(rows.values())), mask), strict=True))
 
 
-def raw_advantage(batch: Targets) -> Float[Tensor, "*batch"]:
-    """Â in its own units, before any standardising."""
-    return batch.raw[0] if batch.raw else batch.advantage
-
-
 @torch.no_grad()
 def minibatch_metrics(rows: dict[str, Tensor], batch: Targets, world: World) -> Metrics:
     """The mean over decisions of each row, and mean and deviation of advantages in their own units."""
-    mask, advantage = batch.steps.mask, raw_advantage(batch)
-    watched = means(rows | {"advantage/minibatch_mean": advantage}, mask, world)
-    deviation = world.mean((advantage - watched["advantage/minibatch_mean"]).square(), mask).sqrt()
-    return watched | {"advantage/minibatch_std": deviation}
+    mask, (advantage,) = batch.steps.mask, batch.raw or (batch.advantage,)
+    *averages, mean = world.mean(torch.stack([*rows.values(), advantage]), mask)
+    deviation = world.mean((advantage - mean).square(), mask).sqrt()
+    watched = dict(zip(rows, averages, strict=True))
+    return watched | {"advantage/minibatch_mean": mean, "advantage/minibatch_std": deviation}
 
 
 @torch.no_grad()
@@ -43,22 +39,17 @@ def clip_metrics(
     change = log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1()
     k1, k2, k3 = kl_estimates(log_ratio)
     rows = rows | {
-        "policy/entropy": entropy, "policy/kl": kl, "policy/clip_fraction": outside(change, low, high),
+        "policy/entropy": entropy, "policy/kl": kl,
+        "policy/clip_fraction": ((change < -low) | (change > high)).to(kl),
         "policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3,
         "policy/ratio_clamped": (log_ratio > LARGEST_LOG_RATIO).to(kl),
     }  # fmt: skip
-    watched = minibatch_metrics(rows, batch, world)
-    watched["policy/ratio_max"] = 1 + world.largest(change.masked_fill(~mask, -1).amax())
     for name, part in action.parts.items():
-        own = part.entropy, part.kl, outside(part.log_ratio.expm1(), low, high)
-        names = (f"policy/{what}/{name}" for what in ("entropy", "kl", "clip_fraction"))
-        watched |= means(dict(zip(names, own, strict=True)), mask, world)
-    return watched
-
-
-def outside(change: Float[Tensor, "*batch"], low: float, high: float) -> Float[Tensor, "*batch"]:
-    """1 where r − 1 = ``change`` lies outside the bounds, 0 within."""
-    return ((change < -low) | (change > high)).to(change.dtype)
+        change_of_part = part.log_ratio.expm1()
+        rows[f"policy/entropy/{name}"], rows[f"policy/kl/{name}"] = part.entropy, part.kl
+        rows[f"policy/clip_fraction/{name}"] = ((change_of_part < -low) | (change_of_part > high)).to(kl)
+    largest = 1 + world.largest(change.masked_fill(~mask, -1).amax())
+    return minibatch_metrics(rows, batch, world) | {"policy/ratio_max": largest}
 
 
 @torch.no_grad()
@@ -88,7 +79,8 @@ def summarise(history: list[Metrics], targets: Targets, world: World = ALONE) ->
             summary |= {f"{name}_min": x.amin(), f"{name}_max": x.amax()}
         else:
             summary[name] = x.amax() if name.endswith("_max") else x.mean()
-    std, mean = torch.std_mean(world.gather(raw_advantage(targets)[mask]), correction=0)
+    (advantage,) = targets.raw or (targets.advantage,)
+    std, mean = torch.std_mean(world.gather(advantage[mask]), correction=0)
     explained = world.explained_variance(targets.value, targets.value_target, mask)
     summary.setdefault("loss/gradient_norm", torch.zeros_like(mean))
     return summary | {"advantage/mean": mean, "advantage/std": std, "value/explained_variance": explained}

@@ -63,10 +63,3 @@ Distance: TypeAlias = Width | Annotated[Linear, Range(0)] | Annotated[OwnSchedul
 def at(schedule: Schedule, progress: float) -> float:
     """The schedule's number at ``progress``, the fraction of ``total_steps`` that is done."""
     return schedule if isinstance(schedule, int | float) else schedule(progress)
-
-
-def bounds(clip: Schedule | tuple[float, float], progress: float) -> tuple[float, float]:
-    """ε_low and ε_high at ``progress``; one number, or schedule, is both."""
-    if isinstance(clip, tuple):
-        return clip
-    return (bound := at(clip, progress)), bound

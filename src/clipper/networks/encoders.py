@@ -5,7 +5,7 @@ The counterpart of ``clipper.networks.heads.make_head`` and ``clipper.networks.h
 
 from collections.abc import Iterable
 from functools import singledispatch
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -61,7 +61,8 @@ def make_encoder(space: gymnasium.Space, options: PolicyOptions, generator: Gene
 
 @make_encoder.register
 def _(space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
-    return encoder_of(layout_of(space, options.encoder), space, options, generator)
+    images = options.encoder.cnn != "none" and is_image(space, options.encoder.image_layout)
+    return ImageEncoder(space, options.encoder, generator) if images else BoxEncoder(space, options)
 
 
 @make_encoder.register
@@ -89,42 +90,6 @@ def _(space: Dict, options: PolicyOptions, generator: Generator) -> Encoder:
 @make_encoder.register
 def _(space: Tuple, options: PolicyOptions, generator: Generator) -> Encoder:
     return PartsEncoder(space, {i: make_encoder(part, options, generator) for i, part in enumerate(space)})
-
-
-class Numbers(NamedTuple):
-    """A Box whose numbers are read as they are."""
-
-
-class Pixels(NamedTuple):
-    """A Box that is an image."""
-
-    order: tuple[int, ...]
-    """Of its axes, which brings frames and channels to the front."""
-    image: tuple[int, int, int]
-    """Channels, height, width."""
-
-
-def layout_of(space: Box, options: EncoderOptions) -> Numbers | Pixels:
-    """What a Box holds."""
-    if options.cnn == "none" or not is_image(space, options.image_layout):
-        return Numbers()
-    return Pixels(*channels_first(space.shape, options.image_layout))
-
-
-@singledispatch
-def encoder_of(layout: object, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
-    """The encoder of a Box, by its layout; dispatched, so that an unrolled file holds only what its recipe runs."""
-    raise TypeError(f"a Box holds Numbers or Pixels, not {type(layout).__name__}")
-
-
-@encoder_of.register
-def _(layout: Numbers, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
-    return BoxEncoder(space, options)
-
-
-@encoder_of.register
-def _(layout: Pixels, space: Box, options: PolicyOptions, generator: Generator) -> Encoder:
-    return ImageEncoder(layout, space, options.encoder, generator)
 
 
 class BoxEncoder(nn.Module):
@@ -190,10 +155,10 @@ class ImageEncoder(nn.Module):
 
     dtype_of: Tensor
 
-    def __init__(self, layout: Pixels, space: Box, options: EncoderOptions, generator: Generator) -> None:
+    def __init__(self, space: Box, options: EncoderOptions, generator: Generator) -> None:
         super().__init__()
         self.space, self.shape, self.normalises = space, space.shape, False
-        self.order, self.image = layout
+        self.order, self.image = channels_first(space.shape, options.image_layout)
         self.scale = 1 / float(space.high.max()) if np.isfinite(space.high).all() and space.high.max() > 0 else 1.0
         make, features = (nature_cnn, 512) if options.cnn == "nature" else (impala_cnn, 256)
         self.features = options.cnn_features or features

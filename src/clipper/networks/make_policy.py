@@ -7,7 +7,7 @@ from torch import Generator, nn
 from clipper.errors import ConfigError
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import make_encoder, seen_by
-from clipper.networks.heads import Head
+from clipper.networks.heads import GaussianHead, Head, StateDependentHead
 from clipper.networks.heads.make_head import make_head
 from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
 from clipper.networks.memory import memory_of
@@ -29,10 +29,11 @@ def mlp(inputs: int, hidden: tuple[int, ...], options: PolicyOptions, generator:
 @torch.no_grad()
 def start_means(head: Head, means: tuple[float, ...]) -> None:
     """Let the Gaussian parts of a head begin at ``means``, one number for each of their components; () leaves all."""
-    # Told by the layer that they have, not by their class: an unrolled file holds only what its recipe runs.
-    layers = [getattr(part, "mean", None) for part in head.modules()] if means else []  # pyright: ignore[reportAttributeAccessIssue]
-    biases = [layer.bias for layer in layers if isinstance(layer, nn.Linear)]
-    if means and len(means) != sum(len(bias) for bias in biases):
+    if not means:
+        return
+    assert isinstance(head, nn.Module)
+    biases = [part.mean.bias for part in head.modules() if isinstance(part, GaussianHead | StateDependentHead)]
+    if len(means) != sum(len(bias) for bias in biases):
         raise ConfigError(f"initial_mean has {len(means)} numbers for {sum(map(len, biases))} Gaussian components")
     start = 0
     for bias in biases:

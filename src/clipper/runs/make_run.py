@@ -111,8 +111,10 @@ def check_settings(settings: Settings, algorithm: Any) -> None:
                 f"train has no argument {name!r}: write train({shown(given)}) or env={shown(given)}"
             )
         for place, owner in places:
-            if dataclasses.is_dataclass(owner) and meant in [f.name for f in dataclasses.fields(owner)]:
-                raise UnknownFieldError(f"train has no argument {name!r}: write {place}({meant}=…){in_parts(name)}")
+            own = [f.name for f in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
+            for field in (name, meant):
+                if field in own:
+                    raise UnknownFieldError(f"train has no argument {name!r}: write {place}({field}=…){in_parts(name)}")
     check_names("train", settings, known)
 
 

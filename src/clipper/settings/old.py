@@ -9,6 +9,16 @@ RENAMED = {"PPOApart": "PPOSeparate"}
 """Classes by their name in the file."""
 ALGORITHMS = {"PPO", "PPOSeparate", "PPOPenalty", "Reinforce", "ImportanceSampling", "VPG", "A2C", "NPG", "TRPO"}
 Fields = dict[str, Any]
+WORDS: dict[str, tuple[bool | str, ...]] = {
+    "standardise": (True, False, "minibatch", "batch", "none"), "standardise_over": ("trajectories", "decisions"),
+    **dict.fromkeys(("scale_rewards", "normalise_rewards", "exact_kl"), (True, False)), "ratio": ("joint", "per_part"),
+}  # fmt: skip
+"""What stood in former fields that decide which value they are now; all else is checked as a part of that value."""
+
+
+def stood(name: str, given: Any) -> bool:
+    """Could ``given`` have stood in a former field? Else that stays where it is, as a field that there is not."""
+    return name not in WORDS or any(type(given) is type(word) and given == word for word in WORDS[name])
 
 
 def as_now(data: Any) -> Any:
@@ -18,7 +28,7 @@ def as_now(data: Any) -> Any:
     data = data | {"type": RENAMED.get(data["type"], data["type"])}
     if data["type"] in ALGORITHMS:
         for names, change in CHANGES:
-            former = {name: data.pop(name) for name in names if name in data}
+            former = {name: data.pop(name) for name in names if name in data and stood(name, data[name])}
             if former:
                 change(data, former)
     return data
@@ -34,7 +44,7 @@ def advantages(data: Fields, former: Fields) -> None:
     kind = data["type"]
     over = former.get("standardise", {"PPO": "minibatch", "PPOPenalty": "minibatch", "A2C": False}.get(kind, True))
     if over is True:
-        trajectories = kind == "Reinforce" and former.get("standardise_over") == "trajectories"
+        trajectories = kind == "Reinforce" and former.get("standardise_over", "trajectories") == "trajectories"
         over = "trajectories" if trajectories else "batch"
     correction = 0 if kind == "Reinforce" else former.get("correction", 0 if kind == "PPOSeparate" else 1)
     off = over in ("none", False)

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib
+import keyword
 import re
 import types
 import typing
@@ -13,6 +14,8 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from clipper.data.values import MisfitError, fit, hints_of, is_protocol, plain
 from clipper.settings.config_json import name_of
 
+NAMED = {"inf": float("inf"), "none": None, "true": True, "false": False}
+"""Words that are no texts."""
 OWN = re.compile(r"([\w.]+:\w+)(?:\((.*)\))?")
 
 
@@ -57,7 +60,10 @@ def to_text(value: Any) -> str:
 
 
 def argument_text(value: Any) -> str:
-    """An argument within a call."""
+    """An argument within a call; a text that would be read as something else is quoted."""
+    if isinstance(value, str):
+        plain_word = value.isidentifier() and not keyword.iskeyword(value) and value.lower() not in NAMED
+        return value if plain_word else repr(value)
     if isinstance(value, tuple):
         return f"({','.join(map(argument_text, value))}{',' * (len(value) == 1)})"
     return to_text(value)
@@ -130,7 +136,7 @@ def called(node: ast.expr, kind: Any) -> Any:
 def literal(node: ast.expr) -> Any:
     """A number, a text, which needs no quotation marks, a truth value or None; ``inf`` is a number."""
     if isinstance(node, ast.Name):
-        return {"inf": float("inf"), "none": None, "true": True, "false": False}.get(node.id.lower(), node.id)
+        return NAMED.get(node.id.lower(), node.id)
     try:
         return ast.literal_eval(node)
     except (ValueError, SyntaxError) as error:

@@ -1,6 +1,5 @@
 """What a policy remembers between encoder and heads: LSTM, GRU, or a transformer over a window."""
 
-from functools import singledispatch
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from torch import Generator
@@ -33,14 +32,10 @@ MemoryName = Literal["lstm", "gru", "transformer"]
 NAMED: dict[str, type[LSTM] | type[GRU] | type[Transformer]] = {"lstm": LSTM, "gru": GRU, "transformer": Transformer}
 
 
-@singledispatch
-def memory_of(option: Memory) -> Memory:
+def memory_of(option: Memory | str) -> Memory:
     """The value that a ``PolicyOptions.memory`` stands for; None for none."""
-    return option
-
-
-@memory_of.register
-def _(option: str) -> Memory:
+    if not isinstance(option, str):
+        return option
     if option not in NAMED:
         raise ConfigError(
             f"there is no memory {option!r}: choose from {', '.join(NAMED)}, or give a value, LSTM(size=64)"
