@@ -34,8 +34,6 @@ class Recorder(Protocol):
     """Observations' numbers are looked at before they reach it."""
     reward: np.ndarray
     """``[T, N]``, what the environments gave in the last segment, in float64."""
-    on_step: list[OnStep]
-    """What it does besides with what a step gave."""
     on_finish: list[OnFinish]
     """What it does besides with a segment."""
 
@@ -76,7 +74,6 @@ class TensorRecorder:
         # Weights that an encoder's own autocast converts stay converted within an outer one: here, for the segment.
         self.around = torch.autocast(state.generator.device.type, enabled=False)
         self.next_step = state.mode is AutoresetMode.NEXT_STEP
-        self.on_step: list[OnStep] = [] if own.memory is None else [self.forget]
         self.on_finish: list[OnFinish] = [] if own.memory is None else [self.remember]
         self.rows, self.reward = list[tuple[Any, ...]](), np.empty((0, 0))
 
@@ -98,14 +95,6 @@ class TensorRecorder:
         self.decision = state.obs, action, log_prob, log_probs, state.action_mask
         return self.actor.to_env(action, *given)
 
-    def forget(self, t: int, answer: Answer) -> Answer:
-        """Empty the memory where an episode's last row is behind, or a restart has ended it."""
-        _, _, terminated, truncated, info = answer
-        begins = self.state.done if self.next_step else terminated | truncated
-        assert self.memory is not None
-        self.state.memory = self.memory.forget(self.state.memory, begins | info.get(RESTARTED, False))
-        return answer
-
     def keep(self, t: int, answer: Answer) -> int:
         obs, reward, terminated, truncated, info = answer
         state, done = self.state, terminated | truncated
@@ -113,6 +102,9 @@ class TensorRecorder:
         state.left -= decided & done if state.told is None else state.told.ended(state.left > 0, info)
         # Environments may reuse their arrays, so each row keeps copies.
         self.rows.append((*self.decision, np.array(reward), terminated & decided, done & decided, decided))
+        if self.memory is not None:  # emptied where an episode's last row is behind, or a restart has ended it
+            begins = (state.done if self.next_step else done) | info.get(RESTARTED, False)
+            state.memory = self.memory.forget(state.memory, begins)
         before, state.done = state.obs, done
         if isinstance(before, Tensor):
             state.obs = torch.tensor(obs, dtype=before.dtype, device=before.device)

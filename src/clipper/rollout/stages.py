@@ -8,8 +8,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, same_form
-from clipper.environments.checks import RESTARTED, Answer, describe
-from clipper.environments.mask_sources import read_masks, refuse_late_masks
+from clipper.environments.checks import MASK_KEYS, RESTARTED, Answer, describe
+from clipper.environments.mask_sources import read_masks
 from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.edges import Last, cut_off, reset_ended, with_last_observations
@@ -105,5 +105,9 @@ class NoMasks:
         pass
 
     def refuse(self, t: int, info: Info) -> None:
-        """Raise where there are some after all."""
-        refuse_late_masks(self.env, info)
+        """Raise where there are some after all: nobody would read them."""
+        if not info.keys().isdisjoint(MASK_KEYS):
+            raise EnvironmentContractError(
+                f"{describe(self.env)} gave a mask in the info of a step, but none in that of its reset: give it in "
+                "both"
+            )

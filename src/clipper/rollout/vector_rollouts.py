@@ -120,7 +120,6 @@ class VectorRollouts(CollectState):
             self.on_begin.append(edges.begin)
             self.on_step.append(edges.reset)
             self.on_finish.append(edges.insert)
-        self.on_step += recorder.on_step
         if isinstance(self.masks, Masks):
             self.on_step.append(self.masks.step)
         else:

@@ -20,7 +20,7 @@ from clipper.engines.cpu.threads import Team
 from clipper.environments.checks import LARGEST_REWARD, Answer, check_finite
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
-from clipper.rollout.recorder import OnFinish, OnStep
+from clipper.rollout.recorder import OnFinish
 from clipper.rollout.state import CollectState
 
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles
@@ -44,7 +44,7 @@ class KernelRecorder:
         """Notes what of the policy the kernels have a copy of."""
         self.env, self.state, self.n, self.shape = env, state, env.num_envs, env.single_observation_space.shape or ()
         self.layers, self.features = network.actor, network.features
-        self.on_step, self.on_finish = list[OnStep](), list[OnFinish]()
+        self.on_finish = list[OnFinish]()
         table = head.value
         self.discrete, self.single = table.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
         self.width = table.sizes.size if self.discrete else table.outputs
