@@ -34,6 +34,8 @@ class Recorder(Protocol):
     """Observations' numbers are looked at before they reach it."""
     reward: np.ndarray
     """``[T, N]``, what the environments gave in the last segment, in float64."""
+    flags: tuple[np.ndarray, ...]
+    """``terminated``, ``done`` and ``mask`` of the last segment, as they are on the host."""
     on_finish: list[OnFinish]
     """What it does besides with a segment."""
 
@@ -76,6 +78,7 @@ class TensorRecorder:
         self.next_step = state.mode is AutoresetMode.NEXT_STEP
         self.on_finish: list[OnFinish] = [] if own.memory is None else [self.remember]
         self.rows, self.reward = list[tuple[Any, ...]](), np.empty((0, 0))
+        self.flags: tuple[np.ndarray, ...] = ()
 
     def begin(self, horizon: int | None) -> None:
         self.rows = []
@@ -115,11 +118,12 @@ class TensorRecorder:
     def steps(self, rows: int) -> Steps:
         *decisions, reward, terminated, done, decided = zip(*self.rows, strict=True)
         self.reward, *flags = map(np.stack, (reward, terminated, done, decided))
+        self.flags = tuple(flags)
         if not float(np.vdot(self.reward, self.reward)) <= LARGEST_REWARD * LARGEST_REWARD:
-            check_rewards(self.env, self.reward, flags[-1], self.state.steps)
+            check_rewards(self.env, self.reward, self.flags[-1], self.state.steps)
         obs, action, log_prob, log_probs, masks = (each(lambda *x: torch.stack(x), *column) for column in decisions)
         device = self.state.generator.device
-        facts = (torch.from_numpy(x).to(device) for x in (self.reward.astype(np.float32), *flags))
+        facts = (torch.from_numpy(x).to(device) for x in (self.reward.astype(np.float32), *self.flags))
         return Steps(obs, action, log_prob, *facts, log_probs=log_probs, action_mask=masks)
 
     def remember(self, steps: Steps) -> Steps:

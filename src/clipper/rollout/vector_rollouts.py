@@ -111,7 +111,7 @@ class VectorRollouts(CollectState):
         self.on_step, self.on_info, self.on_begin = [*self.first], list[OnInfo](), list[Callable[[], None]]()
         self.on_finish: list[OnFinish] = [partial(count_episodes, self, recorder)]
         if getattr(self.env, "max_restarts", 0):
-            restarts = Restarts(self.env, self)
+            restarts = Restarts(self.env, self, recorder)
             self.on_begin.append(restarts.begin)
             self.on_info.append(restarts.note)
             self.on_finish.insert(0, restarts.cut)
