@@ -1,5 +1,6 @@
 """What is beside training, or wrong beside it, leaves training alone."""
 
+import importlib
 import json
 import os
 import sys
@@ -20,7 +21,6 @@ import clipper
 from clipper.errors import DeviceMemoryError, EnvWorkerError, SpaceMismatchError
 from clipper.learning.rewards import Scaled
 from clipper.pictures.play import Filmed
-from clipper.runs.logs import Events
 from clipper.runs.run import Run, read_rows
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint
@@ -113,10 +113,12 @@ def test_a_seed_gives_the_same_run_in_however_many_processes(times: int, monkeyp
 
 
 def test_a_logger_that_fails_costs_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: Any, **what: Any) -> None:
-        raise RuntimeError("the network is gone")
+    def fail(writer: Any, event: Any) -> None:
+        if event.HasField("summary"):
+            raise RuntimeError("the network is gone")
 
-    monkeypatch.setattr(Events, "add", fail)
+    writer: Any = importlib.import_module("tensorboard.summary.writer.event_file_writer").EventFileWriter
+    monkeypatch.setattr(writer, "add_event", fail)
     with pytest.warns(UserWarning, match="TensorBoard's events cannot be written, .*network is gone") as told:
         run = train(run_dir=tmp_path)
     assert len(told) == 1

@@ -93,13 +93,14 @@ def test_the_first_call_takes_the_reset_of_start() -> None:
     assert steps.obs[0, :, 1].tolist() == [0.0, 0.0]  # each environment's first episode
 
 
+@pytest.mark.parametrize("horizon", [1, 4])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_horizon_continues_and_statistics_span_segments(backend: str) -> None:
+def test_a_horizon_continues_and_statistics_span_segments(backend: str, horizon: int) -> None:
     env = scripted_envs(3, backend)
     state, episodes, decisions = VectorRollouts(env, 0), [], []
     try:
-        for _ in range(9):
-            steps, _ = state.collect(ScriptedPolicy(), horizon=4)
+        for _ in range(36 // horizon):
+            steps, _ = state.collect(ScriptedPolicy(), horizon=horizon)
             episodes += state.episodes
             decisions += [tuple(steps.obs[t, i, :3].tolist()) for t, i in steps.mask.nonzero().tolist()]
     finally:

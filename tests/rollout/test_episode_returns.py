@@ -7,11 +7,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Generator
 
 import clipper
 from clipper.compat.monitor import Monitor
+from clipper.data.trees import each, leaves
 from clipper.environments.vector.serial import Serial
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
@@ -39,14 +41,18 @@ class Pays(gymnasium.Env):
         return np.zeros(2, np.float32), rewards[self.time - 1], self.time == len(rewards), False, {}
 
 
+def actor_in(env: VectorEnv, engine: str) -> Any:
+    policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
+    if engine == "torch":
+        return policy
+    from clipper.engines.cpu.engine import CPU
+
+    return CPU(clipper.PPO().init(policy), clipper.PPO()).actor
+
+
 def collected(env: VectorEnv, engine: str, horizons: list[int]) -> list[tuple[int, float, int]]:
     """(environment, return, length) of the episodes that finish in some segments."""
-    policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
-    state, found, actor = VectorRollouts(env, 0), [], policy
-    if engine == "cpu":
-        from clipper.engines.cpu.engine import CPU
-
-        actor = CPU(clipper.PPO().init(policy), clipper.PPO()).actor
+    state, found, actor = VectorRollouts(env, 0), [], actor_in(env, engine)
     for horizon in horizons:
         state.collect(actor, horizon=horizon)
         found += [tuple(episode) for episode in state.episodes]
@@ -104,3 +110,24 @@ def test_a_run_s_metrics_tell_them(engine: Any, monkeypatch: pytest.MonkeyPatch)
     )  # fmt: skip
     assert run.engine.name == engine
     assert {row["episode/return"] for row in run.history} == {1234567890.0}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_segment_changes_one_that_was_collected_before(engine: str) -> None:
+    """Also where they are of one row, and storage is kept from one to the next: replay keeps them."""
+    env = clipper.make_env("CartPole-v1", 3)
+    state, actor, kept = VectorRollouts(env, 0), actor_in(env, engine), []
+    for quota in (*[{"horizon": 1}] * 40, {"horizon": 7}, {"horizon": 7}, {"episodes": 4}, {"horizon": 1}):
+        segment = state.collect(actor, **quota)
+        kept.append((segment, each(torch.clone, segment)))
+    for segment, copied in kept:
+        assert all(map(torch.equal, leaves(segment), leaves(copied)))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_last_observations_are_the_first_of_the_next_segment(engine: str) -> None:
+    env = clipper.make_env("CartPole-v1", 3)
+    state, actor = VectorRollouts(env, 0), actor_in(env, engine)
+    for _ in range(3):
+        _, last_obs = state.collect(actor, horizon=1)
+        assert torch.equal(state.collect(actor, horizon=1)[0].obs[0], last_obs)

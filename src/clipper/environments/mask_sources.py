@@ -33,14 +33,6 @@ def mask_source(env: VectorEnv, obs: Tree, info: Info, mask_key: str = MASK_KEYS
     return None
 
 
-def refuse_late_masks(env: VectorEnv, info: Info) -> None:
-    """Raise where a step's ``info`` has masks, though there were none at the reset: nobody would read them."""
-    if not info.keys().isdisjoint(MASK_KEYS):
-        raise EnvironmentContractError(
-            f"{describe(env)} gave a mask in the info of a step, but none in that of its reset: give it in both"
-        )
-
-
 def from_observation(key: str, env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
     """The part of the observation that says what is legal."""
     return obs[key]

@@ -50,17 +50,17 @@ def reset_ended(
     return obs, info, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
 
 
-def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> None:
+def cut_off(done: np.ndarray, mask: np.ndarray, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> None:
     """Truncate what a restart cut off: ``restarts`` says in which row which environments (``[N]``) were made anew.
 
     What the action of that row led to is not known, so the row is no decision, and the one before ends the episode.
     """
     for row, restarted in restarts:
-        lost = torch.from_numpy(restarted).to(steps.mask.device) & steps.mask[row]
-        steps.mask[row] &= ~lost
+        lost = restarted & mask[row]
+        mask[row] &= ~lost
         state.steps -= int(lost.sum())
         if row:
-            steps.done[row - 1] |= lost & steps.mask[row - 1]
+            done[row - 1] |= lost & mask[row - 1]
         else:
             state.running_total[restarted], state.running_length[restarted] = 0, 0
 

@@ -38,20 +38,22 @@ class Counting(Protocol):
 
 
 @runtime_checkable
-class Rewards(Protocol):
-    """What it needs of who kept the rows."""
+class Kept(Protocol):
+    """What it needs of who kept the rows, on the host, where nothing has to be waited for."""
 
     reward: np.ndarray
     """``[T, N]`` in float64: ``steps.reward`` has been rounded to float32."""
+    flags: tuple[np.ndarray, ...]
+    """``[T, N]`` each: ``terminated``, ``done`` and ``mask`` of the steps."""
 
 
-def count_episodes(state: Counting, kept: Rewards, steps: Steps) -> Steps:
+def count_episodes(state: Counting, kept: Kept, steps: Steps) -> Steps:
     """Note the episodes that finished in a segment: rewards and decisions of each, across the segments that it spans.
 
     Each episode is a sum of its own, so that none loses digits to another one. The environment's own count goes before.
     """
     reward, total, length = kept.reward, state.running_total, state.running_length
-    mask, done = steps.mask.cpu().numpy(), steps.done.cpu().numpy()
+    _, done, mask = kept.flags
     state.episodes, rows = [], len(mask)
     if rows == 1:  # of a part each there is nothing to add up
         np.add(total, reward[0], out=total, where=mask[0])

@@ -34,8 +34,8 @@ class Recorder(Protocol):
     """Observations' numbers are looked at before they reach it."""
     reward: np.ndarray
     """``[T, N]``, what the environments gave in the last segment, in float64."""
-    on_step: list[OnStep]
-    """What it does besides with what a step gave."""
+    flags: tuple[np.ndarray, ...]
+    """``terminated``, ``done`` and ``mask`` of the last segment, as they are on the host."""
     on_finish: list[OnFinish]
     """What it does besides with a segment."""
 
@@ -76,9 +76,9 @@ class TensorRecorder:
         # Weights that an encoder's own autocast converts stay converted within an outer one: here, for the segment.
         self.around = torch.autocast(state.generator.device.type, enabled=False)
         self.next_step = state.mode is AutoresetMode.NEXT_STEP
-        self.on_step: list[OnStep] = [] if own.memory is None else [self.forget]
         self.on_finish: list[OnFinish] = [] if own.memory is None else [self.remember]
         self.rows, self.reward = list[tuple[Any, ...]](), np.empty((0, 0))
+        self.flags: tuple[np.ndarray, ...] = ()
 
     def begin(self, horizon: int | None) -> None:
         self.rows = []
@@ -98,14 +98,6 @@ class TensorRecorder:
         self.decision = state.obs, action, log_prob, log_probs, state.action_mask
         return self.actor.to_env(action, *given)
 
-    def forget(self, t: int, answer: Answer) -> Answer:
-        """Empty the memory where an episode's last row is behind, or a restart has ended it."""
-        _, _, terminated, truncated, info = answer
-        begins = self.state.done if self.next_step else terminated | truncated
-        assert self.memory is not None
-        self.state.memory = self.memory.forget(self.state.memory, begins | info.get(RESTARTED, False))
-        return answer
-
     def keep(self, t: int, answer: Answer) -> int:
         obs, reward, terminated, truncated, info = answer
         state, done = self.state, terminated | truncated
@@ -113,6 +105,9 @@ class TensorRecorder:
         state.left -= decided & done if state.told is None else state.told.ended(state.left > 0, info)
         # Environments may reuse their arrays, so each row keeps copies.
         self.rows.append((*self.decision, np.array(reward), terminated & decided, done & decided, decided))
+        if self.memory is not None:  # emptied where an episode's last row is behind, or a restart has ended it
+            begins = (state.done if self.next_step else done) | info.get(RESTARTED, False)
+            state.memory = self.memory.forget(state.memory, begins)
         before, state.done = state.obs, done
         if isinstance(before, Tensor):
             state.obs = torch.tensor(obs, dtype=before.dtype, device=before.device)
@@ -123,11 +118,12 @@ class TensorRecorder:
     def steps(self, rows: int) -> Steps:
         *decisions, reward, terminated, done, decided = zip(*self.rows, strict=True)
         self.reward, *flags = map(np.stack, (reward, terminated, done, decided))
+        self.flags = tuple(flags)
         if not float(np.vdot(self.reward, self.reward)) <= LARGEST_REWARD * LARGEST_REWARD:
-            check_rewards(self.env, self.reward, flags[-1], self.state.steps)
+            check_rewards(self.env, self.reward, self.flags[-1], self.state.steps)
         obs, action, log_prob, log_probs, masks = (each(lambda *x: torch.stack(x), *column) for column in decisions)
         device = self.state.generator.device
-        facts = (torch.from_numpy(x).to(device) for x in (self.reward.astype(np.float32), *flags))
+        facts = (torch.from_numpy(x).to(device) for x in (self.reward.astype(np.float32), *self.flags))
         return Steps(obs, action, log_prob, *facts, log_probs=log_probs, action_mask=masks)
 
     def remember(self, steps: Steps) -> Steps:

@@ -4,23 +4,25 @@ A stage sees what each step gave before the row is kept; some look at the whole 
 """
 
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, same_form
-from clipper.environments.checks import RESTARTED, Answer, describe
-from clipper.environments.mask_sources import read_masks, refuse_late_masks
+from clipper.environments.checks import MASK_KEYS, RESTARTED, Answer, describe
+from clipper.environments.mask_sources import read_masks
 from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.edges import Last, cut_off, reset_ended, with_last_observations
+from clipper.rollout.episodes import Kept
 from clipper.rollout.state import CollectState
 
 
 class Restarts:
     """Environments that are made anew where they fail: what that cut off ends truncated."""
 
-    def __init__(self, env: VectorEnv, state: CollectState) -> None:
-        self.env, self.state, self.rows = env, state, list[tuple[int, np.ndarray]]()
+    def __init__(self, env: VectorEnv, state: CollectState, kept: Kept) -> None:
+        self.env, self.state, self.kept, self.rows = env, state, kept, list[tuple[int, np.ndarray]]()
         state.metrics["env/restarts"] = 0
 
     def begin(self) -> None:
@@ -32,9 +34,12 @@ class Restarts:
             self.rows.append((t, info[RESTARTED]))
 
     def cut(self, steps: Steps) -> Steps:
-        """Truncate the episodes in question, in place."""
+        """The steps with the episodes in question truncated; so are the flags on the host, in place."""
         if self.rows:
-            cut_off(steps, self.rows, self.state)
+            _, done, mask = self.kept.flags
+            cut_off(done, mask, self.rows, self.state)
+            device = steps.mask.device
+            steps = steps._replace(done=torch.from_numpy(done).to(device), mask=torch.from_numpy(mask).to(device))
         self.state.metrics["env/restarts"] = self.env.restarts  # pyright: ignore[reportAttributeAccessIssue]
         return steps
 
@@ -105,5 +110,9 @@ class NoMasks:
         pass
 
     def refuse(self, t: int, info: Info) -> None:
-        """Raise where there are some after all."""
-        refuse_late_masks(self.env, info)
+        """Raise where there are some after all: nobody would read them."""
+        if not info.keys().isdisjoint(MASK_KEYS):
+            raise EnvironmentContractError(
+                f"{describe(self.env)} gave a mask in the info of a step, but none in that of its reset: give it in "
+                "both"
+            )

@@ -111,7 +111,7 @@ class VectorRollouts(CollectState):
         self.on_step, self.on_info, self.on_begin = [*self.first], list[OnInfo](), list[Callable[[], None]]()
         self.on_finish: list[OnFinish] = [partial(count_episodes, self, recorder)]
         if getattr(self.env, "max_restarts", 0):
-            restarts = Restarts(self.env, self)
+            restarts = Restarts(self.env, self, recorder)
             self.on_begin.append(restarts.begin)
             self.on_info.append(restarts.note)
             self.on_finish.insert(0, restarts.cut)
@@ -120,7 +120,6 @@ class VectorRollouts(CollectState):
             self.on_begin.append(edges.begin)
             self.on_step.append(edges.reset)
             self.on_finish.append(edges.insert)
-        self.on_step += recorder.on_step
         if isinstance(self.masks, Masks):
             self.on_step.append(self.masks.step)
         else:

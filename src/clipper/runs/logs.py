@@ -1,15 +1,27 @@
 """A run's records: one JSON line per iteration, always, and TensorBoard events."""
 
 import importlib
+import io
 import json
 import math
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clipper.runs.run import Row
 from clipper.storage import files
+
+
+class Events(NamedTuple):
+    """TensorBoard's file."""
+
+    writer: Any
+    """TensorBoard's own, which has a thread that writes."""
+    event: Any
+    """The class of what it takes: of a row, one."""
+    summary: Any
+    """The class of the numbers in it."""
 
 
 class Log:
@@ -19,32 +31,42 @@ class Log:
     """
 
     def __init__(self, folder: Path, keep: list[Row], tensorboard: bool = True) -> None:
-        path = folder / "metrics.jsonl"
-        files.replace(path, "".join(map(line, keep)).encode())
-        self.file = path.open("a", buffering=1)
-        self.events = tensorboard_writer(folder, keep) if tensorboard else None
         self.warned: set[str] = set()
-        self.written = len(keep)
-        """Rows."""
+        self.file, self.events, self.written = io.StringIO(), None, 0
+        for row in keep:
+            self.write(row)
+        path = folder / "metrics.jsonl"
+        files.replace(path, self.file.getvalue().encode())
+        self.file = path.open("a", buffering=1)
+        self.events = tensorboard_events(folder, keep) if tensorboard else None
 
     def write(self, row: Row) -> None:
-        """Append one row."""
+        """Append one row. NaN and infinity become null, since JSON has neither.
+
+        One event of TensorBoard holds the whole of it, which costs a tenth of an event for each number.
+        """
         self.written += 1
         try:
-            self.file.write(line(row))
+            finite = {name: x if x is not None and math.isfinite(x) else None for name, x in row.items()}
+            self.file.write(json.dumps(finite) + "\n")
         except Exception as error:  # a record that fails must not end what it records
             self.warn("metrics.jsonl", error)
-        if self.events is not None:
-            try:
-                self.events.add(row)
-            except Exception as error:
-                self.warn("TensorBoard's events", error)
+        if self.events is None:
+            return
+        try:
+            writer, event, summary = self.events
+            grouped = [(name, x) for name, x in row.items() if x is not None and "/" in name]
+            numbers = summary(value=[summary.Value(tag=name, simple_value=x) for name, x in grouped])
+            writer.add_event(event(step=int(row["steps"] or 0), wall_time=time.time(), summary=numbers))
+        except Exception as error:
+            self.warn("TensorBoard's events", error)
 
     def close(self, history: list[Row]) -> None:
         """Append what of a run's history is not written, since its evaluation failed; flush and close both."""
         for row in history[self.written :]:
             self.write(row)
-        for name, file in (("metrics.jsonl", self.file), ("TensorBoard's events", self.events)):
+        writer = None if self.events is None else self.events.writer
+        for name, file in (("metrics.jsonl", self.file), ("TensorBoard's events", writer)):
             try:
                 if file is not None:
                     file.close()
@@ -58,38 +80,17 @@ class Log:
             warnings.warn(f"{name} cannot be written, training goes on: {error}", stacklevel=3)
 
 
-def line(row: Row) -> str:
-    """One row as JSON; NaN and infinity become null, since JSON has neither."""
-    return json.dumps({k: v if v is not None and math.isfinite(v) else None for k, v in row.items()}) + "\n"
-
-
-class Events:
-    """TensorBoard's file. One event holds a whole row, which costs a tenth of an event for each number."""
-
-    def __init__(self, folder: Path, keep: list[Row]) -> None:
-        load = importlib.import_module  # slow, and the messages' classes are made when the module runs
-        self.event: Any = load("tensorboard.compat.proto.event_pb2")
-        self.summary: Any = load("tensorboard.compat.proto.summary_pb2").Summary
-        self.writer = load("tensorboard.summary.writer.event_file_writer").EventFileWriter(str(folder / "tensorboard"))
-        if keep:  # TensorBoard hides what an earlier file has from this step on
-            start, after = self.event.SessionLog(status=self.event.SessionLog.START), (keep[-1]["steps"] or 0) + 1
-            self.writer.add_event(self.event.Event(step=int(after), wall_time=time.time(), session_log=start))
-
-    def add(self, row: Row) -> None:
-        """Add one row."""
-        numbers = [(name, x) for name, x in row.items() if x is not None and "/" in name]
-        summary = self.summary(value=[self.summary.Value(tag=name, simple_value=x) for name, x in numbers])
-        self.writer.add_event(self.event.Event(step=int(row["steps"] or 0), wall_time=time.time(), summary=summary))
-
-    def close(self) -> None:
-        """Flush and close."""
-        self.writer.close()
-
-
-def tensorboard_writer(folder: Path, keep: list[Row]) -> Events | None:
-    """A TensorBoard writer for the folder, or None, with one warning, where TensorBoard cannot be had."""
+def tensorboard_events(folder: Path, keep: list[Row]) -> Events | None:
+    """TensorBoard's file in the folder, or None, with one warning, where TensorBoard cannot be had."""
+    load = importlib.import_module  # slow, and the messages' classes are made when the module runs
     try:
-        return Events(folder, keep)
+        event: Any = load("tensorboard.compat.proto.event_pb2")
+        summary: Any = load("tensorboard.compat.proto.summary_pb2").Summary
+        writer = load("tensorboard.summary.writer.event_file_writer").EventFileWriter(str(folder / "tensorboard"))
+        if keep:  # TensorBoard hides what an earlier file has from this step on
+            start, after = event.SessionLog(status=event.SessionLog.START), (keep[-1]["steps"] or 0) + 1
+            writer.add_event(event.Event(step=int(after), wall_time=time.time(), session_log=start))
     except (ImportError, OSError) as error:
         warnings.warn(f"no TensorBoard events: {error}", stacklevel=2)
         return None
+    return Events(writer, event.Event, summary)

@@ -20,7 +20,7 @@ from clipper.engines.cpu.threads import Team
 from clipper.environments.checks import LARGEST_REWARD, Answer, check_finite
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
-from clipper.rollout.recorder import OnFinish, OnStep
+from clipper.rollout.recorder import OnFinish
 from clipper.rollout.state import CollectState
 
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles
@@ -44,7 +44,7 @@ class KernelRecorder:
         """Notes what of the policy the kernels have a copy of."""
         self.env, self.state, self.n, self.shape = env, state, env.num_envs, env.single_observation_space.shape or ()
         self.layers, self.features = network.actor, network.features
-        self.on_step, self.on_finish = list[OnStep](), list[OnFinish]()
+        self.on_finish = list[OnFinish]()
         table = head.value
         self.discrete, self.single = table.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
         self.width = table.sizes.size if self.discrete else table.outputs
@@ -59,6 +59,7 @@ class KernelRecorder:
         self.masks: list[Tree] = []
         self.done, self.reward, self.keeper = np.empty(self.n, bool), np.empty((0, 0)), None
         self.first, self.last_obs = np.empty(0), torch.empty(0)
+        self.flags: tuple[np.ndarray, ...] = ()
 
     def begin(self, horizon: int | None) -> None:
         state = self.state
@@ -90,7 +91,7 @@ class KernelRecorder:
         self.action = np.empty((rows, n, width), np.int64 if self.discrete else np.float32)
         exact = not self.discrete and self.policy.head.box.dtype == np.float64
         self.sent = np.empty((0 if self.discrete else rows, n, width), np.float64 if exact else np.float32)
-        self.rewards, self.flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
+        self.rewards, self.all_flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
         self.noise = torch.empty(horizon or 1, n, width)
         self.bind()
 
@@ -144,19 +145,19 @@ class KernelRecorder:
         """Double the storage."""
         for name in ("obs", "log_prob", "action", "sent", "rewards"):
             setattr(self, name, doubled(getattr(self, name)))
-        self.flags = np.stack([doubled(x) for x in self.flags])
+        self.all_flags = np.stack([doubled(x) for x in self.all_flags])
         self.bind()
 
     def keep(self, t: int, answer: Answer) -> int:
         seen, gain, *_ = answer
         if self.keeper is None or self.keeper.wide != (seen.dtype != np.float32):
-            storage = self.done, self.state.left, self.flat_obs, self.rewards, *self.flags
+            storage = self.done, self.state.left, self.flat_obs, self.rewards, *self.all_flags
             self.keeper = Keeper(self.kernels, seen, storage)
         decided = self.keeper.keep(t, answer)
         if decided < 0:
             check_finite(self.env, gain, "reward", self.state.steps, largest=LARGEST_REWARD)
             check_finite(self.env, seen, "observation", self.state.steps)
-            decided = int(np.count_nonzero(self.flags[2][t]))
+            decided = int(np.count_nonzero(self.all_flags[2][t]))
         return decided
 
     def steps(self, rows: int) -> Steps:
@@ -165,7 +166,7 @@ class KernelRecorder:
         self.state.obs = self.last_obs = tensor(self.first)
         self.reward = self.rewards[:rows]
         action = self.action[:rows, :, 0] if self.single else self.action[:rows]
-        terminated, done, mask = self.flags[:, :rows].copy()
+        self.flags = terminated, done, mask = tuple(self.all_flags[:, :rows].copy())
         return Steps(
             obs=tensor(self.obs[:rows].copy()),
             action=tensor(action.copy()),

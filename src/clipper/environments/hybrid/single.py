@@ -28,27 +28,26 @@ class Single(gymnasium.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         super().reset(seed=seed, options=options)
         self.task.state[:] = self.task.begin(1, self.np_random)
-        self.show()
-        return self.task.observe()[0], self.info()
+        return self.look()
 
     def step(self, action: Tree) -> tuple[np.ndarray, float, bool, bool, Info]:
         batch = batch_actions(self.action_space, first_axis(action), 1)
         reward, terminated, truncated = self.task.step(batch, self.np_random, ONE)
-        self.show()
-        return self.task.observe()[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), self.info()
+        obs, info = self.look()
+        return obs, float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
-    def info(self) -> Info:
-        """What else the task tells of its only copy."""
-        return {name: value[0] for name, value in self.task.info().items()}
+    def look(self) -> tuple[np.ndarray, Info]:
+        """What the task shows and tells of its only copy."""
+        if self.render_mode == "human":
+            self.show()
+        return self.task.observe()[0], {name: value[0] for name, value in self.task.info().items()}
 
     def render(self) -> np.ndarray | None:
         """The picture; None where a window shows it."""
         return self.task.draw(0) if self.render_mode == "rgb_array" else None
 
     def show(self) -> None:
-        """In human mode, draw into the window, at the pace of ``render_fps``."""
-        if self.render_mode != "human":
-            return
+        """Draw into the window, at the pace of ``render_fps``."""
         try:
             import pygame  # noqa: PLC0415 (optional)
         except ImportError as error:

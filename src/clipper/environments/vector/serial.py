@@ -153,12 +153,11 @@ class Serial(VectorEnv):
 
     def note_mask(self, i: int, info: Info) -> None:
         """Keep the mask that an environment's info holds."""
-        if self.mask_key is not None:
-            self.masks[i] = self.mask_of(i, info)
-        elif any(key in info for key in MASK_KEYS):
+        if self.mask_key is None:
             raise EnvironmentContractError(
                 f"{self.name(i)} gives an action mask with a step, but gave none with its reset: add it to both"
             )
+        self.masks[i] = self.mask_of(i, info)
 
     def mask_of(self, i: int, info: Info) -> Tree:
         """What the environment's info says is legal, or else its method, which is asked only where it decides next."""
@@ -207,7 +206,7 @@ class Serial(VectorEnv):
                     rows[i][...] = obs
                 else:
                     self.write(i, obs)
-                if own or masked:
+                if masked or (own and not own.keys().isdisjoint(MASK_KEYS)):
                     self.note_mask(i, own)
                 rewards[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
             except Exception as error:
