@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -173,7 +174,7 @@ def refused(config: Config, reason: str) -> None:
 
 
 def test_a_hostile_config_is_an_error_of_ours() -> None:
-    data = to_json(configured("gsde"))
+    data: Any = to_json(configured("gsde"))
     data["policy"]["head"]["distribution"]["every"] = -1
     with pytest.raises(ConfigError, match="every must be at least 1"):
         from_json(data, Config)

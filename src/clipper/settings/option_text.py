@@ -6,7 +6,6 @@ import importlib
 import re
 import types
 import typing
-from typing import Any
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
@@ -22,7 +21,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def options_of(annotation: Any) -> tuple[Any, ...]:
+def options_of(annotation: object) -> tuple[object, ...]:
     """The members of a union, tuples and dataclasses among them."""
     annotation = plain(annotation)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -30,18 +29,18 @@ def options_of(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def is_option(annotation: Any) -> bool:
+def is_option(annotation: object) -> bool:
     """Is it a union that has one of our values (a dataclass without subfields of its own) among its members?"""
     members = options_of(annotation)
     return len(members) > 1 and any(dataclasses.is_dataclass(m) and is_flat(m) for m in members)
 
 
-def is_flat(kind: Any) -> bool:
+def is_flat(kind: object) -> bool:
     """Has the dataclass only numbers as fields?"""
     return all(hint in (int, float) for hint in typing.get_type_hints(kind).values())
 
 
-def to_text(value: Any) -> str:
+def to_text(value: object) -> str:
     """A value as the command line takes it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         numbers = ",".join(f"{getattr(value, f.name):g}" for f in dataclasses.fields(value))
@@ -52,7 +51,7 @@ def to_text(value: Any) -> str:
     return ",".join(map(to_text, value)) if isinstance(value, tuple) else f"{value}"
 
 
-def from_text(text: str, annotation: Any) -> Any:
+def from_text(text: str, annotation: object) -> object:
     """The inverse; raises ``ValueError`` that names what could have stood there."""
     members = options_of(annotation)
     if type(None) in members and text.strip().lower() == "none":
@@ -80,7 +79,7 @@ def from_text(text: str, annotation: Any) -> Any:
     raise ValueError(f"{text!r} is none of {describe(annotation)}")
 
 
-def named_value(name: str, arguments: str = "") -> Any:
+def named_value(name: str, arguments: str = "") -> object:
     """A value of the user's own: of a class, made of ``arguments``, or a function. The user has named it, so it runs.
 
     The arguments are literals, in order or by their names. Raises ``ValueError`` with what could not be found or made.
@@ -113,7 +112,7 @@ def literal_numbers(text: str) -> list[float] | None:
     return [float(x) for x in parsed] if all(isinstance(x, (int, float)) for x in parsed) else None
 
 
-def describe(annotation: Any) -> str:
+def describe(annotation: object) -> str:
     """The forms that an option may take: ``NUMBER|linear(start,end)``."""
     forms = []
     for member in options_of(annotation):
