@@ -24,6 +24,7 @@ from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, read_settings, settings_json, to_json
 from clipper.storage import checkpoint
+from clipper.storage.saved import value_of
 
 
 def classes(hint: Any) -> Iterator[type]:
@@ -323,7 +324,7 @@ def test_who_needs_no_algorithm_reads_a_run_whose_algorithm_is_no_longer_in_rang
 ) -> None:
     expected = clipper.load(folder).predict(obs := np.full(4, 0.1, np.float32))
     tensors, values = checkpoint.load(folder / "checkpoint.safetensors")
-    values["config"]["algorithm"][name] = number
+    value_of("config", dict, values)["algorithm"][name] = number
     checkpoint.save(folder / "checkpoint.safetensors", tensors, values)
     (folder / "config.json").write_text(json.dumps(values["config"]))
     assert clipper.load(folder).predict(obs) == expected

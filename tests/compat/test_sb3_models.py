@@ -28,6 +28,7 @@ from clipper.compat.sb3.common.monitor import Monitor
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.learning.optimizers import RMSProp
+from clipper.networks.encoders import BoxEncoder
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions
 
@@ -113,7 +114,10 @@ def test_normalisation_is_the_policys() -> None:
     assert isinstance(model.config.algorithm, algorithms.PPO)
     assert (model.config.algorithm.scale_rewards, model.config.algorithm.clip_rewards) == (True, 4.0)
     assert model.get_vec_normalize_env() is env
-    assert float(model.policy.encoder.normaliser.moments.count) == model.num_timesteps
+    encoder = model.policy.encoder
+    assert isinstance(encoder, BoxEncoder)
+    assert encoder.normaliser is not None
+    assert float(encoder.normaliser.moments.count) == model.num_timesteps
     assert np.abs(env.reset()[:, 2]).max() > 0
 
 

@@ -6,7 +6,6 @@ import math
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 from clipper.runs.run import Row
 from clipper.storage import files
@@ -68,8 +67,8 @@ class Events:
 
     def __init__(self, folder: Path, keep: list[Row]) -> None:
         load = importlib.import_module  # slow, and the messages' classes are made when the module runs
-        self.event: Any = load("tensorboard.compat.proto.event_pb2")
-        self.summary: Any = load("tensorboard.compat.proto.summary_pb2").Summary
+        self.event = load("tensorboard.compat.proto.event_pb2")
+        self.summary = load("tensorboard.compat.proto.summary_pb2").Summary
         self.writer = load("tensorboard.summary.writer.event_file_writer").EventFileWriter(str(folder / "tensorboard"))
         if keep:  # TensorBoard hides what an earlier file has from this step on
             start, after = self.event.SessionLog(status=self.event.SessionLog.START), (keep[-1]["steps"] or 0) + 1

@@ -97,7 +97,9 @@ def own_state(value: object) -> dict[str, object]:
 
 
 def name_of(value: object) -> str:
-    """``Clip`` of Clipper's own values; ``module:Name`` of the user's."""
+    """``Clip`` of Clipper's own values; ``module:Name`` of the user's, also where it is ``Elsewhere``."""
+    if isinstance(value, Elsewhere):
+        return value.name
     kind = value if isinstance(value, types.FunctionType) else type(value)
     ours = isinstance(kind, type) and kind.__module__.partition(".")[0] == "clipper"
     return kind.__name__ if ours else f"{kind.__module__}:{kind.__qualname__}"

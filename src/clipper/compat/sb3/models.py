@@ -245,9 +245,9 @@ class TRPO(Model):
         )  # fmt: skip
 
 
-def adam_eps(policy_kwargs: Mapping[str, Any] | None) -> tuple[dict[str, Any], float]:
+def adam_eps(policy_kwargs: Mapping[str, object] | None) -> tuple[dict[str, object], float]:
     """``policy_kwargs`` without ``optimizer_kwargs=dict(eps=…)``, and Adam's ε."""
-    kwargs = dict(policy_kwargs or {})
+    kwargs = dict[str, Any](policy_kwargs or {})
     options = dict(kwargs.pop("optimizer_kwargs", None) or {})
     eps = float(options.pop("eps", 1e-5))
     refuse_others({f"optimizer_kwargs[{k!r}]": (v, ...) for k, v in options.items()}, "Adam has its ε alone here")
