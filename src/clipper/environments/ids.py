@@ -9,7 +9,7 @@ from clipper.errors import ConfigError
 Gives = TypeVar("Gives")
 
 
-def called(function: Callable[..., Gives], *args: object, **given: object) -> Gives:
+def called(function: Callable[..., Gives], /, *args: object, **given: object) -> Gives:
     """What a function gives of arguments that somebody else has named: it alone knows whether they fit."""
     return function(*args, **given)
 
