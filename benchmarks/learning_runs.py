@@ -117,7 +117,7 @@ def train_one(job: Job) -> int:
 def evaluate(job: Job, study: Row) -> None:
     """Evaluate the final policy and note it."""
     make, seed = SUITES[job.suite][job.entry].policy, EVALUATION_SEED + SEEDS_APART * job.seed
-    policy = clipper.load(job.folder, policy=None if make is None else make(job.config))
+    policy: Any = clipper.load(job.folder, policy=None if make is None else make(job.config))
     found = clipper.evaluate(policy, job.config.env, episodes=SUITES[job.suite][job.entry].episodes, seed=seed)
     study["evaluation"] = {
         "mean": found.mean, "std": found.std, "success_rate": found.success_rate, "returns": found.returns.tolist(),

@@ -14,7 +14,7 @@ from clipper.cli.commands import ALGORITHMS
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.kl import KLStop
 from clipper.settings.config import Config
-from clipper.settings.config_json import from_json, to_json
+from clipper.settings.config_json import from_json, settings_json, to_json
 from clipper.spaces.space_json import space_from_json, space_to_json
 from clipper.storage import checkpoint
 
@@ -130,7 +130,7 @@ def test_every_kind_of_option_survives_json() -> None:
     ],
 )
 def test_settings_are_not_believed(change: dict, message: str) -> None:
-    data = to_json(Config(env="CartPole-v1")) | change
+    data = settings_json(Config(env="CartPole-v1")) | change
     with pytest.raises(ConfigError, match=message):
         from_json(data, Config)
 

@@ -59,7 +59,7 @@ def test_what_an_object_gains_as_it_trains_is_no_setting(tmp_path: Path) -> None
     assert 0 < half.steps < 320
     assert clipper.train(resume=tmp_path / "half", algorithm=Counting(0.5)).exact
     assert not clipper.train(resume=tmp_path / "half", algorithm=Counting(0.25), total_steps=352).exact
-    assert to_json(read_config(tmp_path / "half").algorithm)["scale"] == 0.25
+    assert to_json(read_config(tmp_path / "half").algorithm) == {"type": f"{__name__}:Counting", "scale": 0.25}
 
 
 class Mode(enum.Enum):

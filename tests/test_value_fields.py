@@ -23,8 +23,9 @@ from clipper.learning.advantages import Standardised
 from clipper.runs.make_run import check_given
 from clipper.runs.train import train
 from clipper.settings.config import Config
-from clipper.settings.config_json import from_json, read_settings, to_json
+from clipper.settings.config_json import from_json, read_settings, settings_json, to_json
 from clipper.storage import checkpoint
+from clipper.storage.saved import value_of
 
 
 def classes(hint: Any) -> Iterator[type]:
@@ -317,7 +318,7 @@ def test_flags_are_held_to_the_same(words: list[str], says: str, capsys: pytest.
 
 
 def test_a_file_is_held_to_the_same() -> None:
-    data = to_json(Config(env="CartPole-v1"))
+    data: Any = to_json(Config(env="CartPole-v1"))
     data["algorithm"]["gamma"] = 1.5
     with pytest.raises(ConfigError, match="gamma must be from 0 to 1"):
         from_json(data, Config)
@@ -335,7 +336,7 @@ def test_who_needs_no_algorithm_reads_a_run_whose_algorithm_is_no_longer_in_rang
 ) -> None:
     expected = clipper.load(folder).predict(obs := np.full(4, 0.1, np.float32))
     tensors, values = checkpoint.load(folder / "checkpoint.safetensors")
-    value = values["config"]["algorithm"]
+    value = value_of("config", dict, values)["algorithm"]
     for field in where:
         value = value[field]
     value[name] = number
@@ -362,7 +363,7 @@ def test_who_needs_no_algorithm_reads_a_run_whose_algorithm_is_no_longer_in_rang
 )  # fmt: skip
 def test_all_else_in_a_file_is_refused_as_before(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"^config"):
-        read_settings(to_json(Config(env="CartPole-v1")) | change)
+        read_settings(settings_json(Config(env="CartPole-v1")) | change)
 
 
 def test_words_are_those_of_the_annotation() -> None:

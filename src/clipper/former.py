@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 FRONT = {
     "optimizers": ("Adam", "RMSProp", "RMSPropTF"),
@@ -63,12 +63,21 @@ FOLDERS = ("data", "engines.cpu", "rollout", "spaces")
 """The latter: the folder itself knows none of the names."""
 
 
+@runtime_checkable
+class Collects(Protocol):
+    """Rollouts."""
+
+    def collect(self, policy: object, **quota: int) -> tuple[object, object]:
+        """Steps, and what is seen after the last."""
+        ...
+
+
 def start(env: object, seed: int, *arguments: object, **settings: object) -> object:
     """Rollouts of a vector environment, which were called its state."""
     return import_module("clipper.rollout.vector_rollouts").VectorRollouts(env, seed, *arguments, **settings)
 
 
-def collect(env: object, policy: object, state: Any, **quota: int) -> tuple[object, object]:
+def collect(env: object, policy: object, state: Collects, **quota: int) -> tuple[object, object]:
     """Steps, and the rollouts, whose ``obs`` is ``last_obs``."""
     return state.collect(policy, **quota)[0], state
 

@@ -30,6 +30,7 @@ from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, Sp
 from clipper.learning.kl import KLStop
 from clipper.learning.optimizers import Adam, RMSProp
 from clipper.learning.rewards import Raw, Scaled
+from clipper.networks.encoders import BoxEncoder
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions
 
@@ -116,7 +117,10 @@ def test_normalisation_is_the_policys() -> None:
     assert isinstance(model.config.algorithm, algorithms.PPO)
     assert model.config.algorithm.rewards == Scaled(4.0)
     assert model.get_vec_normalize_env() is env
-    assert float(model.policy.encoder.normaliser.moments.count) == model.num_timesteps
+    encoder = model.policy.encoder
+    assert isinstance(encoder, BoxEncoder)
+    assert encoder.normaliser is not None
+    assert float(encoder.normaliser.moments.count) == model.num_timesteps
     assert np.abs(env.reset()[:, 2]).max() > 0
 
 

@@ -20,6 +20,7 @@ from clipper.cli.session import resume_and_show, train_and_show
 from clipper.runs.run import Run, read_rows
 from clipper.settings.config import Config
 from clipper.storage import checkpoint
+from clipper.storage.saved import value_of
 
 TINY = clipper.PolicyOptions(hidden=(4,))
 SAVES = Config(
@@ -102,11 +103,10 @@ def term(folder: Path, count: int, rng: random.Random) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ours, ours_said = checkpoint.load_latest(interrupted)
-    last = ours_said["iteration"]
     # What a break in the midst of the last evaluation left to do is done on resumption.
     assert status_of(forked(lambda: clipper.train(resume=interrupted, callback=one_more) and None)) == 0
     ours, ours_said = checkpoint.load_latest(interrupted)
-    last = ours_said["iteration"]
+    last = value_of("iteration", int, ours_said)
 
     def uninterrupted() -> None:
         clipper.train(EVALUATES, run_dir=whole, callback=lambda run: run.iteration < last)
@@ -123,7 +123,7 @@ def term(folder: Path, count: int, rng: random.Random) -> dict[str, float]:
     }
     return {
         "signals": count, "status_143": statuses.count(143), "iterations": last, "slowest_seconds": round(slowest, 2),
-        "equal": int(equal and said and rows[0] == rows[1]), "exact": int(ours_said["exact"]),
+        "equal": int(equal and said and rows[0] == rows[1]), "exact": int(value_of("exact", bool, ours_said)),
     }  # fmt: skip
 
 

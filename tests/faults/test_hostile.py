@@ -17,7 +17,7 @@ from clipper.cli.commands import ALGORITHMS
 from clipper.errors import ClipperError, ConfigError
 from clipper.runs.run import read_row
 from clipper.settings.config import Config
-from clipper.settings.config_json import from_json, to_json
+from clipper.settings.config_json import from_json, settings_json
 from clipper.spaces.space_json import space_from_json
 from clipper.storage import json_text
 
@@ -65,7 +65,7 @@ def test_nothing_that_a_run_names_is_imported_unless_it_is_named_again(
 NUMBERS = st.integers() | st.floats() | st.sampled_from([0, -1, 2**63, 10**400, 1e308, float("inf")])
 LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=8)
 JSON = st.recursive(LEAVES, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=8), x, max_size=3))
-KNOWN = [to_json(Config(env="CartPole-v1", algorithm=algorithm())) for algorithm in ALGORITHMS.values()]
+KNOWN = [settings_json(Config(env="CartPole-v1", algorithm=algorithm())) for algorithm in ALGORITHMS.values()]
 SPACES: list[dict[str, Any]] = [
     {"type": "Discrete", "n": 3, "start": 0},
     {"type": "Box", "low": -1.0, "high": [1.0, 2.0], "shape": [2], "dtype": "float32"},

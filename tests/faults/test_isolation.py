@@ -24,6 +24,7 @@ from clipper.pictures.play import Filmed
 from clipper.runs.run import Run, read_rows
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint
+from clipper.storage.saved import value_of
 
 QUICK = clipper.PPO(horizon=32, epochs=2, rewards=Scaled())
 OPTIONS = clipper.PolicyOptions(hidden=(8,), normalise_obs=True, normalise_returns=True)
@@ -37,8 +38,9 @@ def train(env: Any = "Pendulum-v1", **changes: Any) -> Run:
 def same(a: Run, b: Run) -> bool:
     """Weights, moments, statistics, generators, environments."""
     (ours, said), (theirs, also) = a.state_dict(), b.state_dict()
+    kept, there = (value_of("rollouts", dict, values)["environments"] for values in (said, also))
     equal = ours.keys() == theirs.keys() and all(torch.equal(x, theirs[k]) for k, x in ours.items())
-    return equal and said["rollouts"]["environments"] == also["rollouts"]["environments"]
+    return equal and kept == there
 
 
 def test_evaluating_playing_logging_and_saving_change_no_bit(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_seed_gives_the_same_run_in_however_many_processes(times: int, monkeyp
 
         def keep(run: Run) -> None:
             tensors, values = run.state_dict()
-            assert values["rollouts"]["environments"] is not None
+            assert value_of("rollouts", dict, values)["environments"] is not None
             kept.append({k: v.clone() for k, v in tensors.items()})
 
         train(seed=seed, vector=vector, num_envs=3, total_steps=480, callback=keep)

@@ -20,6 +20,7 @@ from clipper.errors import CorruptCheckpointError, SaveError
 from clipper.runs.make_run import Settings
 from clipper.runs.run import Run, read_config, read_rows
 from clipper.storage import checkpoint, files
+from clipper.storage.saved import value_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 SMALL = clipper.PPO(horizon=16, epochs=1)
@@ -90,7 +91,8 @@ def test_an_iteration_that_hangs_is_given_up(tmp_path: Path) -> None:
     assert process.returncode == 130, out
     assert "given up" in out
     _, values = checkpoint.load_latest(tmp_path / "x")
-    assert (values["iteration"], values["steps"], values["rollouts"]["environments"]) == (2, 16, None)
+    assert (values["iteration"], values["steps"]) == (2, 16)
+    assert value_of("rollouts", dict, values)["environments"] is None
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:

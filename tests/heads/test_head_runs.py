@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,7 +81,7 @@ def test_the_schedule_s_progress_is_the_run_s(tmp_path: Path) -> None:
     clipper.train(configured("linear"), run_dir=tmp_path / "run", callback=note)
     assert [p for p, _ in seen] == [i / 10 for i in range(10)]
     assert [std for _, std in seen] == pytest.approx([1 - 0.9 * p for p, _ in seen], rel=1e-6)
-    loaded = clipper.load(tmp_path / "run")  # a policy from the disk is as wide as it was last
+    loaded: Any = clipper.load(tmp_path / "run")  # a policy from the disk is as wide as it was last
     assert loaded.act(torch.zeros(1, 3))[0].log_std.exp()[0].item() == pytest.approx(seen[-1][1])
 
 
@@ -173,7 +174,7 @@ def refused(config: Config, reason: str) -> None:
 
 
 def test_a_hostile_config_is_an_error_of_ours() -> None:
-    data = to_json(configured("gsde"))
+    data: Any = to_json(configured("gsde"))
     data["policy"]["head"]["distribution"]["every"] = -1
     with pytest.raises(ConfigError, match="every must be at least 1"):
         from_json(data, Config)

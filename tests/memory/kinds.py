@@ -17,7 +17,7 @@ KINDS: dict[str, LSTM | GRU | Transformer] = {
 def cell_of(kind: LSTM | GRU | Transformer, inputs: int = 3, seed: int = 0) -> Any:
     """One memory, in float64, whose biases are not 0."""
     generator = torch.Generator().manual_seed(seed)
-    cell = kind.memories(inputs, None, False, generator).actor.double()
+    cell = kind.memories(inputs, None, False, generator).double().actor
     for parameter in cell.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     return cell

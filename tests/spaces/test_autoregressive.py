@@ -196,7 +196,9 @@ def test_gradients_by_finite_differences(name: str, parts: Parts) -> None:
     assert gradient is not None
 
     def value() -> torch.Tensor:
-        kl = Autoregressive(*batch.old).kl(policy.act(batch.steps.obs)[0])
+        dist, _ = policy.act(batch.steps.obs)
+        assert isinstance(dist, Autoregressive)
+        kl = Autoregressive(*batch.old).kl(dist)
         return algorithm.loss(learner, batch)[0] + kl.mean()
 
     gradient.zero_()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from clipper.environments.ids import called
 from clipper.errors import ConfigError
 from clipper.learning.action_parts import Joint, PerPart
 from clipper.learning.kl import KLStop
@@ -168,11 +169,12 @@ def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = Non
 
     The help says ``more`` than the class does.
     """
-    extra: dict[str, Any] = {} if default is None else {"default": default}
+    extra: dict[str, object] = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The field .* is annotated")  # with a protocol, and holds a user's own value
-        return tyro.cli(
+        return called(
+            tyro.cli,
             kind,
             args=list(args),
             prog=prog,

@@ -116,7 +116,7 @@ def without(flag: str, args: Sequence[str]) -> list[str]:
     return list(args)
 
 
-def own_algorithm(name: str) -> Algorithm:
+def own_algorithm(name: str) -> object:
     """The algorithm that ``MODULE:NAME`` is, which the user has named."""
     reach_own_code(name)
     try:

@@ -7,16 +7,16 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Timer
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from clipper.cli.progress import ProgressDisplay
+from clipper.environments.ids import called
 from clipper.runs.curve import thousands
 from clipper.runs.profile import PARTS, Profile
 from clipper.runs.run import Run
@@ -92,13 +92,13 @@ def resume_and_show(folder: Path, env: str | None, changes: dict[str, object], p
     return show({"env": env, "resume": folder, "profile": profile, **changes})
 
 
-def show(arguments: dict[str, Any]) -> int:
+def show(arguments: Mapping[str, object]) -> int:
     """Call ``train`` with a display around it."""
     console = Console()
     header = Header(console)
     with StopOnSignal() as stop, ProgressDisplay(console) as display:
         try:
-            run = train(**arguments, callback=[header, display, stop])
+            run = called(train, **arguments, callback=[header, display, stop])
         except Stopped:
             run = stop.run
     assert run is not None

@@ -1,12 +1,13 @@
 """Pictures as Stable-Baselines3 lays them out and stacks them. Loads little: worker processes make these."""
 
-from typing import Any, Literal, SupportsFloat
+from typing import Literal, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
 from clipper.data.tree_type import Tree
+from clipper.environments.ids import called
 from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError
 
@@ -16,7 +17,8 @@ class ChannelsLast(gymnasium.ObservationWrapper):
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
-        space: Any = env.observation_space
+        space = env.observation_space
+        assert isinstance(space, Box)
         self.observation_space = Box(np.moveaxis(space.low, 0, -1), np.moveaxis(space.high, 0, -1), dtype=space.dtype)
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
@@ -37,8 +39,8 @@ class StackedFrames(gymnasium.Wrapper):
         self.observation_space = Box(low, high, dtype=space.dtype)
         self.frames = np.zeros(low.shape, space.dtype)
 
-    def reset(self, **kwargs: Any) -> tuple[np.ndarray, Info]:
-        obs, info = self.env.reset(**kwargs)
+    def reset(self, **kwargs: object) -> tuple[np.ndarray, Info]:
+        obs, info = called(self.env.reset, **kwargs)
         self.frames = np.zeros_like(self.frames)
         return self.stacked(obs), info
 

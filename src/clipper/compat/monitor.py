@@ -5,11 +5,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 import gymnasium
 
 from clipper.data.tree_type import Tree
+from clipper.environments.ids import called
 from clipper.environments.make import make_single
 from clipper.environments.told_episodes import TELLS, TOLD, Info
 
@@ -45,9 +46,9 @@ class Monitor(gymnasium.Wrapper):
                 names = ",".join(("r", "l", "t", *info_keywords))
                 self.path.write_text(f"#{json.dumps(header)}\n{names}\n")
 
-    def reset(self, **kwargs: Any) -> tuple[Tree, Info]:
+    def reset(self, **kwargs: object) -> tuple[Tree, Info]:
         self.total, self.length = 0.0, 0
-        return self.env.reset(**kwargs)
+        return called(self.env.reset, **kwargs)
 
     def step(self, action: Tree) -> tuple[Tree, SupportsFloat, bool, bool, Info]:
         obs, reward, terminated, truncated, info = self.env.step(action)
@@ -67,10 +68,10 @@ def monitored(
     env_id: str | Callable[..., gymnasium.Env],
     env_kwargs: Mapping[str, object],
     path: str | None,
-    monitor_kwargs: Mapping[str, Any],
+    monitor_kwargs: Mapping[str, object],
     wrapper_class: Callable[..., gymnasium.Env] | None,
     wrapper_kwargs: Mapping[str, object],
 ) -> gymnasium.Env:
     """One environment in a ``Monitor``, and that in a wrapper."""
-    env: gymnasium.Env = Monitor(make_single(env_id, **env_kwargs), path, **monitor_kwargs)
+    env: gymnasium.Env = called(Monitor, make_single(env_id, **env_kwargs), path, **monitor_kwargs)
     return env if wrapper_class is None else wrapper_class(env, **wrapper_kwargs)

@@ -1,7 +1,7 @@
 """How recorded rows follow one another: what a loss needs to run a memory over them as it ran while acting."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
@@ -21,7 +21,7 @@ class Past(NamedTuple):
     """Before which rows the memory is emptied, since an episode begins."""
     burn_in: Int[Tensor, "1 N"]
     """How many first rows of a segment are not learned from while they still depend on ``state``."""
-    rows: Any = ()
+    rows: Tree = ()
     """``[T, N]``: which rows there are, where they are a flat batch of some; () where all, as ``[T, N, ...]``."""
 
     def extended(self, mask: Bool[Tensor, "T N"]) -> "Past":

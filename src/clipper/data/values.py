@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, SupportsFloat, TypeVar, cast
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class Elsewhere:
 
     name: str
     """``module:Name``, or ``Name`` of one of Clipper's own; nothing is imported because a file says so."""
-    data: Any
+    data: object
     """All that the file says of it."""
     misfit: str = ""
     """What does not fit, in a value of Clipper's own."""
@@ -93,7 +93,7 @@ def value(cls: type[T], /) -> type[T]: ...
 @typing.overload
 @typing.dataclass_transform(frozen_default=True)
 def value(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
-def value(cls: type[T] | None = None, *, kw_only: bool = False) -> Any:
+def value(cls: type[T] | None = None, *, kw_only: bool = False) -> type[T] | Callable[[type[T]], type[T]]:
     """A frozen dataclass with slots, whose fields are checked whenever one is made.
 
     An argument that is no field is an error that names the nearest one.
@@ -103,9 +103,9 @@ def value(cls: type[T] | None = None, *, kw_only: bool = False) -> Any:
 
 def make(cls: type[T], kw_only: bool) -> type[T]:
     """``value``, with its arguments."""
-    after: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)  # a parent's, too
+    after: Callable[[object], None] | None = getattr(cls, "__post_init__", None)  # a parent's, too
 
-    def __post_init__(self: Any) -> None:  # noqa: N807 (it becomes a method)
+    def __post_init__(self: object) -> None:  # noqa: N807 (it becomes a method)
         check_fields(self)
         if after is not None:
             after(self)
@@ -115,7 +115,7 @@ def make(cls: type[T], kw_only: bool) -> type[T]:
     typing.no_type_check(made.__init__)  # ``check_fields`` does that, and its errors are ours
 
     @functools.wraps(made.__init__, assigned=())
-    def __new__(kind: Any, *_: Any, **given: Any) -> Any:  # noqa: N807 (here, so that subclasses have it, too)
+    def __new__(kind: type, *_: object, **given: object) -> object:  # noqa: N807 (here, so that subclasses have it, too)
         if not given.keys() <= kind.__dataclass_fields__.keys():
             check_arguments(kind, given)
         return object.__new__(kind)
@@ -124,14 +124,14 @@ def make(cls: type[T], kw_only: bool) -> type[T]:
     return made
 
 
-def check_arguments(kind: type, given: Mapping[str, Any]) -> None:
+def check_arguments(kind: type, given: Mapping[str, object]) -> None:
     """Raise ``UnknownFieldError`` for a keyword that the class is not made with."""
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
     if all(p.kind is not p.VAR_KEYWORD for p in parameters):
         check_names(kind.__name__, given, [p.name for p in parameters])
 
 
-def check_fields(made: Any) -> None:
+def check_fields(made: object) -> None:
     """Hold each field to its annotation; a number of numpy's becomes Python's, a list a tuple.
 
     Raises ``ConfigError`` that names class and field, what fits, and what was given.
@@ -147,13 +147,13 @@ def check_fields(made: Any) -> None:
 
 
 @functools.cache
-def hints_of(kind: type) -> dict[str, Any]:
+def hints_of(kind: type) -> dict[str, object]:
     """The annotations of a dataclass's fields, with what ``Annotated`` adds to them."""
     hints = typing.get_type_hints(kind, include_extras=True)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
 
 
-def fit(given: Any, hint: Any) -> Any:
+def fit(given: object, hint: object) -> object:
     """``given`` as the annotation ``hint`` has it; raises ``MisfitError`` where it cannot be that."""
     if isinstance(given, Elsewhere):
         return given
@@ -182,7 +182,7 @@ def fit(given: Any, hint: Any) -> Any:
     return fitted
 
 
-def fit_one(given: Any, members: tuple[Any, ...]) -> Any:
+def fit_one(given: object, members: tuple[object, ...]) -> object:
     """The first member of a union that ``given`` fits; where it is only out of range, that is what is wrong."""
     misfits: list[MisfitError] = []
     for member in members:
@@ -195,7 +195,7 @@ def fit_one(given: Any, members: tuple[Any, ...]) -> Any:
     raise MisfitError(listed(list(dict.fromkeys(map(str, misfits)))))
 
 
-def fit_tuple(given: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
+def fit_tuple(given: object, inner: tuple[object, ...]) -> tuple[object, ...]:
     """A tuple of the lengths and types that its annotation has; a list will do."""
     if not isinstance(given, tuple | list):
         raise MisfitError("a tuple" if inner[-1] is Ellipsis else f"a tuple of {len(inner)}")
@@ -210,7 +210,7 @@ def fit_tuple(given: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
     return given if unchanged and isinstance(given, tuple) else fitted
 
 
-PLAIN: dict[Any, tuple[tuple[type, ...], str]] = {
+PLAIN: dict[object, tuple[tuple[type, ...], str]] = {
     int: ((int,), "a whole number"),
     float: ((int, float), "a number"),
     bool: ((bool,), "True or False"),
@@ -221,14 +221,14 @@ PLAIN: dict[Any, tuple[tuple[type, ...], str]] = {
 """Annotation → what may be given, and what it is called. A truth value is no number."""
 
 
-def fit_plain(given: Any, hint: Any) -> Any:
+def fit_plain(given: object, hint: object) -> object:
     """Numbers, texts, None, and values."""
     if hint in PLAIN:
         kinds, name = PLAIN[hint]
         if not isinstance(given, kinds) or (isinstance(given, bool) and hint is not bool):
             raise MisfitError(name)
         try:
-            return float(given) if hint is float else given
+            return float(given) if hint is float and isinstance(given, (int, float)) else given
         except OverflowError:
             raise MisfitError("a number that a float can hold") from None
     if is_protocol(hint):
@@ -238,12 +238,12 @@ def fit_plain(given: Any, hint: Any) -> Any:
     return given
 
 
-def is_protocol(hint: Any) -> bool:
+def is_protocol(hint: object) -> bool:
     """Is the annotation a protocol, which classes of the user's own follow?"""
     return getattr(hint, "_is_protocol", False)
 
 
-def fit_protocol(given: Any, hint: Any) -> None:
+def fit_protocol(given: object, hint: object) -> None:
     """Hold a value of the user's own to what is asked of it: its methods, and how many arguments a call has."""
     asked = [name for name in vars(hint) if name == "__call__" or not name.startswith("_")]
     own = f"one of your own that {'can be called' if '__call__' in asked else 'has ' + ' and '.join(asked)}"
@@ -258,14 +258,16 @@ def fit_protocol(given: Any, hint: Any) -> None:
             check_call(given, name, list(inspect.signature(getattr(hint, name)).parameters.values())[1:])
 
 
-def check_call(given: Any, name: str, asked: list[inspect.Parameter]) -> None:
+def check_call(given: object, name: str, asked: list[inspect.Parameter]) -> None:
     """Hold a method of a user's own value to the arguments that it will get, those with a name by their name."""
     places = [p.name for p in asked if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
     names = [p.name for p in asked if p.name not in places]
     places += ["kl"] if name == "__call__" and getattr(given, "needs_kl", False) else []
     static = isinstance(inspect.getattr_static(type(given), name, None), staticmethod)
-    called = given if name == "__call__" and not static else getattr(given, name)
+    called: object = given if name == "__call__" and not static else getattr(given, name)
     try:
+        if not callable(called):
+            raise TypeError(f"{called} cannot be called")
         inspect.signature(called).bind(*places, **dict.fromkeys(names))
     except TypeError:
         what = "is called" if name == "__call__" else f"has {name}, called"
@@ -275,7 +277,7 @@ def check_call(given: Any, name: str, asked: list[inspect.Parameter]) -> None:
         pass
 
 
-def check_range(given: Any, allowed: Range) -> None:
+def check_range(given: object, allowed: Range) -> None:
     """Hold a number to its range; a schedule, by what it is at the run's beginning and end; each of a tuple."""
     if isinstance(given, tuple):
         for x in given:
@@ -286,8 +288,7 @@ def check_range(given: Any, allowed: Range) -> None:
     elif callable(given):
         for progress in (0.0, 1.0):
             try:
-                answer: Any = given(progress)
-                number = float(answer)
+                number = float(cast(SupportsFloat, given(progress)))
             except Exception as error:  # whatever a function of the user's raises
                 raise OutOfRangeError(
                     f"a schedule that gives a number, which for {progress:g} fails ({error})"
@@ -296,7 +297,11 @@ def check_range(given: Any, allowed: Range) -> None:
                 raise OutOfRangeError(f"{allowed} at the run's beginning and at its end")
 
 
-def plain(hint: Any) -> Any:
+@typing.overload
+def plain(hint: type[T]) -> type[T]: ...
+@typing.overload
+def plain(hint: object) -> object: ...
+def plain(hint: object) -> object:
     """An annotation without what ``Annotated`` adds to it or to its parts."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
@@ -311,7 +316,7 @@ def listed(words: list[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def shown(given: Any) -> str:
+def shown(given: object) -> str:
     """A value in an error, cut where it is long."""
     text = f"the class {given.__name__}: write {given.__name__}()" if isinstance(given, type) else repr(given)
     text = " ".join(text.split())

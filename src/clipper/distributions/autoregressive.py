@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -197,7 +197,7 @@ def same(a: Tree, b: Tree) -> bool:
     return all(torch.equal(x, y) for x, y in zip(leaves(a), leaves(b), strict=True))
 
 
-def keys_of(parts: Tree) -> list[Any]:
+def keys_of(parts: Tree) -> list[Key]:
     """Names or indices of the parts."""
     return list(parts) if isinstance(parts, dict) else list(range(len(parts)))
 

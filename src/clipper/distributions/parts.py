@@ -1,6 +1,6 @@
 """What distributions over trees have in common: each quantity comes by part, as a tree; the joint one is its sum."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -35,9 +35,9 @@ def entropies(dist: Distribution) -> Tree:
     return dist.entropies() if isinstance(dist, Composite) else dist.entropy()
 
 
-def kls(dist: Distribution, other: Any) -> Tree:
+def kls(dist: Distribution, other: Distribution) -> Tree:
     """KL(π ‖ π′) by part."""
-    return dist.kls(other) if isinstance(dist, Composite) else dist.kl(other)
+    return dist.kls(other) if isinstance(dist, Composite) else dist.kl(other)  # pyright: ignore[reportArgumentType] (of one kind)
 
 
 def joint_log_prob(dist: Composite, action: Tree) -> Tensor:
@@ -50,6 +50,6 @@ def joint_entropy(dist: Composite) -> Tensor:
     return total(dist.entropies())
 
 
-def joint_kl(dist: Composite, other: Any) -> Tensor:
+def joint_kl(dist: Composite, other: Composite) -> Tensor:
     """KL(π ‖ π′) = Σ of its parts, by the chain rule."""
     return total(dist.kls(other))

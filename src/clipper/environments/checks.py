@@ -1,12 +1,13 @@
 """Is what an environment returns what it promised? One cheap test on the good path, a precise error otherwise."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.data.tree_type import Tree
+from clipper.environments.ids import called
 from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError, NonFiniteError
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
@@ -18,7 +19,7 @@ RESTARTED = "clipper/restarted"  # in an info, ``[N]``: which environments were 
 NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
 BOOL, FLOAT64 = np.dtype(bool), np.dtype(np.float64)
 FLOATS = np.dtype(np.float16), np.dtype(np.float32), FLOAT64  # of this machine's byte order
-Answer = tuple[Any, np.ndarray, np.ndarray, np.ndarray, Info]
+Answer = tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]
 """Observations, rewards, terminated, truncated, info, as ``VectorEnv.step`` gives them."""
 
 
@@ -55,7 +56,7 @@ def fitting(x: np.ndarray, leaf: Leaf) -> np.ndarray:
     return x
 
 
-def array_of(x: Any) -> np.ndarray:
+def array_of(x: object) -> np.ndarray:
     """Whatever an environment gave as an array; of objects where it is none of numbers."""
     try:
         return np.asarray(x)
@@ -63,7 +64,7 @@ def array_of(x: Any) -> np.ndarray:
         return np.asarray(x, dtype=object)
 
 
-def shown(x: Any) -> str:
+def shown(x: object) -> str:
     """The beginning of what it is, on one line."""
     return f"{' '.join(repr(x).split()):.80}"
 
@@ -86,7 +87,7 @@ class Promise:
         self.shape = (self.num_envs, *first.shape) if self.lone and first.least is None else None
         self.dtype, self.each = first.dtype, (self.num_envs,)
 
-    def observations(self, obs: Tree) -> Any:
+    def observations(self, obs: Tree) -> Tree:
         """Observations of all environments, ``[N, …]`` at the leaves."""
         if self.lone:
             return self.part(obs, self.leaves[0], self.num_envs)
@@ -94,7 +95,7 @@ class Promise:
         found = [self.part(self.leaf_of(obs, leaf), leaf, self.num_envs) for leaf in self.leaves]
         return observation_tree(self.space, iter(found))
 
-    def last_observations(self, given: Any, ended: Sequence[int]) -> list[Any]:
+    def last_observations(self, given: Tree, ended: Sequence[int]) -> list[Tree]:
         """``info["final_obs"]`` where environments have ``ended``: one per environment, or a tree of arrays of all."""
         tree = isinstance(given, dict) or (isinstance(given, tuple) and not self.lone)
         try:
@@ -110,7 +111,7 @@ class Promise:
             ) from None
         return [observation_tree(self.space, map(self.part, row, self.leaves)) for row in rows]
 
-    def leaf_of(self, obs: Tree, leaf: Leaf) -> Any:
+    def leaf_of(self, obs: Tree, leaf: Leaf) -> Tree:
         """The part of observations that belongs to a leaf of the space."""
         try:
             return leaf.of(obs)
@@ -133,7 +134,7 @@ class Promise:
                 )
             self.check_form(part, (*path, key))
 
-    def part(self, x: Any, leaf: Leaf, rows: int | None = None) -> np.ndarray:
+    def part(self, x: object, leaf: Leaf, rows: int | None = None) -> np.ndarray:
         """One array of observations, of ``rows`` environments, or of one."""
         shape = leaf.shape if rows is None else (rows, *leaf.shape)
         if type(x) is np.ndarray and x.shape == shape and x.dtype == leaf.dtype and leaf.least is None:
@@ -151,7 +152,7 @@ class Promise:
         except ValueError as error:
             raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
 
-    def rewards(self, reward: Any) -> np.ndarray:
+    def rewards(self, reward: object) -> np.ndarray:
         """Rewards ``[N]`` as float64."""
         array = array_of(reward)
         if array.shape != self.each or array.dtype.kind not in NUMBERS:
@@ -162,7 +163,7 @@ class Promise:
             )
         return array.astype(np.float64)
 
-    def flags(self, given: Any, name: str) -> np.ndarray:
+    def flags(self, given: object, name: str) -> np.ndarray:
         """``terminated`` or ``truncated`` ``[N]`` as truth values; integers 0 and 1 are some, too."""
         array = array_of(given)
         numbers = hasattr(given, "__array__") and array.shape == self.each and array.dtype.kind in "biu"
@@ -185,7 +186,7 @@ class Collecting(Protocol):
     """Decisions so far, in all."""
 
 
-def checked_step(env: VectorEnv, actions: Any, state: Collecting, look: bool = True) -> Answer:
+def checked_step(env: VectorEnv, actions: Tree, state: Collecting, look: bool = True) -> Answer:
     """``env.step(actions)`` in the shapes and dtypes that its spaces promise; else ``EnvironmentContractError``.
 
     All that either engine reads of a step comes through here. Where observations' numbers are none, it raises as
@@ -221,7 +222,7 @@ def checked_step(env: VectorEnv, actions: Any, state: Collecting, look: bool = T
     return obs, reward, terminated, truncated, info
 
 
-def checked_info(promise: Promise, info: Any) -> dict[str, Any]:
+def checked_info(promise: Promise, info: object) -> Info:
     """The info, if it is a dict."""
     if not isinstance(info, dict):
         raise EnvironmentContractError(
@@ -230,9 +231,9 @@ def checked_info(promise: Promise, info: Any) -> dict[str, Any]:
     return info
 
 
-def checked_reset(promise: Promise, steps: int, **options: Any) -> tuple[Tree, Info]:
+def checked_reset(promise: Promise, steps: int, **options: object) -> tuple[Tree, Info]:
     """``env.reset(**options)``, after ``steps`` decisions in all: what it gave, held to the same."""
-    answer = promise.env.reset(**options)
+    answer: object = called(promise.env.reset, **options)
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise EnvironmentContractError(
             f"{describe(promise.env)} gave no two things from its reset: observations and info are wanted (Gymnasium's "
@@ -252,7 +253,7 @@ def check_rewards(env: VectorEnv, reward: np.ndarray, decided: np.ndarray, steps
 
 def check_finite(
     env: VectorEnv,
-    x: Any,
+    x: Tree,
     what: str,
     steps: int,
     rows: Sequence[int] | None = None,
@@ -281,7 +282,7 @@ def check_finite(
         )
 
 
-def check_numbers(obs: Tree, reward: Any) -> None:
+def check_numbers(obs: Tree, reward: object) -> None:
     """Raise ``FloatingPointError``, a failure of the environment like any other, where a step's numbers are no good."""
     if isinstance(obs, dict | tuple):
         for part in obs.values() if isinstance(obs, dict) else obs:

@@ -1,12 +1,20 @@
 """An environment's id, with arguments behind it: ``LunarLander-v3,continuous=true,gravity=-5``."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
 from clipper.errors import ConfigError
 
+Gives = TypeVar("Gives")
 
-def split_id(source: str) -> tuple[str, dict[str, Any]]:
+
+def called(function: Callable[..., Gives], /, *args: object, **given: object) -> Gives:
+    """What a function gives of arguments that somebody else has named: it alone knows whether they fit."""
+    return function(*args, **given)
+
+
+def split_id(source: str) -> tuple[str, dict[str, str | float | bool | None]]:
     """The id, and what its maker is called with: numbers, true, false and null as such, all else as text.
 
     Raises ``ConfigError`` where a part is not ``name=value``.

@@ -5,14 +5,13 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import gymnasium
 from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
-from clipper.environments.ids import split_id
+from clipper.environments.ids import called, split_id
 from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
 from clipper.spaces.actions import batch, listed
@@ -22,7 +21,7 @@ MAKERS: list[Callable[..., gymnasium.Env | None]] = []
 """Asked before Gymnasium is, with an id and a dict of the arguments behind it: the environment, or None."""
 
 
-def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gymnasium.Env:
+def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: object) -> gymnasium.Env:
     """One environment, by id (``CartPole-v1``, ``my_package:MyEnv-v0``) or from a factory (``my_package:MyEnv`` too).
 
     Arguments may stand behind an id: ``LunarLander-v3,continuous=true``. Raises ``UnknownEnvironmentError`` with the
@@ -36,7 +35,7 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
             if (env := maker(source, given, **kwargs)) is not None:
                 return env
         try:
-            return gymnasium.make(source, disable_env_checker=True, **(given | kwargs))
+            return called(gymnasium.make, source, disable_env_checker=True, **(given | kwargs))
         except gymnasium.error.UnregisteredEnv:
             module, _, name = source.partition(":")
             known = sys.modules.get(module)  # Gymnasium has imported it
@@ -85,7 +84,7 @@ def install_hint(source: str, error: Exception) -> str:
     return str(error)
 
 
-def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
+def make(source: EnvSource, num_envs: int, **kwargs: object) -> VectorEnv:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is, but for its actions.
 
     Of Clipper's own environments, the natively vectorised form.
@@ -98,7 +97,8 @@ def make(source: EnvSource, num_envs: int, **kwargs: Any) -> VectorEnv:
     spec = gymnasium.registry.get(name) if name.startswith("clipper/") else None
     if spec is not None and spec.vector_entry_point is not None:
         with named_errors(name, given):
-            return gymnasium.make_vec(spec.id, num_envs, vectorization_mode="vector_entry_point", **(given | kwargs))
+            mode = "vector_entry_point"
+            return called(gymnasium.make_vec, spec.id, num_envs, vectorization_mode=mode, **(given | kwargs))
     return Serial([partial(make_single, source, **kwargs)] * num_envs)
 
 

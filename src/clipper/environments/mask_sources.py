@@ -1,10 +1,11 @@
 """Where an environment keeps its action masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
+import torch
+from gymnasium import Env
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from clipper.data.trees import Tree, across
@@ -13,7 +14,7 @@ from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
 from clipper.spaces.action_masks import MaskError, action_masks
 
-Source = Callable[[VectorEnv, Any, dict[str, Any], np.ndarray], Any]
+Source = Callable[[VectorEnv, Tree, Info, np.ndarray], Tree]
 """(environment, observations, info, which environments decide next) → masks, as ``clipper.spaces.action_masks`` takes
 them."""
 
@@ -33,7 +34,7 @@ def mask_source(env: VectorEnv, obs: Tree, info: Info, mask_key: str = MASK_KEYS
     return None
 
 
-def from_observation(key: str, env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
+def from_observation(key: str, env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Tree:
     """The part of the observation that says what is legal."""
     return obs[key]
 
@@ -41,7 +42,7 @@ def from_observation(key: str, env: VectorEnv, obs: Tree, info: Info, needed: np
 def from_info(key: str) -> Source:
     """Masks at ``info[key]``, where ``info["_" + key]`` may say which environments gave one (Gymnasium's custom)."""
 
-    def source(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
+    def source(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Tree:
         present = info.get(f"_{key}", np.full(len(needed), key in info))
         missing = needed & ~np.asarray(present)
         if missing.any():
@@ -51,17 +52,16 @@ def from_info(key: str) -> Source:
     return source
 
 
-def from_method(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
+def from_method(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Tree:
     """``action_masks()`` of the vector environment, or of each environment, asked only where it decides."""
-    whole: Any = env.unwrapped
-    if hasattr(whole, "action_masks"):
-        return whole.action_masks()
-    return [
-        one.get_wrapper_attr("action_masks")() if ask else None for one, ask in zip(whole.envs, needed, strict=True)
-    ]
+    own: Callable[[], Tree] | None = getattr(env.unwrapped, "action_masks", None)
+    if own is not None:
+        return own()
+    envs: Sequence[Env] = getattr(env.unwrapped, "envs", ())
+    return [one.get_wrapper_attr("action_masks")() if ask else None for one, ask in zip(envs, needed, strict=True)]
 
 
-def from_call(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
+def from_call(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Tree:
     """``action_masks()`` of environments in other processes, which are asked all together."""
     assert isinstance(env.unwrapped, AsyncVectorEnv)
     masks = env.unwrapped.call("action_masks")
@@ -69,7 +69,7 @@ def from_call(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Any:
 
 
 def read_masks(
-    source: Source, env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray, steps: int, device: Any
+    source: Source, env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray, steps: int, device: str | torch.device
 ) -> Tree:
     """The masks for the next actions; an error names environment, step and node."""
     try:
@@ -97,7 +97,7 @@ def masks_where_done(env: VectorEnv, done: np.ndarray, fresh: Info, before: Info
     return found
 
 
-def where_done(done: np.ndarray, fresh: Any, before: Any) -> Any:
+def where_done(done: np.ndarray, fresh: Tree, before: Tree) -> Tree:
     """An entry of ``info`` after some environments were reset (``done``): theirs from ``fresh``."""
     if isinstance(before, dict | tuple):
         return across(lambda old, new: where_done(done, new, old), before, fresh)

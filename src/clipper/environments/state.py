@@ -7,7 +7,7 @@ Everything else is opaque: its state is None.
 """
 
 import inspect
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -40,6 +40,23 @@ class KeepsStates(Protocol):
 
     def set_states(self, states: list[EnvironmentState]) -> None:
         """The inverse, for as many environments."""
+        ...
+
+
+@runtime_checkable
+class KeepsOwnState(Protocol):
+    """An environment or wrapper that gives and takes its state itself."""
+
+    def get_state(self) -> Tree:
+        """All that the next step depends on, the generator aside."""
+        ...
+
+    def set_state(self, tree: Tree, /) -> object:
+        """The inverse."""
+        ...
+
+    def reset(self, *, seed: int | None = None) -> object:
+        """Begin an episode."""
         ...
 
 
@@ -83,14 +100,14 @@ def get_states(env: VectorEnv) -> list[EnvironmentState] | None:
         return None
     if steps_single_ones(env):
         return env.get_states()
-    whole = get_state(env) if keeps_own_state(env) else None
+    whole = get_state(env) if own_state(env) is not None else None
     return None if whole is None else [whole]
 
 
 def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
     """Bring a vector environment into the state that ``get_states`` gave; its buffers need none of it."""
     if not steps_single_ones(env):
-        if len(states) != 1 or not keeps_own_state(env):
+        if len(states) != 1 or own_state(env) is None:
             raise corrupt("environments", f"{len(states)} states of a Serial or Workers, which {env} is not")
         set_state(env, states[0])
         return
@@ -121,28 +138,31 @@ def class_name(x: object) -> str:
     return f"{SAVED_AS.get(module, module)}.{type(x).__qualname__}"
 
 
-def keeps_own_state(layer: Any) -> bool:
-    """Has it ``get_state()`` and ``set_state(tree)``? (MuJoCo's ``set_state(qpos, qvel)`` is another thing.)"""
+def own_state(layer: object) -> KeepsOwnState | None:
+    """The layer, if it has ``get_state()`` and ``set_state(tree)``. (MuJoCo's ``set_state(qpos, qvel)`` is another.)"""
+    if not isinstance(layer, KeepsOwnState):
+        return None
     try:
         inspect.signature(layer.get_state).bind()
         inspect.signature(layer.set_state).bind(None)
-    except (AttributeError, TypeError, ValueError):
-        return False
-    return True
+    except (TypeError, ValueError):
+        return None
+    return layer
 
 
-def capture(layer: Any) -> Tree:
+def capture(layer: object) -> Tree:
     """The state of one wrapper, or of the environment itself."""
     if type(layer) in ATTRIBUTES:
         return {name: getattr(layer, name) for name in ATTRIBUTES[type(layer)]}
     if is_mujoco(layer):
         return capture_mujoco(layer)
-    if keeps_own_state(layer):
-        return layer.get_state()
+    own = own_state(layer)
+    if own is not None:
+        return own.get_state()
     raise OpaqueError
 
 
-def restore(layer: Any, tree: Tree, name: str) -> None:
+def restore(layer: object, tree: Tree, name: str) -> None:
     """The inverse of ``capture``."""
     if type(layer) in ATTRIBUTES:
         for attribute, fits in ATTRIBUTES[type(layer)].items():
@@ -154,11 +174,11 @@ def restore(layer: Any, tree: Tree, name: str) -> None:
             layer.checked_step = layer.checked_data_reuse = True
     elif is_mujoco(layer):
         restore_mujoco(layer, tree, name)
-    elif keeps_own_state(layer):
-        layer.reset(seed=0)  # before a first reset there may be nothing to compare with
-        check_like(tree, layer.get_state(), name)
+    elif (own := own_state(layer)) is not None:
+        own.reset(seed=0)  # before a first reset there may be nothing to compare with
+        check_like(tree, own.get_state(), name)
         try:
-            layer.set_state(tree)
+            own.set_state(tree)
         except Exception as error:
             raise corrupt(name, f"a state that set_state refuses with {error!r}") from error
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from operator import attrgetter
 
 import numpy as np
 from gymnasium import wrappers
@@ -99,11 +99,11 @@ def is_mujoco(layer: object) -> bool:
     return module.startswith("gymnasium.envs.mujoco.") and module.endswith("_v5")
 
 
-def capture_mujoco(layer: Any) -> Tree:
+def capture_mujoco(layer: object) -> Tree:
     """All that mj_step starts from, and what it left behind that is read before the next one."""
     mujoco = import_module("mujoco")  # an optional package; where such an environment runs, it is loaded
 
-    model, data = layer.model, layer.data
+    model, data = attrgetter("model", "data")(layer)
     if model.opt.enableflags & int(getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)):
         raise OpaqueError  # which bodies sleep is not part of MuJoCo's state
     integration = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
@@ -112,7 +112,7 @@ def capture_mujoco(layer: Any) -> Tree:
     return {"integration": integration, "goals": goals} | {name: getattr(data, name) for name in MUJOCO_DERIVED}
 
 
-def restore_mujoco(layer: Any, tree: Tree, name: str) -> None:
+def restore_mujoco(layer: object, tree: Tree, name: str) -> None:
     """The inverse of ``capture_mujoco``; nothing is computed anew."""
     mujoco = import_module("mujoco")
 
@@ -123,6 +123,7 @@ def restore_mujoco(layer: Any, tree: Tree, name: str) -> None:
         if key not in MUJOCO_GOALS or not isinstance(goal, np.ndarray) or goal.shape != (2,):
             raise corrupt(f"{name}.goals.{key}", f"{goal!r}")
         setattr(layer, key, goal)
-    mujoco.mj_setState(layer.model, layer.data, tree["integration"], mujoco.mjtState.mjSTATE_INTEGRATION)
+    model, data = attrgetter("model", "data")(layer)
+    mujoco.mj_setState(model, data, tree["integration"], mujoco.mjtState.mjSTATE_INTEGRATION)
     for key in MUJOCO_DERIVED:
-        getattr(layer.data, key)[...] = tree[key]
+        getattr(data, key)[...] = tree[key]

@@ -2,7 +2,7 @@
 
 import warnings
 from functools import partial
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -16,6 +16,7 @@ from clipper.distributions import Distribution
 from clipper.networks.critics import CriticOutput, Reader
 from clipper.networks.encoders import Encoder
 from clipper.networks.heads import Head
+from clipper.networks.memory import Memories
 from clipper.networks.policy_options import MASK_KEY, PolicyOptions
 from clipper.spaces.action_masks import action_masks
 from clipper.spaces.actions import element
@@ -37,7 +38,7 @@ class ActorCritic(nn.Module):
     def __init__(
         self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
         returns: Reader | None = None, action_space: gymnasium.Space | None = None, *,
-        critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Any = None,
+        critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Memories | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
@@ -101,9 +102,9 @@ class ActorCritic(nn.Module):
 
     @torch.no_grad()
     def predict(
-        self, obs: Any, deterministic: bool = True, generator: Generator | None = None, *, action_mask: Any = None,
-        memory: Any = None, begins: bool | np.ndarray = False,
-    ) -> Any:  # fmt: skip
+        self, obs: Tree, deterministic: bool = True, generator: Generator | None = None, *, action_mask: Tree = None,
+        memory: Tree = None, begins: bool | np.ndarray = False,
+    ) -> Tree:  # fmt: skip
         """Observation(s) as the environment gives them → action(s) as it takes them, numpy in and out.
 
         One observation gives one action; a batch, whose arrays lead with B, gives B, laid out as
@@ -141,9 +142,16 @@ class ActorCritic(nn.Module):
         return action if memory is None else (action, after)
 
 
-def warn_without_masks(policy: Any, fact: str, above: int = 3) -> None:
+@runtime_checkable
+class MayMissMasks(Protocol):
+    """A policy that remembers whether it was said that it acts without the masks that it learned with."""
+
+    warned: bool
+
+
+def warn_without_masks(policy: object, fact: str, above: int = 3) -> None:
     """Warn, once a policy, that one which learned with action masks now acts without: it may choose what is illegal."""
-    if getattr(policy, "masked", False) and not policy.warned:
+    if getattr(policy, "masked", False) and isinstance(policy, MayMissMasks) and not policy.warned:
         policy.warned = True
         warnings.warn(
             f"this policy learned with action masks, and {fact}; it may choose illegal actions", stacklevel=above

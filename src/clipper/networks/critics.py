@@ -1,6 +1,6 @@
 """What a critic's last layer says, as values: one number, one in the returns' own units, or weights of bins."""
 
-from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -128,7 +128,7 @@ class OwnCritic(Protocol):
         """Numbers that the value layer gives."""
         ...
 
-    def reader(self, layer: nn.Linear) -> Any:
+    def reader(self, layer: nn.Linear) -> Reader | None:
         """What makes V(s) of them, as ``ReturnNormaliser`` and ``TwoHotBins`` do; None where nothing has to."""
         ...
 

@@ -3,9 +3,9 @@
 The counterpart of ``clipper.networks.heads.make_head`` and ``clipper.networks.heads`` for what comes in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import singledispatch
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -14,6 +14,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from clipper.data.tree_type import Key
 from clipper.data.trees import Tree
 from clipper.errors import ConfigError, UnsupportedSpaceError
 from clipper.networks.convolutions import impala_cnn, nature_cnn
@@ -26,12 +27,15 @@ from clipper.spaces.observations import Leaf
 class Encoder(Protocol):
     """What ``make_encoder`` returns (an ``nn.Module``)."""
 
-    space: Any
-    """The ``gymnasium.Space`` of one observation."""
     features: int
     """Numbers per observation that come out."""
     normalises: bool
     """Does it keep running statistics?"""
+
+    @property
+    def space(self) -> gymnasium.Space:
+        """Of one observation."""
+        ...
 
     def __call__(self, obs: Tree) -> Tensor:
         """Observations, ``[*batch, *shape]`` at each leaf → ``[*batch, features]``, in the policy's own dtype."""
@@ -190,10 +194,10 @@ class ImageEncoder(nn.Module):
 class PartsEncoder(nn.Module):
     """The features of all parts of a Dict or Tuple, one after another in the space's own order."""
 
-    def __init__(self, space: Dict | Tuple, parts: dict[Any, Any]) -> None:
+    def __init__(self, space: Dict | Tuple, parts: Mapping[Key, Encoder]) -> None:
         super().__init__()
         self.space, self.keys = space, list(parts)
-        self.parts = nn.ModuleList(parts.values())
+        self.parts = nn.ModuleList(parts.values())  # pyright: ignore[reportArgumentType] (an Encoder is one)
         self.features = sum(part.features for part in parts.values())
         self.normalises = any(part.normalises for part in parts.values())
 
@@ -202,9 +206,9 @@ class PartsEncoder(nn.Module):
 
     def absorb(self, obs: Tree) -> None:
         for i, key in enumerate(self.keys):
-            part: Any = self.parts[i]
+            part = self.parts[i]
             if part.normalises:
-                part.absorb(obs[key])
+                part.absorb(obs[key])  # pyright: ignore[reportCallIssue] (an Encoder)
 
 
 def is_image(space: Box | Leaf, layout: str) -> bool:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from clipper.data.tree_type import Key
 from clipper.data.trees import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
 from clipper.networks.actor_critic import ActorCritic, warn_without_masks
+from clipper.networks.encoders import ImageEncoder
 from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.networks.heads.autoregressive import allowed
 from clipper.networks.heads.beta import BetaHead
@@ -73,7 +73,7 @@ def export_onnx(policy: ActorCritic, output: Path, *, masked: bool = False) -> t
 @contextmanager
 def in_float32(policy: nn.Module) -> Iterator[None]:
     """Meanwhile image networks compute in float32 even where the policy trains them in bfloat16."""
-    coarse: list[Any] = [module for module in policy.modules() if getattr(module, "coarse", False)]
+    coarse = [module for module in policy.modules() if isinstance(module, ImageEncoder) and module.coarse]
     for module in coarse:
         module.coarse = False
     try:
@@ -97,7 +97,7 @@ class Graph(nn.Module):
 
     def act(self, obs: Tree, memory: tuple[Tensor, ...], mask: Tree) -> tuple[Tree, tuple[Tensor, ...]]:
         features = self.policy.actor(self.policy.encoder(obs))
-        if memory:
+        if memory and self.policy.memory is not None:
             features, memory = self.policy.memory.actor.step(features, memory)
         dist = self.policy.head(features, action_mask=mask)
         return in_units(self.policy.head, dist.mode, mask), memory
@@ -178,13 +178,14 @@ def boxed(box: BoxMap, action: Tensor, bounds: Tree) -> Tensor:
     return torch.minimum(torch.maximum(centre + half_width * raw, low), high)
 
 
-def examples(policy: Any, rows: int, masked: bool) -> tuple[Tree, tuple[Tensor, ...], Tree]:
+def examples(policy: ActorCritic, rows: int, masked: bool) -> tuple[Tree, tuple[Tensor, ...], Tree]:
     """Observations drawn from their space, an empty memory, and masks that allow everything."""
     space = batch_space(policy.encoder.space, rows)
     space.seed(0)
     obs = pytree.tree_map(read, plain(space.sample()))
     memory = () if policy.memory is None else policy.memory.actor.empty(rows)
-    mask = action_masks(policy.action_space, [None] * rows, rows, np.ones(rows, dtype=bool)) if masked else ()
+    whole = np.ones(rows, dtype=bool)
+    mask = action_masks(policy.action_space, [None] * rows, rows, whole) if masked else ()  # pyright: ignore[reportArgumentType]
     return obs, memory, mask
 
 

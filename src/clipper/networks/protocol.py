@@ -1,7 +1,7 @@
 """What the rest of the library asks of a policy."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -22,7 +22,7 @@ class Actor(Protocol):
         """π(·|s) and the next memory; the critic does not run. Masks are given only where the environment has some."""
         ...
 
-    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
         """Sampled actions → what ``env.step`` takes (``clipper.networks.heads.make_head``)."""
         ...
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 import gymnasium
 import numpy as np
 
 from clipper.data.tree_type import Tree
 from clipper.environments import make_single
+from clipper.environments.ids import called
 from clipper.environments.make import EnvSource
 from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError, MissingPackageError, install_command
@@ -23,8 +24,8 @@ class Filmed(gymnasium.Wrapper):
         super().__init__(env)
         self.frames: list[np.ndarray] = []
 
-    def reset(self, **options: Any) -> tuple[Tree, Info]:
-        result = self.env.reset(**options)
+    def reset(self, **options: object) -> tuple[Tree, Info]:
+        result = called(self.env.reset, **options)
         self.frames.append(np.asarray(self.env.render()))
         return result
 

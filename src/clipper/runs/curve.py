@@ -3,13 +3,13 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import gymnasium
 import numpy as np
 
 from clipper.errors import ConfigError
-from clipper.runs.run import Run, read_config, read_rows
+from clipper.runs.run import Row, Run, read_config, read_rows
 from clipper.settings.config_json import short_name
 from clipper.storage import files
 
@@ -52,7 +52,7 @@ def read_curve(folder: Path) -> Curve:
     return curve_of(list(read_rows(folder)), short_name(config.algorithm), config.env)
 
 
-def curve_of(rows: Sequence[dict[str, Any]], label: str, env: str) -> Curve:
+def curve_of(rows: Sequence[Row], label: str, env: str) -> Curve:
     """Rows of metrics → a curve."""
     returns = [(r["steps"], r["episode/recent_return"]) for r in rows if r.get("episode/recent_return") is not None]
     evals = [(r["steps"], r["eval/return"]) for r in rows if r.get("eval/return") is not None]

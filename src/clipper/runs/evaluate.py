@@ -1,7 +1,6 @@
 """How good is a run, a policy, or what a folder holds?"""
 
 from pathlib import Path
-from typing import Any
 
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError
@@ -25,13 +24,14 @@ def evaluate(
     A bare policy needs ``env``: an id, a factory or a vector environment; a run brings its own. See
     ``evaluate_policy`` for how episodes are counted.
     """
-    policy: Any = subject
     if isinstance(subject, (str, Path)):
         policy, config = load_with_config(subject)
         if env is None and (":" in config.env or config.env.startswith("<")):
             raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
         env = config.env if env is None else env
-    elif not isinstance(subject, Actor):
+    elif isinstance(subject, Actor):
+        policy = subject
+    else:
         if env is None:
             return subject.evaluate(episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)
         policy = subject.policy

@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, overload
 
 import torch
 from gymnasium.spaces import flatdim
@@ -22,11 +23,17 @@ from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, read_settings, same, to_json
 from clipper.settings.old import checkpoint_as_now
 from clipper.spaces.observations import observation_leaves
-from clipper.spaces.space_json import space_from_json
+from clipper.spaces.space_json import spaces_from_json
 from clipper.storage import checkpoint
 
+Own = TypeVar("Own", bound=nn.Module)
 
-def load(path: str | Path, *, best: bool = False, policy: nn.Module | PolicyOptions | None = None) -> Any:
+
+@overload
+def load(path: str | Path, *, best: bool = False, policy: PolicyOptions | None = None) -> ActorCritic: ...
+@overload
+def load(path: str | Path, *, best: bool = False, policy: Own) -> Own: ...
+def load(path: str | Path, *, best: bool = False, policy: nn.Module | PolicyOptions | None = None) -> nn.Module:
     """The policy of a run's folder, as last saved or the ``best`` evaluated, or of one ``.safetensors`` file.
 
     ``hub:OWNER/NAME@REVISION`` is a folder on the Hugging Face hub, of a commit by its whole hash
@@ -37,9 +44,15 @@ def load(path: str | Path, *, best: bool = False, policy: nn.Module | PolicyOpti
     return load_with_config(path, best=best, policy=policy)[0]
 
 
+@overload
+def load_with_config(
+    path: str | Path, *, best: bool = False, policy: PolicyOptions | None = None
+) -> tuple[ActorCritic, Config]: ...
+@overload
+def load_with_config(path: str | Path, *, best: bool = False, policy: Own) -> tuple[Own, Config]: ...
 def load_with_config(
     path: str | Path, *, best: bool = False, policy: nn.Module | PolicyOptions | None = None
-) -> tuple[Any, Config]:
+) -> tuple[nn.Module, Config]:
     """The policy, and the settings it was trained with."""
     if isinstance(path, str) and path.startswith(hub.PREFIX):
         path = hub.folder_of(path, "best.safetensors" if best else "checkpoint.safetensors")
@@ -62,7 +75,7 @@ def load_with_config(
             check_fit(policy, weights_of(tensors))
         else:
             check_size(config, tensors, values)
-            spaces = {kind: space_from_json(saved) for kind, saved in values["spaces"].items()}
+            spaces = spaces_from_json(values["spaces"])
             policy = make_policy(spaces["observation"], spaces["action"], config.policy, Generator())
         policy.load_state_dict(weights_of(tensors))
         if isinstance(policy, ActorCritic):
@@ -74,7 +87,7 @@ def load_with_config(
     return policy.to("cpu"), config
 
 
-def check_policy(policy: Any) -> None:
+def check_policy(policy: object) -> None:
     """Raise ``ConfigError`` for what is no policy, with what to write instead."""
     if isinstance(policy, str | Path):
         instead = (
@@ -104,13 +117,13 @@ def check_fit(policy: nn.Module, weights: dict[str, Tensor]) -> None:
             )
 
 
-def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+def check_size(config: Config, tensors: dict[str, Tensor], values: Mapping[str, object]) -> None:
     """Raise ``CorruptCheckpointError`` before networks or environments are made that are far larger than the file."""
     if values.get("custom_policy"):
         return
     enough = 64 * sum(x.numel() for x in tensors.values()) + 1_000_000
     try:
-        spaces = {kind: space_from_json(saved) for kind, saved in values["spaces"].items()}
+        spaces = spaces_from_json(values["spaces"])
         inputs, made = flatdim(spaces["observation"]), config.policy.encoder
         images = any(is_image(leaf, made.image_layout) for leaf in observation_leaves(spaces["observation"]))
         first = [inputs, *([made.cnn_features or 512] if images and made.cnn != "none" else [])]
@@ -132,7 +145,7 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: dict[str, Any
         )
 
 
-def read(path: Path, best: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(path: Path, best: bool) -> tuple[dict[str, Tensor], dict[str, object]]:
     """The file that ``load`` means."""
     if not path.is_dir():
         return checkpoint_as_now(*checkpoint.load(path))

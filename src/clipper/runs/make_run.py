@@ -5,7 +5,7 @@ import difflib
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 from gymnasium.vector import VectorEnv
@@ -15,6 +15,7 @@ from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate, q
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
+from clipper.environments.ids import called
 from clipper.environments.vector.stepping import Vector, vectorise
 from clipper.errors import ConfigError, UnknownFieldError
 from clipper.learning.advantages import Standardised
@@ -67,7 +68,7 @@ def configure(
     """What the user said → one ``Config``, and what makes the environment."""
     check_given(algorithm, policy)
     check_settings(settings, algorithm)
-    changes: dict[str, Any] = dict(settings)
+    changes: dict[str, object] = dict(settings)
     if algorithm is not None:
         changes["algorithm"] = algorithm
     if isinstance(policy, PolicyOptions):
@@ -78,10 +79,10 @@ def configure(
         changes["num_envs"] = env.num_envs
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
-    return Config(env=describe_source(env), **changes), env
+    return called(Config, env=describe_source(env), **changes), env
 
 
-def check_given(algorithm: Any, policy: Any) -> None:
+def check_given(algorithm: object, policy: object) -> None:
     """Raise ``ConfigError`` for what is no algorithm or no policy, with what to write instead."""
     if isinstance(algorithm, str):
         near = difflib.get_close_matches(algorithm.lower(), [kind.__name__.lower() for kind in KNOWN], n=1)
@@ -94,11 +95,11 @@ def check_given(algorithm: Any, policy: Any) -> None:
     check_policy(policy)
 
 
-def check_settings(settings: Settings, algorithm: Any) -> None:
+def check_settings(settings: Settings, algorithm: object) -> None:
     """Raise ``UnknownFieldError`` for a keyword of ``train`` that belongs to the algorithm, the policy, or nowhere."""
     known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy")]
     algorithm = PPO() if algorithm is None else algorithm
-    places: tuple[tuple[str, Any], ...] = (
+    places: tuple[tuple[str, object], ...] = (
         (f"algorithm={'clipper.' * (type(algorithm) in KNOWN)}{short_name(algorithm)}", algorithm),
         ("policy=clipper.PolicyOptions", PolicyOptions),
     )
@@ -174,7 +175,7 @@ def make_rollouts(config: Config, source: Source, mask_key: str) -> tuple[Rollou
 
 def build_on(
     rollouts: Rollouts, config: Config, source: Source, policy: nn.Module | None, folder: Path | None,
-    settings: dict[str, Any] | None, insist: bool, stepping: str,
+    settings: dict[str, object] | None, insist: bool, stepping: str,
 ) -> Run:  # fmt: skip
     """The rest of ``build``, on rollouts that are there."""
     generator = Generator().manual_seed(config.seed)
@@ -289,7 +290,7 @@ def restore(
     folder: Path,
     env: Source | Config | None,
     algorithm: Algorithm | None,
-    policy: Any,
+    policy: object,
     settings: Settings,
 ) -> Run:
     """A run as its latest whole checkpoint left it; what is handed over is used, and recorded where it differs."""
@@ -330,7 +331,7 @@ def restore(
         raise
 
 
-def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Run:
+def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values: dict[str, object]) -> Run:
     """The run, brought to where a checkpoint left it."""
     folder = run.path
     assert folder is not None
@@ -366,16 +367,16 @@ def check_all_there(config: Config, custom_policy: bool) -> None:
 
 
 def handed_over(
-    planned: Config, env: Source | Config | None, algorithm: Algorithm | None, policy: Any
-) -> dict[str, Any]:
+    planned: Config, env: Source | Config | None, algorithm: Algorithm | None, policy: object
+) -> dict[str, object]:
     """Fields of the settings that change when a run goes on; raises ``ConfigError`` for those that cannot."""
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     if isinstance(env, Config):
         raise ConfigError("a run that is resumed has its settings in its folder: name those that change, total_steps=…")
     if env is not None:
         name = env if isinstance(env, str) else describe_source(env)
         changes = {} if name == planned.env else {"env": name}
-    has, given = to_json(planned.algorithm)["type"], None if algorithm is None else name_of(algorithm)
+    has, given = name_of(planned.algorithm), None if algorithm is None else name_of(algorithm)
     if given is not None and not same_name(given, has):
         raise ConfigError(
             f"this run's algorithm is {has}, and {given} cannot go on from its state: begin a run with "

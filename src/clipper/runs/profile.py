@@ -4,7 +4,6 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 PARTS = {
     "environment": "stepping the environments",
@@ -29,7 +28,7 @@ class Profile:
         """``seconds`` as of the last ``row``."""
         self.inside = 0.0
         """Seconds of parts that lie in the one under way."""
-        self.replaced: list[tuple[Any, str, Any]] = []
+        self.replaced: list[tuple[object, str, object]] = []
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -42,12 +41,12 @@ class Profile:
             self.seconds[name] = self.seconds.get(name, 0.0) + taken - self.inside
             self.inside = around + taken
 
-    def watch(self, owner: Any, method: str, name: str) -> None:
+    def watch(self, owner: object, method: str, name: str) -> None:
         """Count every call of a method of an object, or of a class, as this part, until ``close``."""
-        function: Callable[..., Any] = getattr(owner, method)
+        function: Callable[..., object] = getattr(owner, method)
 
         @functools.wraps(function)
-        def timed(*args: Any, **kwargs: Any) -> Any:
+        def timed(*args: object, **kwargs: object) -> object:
             with self.part(name):
                 return function(*args, **kwargs)
 

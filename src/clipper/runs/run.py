@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,11 +43,11 @@ class Run:
     """What acts and updates."""
     path: Path | None = None
     """The run's folder; None where nothing is written."""
-    settings: dict[str, Any] | None = None
+    settings: dict[str, object] | None = None
     """``config`` as JSON, where there is a folder, of when the run was built: objects of the user's own may change."""
     profile: Profile | None = None
     """Where the time goes, if that was asked for."""
-    at_end: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None
+    at_end: tuple[dict[str, torch.Tensor], dict[str, object]] | None = None
     """What the rollouts' state was when they were closed."""
     owned: bool = False
     """The environments were made for this run, which closes them."""
@@ -140,7 +140,7 @@ class Run:
             told = {"return": self.best, "masked": abilities(self.rollouts).masked}
             checkpoint.save(self.path / "best.safetensors", tensors, self.identity() | told)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What must agree between a checkpoint and the environment that it is loaded into."""
         spaces = {kind: space_to_json(space) for kind, space in spaces_of(self.rollouts).items()}
         return {
@@ -150,7 +150,7 @@ class Run:
             "custom_policy": self.custom_policy,
         }
 
-    def state_dict(self, environments: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def state_dict(self, environments: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
         """Everything that the next iteration depends on, as named tensors and JSON.
 
         Without ``environments`` they are left out, and start afresh where the run is resumed; so are the decisions
@@ -159,15 +159,16 @@ class Run:
         tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         tensors["recent"] = torch.tensor(list(self.recent), dtype=torch.float64)
         values = self.identity() | {name: getattr(self, name) for name in COUNTERS}
-        own, values["rollouts"] = self.at_end or self.rollouts.state_dict(environments)
+        own, kept = self.at_end or self.rollouts.state_dict(environments)
         if not environments:
-            values["steps"] = values["rollouts"]["steps"] = self.learned
+            values["steps"] = kept["steps"] = self.learned
+        values["rollouts"] = kept
         return tensors | {f"rollouts.{k}": v for k, v in own.items()}, values
 
-    def load_state_dict(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> bool:
+    def load_state_dict(self, tensors: dict[str, torch.Tensor], values: Mapping[str, object]) -> bool:
         """Go back to a saved state; False where the environments could not be restored and start afresh."""
         try:
-            check_same_spaces(values["spaces"], spaces_of(self.rollouts))
+            check_same_spaces(value_of("spaces", dict, values), spaces_of(self.rollouts))
             self.learner.load_state_dict(part(tensors, "learner."))
             self.recent.extend(
                 like("recent", torch.zeros(len(tensors["recent"]), dtype=torch.float64), tensors).tolist()
@@ -175,7 +176,8 @@ class Run:
             for name, kind in COUNTERS.items():
                 setattr(self, name, value_of(name, kind, values))
             self.learned = self.recorded = value_of("steps", int, values)
-            return self.rollouts.load_state_dict(part(tensors, "rollouts."), values["rollouts"], self.engine.actor)
+            kept = value_of("rollouts", dict, values)
+            return self.rollouts.load_state_dict(part(tensors, "rollouts."), kept, self.engine.actor)
         except ClipperError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -200,7 +202,7 @@ def read_row(line: str, name: str) -> Row | None:
     except CorruptCheckpointError as error:
         warnings.warn(f"{error}; it is left out", stacklevel=3)
         return None
-    if not fits(row, dict) or not all(fits(row.get(k), int) for k in ("iteration", "steps")):
+    if not isinstance(row, dict) or not all(fits(row.get(k), int) for k in ("iteration", "steps")):
         warnings.warn(f"{name} is no row of metrics; it is left out", stacklevel=3)
         return None
     return {k: v for k, v in row.items() if v is None or fits(v, float)}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from numbers import Real
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import torch
 from torch import nn
@@ -251,7 +251,7 @@ def merged(rounds: list[Metrics]) -> Metrics:
     return found
 
 
-def check_metrics(algorithm: Algorithm, metrics: Any) -> None:
+def check_metrics(algorithm: Algorithm, metrics: object) -> None:
     """Raise ``ConfigError`` where an algorithm of the user's own tells something else than numbers by their names."""
     name = type(algorithm).__name__
     if not isinstance(metrics, dict):

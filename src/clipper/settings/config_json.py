@@ -8,7 +8,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from clipper.errors import ConfigError
 from clipper.settings.config import Config
 from clipper.settings.old import as_now
 from clipper.storage.json_text import LARGEST_TEXT
+
+Made = TypeVar("Made")
 
 
 class MisfitInFileError(ConfigError):
@@ -31,7 +33,7 @@ HOLDS = (
 )
 
 
-def to_json(value: Any, path: str = "config") -> Any:
+def to_json(value: object, path: str = "config") -> object:
     """Values → ``{"type": name, field: …}``; tuples → lists; numbers, strings and None as they are.
 
     Clipper's own values are named by their class alone, so that a file outlives the module's place; one of the user's
@@ -59,9 +61,10 @@ def to_json(value: Any, path: str = "config") -> Any:
     return {"type": name_of(value), **fields}
 
 
-def settings_json(config: Config) -> dict[str, Any]:
+def settings_json(config: Config) -> dict[str, object]:
     """All settings of a run as its files hold them; raises ``ConfigError`` for what could not be read back."""
     settings = to_json(config)
+    assert isinstance(settings, dict)
     if len(json.dumps(settings)) > LARGEST_TEXT:
         raise ConfigError(
             f"the settings are longer than the {LARGEST_TEXT:,} characters that are read: hold less in them"
@@ -69,7 +72,7 @@ def settings_json(config: Config) -> dict[str, Any]:
     return settings
 
 
-def is_own(value: Any) -> bool:
+def is_own(value: object) -> bool:
     """Is it a function, or an object whose class the user has written and whose attributes are all that it holds?
 
     Not where a base of the class is another library's: a dict's entries, a module's weights are no attributes.
@@ -83,24 +86,26 @@ def is_own(value: Any) -> bool:
     return not (packages & foreign or slots) and hasattr(value, "__dict__")
 
 
-def is_ours(value: Any) -> bool:
+def is_ours(value: object) -> bool:
     """Has its class one of Clipper's own among its bases? What of files is not here can only be a field of such."""
     return any(base.__module__.partition(".")[0] == "clipper" for base in type(value).__mro__)
 
 
-def own_state(value: Any) -> dict[str, Any]:
+def own_state(value: object) -> dict[str, object]:
     """The attributes of an object of a plain class; a function has none."""
     return {} if isinstance(value, types.FunctionType) else dict(getattr(value, "__dict__", {}))
 
 
-def name_of(value: Any) -> str:
-    """``Clip`` of Clipper's own values; ``module:Name`` of the user's."""
-    kind: Any = value if isinstance(value, types.FunctionType) else type(value)
+def name_of(value: object) -> str:
+    """``Clip`` of Clipper's own values; ``module:Name`` of the user's, also where it is ``Elsewhere``."""
+    if isinstance(value, Elsewhere):
+        return value.name
+    kind = value if isinstance(value, types.FunctionType) else type(value)
     ours = isinstance(kind, type) and kind.__module__.partition(".")[0] == "clipper"
     return kind.__name__ if ours else f"{kind.__module__}:{kind.__qualname__}"
 
 
-def same(first: Any, second: Any) -> bool:
+def same(first: object, second: object) -> bool:
     """Are two settings' JSON the same? Modules do not count: what ran as a script is imported by its name later."""
     if isinstance(first, dict) and isinstance(second, dict):
         return (
@@ -118,12 +123,12 @@ def same_name(first: str, second: str) -> bool:
     return first.partition(":")[1] == second.partition(":")[1] and first.rpartition(":")[2] == second.rpartition(":")[2]
 
 
-def short_name(value: Any) -> str:
+def short_name(value: object) -> str:
     """The class's name alone, for people."""
     return value.name.rpartition(":")[2] if isinstance(value, Elsewhere) else type(value).__name__
 
 
-def elsewhere(value: Any, path: str = "") -> Iterator[tuple[str, Elsewhere]]:
+def elsewhere(value: object, path: str = "") -> Iterator[tuple[str, Elsewhere]]:
     """The parts of settings that are not here and have not been handed over, with where they stand."""
     if isinstance(value, Elsewhere):
         yield path, value
@@ -135,7 +140,11 @@ def elsewhere(value: Any, path: str = "") -> Iterator[tuple[str, Elsewhere]]:
             yield from elsewhere(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)
 
 
-def from_json(data: Any, expected: Any, path: str = "config") -> Any:
+@typing.overload
+def from_json(data: object, expected: type[Made], path: str = "config") -> Made: ...
+@typing.overload
+def from_json(data: object, expected: object, path: str = "config") -> object: ...
+def from_json(data: object, expected: object, path: str = "config") -> object:
     """The inverse of ``to_json``: builds only what the annotation ``expected`` allows, whatever the data says.
 
     Raises ``ConfigError`` with the path of the first entry that does not fit.
@@ -146,18 +155,19 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
             if fits(data, option):
                 return from_json(data, option, path)
         if is_elsewhere(data) and any(map(is_protocol, typing.get_args(expected))):
-            return Elsewhere(data["type"], data)
+            return Elsewhere(str(data["type"]), data)
     if union or not fits(data, expected):
         raise ConfigError(f"{path}: {shown(data)} is not {listed(words_for(expected))}")
-    if origin is tuple:
+    if origin is tuple and isinstance(data, list):
         inner = typing.get_args(expected)
         inner = (inner[0],) * len(data) if inner[-1] is Ellipsis else inner
         return tuple(from_json(d, t, f"{path}[{i}]") for i, (d, t) in enumerate(zip(data, inner, strict=True)))
     if not (isinstance(expected, type) and dataclasses.is_dataclass(expected)):
         try:
-            return float(data) if expected is float else data
+            return float(data) if expected is float and isinstance(data, int) else data
         except OverflowError as error:
             raise ConfigError(f"{path}: {error}") from error
+    assert isinstance(data, dict)
     hints = typing.get_type_hints(expected)
     unknown = set(data) - set(hints) - {"type"}
     if unknown:
@@ -171,7 +181,7 @@ def from_json(data: Any, expected: Any, path: str = "config") -> Any:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def read_settings(data: Any) -> Config:
+def read_settings(data: object) -> Config:
     """The settings that a file holds; its algorithm stays ``Elsewhere`` where only that has become a misfit.
 
     What was in range when a run was written may no longer be, and who plays with its policy needs no algorithm.
@@ -179,12 +189,13 @@ def read_settings(data: Any) -> Config:
     try:
         return from_json(data, Config)
     except MisfitInFileError as error:
+        assert isinstance(data, dict)
         rest = from_json({name: x for name, x in data.items() if name != "algorithm"}, Config)
         algorithm = data["algorithm"]
         return dataclasses.replace(rest, algorithm=Elsewhere(algorithm["type"], algorithm, str(error)))
 
 
-def words_for(expected: Any) -> list[str]:
+def words_for(expected: object) -> list[str]:
     """What an annotation lets stand in a file: a whole number, a text, PPO, one of your own."""
     origin, inner = typing.get_origin(expected), typing.get_args(expected)
     if origin in (typing.Union, types.UnionType):
@@ -195,15 +206,15 @@ def words_for(expected: Any) -> list[str]:
         return ["a list" if inner[-1] is Ellipsis else f"a list of {len(inner)}"]
     if expected in PLAIN:
         return [PLAIN[expected][1]]
-    return ["one of your own" if is_protocol(expected) else expected.__name__]
+    return ["one of your own" if is_protocol(expected) or not isinstance(expected, type) else expected.__name__]
 
 
-def is_elsewhere(data: Any) -> bool:
+def is_elsewhere(data: object) -> TypeGuard[dict[str, object]]:
     """Is it JSON of a value of the user's own?"""
     return isinstance(data, dict) and isinstance(data.get("type"), str) and ":" in data["type"]
 
 
-def fits(data: Any, expected: Any) -> bool:
+def fits(data: object, expected: object) -> bool:
     """Could ``data`` be JSON of the type ``expected``?"""
     origin = typing.get_origin(expected)
     if origin is Literal:
@@ -217,4 +228,4 @@ def fits(data: Any, expected: Any) -> bool:
         return False  # that is only told of what is handed over
     if expected in (int, float):
         return isinstance(data, (int, float) if expected is float else int) and not isinstance(data, bool)
-    return data is None if expected in (None, type(None)) else isinstance(data, expected)
+    return data is None if expected in (None, type(None)) else isinstance(expected, type) and isinstance(data, expected)

@@ -7,7 +7,7 @@ import keyword
 import re
 import types
 import typing
-from typing import Any
+from typing import TypeGuard
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
@@ -24,7 +24,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def options_of(annotation: Any) -> tuple[Any, ...]:
+def options_of(annotation: object) -> tuple[object, ...]:
     """The members of a union, tuples and dataclasses among them."""
     annotation = plain(annotation)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -32,18 +32,20 @@ def options_of(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def is_option(annotation: Any) -> bool:
+def is_option(annotation: object) -> bool:
     """Is it a union that has one of our values among its members, which text can say?"""
     members = options_of(annotation)
     return len(members) > 1 and any(map(is_sayable, members))
 
 
-def is_sayable(kind: Any) -> bool:
-    """Is it a value whose fields have an order? Those of an algorithm or of the network have names alone."""
-    return dataclasses.is_dataclass(kind) and not any(f.kw_only for f in dataclasses.fields(kind))
+def is_sayable(kind: object) -> TypeGuard[type]:
+    """Is it a value's class whose fields have an order? Those of an algorithm or the network have names alone."""
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return False
+    return not any(f.kw_only for f in dataclasses.fields(kind))
 
 
-def to_text(value: Any) -> str:
+def to_text(value: object) -> str:
     """A value as the command line takes it: its leading numbers, and what else is not at its default."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [(f.default, getattr(value, f.name)) for f in dataclasses.fields(value)]
@@ -59,7 +61,7 @@ def to_text(value: Any) -> str:
     return ",".join(map(to_text, value)) if isinstance(value, tuple) else f"{value}"
 
 
-def argument_text(value: Any) -> str:
+def argument_text(value: object) -> str:
     """An argument within a call; a text that would be read as something else is quoted."""
     if isinstance(value, str):
         plain_word = value.isidentifier() and not keyword.iskeyword(value) and value.lower() not in NAMED
@@ -69,7 +71,7 @@ def argument_text(value: Any) -> str:
     return to_text(value)
 
 
-def from_text(text: str, annotation: Any) -> Any:
+def from_text(text: str, annotation: object) -> object:
     """The inverse; raises ``ValueError`` that names what could have stood there."""
     members = options_of(annotation)
     if any(map(is_protocol, members)) and (own := OWN.fullmatch(text.strip())):
@@ -80,7 +82,7 @@ def from_text(text: str, annotation: Any) -> Any:
         raise ValueError(f"{text!r} is none of {describe(annotation)}") from error
 
 
-def from_node(node: ast.expr, annotation: Any) -> Any:
+def from_node(node: ast.expr, annotation: object) -> object:
     """What an expression of literals, words and calls of our values means for an annotation."""
     members = options_of(annotation)
     words = not any(map(is_sayable, members))  # else they are names of the same values
@@ -94,7 +96,7 @@ def from_node(node: ast.expr, annotation: Any) -> Any:
     raise MisfitError
 
 
-def from_node_as(node: ast.expr, kind: Any) -> Any:
+def from_node_as(node: ast.expr, kind: object) -> object:
     """The same for one member of a union."""
     if is_sayable(kind):
         return called(node, kind)
@@ -107,7 +109,9 @@ def from_node_as(node: ast.expr, kind: Any) -> Any:
     given = literal(node)
     if is_protocol(kind) or (kind is float and (isinstance(given, bool) or not isinstance(given, int | float))):
         raise MisfitError
-    return float(given) if kind is float else fit(given, kind)  # its range is the whole value's matter
+    if kind is float:  # its range is the whole value's matter
+        return float(given) if isinstance(given, int | float) else given
+    return fit(given, kind)
 
 
 def elements(node: ast.expr) -> list[ast.expr]:
@@ -119,7 +123,7 @@ def elements(node: ast.expr) -> list[ast.expr]:
     raise MisfitError
 
 
-def called(node: ast.expr, kind: Any) -> Any:
+def called(node: ast.expr, kind: type) -> object:
     """One of our values, from ``name`` or ``name(arguments)``."""
     function, arguments, named = node, list[ast.expr](), list[ast.keyword]()
     if isinstance(node, ast.Call):
@@ -133,7 +137,7 @@ def called(node: ast.expr, kind: Any) -> Any:
     return kind(**{name: from_node(x, hints[name]) for name, x in given.items()})
 
 
-def literal(node: ast.expr) -> Any:
+def literal(node: ast.expr) -> object:
     """A number, a text, which needs no quotation marks, a truth value or None; ``inf`` is a number."""
     if isinstance(node, ast.Name):
         return NAMED.get(node.id.lower(), node.id)
@@ -143,7 +147,7 @@ def literal(node: ast.expr) -> Any:
         raise MisfitError from error
 
 
-def named_value(name: str, arguments: str = "") -> Any:
+def named_value(name: str, arguments: str = "") -> object:
     """A value of the user's own: of a class, made of ``arguments``, or a function. The user has named it, so it runs.
 
     The arguments are literals, in order or by their names. Raises ``ValueError`` with what could not be found or made.
@@ -162,12 +166,12 @@ def named_value(name: str, arguments: str = "") -> Any:
         raise ValueError(f"{name} cannot be made: {error}") from error
 
 
-def describe(annotation: Any) -> str:
+def describe(annotation: object) -> str:
     """The forms that an option may take: ``NUMBER|linear(start,end)``."""
     forms = []
     for member in options_of(annotation):
         if is_sayable(member):
-            names = ",".join(f.name for f in dataclasses.fields(member))
+            names = ",".join(hints_of(member))
             forms.append(snake(member.__name__) + (f"({names})" if names else ""))
         elif is_protocol(member):
             forms.append("MODULE:NAME")

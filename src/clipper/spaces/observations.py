@@ -5,7 +5,7 @@ Arrays ``[N, …]`` stand at the leaves: of a Dict in a dict, of a Tuple in a tu
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium import Space
@@ -22,9 +22,9 @@ class Leaf(NamedTuple):
     """Keys and indices that lead to it; empty where the observation is the array."""
     shape: tuple[int, ...]
     dtype: np.dtype
-    least: Any = None
+    least: np.ndarray | np.integer | None = None
     """The least value where these are choices, which networks look up; None where they are numbers."""
-    most: Any = None
+    most: np.ndarray | np.integer | None = None
     """The largest one."""
 
     def of(self, obs: Tree) -> Tree:

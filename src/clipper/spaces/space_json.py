@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import singledispatch
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,6 +14,8 @@ INTEGERS = ("uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uin
 FLOATS_AND_INTEGERS = ("float16", "float32", "float64", *INTEGERS)
 LARGEST_SPACE = 10_000_000  # numbers; a saved space beyond this is not believed
 DEEPEST_SPACE = 50  # spaces within spaces
+Saved = Mapping[str, object]
+"""A space as JSON, which nobody vouches for."""
 
 
 @singledispatch
@@ -75,51 +76,75 @@ def space_from_json(data: object) -> gymnasium.Space:
         raise CorruptCheckpointError(f"the saved spaces cannot be read: {error}") from error
 
 
-def read(data: Any, depth: int) -> gymnasium.Space:
+def spaces_from_json(data: object) -> dict[str, gymnasium.Space]:
+    """Several spaces, by what they are of."""
+    if not isinstance(data, dict):
+        raise TypeError(f"spaces {data!r}")
+    return {kind: space_from_json(saved) for kind, saved in data.items()}
+
+
+def read(data: object, depth: int) -> gymnasium.Space:
     """One space and, at most ``depth`` levels below it, its parts."""
+    if not isinstance(data, dict):
+        raise TypeError(f"no space but {data!r}")
     if depth == 0 or data["type"] not in READERS:
         raise ValueError(f"no space of type {data['type']!r}" if depth else "spaces too deep within each other")
     return READERS[data["type"]](data, depth - 1)
 
 
-def parts(data: Any, depth: int) -> list[gymnasium.Space]:
+def entries(data: Saved, name: str) -> list[object]:
+    """A list that a space has."""
+    found = data[name]
+    if not isinstance(found, list):
+        raise TypeError(f"{name} {found!r}")
+    return found
+
+
+def integer(x: object) -> int:
+    """A number without its fraction."""
+    if not isinstance(x, int | float | str):
+        raise TypeError(f"the number {x!r}")
+    return int(x)
+
+
+def parts(data: Saved, depth: int) -> list[gymnasium.Space]:
     """The spaces that one consists of."""
-    if not isinstance(data["spaces"], list):
-        raise TypeError(f"spaces {data['spaces']!r}")
-    return [read(part, depth) for part in data["spaces"]]
+    return [read(part, depth) for part in entries(data, "spaces")]
 
 
-def shape_of(data: Any) -> tuple[int, ...]:
+def shape_of(data: Saved) -> tuple[int, ...]:
     """A shape of believable size."""
-    shape = tuple(int(size) for size in data["shape"])
+    shape = tuple(integer(size) for size in entries(data, "shape"))
     if min(shape, default=1) < 0 or np.prod(shape, dtype=float) > LARGEST_SPACE:
         raise ValueError(f"shape {shape}")
     return shape
 
 
-def arrays(data: Any, dtypes: tuple[str, ...], *names: str) -> tuple[np.ndarray, ...]:
+def arrays(data: Saved, dtypes: tuple[str, ...], *names: str) -> tuple[np.ndarray, ...]:
     """The named arrays, each of the one shape and dtype."""
-    if data["dtype"] not in dtypes:
-        raise ValueError(f"no {data['type']} of dtype {data['dtype']!r}")
-    shape, dtype = shape_of(data), np.dtype(data["dtype"])
+    name_of_dtype = data["dtype"]
+    if not isinstance(name_of_dtype, str) or name_of_dtype not in dtypes:
+        raise ValueError(f"no {data['type']} of dtype {name_of_dtype!r}")
+    shape, dtype = shape_of(data), np.dtype(name_of_dtype)
     size = int(np.prod(shape))
     return tuple(np.broadcast_to(np.array(data[name], dtype=dtype), size).reshape(shape) for name in names)
 
 
-def read_box(data: Any, depth: int) -> gymnasium.Space:
+def read_box(data: Saved, depth: int) -> gymnasium.Space:
     """A Box."""
     low, high = arrays(data, FLOATS_AND_INTEGERS, "low", "high")
     return Box(low, high, low.shape, low.dtype.type)
 
 
-def read_discrete(data: Any, depth: int) -> gymnasium.Space:
+def read_discrete(data: Saved, depth: int) -> gymnasium.Space:
     """A Discrete."""
-    if int(data["n"]) > LARGEST_SPACE:
-        raise ValueError(f"{data['n']} choices")
-    return Discrete(int(data["n"]), start=int(data["start"]))
+    n = integer(data["n"])
+    if n > LARGEST_SPACE:
+        raise ValueError(f"{n} choices")
+    return Discrete(n, start=integer(data["start"]))
 
 
-def read_multi_discrete(data: Any, depth: int) -> gymnasium.Space:
+def read_multi_discrete(data: Saved, depth: int) -> gymnasium.Space:
     """A MultiDiscrete."""
     nvec, start = arrays(data, INTEGERS, "nvec", "start")
     if nvec.sum(dtype=float) > LARGEST_SPACE:
@@ -127,31 +152,32 @@ def read_multi_discrete(data: Any, depth: int) -> gymnasium.Space:
     return MultiDiscrete(nvec, nvec.dtype.type, start=start)
 
 
-def read_multi_binary(data: Any, depth: int) -> gymnasium.Space:
+def read_multi_binary(data: Saved, depth: int) -> gymnasium.Space:
     """A MultiBinary."""
     shape = shape_of(data)
     return MultiBinary(shape if data["array"] else shape[0])
 
 
-def read_dict(data: Any, depth: int) -> gymnasium.Space:
+def read_dict(data: Saved, depth: int) -> gymnasium.Space:
     """A Dict."""
-    keys, spaces = data["keys"], parts(data, depth)
-    if len(set(keys)) != len(spaces) or not all(isinstance(key, str) for key in keys):
-        raise ValueError(f"keys {keys!r}")
+    given, spaces = entries(data, "keys"), parts(data, depth)
+    keys = [key for key in given if isinstance(key, str)]
+    if len(keys) < len(given) or len(set(keys)) != len(spaces):
+        raise ValueError(f"keys {given!r}")
     return Dict(dict(zip(keys, spaces, strict=True)), sort_keys=False)
 
 
-def read_tuple(data: Any, depth: int) -> gymnasium.Space:
+def read_tuple(data: Saved, depth: int) -> gymnasium.Space:
     """A Tuple."""
     return Tuple(parts(data, depth))
 
 
-def read_one_of(data: Any, depth: int) -> gymnasium.Space:
+def read_one_of(data: Saved, depth: int) -> gymnasium.Space:
     """A OneOf."""
     return OneOf(parts(data, depth))
 
 
-READERS: dict[str, Callable[[Any, int], gymnasium.Space]] = {
+READERS: dict[str, Callable[[Saved, int], gymnasium.Space]] = {
     "Box": read_box,
     "Discrete": read_discrete,
     "MultiDiscrete": read_multi_discrete,

@@ -11,7 +11,6 @@ import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -57,7 +56,7 @@ def earlier(path: Path, age: int) -> Path:
     return path.with_name(f"{path.stem}{word}{path.suffix}")
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Read back what ``save`` wrote.
 
     Raises ``CorruptCheckpointError`` where the file was cut short, altered, or is none of ours.
@@ -80,7 +79,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, values
 
 
-def load_latest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_latest(folder: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """The newest whole checkpoint of a run's folder; warns where it has to fall back to one before."""
     newest, age = folder / "checkpoint.safetensors", 1
     while True:

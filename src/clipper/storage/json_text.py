@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from clipper.errors import CorruptCheckpointError
 
 LARGEST_TEXT = 32_000_000  # characters; a list of empty lists takes twenty times its text in memory
 
 
-def parse(text: str | bytes, what: str) -> Any:
+def parse(text: str | bytes, what: str) -> object:
     """The values of a JSON text. NaN, a key twice in one object, and nesting or numbers without end are refused.
 
     Raises ``CorruptCheckpointError`` that names ``what``.

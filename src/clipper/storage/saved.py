@@ -1,16 +1,19 @@
 """What a checkpoint holds, taken out entry by entry: of the type, shape and dtype that it should have."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeVar, cast
 
 from torch import Tensor
 
+Kind = TypeVar("Kind")
 
-def value_of(name: str, kind: type, values: dict[str, Any]) -> Any:
+
+def value_of(name: str, kind: type[Kind], values: Mapping[str, object]) -> Kind:
     """``values[name]``, if it is a ``kind``; an integer is a float, a truth value is no number."""
     given, wanted = values[name], (int, float) if kind is float else kind
     if not isinstance(given, wanted) or (isinstance(given, bool) and kind is not bool):
         raise TypeError(f"{name} is {given!r}, not of type {kind.__name__}")
-    return given
+    return cast(Kind, given)
 
 
 def like(name: str, fresh: Tensor, tensors: dict[str, Tensor]) -> Tensor:

@@ -3,7 +3,7 @@
 import inspect
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ def read(file: Path) -> Found:
     return Found(settings, weights, steps if type(steps) is int and steps >= 0 else 0, what)
 
 
-def arguments(found: Found, model: type) -> dict[str, Any]:
+def arguments(found: Found, model: type) -> dict[str, object]:
     """What the constructor of ``model`` is given: numbers, widths and activation; a schedule keeps its default."""
     accepted = inspect.signature(model).parameters
     given: dict[str, object] = {}

@@ -1,7 +1,7 @@
 """Stable-Baselines3's arguments in Clipper's words; what has none is refused by name."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -51,13 +51,13 @@ def device_of(device: str | torch.device) -> str:
 
 
 def policy_options(
-    policy: str, kwargs: Mapping[str, Any] | None, env: VecEnv | None, memory: bool = False
+    policy: str, kwargs: Mapping[str, object] | None, env: VecEnv | None, memory: bool = False
 ) -> PolicyOptions:
     """``policy``, ``policy_kwargs`` and ``VecNormalize`` → the network."""
     names = [name.replace("Policy", "LstmPolicy") if memory else name for name in POLICIES]
     if policy not in names:
         raise ConfigError(f"clipper.compat.sb3 takes no policy {policy!r}: there are {', '.join(names)}")
-    kwargs, options = dict(kwargs or {}), dict[str, Any]()
+    kwargs, options = dict[str, Any](kwargs or {}), dict[str, Any]()
     if policy.startswith("Cnn"):
         options |= for_images(kwargs, env)
     elif policy.startswith("Mlp"):
@@ -102,7 +102,13 @@ def for_images(kwargs: dict[str, object], env: VecEnv | None) -> dict[str, objec
     return {"shared": bool(kwargs.pop("share_features_extractor", True))}
 
 
-def reward_scaling(env: VecEnv | None, gamma: float) -> dict[str, Any]:
+class RewardScaling(TypedDict, total=False):
+    """What algorithms call it."""
+
+    rewards: Scaled
+
+
+def reward_scaling(env: VecEnv | None, gamma: float) -> RewardScaling:
     """What ``VecNormalize`` asks of an algorithm."""
     if not isinstance(env, VecNormalize) or not env.norm_reward:
         return {}

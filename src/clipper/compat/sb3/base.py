@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import gymnasium
 import numpy as np
@@ -16,15 +16,19 @@ from clipper.algorithms import Algorithm, quota_of
 from clipper.cli.progress import ProgressDisplay
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
-from clipper.compat.sb3.common.callbacks import MaybeCallback, one_callback
+from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
 from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
 from clipper.compat.sb3.watching import Watching
+from clipper.data.trees import Tree
 from clipper.engines import choose
+from clipper.environments.ids import called
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
+from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
+from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.load import check_size
 from clipper.runs.make_run import write_config
@@ -32,8 +36,9 @@ from clipper.runs.run import Row, Run
 from clipper.runs.train import go_on
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
-from clipper.spaces.space_json import check_same_spaces, space_from_json, space_to_json
+from clipper.spaces.space_json import check_same_spaces, space_to_json, spaces_from_json
 from clipper.storage import checkpoint
+from clipper.storage.saved import value_of
 
 Spaces = dict[str, gymnasium.Space]
 M = TypeVar("M", bound="Model")
@@ -42,7 +47,7 @@ M = TypeVar("M", bound="Model")
 class Model:
     """What all algorithms share; each has its own arguments."""
 
-    batch_argument: ClassVar[Callable[[Any, int, int], Algorithm]]
+    batch_argument: ClassVar[Callable[..., Algorithm]]
     """(algorithm, environments, batch size) → the algorithm with minibatches of that size, where it has some."""
     config: Config
     env: VecEnv | None
@@ -64,8 +69,8 @@ class Model:
         self.path: Path | None = None
 
     def make(
-        self, algorithm: Algorithm, env: str | gymnasium.Env | VecEnv | None, options: Any, seed: int | None,
-        device: str | torch.device, **rest: Any,
+        self, algorithm: Algorithm, env: str | gymnasium.Env | VecEnv | None, options: PolicyOptions,
+        seed: int | None, device: str | torch.device, *, tensorboard_log: str | None, verbose: int,
     ) -> None:  # fmt: skip
         """Set up from an algorithm and whatever names the environments."""
         if env is None:
@@ -78,10 +83,11 @@ class Model:
             seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
         )  # fmt: skip
         envs.seed(config.seed)
-        self.setup(config, envs, {"observation": envs.observation_space, "action": envs.action_space}, **rest)
+        spaces = {"observation": envs.observation_space, "action": envs.action_space}
+        self.setup(config, envs, spaces, tensorboard_log, verbose)
 
     @property
-    def policy(self) -> Any:
+    def policy(self) -> ActorCritic:
         """The policy, a torch module."""
         return self.learner.policy
 
@@ -169,7 +175,7 @@ class Model:
         self.num_timesteps, self.learned = run.steps, self.learned + 1
         return self
 
-    def train(self, run: Run, callback: Any, progress_bar: bool) -> None:
+    def train(self, run: Run, callback: BaseCallback | None, progress_bar: bool) -> None:
         """The loop, with what is to be called in it."""
         with ExitStack() as stack:
             watching: list[Callable[[Run], bool | None]] = []
@@ -205,12 +211,12 @@ class Model:
 
     def predict(
         self,
-        observation: Any,
-        state: Any = None,
+        observation: Tree,
+        state: Tree = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
-        action_masks: Any = None,
-    ) -> tuple[Any, Any]:
+        action_masks: Tree = None,
+    ) -> tuple[Tree, Tree]:
         """Action(s) for one observation or a batch, as the environment takes them, and the state to give next time.
 
         Without a memory that is the state that was given.
@@ -225,7 +231,7 @@ class Model:
             begins=begins,
         )  # fmt: skip
 
-    def save(self, path: str | Path, exclude: Any = None, include: Any = None) -> None:
+    def save(self, path: str | Path, exclude: object = None, include: object = None) -> None:
         """Write the model to ``path``, with ``.zip`` where it has no suffix; the file is Clipper's, whatever its name.
 
         It holds no code and can be read by ``clipper.load``, too.
@@ -246,13 +252,13 @@ class Model:
         path: str | Path,
         env: str | gymnasium.Env | VecEnv | None = None,
         device: str | torch.device = "auto",
-        custom_objects: dict[str, Any] | None = None,  # noqa: ARG003 (what these do has no meaning here)
+        custom_objects: dict[str, object] | None = None,  # noqa: ARG003 (what these do has no meaning here)
         print_system_info: bool = False,  # noqa: ARG003
         force_reset: bool = True,  # noqa: ARG003
         *,
         verbose: int = 0,
         tensorboard_log: str | None = None,
-        **others: Any,
+        **others: object,
     ) -> M:
         """A model that ``save`` wrote, or the weights and plain settings of an archive of Stable-Baselines3.
 
@@ -273,15 +279,15 @@ class Model:
             model = cls.__new__(cls)
             config = from_json(values["config"], Config)
             check_size(config, tensors, values)
-            spaces = {kind: space_from_json(saved) for kind, saved in values["spaces"].items()}
+            spaces = spaces_from_json(values["spaces"])
+            model.batch_size = value_of("batch_size", int, values)
             config = dataclasses.replace(config, device=device_of(device))
-            if envs is not None and values["batch_size"]:
-                algorithm = cls.batch_argument(config.algorithm, envs.num_envs, int(values["batch_size"]))
+            if envs is not None and model.batch_size:
+                algorithm = cls.batch_argument(config.algorithm, envs.num_envs, model.batch_size)
                 config = dataclasses.replace(config, algorithm=algorithm)
-            model.batch_size = int(values["batch_size"])
             model.setup(config, None, spaces, tensorboard_log, verbose)
             model.learner.load_state_dict(part(tensors, "learner."))
-            model.num_timesteps = int(values["steps"])
+            model.num_timesteps = value_of("steps", int, values)
         except (LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CorruptCheckpointError(f"{file} does not fit its own settings: {error}") from error
         if envs is not None:
@@ -289,12 +295,14 @@ class Model:
         return model
 
     @classmethod
-    def from_archive(cls: type[M], file: Path, envs: VecEnv | None, device: str | torch.device, **rest: Any) -> M:
+    def from_archive(
+        cls: type[M], file: Path, envs: VecEnv | None, device: str | torch.device, **told: str | int | None
+    ) -> M:
         """The weights and plain settings of an archive of Stable-Baselines3; its optimizer starts afresh."""
         if envs is None:
             raise ConfigError(f"{file} keeps its spaces as a pickle, which is not read: load it with env=")
         found = archive.read(file)
-        model = cls("MlpPolicy", envs, device=device, **archive.arguments(found, cls), **rest)  # pyright: ignore[reportCallIssue]
+        model = called(cls, "MlpPolicy", envs, device=device, **archive.arguments(found, cls), **told)
         archive.fill(model.policy, found)
         model.num_timesteps = found.steps
         return model

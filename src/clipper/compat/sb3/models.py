@@ -251,9 +251,9 @@ class TRPO(Model):
         )  # fmt: skip
 
 
-def optimizer(policy_kwargs: Mapping[str, Any] | None) -> tuple[dict[str, Any], Adam]:
+def optimizer(policy_kwargs: Mapping[str, object] | None) -> tuple[dict[str, object], Adam]:
     """``policy_kwargs`` without ``optimizer_kwargs=dict(eps=…)``, and the Adam that these describe."""
-    kwargs = dict(policy_kwargs or {})
+    kwargs = dict[str, Any](policy_kwargs or {})
     options = dict(kwargs.pop("optimizer_kwargs", None) or {})
     own = {name: options.pop(name) for name in ("eps", "betas", "weight_decay") if name in options}
     refuse_others({f"optimizer_kwargs[{k!r}]": (v, ...) for k, v in options.items()}, "Adam has no such number here")

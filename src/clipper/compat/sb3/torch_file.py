@@ -10,7 +10,7 @@ import pickletools
 import warnings
 import zipfile
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -159,9 +159,9 @@ class Machine:
 
     def __init__(self) -> None:
         self.stack: list[object] = []
-        self.memo: dict[int, object] = {}
+        self.memo: dict[object, object] = {}
 
-    def step(self, code: str, argument: Any) -> None:  # noqa: PLR0912 (one branch for each instruction)
+    def step(self, code: str, argument: object) -> None:  # noqa: PLR0912 (one branch for each instruction)
         """Follow one instruction."""
         stack = self.stack
         if code in VALUES:
@@ -171,9 +171,10 @@ class Machine:
         elif code == "EMPTY_DICT":
             stack.append({})
         elif code == "GLOBAL":
-            if argument not in KNOWN:
-                raise CorruptCheckpointError(f"it names {argument.replace(' ', '.')}, which is not followed")
-            stack.append(Name(argument))
+            name = str(argument)
+            if name not in KNOWN:
+                raise CorruptCheckpointError(f"it names {name.replace(' ', '.')}, which is not followed")
+            stack.append(Name(name))
         elif code in ("TUPLE1", "TUPLE2", "TUPLE3"):
             size = int(code[-1])
             stack.append(tuple(self.top(len(stack) - size)))
@@ -217,13 +218,15 @@ class Machine:
         self.stack[-1].update(zip(names, pairs[1::2], strict=True))
 
 
-def called(what: object, arguments: Any) -> dict[str, object] | Lazy:
+def called(what: object, arguments: object) -> dict[str, object] | Lazy:
     """The two calls that there may be: of an OrderedDict without arguments, and of a tensor from its storage."""
     name = what.name if isinstance(what, Name) else ""
     if name == "collections OrderedDict" and isinstance(arguments, tuple) and not arguments:
         return {}
     if name != "torch._utils _rebuild_tensor_v2":
         raise CorruptCheckpointError("it calls something that makes no tensor")
+    if not isinstance(arguments, tuple):
+        raise TypeError("its arguments are no tuple")
     storage, offset, shape, stride = arguments[:4]
     if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
         raise CorruptCheckpointError("a tensor is not made of a storage, an offset, a shape and a stride")
@@ -232,8 +235,10 @@ def called(what: object, arguments: Any) -> dict[str, object] | Lazy:
     return Lazy(storage, offset, shape, stride)
 
 
-def storage_of(description: Any) -> Storage:
+def storage_of(description: object) -> Storage:
     """A storage by its key, as torch describes one."""
+    if not isinstance(description, tuple):
+        raise TypeError("a storage's description is no tuple")
     kind, what, key, _, size = description
     known = isinstance(what, Name) and what.name.partition(" ")[2] in STORAGES
     if kind != "storage" or not known or type(key) is not str or type(size) is not int or size < 0:

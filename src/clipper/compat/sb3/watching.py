@@ -1,7 +1,7 @@
 """Callbacks at each step of the environments, in a loop that collects whole segments."""
 
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from clipper.compat.sb3.common.callbacks import BaseCallback
 from clipper.compat.sb3.protocol import LearningModel
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
+from clipper.environments.checks import Answer
+from clipper.environments.told_episodes import Info
 from clipper.learning.metrics import Metrics
 from clipper.networks.protocol import Actor
 from clipper.rollout.protocol import abilities
@@ -63,13 +65,13 @@ class Watching:
         values.clear()
         return self.engine.update(steps, last_obs) | noted
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: Tree) -> Answer:
         """The environments' step, told to the callback; rows that only reset an environment are none of it."""
         found = obs, rewards, terminated, truncated, _ = self.original(actions)
         decided = ~self.ended
         self.total, self.length = self.total + rewards * decided, self.length + decided
         done = (terminated | truncated) & decided
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(x)} for x in truncated & ~terminated]
+        infos: list[Info] = [{"TimeLimit.truncated": bool(x)} for x in truncated & ~terminated]
         for i in np.flatnonzero(done):
             infos[i]["episode"] = {"r": float(self.total[i]), "l": int(self.length[i])}
         self.total[done], self.length[done] = 0.0, 0

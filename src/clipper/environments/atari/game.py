@@ -3,12 +3,13 @@
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, SupportsInt
+from typing import SupportsInt
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from clipper.data.tree_type import Tree
 from clipper.environments.atari.game_options import MOST_NOOPS, Atari, is_atari, read_options
 from clipper.environments.atari.pictures import Shrink
 from clipper.environments.told_episodes import TELLS, WHOLE, Info, told
@@ -174,7 +175,7 @@ class Game(gymnasium.Env):
         """What was done since the ROM was loaded."""
         return {"seed": self.rom_seed, "history": self.history.hex()}
 
-    def set_state(self, tree: dict[str, Any]) -> None:
+    def set_state(self, tree: Tree) -> None:
         """Do it again; raises ``ValueError`` where that is no history of this game."""
         self.load(int(tree["seed"]) % 2**31)
         entries = iter(bytes.fromhex(tree["history"]))

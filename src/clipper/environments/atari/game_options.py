@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Literal, get_type_hints
 
+from clipper.environments.ids import called
 from clipper.errors import ConfigError
 
 IDS = re.compile(r"(ale_py:)?(ALE/\w+-v\d+|\w+NoFrameskip-v4)")
@@ -74,7 +76,7 @@ def is_atari(name: str) -> bool:
     return IDS.fullmatch(name) is not None
 
 
-def read_options(name: str, given: dict[str, Any]) -> Atari:
+def read_options(name: str, given: Mapping[str, object]) -> Atari:
     """What is given behind an id → the preprocessing; raises ``ConfigError`` that names what does not fit."""
     hints = get_type_hints(Atari)
     for key, value in given.items():
@@ -84,7 +86,7 @@ def read_options(name: str, given: dict[str, Any]) -> Atari:
         number = float in kinds and type(value) is int
         if not number and value not in kinds and type(value) not in kinds:
             raise ConfigError(f"{name} takes {described(key)}, not {key}={value!r}")
-    return Atari(**given)
+    return called(Atari, **given)
 
 
 def described(only: str | None = None) -> str:

@@ -1,7 +1,5 @@
 """Many Atari games at once, stepped by ale-py's own vector environment in threads of its own."""
 
-from typing import Any
-
 import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
@@ -9,6 +7,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from clipper.data.tree_type import Tree
 from clipper.environments.atari.game import emulator
 from clipper.environments.atari.game_options import DEFAULTS, Atari
+from clipper.environments.ids import called
 from clipper.environments.told_episodes import TELLS, Info, told_where
 from clipper.errors import ConfigError, MissingPackageError
 
@@ -30,10 +29,10 @@ class NativeGames(VectorWrapper):
         self.over, self.life_lost = np.zeros((2, n), bool)
         self.score, self.length = np.zeros((2, n))
 
-    def reset(self, *, seed: Any = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         """New games in all; an integer seeds game i with ``seed + i``."""
-        seed = seed if seed is None else (np.arange(self.num_envs) + seed % 2**31) % 2**31
-        obs, info = self.env.reset(seed=seed)
+        seeds = seed if seed is None else (np.arange(self.num_envs) + seed % 2**31) % 2**31
+        obs, info = called(self.env.reset, seed=seeds)
         self.lives = info["lives"].astype(np.int64)
         for array in (self.over, self.life_lost, self.score, self.length):
             array[:] = 0

@@ -1,7 +1,7 @@
 """One copy of a task as a Gymnasium environment."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gymnasium
 import numpy as np
@@ -11,6 +11,9 @@ from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
 from clipper.environments.told_episodes import Info
 from clipper.errors import MissingPackageError, install_command
+
+if TYPE_CHECKING:
+    import pygame
 
 ONE = np.zeros(1, dtype=bool)
 
@@ -23,7 +26,7 @@ class Single(gymnasium.Env):
         self.render_mode = render_mode
         self.metadata = {"render_modes": ["rgb_array", "human"], "render_fps": self.task.fps}
         self.observation_space, self.action_space = self.task.single_observation_space, self.task.single_action_space
-        self.window: Any = None
+        self.window: tuple[pygame.Surface, pygame.time.Clock] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         super().reset(seed=seed, options=options)

@@ -1,6 +1,6 @@
 """What decides the reward is not in the observation."""
 
-from typing import Any, SupportsInt
+from typing import SupportsInt
 
 import gymnasium
 import numpy as np
@@ -8,6 +8,8 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import TimeLimit
 
+from clipper.data.tree_type import Tree
+from clipper.environments.ids import called
 from clipper.environments.told_episodes import Info
 
 
@@ -25,12 +27,12 @@ class Visible(gymnasium.ObservationWrapper):
         return observation[self.components]
 
 
-def cart_pole(**kwargs: Any) -> gymnasium.Env:
+def cart_pole(**kwargs: object) -> gymnasium.Env:
     """CartPole (Barto, Sutton & Anderson 1983) of which only cart position and pole angle are seen, no velocity.
 
     Episodes are truncated after 500 steps, as CartPole-v1's are.
     """
-    return TimeLimit(Visible(CartPoleEnv(**kwargs), (0, 2)), 500)
+    return TimeLimit(Visible(called(CartPoleEnv, **kwargs), (0, 2)), 500)
 
 
 class RepeatPrevious(gymnasium.Env):
@@ -76,7 +78,7 @@ class RepeatPrevious(gymnasium.Env):
         """What a resumed run needs beside the generator."""
         return {"shown": self.shown, "forbidden": self.forbidden, "t": self.t}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: Tree) -> None:
         """The inverse."""
         if not (0 <= state["t"] <= self.length and ((state["shown"] >= 0) & (state["shown"] < self.symbols)).all()):
             raise ValueError(f"a step {state['t']} of {self.length}, or symbols beyond {self.symbols}")

@@ -3,24 +3,28 @@
 import mmap
 import os
 import tempfile
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector.utils import CloudpickleWrapper
 
 from clipper.spaces.observations import Leaf
 
 STEP, DONE, OBJECT, GONE = b"s", b".", b"o", b""
 """Words: step your environments, all is done, an object follows, the other process is no more."""
 
+Factories = Callable[[], Sequence[Callable[[], gymnasium.Env]]]
+"""Gives what makes environments."""
+
 
 class Task(NamedTuple):
     """What a process has to do."""
 
-    factories: CloudpickleWrapper
-    """Around a function that gives what makes its environments: so functions without a name can be sent."""
+    factories: Factories
+    """In a ``CloudpickleWrapper``: so functions without a name can be sent."""
     first_index: int
     """The number of its first environment among all."""
     max_restarts: int
@@ -92,7 +96,7 @@ class Channel:
         self.say(OBJECT)
         self.objects.send(value)
 
-    def receive(self) -> Any:
+    def receive(self) -> object:
         """A word, or an object; ``GONE`` where the other process ended."""
         try:
             word = os.read(self.descriptor, 1)

@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any, SupportsFloat, TypeGuard
+from typing import Any, SupportsFloat, TypeGuard, cast
 
 import gymnasium
 import numpy as np
@@ -16,6 +16,7 @@ from gymnasium.spaces import Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import OrderEnforcing
+from numpy.typing import ArrayLike
 
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import MASK_KEYS, RESTARTED, check_numbers, describe, fitting
@@ -310,16 +311,16 @@ class Serial(VectorEnv):
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)
 
-    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def call(self, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
         """What a method of each environment gives, or an attribute of each, as Gymnasium's vector environments do."""
         found = [env.get_wrapper_attr(name) for env in self.envs]
         return tuple(x(*args, **kwargs) if callable(x) else x for x in found)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
+    def get_attr(self, name: str) -> tuple[object, ...]:
         """An attribute of each environment."""
         return tuple(env.get_wrapper_attr(name) for env in self.envs)
 
-    def set_attr(self, name: str, values: Any) -> None:
+    def set_attr(self, name: str, values: object) -> None:
         """Set an attribute of each environment, to the entries of a list or tuple, or to one value for all."""
         for env, value in zip(self.envs, one_each(values, self.num_envs), strict=True):
             env.set_wrapper_attr(name, value)
@@ -330,7 +331,7 @@ class Serial(VectorEnv):
                 stack.callback(env.close)
 
 
-def one_each(values: Any, n: int) -> list[Any] | tuple[Any, ...]:
+def one_each(values: object, n: int) -> list[object] | tuple[object, ...]:
     """A value for each of ``n`` environments: a list's or tuple's entries, or one for all."""
     given = values if isinstance(values, list | tuple) else [values] * n
     if len(given) != n:
@@ -338,14 +339,14 @@ def one_each(values: Any, n: int) -> list[Any] | tuple[Any, ...]:
     return given
 
 
-def is_number(x: Any) -> TypeGuard[SupportsFloat]:
+def is_number(x: object) -> TypeGuard[SupportsFloat]:
     """Is it one number or truth value?"""
-    return np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biuf"
+    return np.ndim(cast(ArrayLike, x)) == 0 and np.asarray(x).dtype.kind in "biuf"
 
 
-def is_truth_value(x: Any) -> bool:
+def is_truth_value(x: object) -> bool:
     """Is it True, False, or an integer that stands for one?"""
-    return np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biu" and x in (0, 1)
+    return np.ndim(cast(ArrayLike, x)) == 0 and np.asarray(x).dtype.kind in "biu" and x in (0, 1)
 
 
 def anew(seed: int | None, row: int) -> int | None:

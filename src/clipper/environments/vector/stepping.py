@@ -18,7 +18,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
-from clipper.environments.ids import split_id
+from clipper.environments.ids import called, split_id
 from clipper.environments.make import EnvSource, make, make_single, named_errors
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.envpool import make_pool
@@ -148,7 +148,8 @@ def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
                 f"{source} has no vector environment of its own: use --vector workers (or serial), which step any, or "
                 "envpool, if EnvPool has it"
             )
-        return make(gymnasium.make_vec(source, num_envs, vectorization_mode="vector_entry_point", **given), num_envs)
+        mode = "vector_entry_point"
+        return make(called(gymnasium.make_vec, source, num_envs, vectorization_mode=mode, **given), num_envs)
 
 
 def pooled(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEnv:

@@ -11,7 +11,6 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from clipper.data.tree_type import Tree
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import Info
-from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, view
+from clipper.environments.vector.channel import DONE, GONE, Channel, Layout, Task, view
 from clipper.environments.vector.serial import Serial
 
 
@@ -86,17 +85,17 @@ def end_with(lifeline: int) -> None:
 
 def serve(channel: Channel, memory: int) -> None:
     """Make the environments, then do what the channel says until it is closed."""
-    task: Task = channel.receive()
-    made: Any = task.factories
+    task = channel.receive()
+    assert isinstance(task, Task)
     if task.spec is not None:
         gymnasium.registry.setdefault(task.spec.id, task.spec)
     try:
-        env = Serial(made(), max_restarts=task.max_restarts, first_index=task.first_index)
+        env = Serial(task.factories(), max_restarts=task.max_restarts, first_index=task.first_index)
     except Exception as error:
         channel.send(error)
         return
     channel.send((env.single_observation_space, env.single_action_space, env.spec, env.metadata))
-    layout: Layout | bytes = channel.receive()
+    layout = channel.receive()
     if not isinstance(layout, Layout):
         return  # other environments could not be made
     first, last = task.first_index, task.first_index + env.num_envs
@@ -108,7 +107,7 @@ def serve(channel: Channel, memory: int) -> None:
     try:
         while (message := channel.receive()) != GONE:
             try:
-                answer = desk.step() if message == STEP else getattr(desk, message[0])(*message[1:])
+                answer = getattr(desk, message[0])(*message[1:]) if isinstance(message, tuple) else desk.step()
             except Exception as error:
                 answer = error
             channel.send(answer) if answer else channel.say(DONE)
@@ -139,11 +138,11 @@ class Desk:
     def set_states(self, states: list[EnvironmentState]) -> None:
         self.env.set_states(states)
 
-    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[object, ...]:
         return self.env.call(name, *args, **kwargs)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
+    def get_attr(self, name: str) -> tuple[object, ...]:
         return self.env.get_attr(name)
 
-    def set_attr(self, name: str, values: list[Any]) -> None:
+    def set_attr(self, name: str, values: list[object]) -> None:
         self.env.set_attr(name, values)

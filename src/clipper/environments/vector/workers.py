@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import gymnasium
 import numpy as np
@@ -29,9 +29,10 @@ from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import RESTARTED, describe
+from clipper.environments.ids import called
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import Info
-from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Layout, Task, memory_file, view
+from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Factories, Layout, Task, memory_file, view
 from clipper.environments.vector.serial import NOTHING, anew, one_each
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch
@@ -84,7 +85,7 @@ class Worker:
                 f"the environment cannot be sent to another process: {error!r}. Run it in this one (--vector serial)"
             ) from error
 
-    def answer(self, limit: float) -> Any:
+    def answer(self, limit: float) -> object:
         """What it says, at the latest after ``limit`` seconds (0: however long it takes); raises what it raised."""
         began = time.monotonic()
         while not self.poll.poll(1000 * (min(LOOK, limit) if limit else LOOK)):
@@ -151,7 +152,7 @@ class Workers(VectorEnv):
         self.parts = [slice(a, b) for a, b in pairwise(edges)]
         try:
             for part in self.parts:
-                make = CloudpickleWrapper(cast(Any, lambda own=factories[part]: own))
+                make = cast(Factories, called(CloudpickleWrapper, lambda own=factories[part]: own))
                 self.workers.append(Worker(Task(make, part.start, max_restarts, spec), self.memory, self.lifeline))
             self.prepare([worker.answer(env_timeout and PATIENCE) for worker in self.workers])
         except DeadError as error:
@@ -197,7 +198,7 @@ class Workers(VectorEnv):
         info = NOTHING
         answers = self.ask("reset", [(self.seeds[part], options) for part in self.parts])
         for part, answer in zip(self.parts, answers, strict=True):
-            if answer != DONE:
+            if isinstance(answer, dict):
                 info = merged(info, answer, part, self.num_envs)
         return self.obs, info
 
@@ -210,23 +211,26 @@ class Workers(VectorEnv):
             self.hand_out(actions)
             for i, worker in enumerate(self.workers):
                 answer = self.answer(i, worker)
-                if answer != DONE:
+                if isinstance(answer, dict):
                     info = merged(info, answer, self.parts[i], self.num_envs)
         except BaseException:
             self.close()  # some answers were not heard: nothing more can be asked
             raise
         return self.obs, self.reward, self.terminated, self.truncated, info
 
-    def answer(self, i: int, worker: Worker) -> Any:
+    def answer(self, i: int, worker: Worker) -> object:
         """What a worker says of its step; where it died, of the one that takes its place."""
         try:
             answer = worker.answer(self.env_timeout)
-            if answer != DONE:
+            if isinstance(answer, dict):
                 self.count(int(answer.get(RESTARTED, NONE).sum()), "its environments failed too often")
         except DeadError as error:
             first = self.replace(i, self.blame(i, str(error)))
             part = self.parts[i]
-            return {**({} if first == DONE else first), RESTARTED: np.ones(part.stop - part.start, dtype=bool)}
+            return {
+                **(first if isinstance(first, dict) else {}),
+                RESTARTED: np.ones(part.stop - part.start, dtype=bool),
+            }
         return answer
 
     def blame(self, i: int, cause: str) -> str:
@@ -243,7 +247,7 @@ class Workers(VectorEnv):
             used = f"; {self.max_restarts} restarts were tried" if self.max_restarts else ""
             raise EnvWorkerError(failure + used)
 
-    def replace(self, i: int, failure: str) -> Any:
+    def replace(self, i: int, failure: str) -> object:
         """A new process for the environments of one that died; what it answers to their reset."""
         dead, part = self.workers[i], self.parts[i]
         dead.end(0.0)
@@ -276,7 +280,7 @@ class Workers(VectorEnv):
         for worker in self.workers:
             worker.say(STEP)
 
-    def ask(self, what: str, arguments: Sequence[tuple]) -> list[Any]:
+    def ask(self, what: str, arguments: Sequence[tuple]) -> list[object]:
         """Have every worker do something apart from stepping; their answers."""
         for worker, own in zip(self.workers, arguments, strict=True):
             worker.say((what, *own))
@@ -295,21 +299,23 @@ class Workers(VectorEnv):
     def get_states(self) -> list[EnvironmentState] | None:
         """The states of all environments, as ``Serial``'s; None if one is opaque."""
         answers = self.ask("get_states", [()] * len(self.workers))
-        return None if DONE in answers else [state for part in answers for state in part]
+        return None if DONE in answers else [state for part in answers if isinstance(part, list) for state in part]
 
     def set_states(self, states: list[EnvironmentState]) -> None:
         """The inverse of ``get_states``."""
         self.ask("set_states", [(states[part],) for part in self.parts])
 
-    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def call(self, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
         """As ``Serial``'s; what it gives comes from another process, as a copy."""
-        return tuple(x for part in self.ask("call", [(name, args, kwargs)] * len(self.workers)) for x in part)
+        answers = self.ask("call", [(name, args, kwargs)] * len(self.workers))
+        return tuple(x for part in answers if isinstance(part, tuple) for x in part)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
+    def get_attr(self, name: str) -> tuple[object, ...]:
         """As ``Serial``'s, copies."""
-        return tuple(x for part in self.ask("get_attr", [(name,)] * len(self.workers)) for x in part)
+        answers = self.ask("get_attr", [(name,)] * len(self.workers))
+        return tuple(x for part in answers if isinstance(part, tuple) for x in part)
 
-    def set_attr(self, name: str, values: Any) -> None:
+    def set_attr(self, name: str, values: object) -> None:
         """As ``Serial``'s."""
         given = one_each(values, self.num_envs)
         self.ask("set_attr", [(name, list(given[part])) for part in self.parts])

@@ -1,7 +1,7 @@
 """A head whose parts are drawn in order, each with those before it before its eyes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gymnasium
 import torch
@@ -15,6 +15,7 @@ from clipper.distributions.autoregressive import keys_of, like
 from clipper.distributions.protocol import Distribution
 from clipper.networks.heads.composite import without_memory
 from clipper.networks.heads.encodings import encoding
+from clipper.networks.heads.protocol import Head
 from clipper.networks.initialisation import OrthogonalLinear
 from clipper.spaces.mask_table import Table
 
@@ -28,14 +29,16 @@ class AutoregressiveHead(nn.Module):
     """
 
     def __init__(
-        self, parts: dict[str, Any] | tuple[Any, ...], spaces: dict[str, gymnasium.Space] | tuple[gymnasium.Space, ...],
-        features: int, options: "HeadOptions", generator: Generator,
+        self, parts: dict[str, Head] | tuple[Head, ...],
+        spaces: dict[str, gymnasium.Space] | tuple[gymnasium.Space, ...], features: int,
+        options: "HeadOptions", generator: Generator,
     ) -> None:  # fmt: skip
         super().__init__()
-        keys = keys_of(parts)
-        without_memory([parts[key] for key in keys])  # pyright: ignore[reportArgumentType, reportCallIssue]
-        self.parts, self.order = parts, {key: i for i, key in enumerate(keys)}
-        self.heads = nn.ModuleList(parts.values() if isinstance(parts, dict) else parts)  # holds their parameters
+        keys, heads = keys_of(parts), list(parts.values() if isinstance(parts, dict) else parts)
+        without_memory(heads)
+        self.parts: Tree = parts
+        self.order = {key: i for i, key in enumerate(keys)}
+        self.heads = nn.ModuleList(heads)  # pyright: ignore[reportArgumentType] (a Head is one; holds their parameters)
         self.encodings = {key: encoding(spaces[key]) for key in keys[:-1]}  # pyright: ignore[reportArgumentType, reportCallIssue]
         seen, layers = features, []
         for part in self.encodings.values():
@@ -73,7 +76,7 @@ class Conditionals:
         every = self.head.encodings[key].values
         return every if every is None else every.to(self.features.device)
 
-    def given(self, key: Any, before: dict[Key, Tree], count: int | None = None) -> Distribution:
+    def given(self, key: Key, before: dict[Key, Tree], count: int | None = None) -> Distribution:
         x, head = self.features, self.head
         if count is not None:
             x = x.unsqueeze(-2).expand(*x.shape[:-1], count, x.shape[-1])

@@ -1,7 +1,5 @@
 """From what a head draws to what a Box takes."""
 
-from typing import Any
-
 import gymnasium.spaces
 import numpy as np
 from torch import Tensor
@@ -23,7 +21,7 @@ class BoxMap:
         self.rescale = rescale
         self.centre, self.half_width = self.middle(space.low, space.high)
 
-    def middle(self, low: np.ndarray, high: np.ndarray) -> tuple[Any, Any]:
+    def middle(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray | np.float64, np.ndarray | np.float64]:
         """Where 0 is mapped, and how far ±1 lie from it."""
         mapped = self.rescale & np.isfinite(low) & np.isfinite(high)
         low, high = (np.where(mapped, x.astype(np.float64), one) for x, one in ((low, -1), (high, 1)))

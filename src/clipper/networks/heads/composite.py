@@ -1,7 +1,6 @@
 """Heads that join others, as a tree of spaces joins its parts."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,11 +32,12 @@ def refuse_table(mask: Tree) -> None:
 class ProductHead(nn.Module):
     """Parts that are independent given the state: those of a Dict, or of a Tuple."""
 
-    def __init__(self, parts: dict[str, Any] | tuple[Any, ...]) -> None:
+    def __init__(self, parts: dict[str, Head] | tuple[Head, ...]) -> None:
         super().__init__()
-        without_memory(parts.values() if isinstance(parts, dict) else parts)
-        self.parts = parts
-        self.heads = nn.ModuleList(parts.values() if isinstance(parts, dict) else parts)  # holds their parameters
+        heads = list(parts.values() if isinstance(parts, dict) else parts)
+        without_memory(heads)
+        self.parts: Tree = parts
+        self.heads = nn.ModuleList(heads)  # pyright: ignore[reportArgumentType] (a Head is one; holds their parameters)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> Product:
         masks = action_mask or across(lambda _: (), self.parts)

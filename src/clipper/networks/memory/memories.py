@@ -1,7 +1,7 @@
 """The memories of an actor and a critic: what they carry from step to step, and how a loss runs them again."""
 
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ class Cell(Protocol):
     """Numbers that come out."""
     leaves: int
     """Tensors that a state consists of."""
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """What is trained."""
+        ...
 
     def empty(self, n: int) -> State:
         """The state in which an episode begins, each ``[N, ...]``."""
@@ -48,12 +52,15 @@ class Memories(nn.Module):
     While acting the critic's memory goes on, too, since V of a later row depends on it.
     """
 
-    def __init__(self, actor: nn.Module, critic: nn.Module, burn_in: int = 0) -> None:
+    actor: Cell
+    critic: Cell
+
+    def __init__(self, actor: Cell, critic: Cell, burn_in: int = 0) -> None:
         super().__init__()
         self.actor, self.critic, self.burn_in = actor, critic, burn_in
         self.shared = critic is actor
-        self.size = int(self.actor.size)  # pyright: ignore[reportArgumentType] (a Cell)
-        own = int(self.actor.leaves)  # pyright: ignore[reportArgumentType]
+        self.size = actor.size
+        own = actor.leaves
         self.parts = slice(0, own), slice(0 if self.shared else own, own if self.shared else 2 * own)
         self.leaves = self.parts[1].stop
 
@@ -95,16 +102,16 @@ class Memories(nn.Module):
             return self.recall(features, memory), (), ()
         if not memory:
             memory = self.forget((), np.zeros(len(features), dtype=bool))
-        recalled, state = self.actor.step(check_step(features), memory[self.parts[0]])  # pyright: ignore[reportCallIssue]
+        recalled, state = self.actor.step(check_step(features), memory[self.parts[0]])
         if not self.shared:
             old = memory[self.parts[1]]
-            state = (*state, *(old if critic is None else self.critic.step(critic(), old)[1]))  # pyright: ignore[reportCallIssue]
+            state = (*state, *(old if critic is None else self.critic.step(critic(), old)[1]))
         noise = memory[self.leaves :]
         return recalled, (*state, *noise), noise
 
     def recall(self, features: Tensor, memory: Tree, critic: bool = False) -> Tensor:
         """What the actor's memory, or the ``critic``'s, tells in rows ``[T, N, F]``, a flat batch, or one step."""
-        cell: Any = self.critic if critic else self.actor
+        cell = self.critic if critic else self.actor
         part = self.parts[critic]
         if not isinstance(memory, Past):
             return cell.step(check_step(features), memory[part] if memory else cell.empty(len(features)))[0]
@@ -125,7 +132,7 @@ class Memories(nn.Module):
         """The memory for the next step, where the head carries noise, too, which is drawn by its own ``renew``."""
         return (*memory[: self.leaves], *head(memory[self.leaves :], begins, generator))
 
-    def _cells(self) -> list[Any]:
+    def _cells(self) -> list[Cell]:
         return [self.actor] if self.shared else [self.actor, self.critic]
 
 
@@ -139,7 +146,7 @@ def check_step(features: Tensor) -> Tensor:
     return features
 
 
-def pair(make: Callable[[int], nn.Module], actor: int, critic: int | None, burn_in: int) -> Memories:
+def pair(make: Callable[[int], Cell], actor: int, critic: int | None, burn_in: int) -> Memories:
     """Memories over trunks of these widths; None for the ``critic`` where it shares the actor's."""
     first = make(actor)
     return Memories(first, first if critic is None else make(critic), burn_in)

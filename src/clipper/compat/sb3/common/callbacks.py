@@ -24,7 +24,7 @@ class BaseCallback:
     """
 
     model: LearningModel
-    parent: Any = None
+    parent: "BaseCallback | None" = None
     """The callback that calls this one."""
 
     def __init__(self, verbose: int = 0) -> None:
@@ -253,9 +253,10 @@ class StopTrainingOnRewardThreshold(BaseCallback):
         self.reward_threshold = reward_threshold
 
     def _on_step(self) -> bool:
-        if self.parent is None:
+        best: float | None = getattr(self.parent, "best_mean_reward", None)
+        if best is None:
             raise ConfigError("StopTrainingOnRewardThreshold belongs into an EvalCallback, as callback_on_new_best")
-        return bool(self.parent.best_mean_reward < self.reward_threshold)
+        return bool(best < self.reward_threshold)
 
 
 class StopTrainingOnMaxEpisodes(BaseCallback):

@@ -1,7 +1,7 @@
 """``evaluate_policy``: whole episodes, a fixed number per environment."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Literal, overload
 
 import gymnasium
 import numpy as np
@@ -12,6 +12,18 @@ from clipper.errors import ConfigError
 from clipper.rollout.evaluation import evaluate_policy as play
 
 
+@overload
+def evaluate_policy(
+    model: LearningModel, env: gymnasium.Env | VecEnv, n_eval_episodes: int = 10, deterministic: bool = True,
+    render: bool = False, callback: Callable[..., None] | None = None, reward_threshold: float | None = None,
+    return_episode_rewards: Literal[False] = False, warn: bool = True, use_masking: bool = True,
+) -> tuple[float, float]: ...  # fmt: skip
+@overload
+def evaluate_policy(
+    model: LearningModel, env: gymnasium.Env | VecEnv, n_eval_episodes: int = 10, deterministic: bool = True,
+    render: bool = False, callback: Callable[..., None] | None = None, reward_threshold: float | None = None,
+    *, return_episode_rewards: Literal[True], warn: bool = True, use_masking: bool = True,
+) -> tuple[list[float], list[int]]: ...  # fmt: skip
 def evaluate_policy(
     model: LearningModel,
     env: gymnasium.Env | VecEnv,
@@ -23,7 +35,7 @@ def evaluate_policy(
     return_episode_rewards: bool = False,
     warn: bool = True,
     use_masking: bool = True,
-) -> tuple[Any, Any]:
+) -> tuple[float, float] | tuple[list[float], list[int]]:
     """Mean and deviation of the returns of ``n_eval_episodes``, or the lists of all returns and lengths.
 
     Returns are sums of the environment's own rewards, also where it is wrapped in ``VecNormalize``.

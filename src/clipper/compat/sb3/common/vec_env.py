@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import gymnasium
 import numpy as np
@@ -105,7 +105,7 @@ class VecEnv:
         for env in self.envs:
             env.close()
 
-    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[object]:
         """An attribute of each, wherever its wrappers have it."""
         return [env.get_wrapper_attr(attr_name) for env in self.chosen(indices)]
 

@@ -1,19 +1,18 @@
 """How kernels are compiled: by Numba where it is there; where not, they run as the plain Python they are, slower."""
 
 from collections.abc import Callable
-from typing import Any
 
 try:
     from numba import njit
 except ImportError:  # the same function then runs as it is written
 
-    def compiled(function: Callable) -> Any:
+    def compiled(function: Callable) -> Callable:
         """The function itself."""
         return function
 
 else:
 
-    def compiled(function: Callable) -> Any:
+    def compiled(function: Callable) -> Callable:
         """The function, compiled at its first call and cached on the disk.
 
         Exact arithmetic (no fused or reordered operations), so that it repeats plain Python. Numba's cache sees changes
