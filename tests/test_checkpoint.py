@@ -90,7 +90,9 @@ def test_every_recipe_survives_json(name: str) -> None:
 
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
 def test_every_algorithm_survives_json(algorithm: Any) -> None:
-    config = Config(env="X-v0", algorithm=algorithm(gamma=0.5, learning_rate=clipper.schedules.Linear(0.1)))
+    rate = "learning_rate" if "learning_rate" in algorithm.__dataclass_fields__ else "value_learning_rate"
+    given = {"gamma": 0.5, rate: clipper.schedules.Linear(0.1)}
+    config = Config(env="X-v0", algorithm=algorithm(**given))
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
 
 

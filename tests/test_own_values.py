@@ -193,7 +193,7 @@ MADE = {
     "objective that is a function": lambda: (ppo(objective=objective), policy()),
     "value loss": lambda: (ppo(value_loss=Loss()), policy()),
     "critic target": lambda: (ppo(critic_target=Target(2)), policy()),
-    "lag": lambda: (ppo(critic_target=TD0(lag=Lag(3))), policy()),
+    "lag": lambda: (ppo(critic_target=clipper.critic_targets.TD0(lag=Lag(3))), policy()),
     "schedule": lambda: (ppo(learning_rate=Schedule(2e-3)), policy()),
     "importance weights": lambda: (clipper.ImportanceSampling(episodes=2, weights=Weights(1.0)), policy()),
     "optimizer": lambda: (clipper.A2C(horizon=16, optimizer=Optimizer(0.5)), policy()),
@@ -206,7 +206,7 @@ CASE = None
 '''
 KINDS = (
     "algorithm", "algorithm of a plain class", "objective", "objective that is a function", "value loss",
-    "critic target", "target critic", "schedule", "importance weights", "optimizer", "critic", "scale", "distribution",
+    "critic target", "lag", "schedule", "importance weights", "optimizer", "critic", "scale", "distribution",
     "memory",
 )  # fmt: skip
 OF_POLICY = ("critic", "scale", "distribution", "memory")

@@ -13,6 +13,10 @@ import clipper
 from clipper import PPO, Config, PolicyOptions
 from clipper.distributions import DiagonalGaussian, MultiCategorical
 from clipper.environments.atari import Atari  # whose switches tests/environments/test_atari.py turns
+from clipper.learning.advantages import Standardised
+from clipper.learning.kl import KLStop
+from clipper.learning.optimizers import Adam
+from clipper.learning.rewards import Normalised, Raw, Scaled
 from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE
 from clipper.settings.option_text import to_text
@@ -39,23 +43,20 @@ TURNED: dict[str, tuple[Any, dict[str, Any]]] = {
     "PolicyOptions.hidden_gain": (1.0, {}),
     "PolicyOptions.value_gain": (0.5, {}),
     "HeadOptions.action_gain": (1.0, {}),
-    "PPO.adam_eps": (1e-8, {}),
+    "PPO.optimizer": (Adam(1e-8), {}),
     "PPO.learning_rate": (Linear(1e-2), {}),
     "PPO.lam": (1.0, {}),
     "PPO.gamma": (0.9, {}),
     "PPO.minibatches": (4, {}),
     "PPO.epochs": (3, {}),
-    "PPO.standardise": ("none", {}),
-    "PPO.correction": (0, {}),
+    "PPO.advantages": (Raw(), {}),
     "PPO.clip": (Linear(0.01), {}),
     "PPO.value_loss": (ClippedMSE(0.01), {}),
     "PPO.value_coef": (1.0, {}),
     "PPO.entropy_coef": (0.1, {}),
     "PPO.max_grad_norm": (float("inf"), {}),
-    "PPO.target_kl": (1e-6, {}),
-    "PPO.scale_rewards": (True, {}),
-    "PPO.clip_rewards": (0.1, {"PPO.scale_rewards": True}),
-    "PPO.normalise_rewards": (True, {}),
+    "PPO.stop": (KLStop(1e-6), {}),
+    "PPO.rewards": (Scaled(), {}),
     "PolicyOptions.shared": (True, {}),
     "PolicyOptions.critic_hidden": ((4,), {}),
     "PolicyOptions.activation": ("relu", {}),
@@ -64,6 +65,17 @@ TURNED: dict[str, tuple[Any, dict[str, Any]]] = {
     "HeadOptions.initial_log_std": (-1.0, {}),
     "HeadOptions.rescale_action": (False, {}),
 }
+# Rows that are about a part of a field's value: what the field is turned to, and what else must be on.
+PARTS: list[tuple[str, Any, dict[str, Any]]] = [
+    ("PPO.rewards", Scaled(0.1), {"PPO.rewards": Scaled()}),
+    ("PPO.rewards", Normalised(), {}),
+    ("PPO.rewards", Normalised(), {"PPO.rewards": Scaled()}),
+    ("PPO.advantages", Standardised("batch"), {}),
+    ("PPO.advantages", Standardised("minibatch", correction=0), {}),
+    ("PPO.stop", KLStop(1e-6, "epoch"), {"PPO.stop": KLStop(1e-6)}),
+    ("PPO.optimizer", Adam(betas=(0.5, 0.9)), {}),
+]
+CASES = [*((field, *rest) for field, rest in TURNED.items()), *PARTS]
 
 
 def tables(language: str) -> list[list[list[str]]]:
@@ -144,7 +156,7 @@ def test_every_field_is_turned() -> None:
 @pytest.fixture(scope="module")
 def plain() -> dict[str, Tensor]:
     """What is learnt before anything is turned, by what else is on."""
-    companions = {str(companion): companion for _, companion in TURNED.values()}
+    companions = {str(companion): companion for *_, companion in CASES}
     return {name: learnt(turned(BASE, companion)) for name, companion in companions.items()}
 
 
@@ -152,9 +164,12 @@ def test_the_same_settings_learn_the_same(plain: dict[str, Tensor]) -> None:
     assert torch.equal(learnt(BASE), plain["{}"])
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_turning_a_switch_changes_what_is_learnt(field: str, plain: dict[str, Tensor]) -> None:
-    value, companions = TURNED[field]
+@pytest.mark.parametrize(
+    ("field", "value", "companions"), CASES, ids=[f"{i}-{field}" for i, (field, *_) in enumerate(CASES)]
+)
+def test_turning_a_switch_changes_what_is_learnt(
+    field: str, value: Any, companions: dict[str, Any], plain: dict[str, Tensor]
+) -> None:
     config = turned(BASE, companions)
     assert look(config, field) != value
     before, after = plain[str(companions)], learnt(turned(config, {field: value}))
