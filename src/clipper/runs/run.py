@@ -1,6 +1,7 @@
 """A training run: its parts, its records, and its state on disk."""
 
 import math
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -11,13 +12,17 @@ from typing import Any, Literal
 import gymnasium
 import torch
 
+from clipper.algorithms import KNOWN
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
-from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
+from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
 from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
 from clipper.rollout.protocol import Rollouts, abilities
+from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
+from clipper.runs.rows import Row, Waiting, check_metrics, merged, told_besides
 from clipper.settings.config import Config
 from clipper.settings.config_json import fits, read_settings, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
@@ -25,7 +30,6 @@ from clipper.storage import checkpoint, json_text
 from clipper.storage.saved import like, part, value_of
 
 Source = EnvSource | Rollouts
-Row = dict[str, float | int | None]
 RECENT = 100  # episodes in the moving average that a run shows
 
 
@@ -77,7 +81,11 @@ class Run:
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Returns of the latest training episodes."""
     history: list[Row] = field(default_factory=list)
-    """One row per iteration, as in ``metrics.jsonl``."""
+    """One row per iteration, or per ``log_every`` decisions, as in ``metrics.jsonl``."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """What the next row will tell."""
+    log: Log | None = None
+    """Where rows are written, while it trains."""
 
     @property
     def policy(self) -> Any:
@@ -87,7 +95,7 @@ class Run:
     @property
     def steps(self) -> int:
         """Decisions since the start."""
-        return self.rollouts.steps
+        return int(self.rollouts.steps)
 
     def evaluate(
         self, episodes: int = 100, *, seed: int = 0, deterministic: bool = True, num_envs: int | None = None
@@ -127,9 +135,62 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def record_rest(self) -> None:
+        """The iterations that are in no row yet as one more, where there are any: checkpoints hold no part of a row."""
+        if self.waiting.rounds:
+            row = self.record()
+            if self.log is not None:
+                self.log.write(row)
+
+    def record(self, write: bool = True) -> Row:
+        """The iterations that wait as one more row of the history, or none yet, {}, where it is not to ``write``.
+
+        Raises ``NonFiniteError`` before a broken policy is saved.
+        """
+        waiting, learner, metrics = self.waiting, self.learner, Metrics()
+        if type(self.config.algorithm) not in KNOWN:
+            check_metrics(self.config.algorithm, waiting.rounds[-1])
+        if write:
+            metrics = waiting.rounds[0] if len(waiting.rounds) == 1 else merged(waiting.rounds)
+        whole = torch.stack(
+            [x.isfinite().all().to(learner.skipped.device) for own in learner.parts.values() for x in own.vectors]
+        ).all()
+        counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
+        watched = (x if isinstance(x, torch.Tensor) else torch.tensor(float(x)) for x in metrics.values())
+        *values, in_a_row, whole = torch.stack([*watched, *counts]).tolist()
+        if in_a_row >= self.config.max_skipped_steps or not whole:
+            skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
+            broken = skipped if whole else "weights are not finite"
+            raise NonFiniteError(
+                f"{broken}, by iteration {self.iteration}: the last checkpoint is still good; lower the learning rate, "
+                "or scale rewards and observations"
+            )
+        if not write:
+            return {}
+        totals, lengths = [float(e.total) for e in waiting.episodes], [int(e.length) for e in waiting.episodes]
+        before, self.recorded, seconds = self.recorded, self.learned, time.perf_counter() - waiting.began
+        self.recent.extend(totals)
+        self.seconds += seconds
+        row: Row = {
+            "iteration": self.iteration,
+            "steps": self.learned,
+            "episode/count": len(totals),
+            "episode/return": sum(totals) / len(totals) if totals else None,
+            "episode/length": sum(lengths) / len(totals) if totals else None,
+            "episode/recent_return": sum(self.recent) / len(self.recent) if self.recent else None,
+            **dict(zip([*metrics, "update/skipped_steps"], values, strict=True)),
+        }
+        row |= told_besides(self.rollouts, row) if self.rollouts.metrics else {}
+        row |= {} if self.profile is None else self.profile.row()
+        row |= {"time/seconds": self.seconds, "time/steps_per_second": (self.learned - before) / seconds}
+        self.waiting = Waiting(began=time.perf_counter())
+        self.history.append(row)
+        return row
+
     def save(self, environments: bool = True) -> None:
         """Write the checkpoint from which the run can be resumed; those before it stay beside it."""
         if self.path is not None:
+            self.record_rest()
             tensors, values = self.state_dict(environments)
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
 
