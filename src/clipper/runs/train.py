@@ -77,15 +77,15 @@ def train(
             watch(run, watched)
         if first:
             gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
-        with held(run.source):
+        with held(run.rollouts):
             return go_on(run, [callback] if callable(callback) else list(callback))
-    finally:
-        if run is not None:
-            run.close()
+    finally:  # what belongs to the process first: to close environments may fail
         if first:
             gc.unfreeze()
         watched.close()
         torch.set_num_threads(threads)
+        if run is not None:
+            run.close()
 
 
 def watch(run: Run, profile: Profile) -> None:
@@ -117,16 +117,16 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
     end, going = config.total_steps, True
     began = run.waiting.began = time.perf_counter()
     try:
-        while going and rollouts.steps < end and not (config.until_solved and run.solved):
-            learner.advance(rollouts.steps / end)
+        while going and run.steps < end and not (config.until_solved and run.solved):
+            learner.advance(run.steps / end)
             run.phase = "collecting"
             steps, last_obs = rollouts.collect(engine.actor, **quota_of(config.algorithm))
             run.phase = "updating"
             run.waiting.rounds.append(engine.update(steps, last_obs))
             run.waiting.episodes += rollouts.episodes
             run.iteration, run.learned = run.iteration + 1, run.steps
-            evaluates = rollouts.steps >= run.next_evaluation or (config.eval_every and rollouts.steps >= end)
-            due = rollouts.steps >= min(run.recorded + config.log_every, run.next_checkpoint, end)
+            evaluates = run.learned >= run.next_evaluation or (config.eval_every and run.learned >= end)
+            due = run.learned >= min(run.recorded + config.log_every, run.next_checkpoint, end)
             row = run.record(write=due or bool(evaluates))
             run.phase = ""
             if evaluates:
@@ -137,8 +137,8 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
                     run.log.write(row)
             with timed("callbacks"):
                 going = not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
-            if rollouts.steps >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
-                run.next_checkpoint += config.checkpoint_every * (rollouts.steps >= run.next_checkpoint)
+            if run.learned >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
+                run.next_checkpoint += config.checkpoint_every * (run.learned >= run.next_checkpoint)
                 save_or_warn(run)
             began = time.perf_counter()
             run.waiting.began = run.waiting.began if run.waiting.rounds else began
