@@ -48,7 +48,9 @@ def clip_metrics(
         "policy/ratio_clamped": (log_ratio > LARGEST_LOG_RATIO).to(kl),
     }  # fmt: skip
     watched = minibatch_metrics(rows, batch, world)
-    watched["policy/ratio_max"] = 1 + world.largest(change.masked_fill(~mask, -1).amax())
+    change = change.masked_fill(~mask, -1)
+    largest = change.amax() if change.numel() else change.new_tensor(-1.0)  # who shares a batch may have none of a part
+    watched["policy/ratio_max"] = 1 + world.largest(largest)
     for name, part in action.parts.items():
         own = part.entropy, part.kl, outside(part.log_ratio.expm1(), low, high)
         names = (f"policy/{what}/{name}" for what in ("entropy", "kl", "clip_fraction"))
@@ -68,7 +70,9 @@ def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch
     """
     clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
     k1, k2, k3, clamped = world.mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
-    largest = world.largest(log_ratio.masked_fill(~mask, -torch.inf).amax()).clamp(max=LARGEST_LOG_RATIO).exp()
+    there = log_ratio.masked_fill(~mask, -torch.inf)
+    largest = there.amax() if there.numel() else there.new_tensor(-torch.inf)
+    largest = world.largest(largest).clamp(max=LARGEST_LOG_RATIO).exp()
     estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
     return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}
 
