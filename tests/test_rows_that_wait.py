@@ -65,15 +65,15 @@ def test_checkpoints_evaluations_and_callbacks_come_when_they_do_without(
     told = []
     for log_every in (0, LATE):
         saves.clear()
-        calls = list[int]()
+        calls, folder = list[int](), tmp_path / str(log_every)
         run = clipper.train(
             "CartPole-v1", ALGORITHM, total_steps=1500, log_every=log_every, checkpoint_every=200, eval_every=500,
-            eval_episodes=1, run_dir=tmp_path / str(log_every), callback=lambda run, to=calls: to.append(run.steps), **PLAN,
+            eval_episodes=1, run_dir=folder, callback=lambda run, to=calls: to.append(run.steps), **PLAN,
         )  # fmt: skip
         evaluated = [(row["steps"], row["eval/return"]) for row in run.history if "eval/return" in row]
         counted = sum(row["episode/count"] or 0 for row in run.history)
         told.append((list(saves), calls, evaluated, counted, run.learner.parameters.tolist()))
-        assert rows(tmp_path / str(log_every))[-1]["iteration"] == run.iteration
+        assert rows(folder)[-1]["iteration"] == run.iteration
     assert told[0] == told[1]
     assert len(run.history) < run.iteration / 3
 

@@ -1,5 +1,6 @@
 """A learner stays whole: what it moves stays where it is moved, and what is saved comes back or is called damaged."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,12 @@ def test_parameters_that_have_left_the_vector_are_an_error(change: Callable[[Lea
     change(learner)
     with pytest.raises(ConfigError, match="have left the vector in which the learner moves them"):
         gradient_step(learner, loss, 1e-2, 0.5)
+
+
+def test_copies_of_learners_learn_from_a_loaded_state_alone() -> None:
+    learner = copy.deepcopy(Learner(small_policy("categorical"), seed=0))
+    with pytest.raises(ConfigError, match="after copying one load its state into a new learner"):
+        gradient_step(learner, loss_of(learner.policy), 1e-2, 0.5)
 
 
 def test_pieces_are_added_up_after_gradients_came_back() -> None:

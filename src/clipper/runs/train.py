@@ -117,14 +117,14 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
     end, going = config.total_steps, True
     began = run.waiting.began = time.perf_counter()
     try:
-        while going and run.steps < end and not (config.until_solved and run.solved):
-            learner.advance(run.steps / end)
+        while going and rollouts.steps - run.earlier < end and not (config.until_solved and run.solved):
+            learner.advance((rollouts.steps - run.earlier) / end)
             run.phase = "collecting"
             steps, last_obs = rollouts.collect(engine.actor, **quota_of(config.algorithm))
             run.phase = "updating"
             run.waiting.rounds.append(engine.update(steps, last_obs))
             run.waiting.episodes += rollouts.episodes
-            run.iteration, run.learned = run.iteration + 1, run.steps
+            run.iteration, run.learned = run.iteration + 1, int(rollouts.steps) - run.earlier
             evaluates = run.learned >= run.next_evaluation or (config.eval_every and run.learned >= end)
             due = run.learned >= min(run.recorded + config.log_every, run.next_checkpoint, end)
             row = run.record(write=due or bool(evaluates))
