@@ -106,7 +106,7 @@ class PPO:
         for epoch in range(self.epochs):
             if epoch and self.recompute and again is not None:
                 current = again()._replace(old=targets.old)
-            for batch in minibatches(current, 1, self.minibatches, learner.generator):
+            for batch in minibatches(current, 1, self.minibatches, learner.generator, learner.world):
                 loss, metrics = self.loss(learner, batch)
                 end = self.stop and self.stop.end(metrics["policy/kl"], learner.world)
                 if end == "minibatch":

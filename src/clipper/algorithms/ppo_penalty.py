@@ -99,7 +99,7 @@ class PPOPenalty:
         learning_rate = at(self.learning_rate, learner.progress)
         beta = learner.extra["beta"]
         history: list[Metrics] = []
-        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator):
+        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator, learner.world):
             loss, metrics = self.loss(learner, batch)
             metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
             history.append(metrics)

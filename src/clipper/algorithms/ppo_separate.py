@@ -95,7 +95,7 @@ class PPOSeparate:
         learning_rate = at(self.learning_rate, learner.progress)
         history, metrics, end = list[Metrics](), Metrics(), None
         for _ in range(self.epochs):
-            for batch in minibatches(targets, 1, self.minibatches, learner.generator):
+            for batch in minibatches(targets, 1, self.minibatches, learner.generator, learner.world):
                 loss, metrics = self.loss(learner, batch)
                 end = self.stop and self.stop.end(metrics["policy/kl"], learner.world)
                 if end == "minibatch":

@@ -35,9 +35,9 @@ class ProgressDisplay:
             self.live.stop()
 
     def __call__(self, run: Run) -> None:
-        """Show the run's latest row."""
-        row, total = run.history[-1], run.config.total_steps
-        evaluated = row.get("eval/return")
+        """Show the run's latest row, and how far it is."""
+        row, total = run.history[-1] if run.history else {}, run.config.total_steps
+        evaluated = row.get("eval/return") if row.get("iteration") == run.iteration else None
         self.last_eval = evaluated if evaluated is not None else self.last_eval
         if self.live is not None:
             self.bar.update(self.task, completed=min(run.steps / total, 1.0))
@@ -50,16 +50,16 @@ class ProgressDisplay:
 
     def facts(self, run: Run) -> dict[str, str]:
         """The few numbers worth watching, in words."""
-        row, config = run.history[-1], run.config
+        row, config = run.history[-1] if run.history else {}, run.config
         recent = run.history[-20:]
-        speed = sum(r["time/steps_per_second"] or 0.0 for r in recent) / len(recent)
+        speed = sum(r["time/steps_per_second"] or 0.0 for r in recent) / max(len(recent), 1)
         left = max(config.total_steps - run.steps, 0) / max(speed, 1e-9)
         facts = {
             "steps": f"{thousands(run.steps):>6}/{thousands(config.total_steps)}",
-            "return": number(row["episode/recent_return"], ".1f"),
+            "return": number(row.get("episode/recent_return"), ".1f"),
             "evaluation": number(self.last_eval, ".1f"),
-            "steps/s": f"{speed:,.0f}",
-            "left": f"{int(left) // 60}:{int(left) % 60:02d}",
+            "steps/s": f"{speed:,.0f}" if recent else "",
+            "left": f"{int(left) // 60}:{int(left) % 60:02d}" if recent else "",
             "KL": number(row.get("policy/kl"), ".4f"),
             "clipped": number(row.get("policy/clip_fraction"), ".1%"),
             "entropy": number(row.get("policy/entropy"), ".3f"),

@@ -68,7 +68,9 @@ class StopOnSignal:
         run = self.run
         try:
             if run is not None and run.path is not None and run.phase == "collecting":
-                iteration, (tensors, values) = run.iteration, run.state_dict(environments=False)
+                iteration = run.iteration
+                run.record_rest()
+                tensors, values = run.state_dict(environments=False)
                 tensors = {name: x.clone() for name, x in tensors.items()}
                 if (run.iteration, run.phase) == (iteration, "collecting"):  # then the learner was still all the while
                     checkpoint.save(run.path / "checkpoint.safetensors", tensors, values, run.config.keep_checkpoints)

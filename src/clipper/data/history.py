@@ -50,6 +50,6 @@ class Past(NamedTuple):
         used = targets.steps.mask.any(0).nonzero().squeeze(-1).cpu()  # a column may be nothing but padding
         for _ in range(epochs):
             order = used[torch.randperm(len(used), generator=generator)].to(targets.steps.mask.device)
-            for index in order.tensor_split(min(count, len(order))):
+            for index in order.tensor_split(count):
                 columns = each(lambda x, index=index: x.index_select(1, index), targets)
                 yield columns.steps.memory.decisions(columns)

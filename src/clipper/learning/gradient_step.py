@@ -29,8 +29,9 @@ def accumulate(learner: Learner, loss: Float[Tensor, ""], part: str = "") -> Non
     decisions, |Dᵢ| / |D|, the sum is the gradient of the whole. Where there are several parts, only this one's moves.
     """
     own = learner.parts[part]
-    assert own.vectors[0].grad is own.gradients[0], "a copy's parameters are no views: load a state into a new learner"
     if own.loss is None:
+        if any(x.grad is not gradient or x.data_ptr() != place for x, gradient, place in own.views):
+            own.attach()
         pending = any(x.loss is not None and x.vectors[0] is own.vectors[0] for x in learner.parts.values())
         assert not pending, "parts of one vector take their steps by turns: step the other one first"
         for gradient in own.gradients:
@@ -103,7 +104,7 @@ def fit_critic(
 ) -> Float[Tensor, ""]:
     """Steps of the critic's own optimizer towards ``value_target``, ``count`` minibatches an epoch; the mean loss."""
     losses, rate = [], at(learning_rate, learner.progress)
-    for batch in minibatches(targets, epochs, count, learner.generator):
+    for batch in minibatches(targets, epochs, count, learner.generator, learner.world):
         error = value_loss(learner.policy.value(batch.steps.obs, batch.steps.memory), batch.value_target, batch.value)
         losses.append(learner.world.mean(error, batch.steps.mask))
         gradient_step(learner, losses[-1], rate, max_norm, "critic")

@@ -18,6 +18,9 @@ from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.parts import Part, actor_and_critic_parts, make_part, part
 from clipper.learning.world import ALONE, World
 
+OWN_NAMES = ("extra", "skipped", "skipped_in_a_row", "generator", "progress", "running_return")
+"""By which a learner saves what is no module."""
+
 
 @runtime_checkable
 class Stateful(Protocol):
@@ -162,10 +165,22 @@ class Learner:
         return self.lagged.value(obs, memory).mean
 
     def stateful(self) -> dict[str, Stateful]:
-        """All that has a state of its own, by the name before which it is saved: ``adam``, ``critic_adam`` …"""
+        """All that has a state of its own, by the name before which it is saved: ``adam``, ``critic_adam`` …
+
+        Raises ``ConfigError`` where two would be saved by one name.
+        """
         optimizers = {
             f"{name}_{type(own.optimizer).__name__.lower()}".removeprefix("_"): own for name, own in self.parts.items()
         }
+        taken = {"policy", *optimizers, *OWN_NAMES}
+        for name in self.modules:
+            if name in taken or "." in name:
+                raise ConfigError(
+                    f"learner.modules[{name!r}] cannot be saved by this name: choose one without a dot that is none of "
+                    f"{', '.join(sorted(taken))}"
+                )
+        if len(optimizers) < len(self.parts) or any("." in name for name in self.parts):
+            raise ConfigError(f"the learner's parts {', '.join(map(repr, self.parts))} need names without a dot")
         return {"policy": self.policy} | optimizers | self.modules
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -180,9 +195,11 @@ class Learner:
         """Take over a state that ``state_dict`` of a learner of the same shape gave."""
         for name, own in self.stateful().items():
             own.load_state_dict(part(state, f"{name}."))
-        self.extra |= {k: v.clone() for k, v in part(state, "extra.").items()}
+        for name, x in part(state, "extra.").items():
+            self.extra[name] = x.clone().to(self.extra[name].device if name in self.extra else "cpu")
         self.skipped.copy_(state["skipped"])
         self.skipped_in_a_row.copy_(state["skipped_in_a_row"])
         self.generator.set_state(state["generator"])
         self.progress = float(state["progress"])
-        self.running_return = state["running_return"].clone() if "running_return" in state else None
+        carried = state.get("running_return")
+        self.running_return = None if carried is None else carried.clone().to(self.skipped.device)

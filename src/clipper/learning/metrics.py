@@ -48,8 +48,9 @@ def clip_metrics(
         change_of_part = part.log_ratio.expm1()
         rows[f"policy/entropy/{name}"], rows[f"policy/kl/{name}"] = part.entropy, part.kl
         rows[f"policy/clip_fraction/{name}"] = ((change_of_part < -low) | (change_of_part > high)).to(kl)
-    largest = 1 + world.largest(change.masked_fill(~mask, -1).amax())
-    return minibatch_metrics(rows, batch, world) | {"policy/ratio_max": largest}
+    change = change.masked_fill(~mask, -1)
+    largest = change.amax() if change.numel() else change.new_tensor(-1.0)  # who shares a batch may have none of a part
+    return minibatch_metrics(rows, batch, world) | {"policy/ratio_max": 1 + world.largest(largest)}
 
 
 @torch.no_grad()
@@ -59,7 +60,9 @@ def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch
     """
     clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
     k1, k2, k3, clamped = world.mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
-    largest = world.largest(log_ratio.masked_fill(~mask, -torch.inf).amax()).clamp(max=LARGEST_LOG_RATIO).exp()
+    there = log_ratio.masked_fill(~mask, -torch.inf)
+    largest = there.amax() if there.numel() else there.new_tensor(-torch.inf)
+    largest = world.largest(largest).clamp(max=LARGEST_LOG_RATIO).exp()
     estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
     return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}
 

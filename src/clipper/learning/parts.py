@@ -37,8 +37,25 @@ class Part:
         for x in self.vectors:
             x.grad = torch.zeros_like(x) if x.grad is None else x.grad
             self.gradients.append(x.grad)
+        moved = {id(x): x for x in (*self.leaves, *self.parameters, *self.vectors)}.values()
+        self.views = [(x, x.grad, x.data_ptr()) for x in moved if type(x.data) is Tensor]
+        """Whatever lies in that memory, with its gradient there and its place; sharded tensors know their own."""
         self.loss: Tensor | None = None
         """Sum of the losses whose gradient has been added since the last step; None where there is none."""
+
+    def attach(self) -> None:
+        """Give parameters back the gradients in the vector that ``policy.zero_grad()`` has taken away.
+
+        Raises ``ConfigError`` where the parameters themselves lie elsewhere: nothing would move them.
+        """
+        for x, gradient, place in self.views:
+            if x.data_ptr() != place:
+                raise ConfigError(
+                    "parameters have left the vector in which the learner moves them, and would never be moved again: "
+                    "make a new learner after policy.double() or .to(…), and after copying one load its state into a "
+                    "new learner; no parameter may be of two parts"
+                )
+            x.grad = gradient
 
     def state_dict(self) -> dict[str, Tensor]:
         """What the optimizer remembers, by name; where there are several vectors, by a vector's number and name."""
@@ -50,13 +67,18 @@ class Part:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take such a memory over; ``TypeError`` where it is not of these parameters."""
+        """Take such a memory over; ``TypeError`` where it is not of these parameters and this optimizer.
+
+        A ``step`` stays where the optimizer counts, on the CPU for most; all else comes to the parameters.
+        """
         self.loss = None
+        usual, group = moments_of(self.optimizer), self.optimizer.param_groups[0]
+        counts_there = bool(group.get("fused") or group.get("capturable"))
         for i, p in enumerate(self.parameters):
             own = part(state, f"{i}.") if len(self.parameters) > 1 else state
-            moments = {name: x.clone() for name, x in own.items()}
-            check_moments(moments, p)
-            self.optimizer.state[p] = moments
+            check_moments(own, p, usual)
+            places = {name: p.device if name != "step" or counts_there else "cpu" for name in own}
+            self.optimizer.state[p] = {name: x.clone().to(places[name]) for name, x in own.items()}
 
 
 def joint_norm(gradients: list[Tensor]) -> Float[Tensor, ""]:
@@ -93,12 +115,33 @@ def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
-def check_moments(moments: dict[str, Tensor], parameters: Tensor) -> None:
-    """Raise ``TypeError`` unless an optimizer of ``parameters`` can hold them: its kernels look at no shape."""
+def check_moments(moments: dict[str, Tensor], parameters: Tensor, usual: dict[str, Tensor] | None) -> None:
+    """Raise ``TypeError`` unless an optimizer of ``parameters`` can hold them: its kernels look at no shape.
+
+    ``usual`` are those of an optimizer like it: all are there, or none before its first step. Single numbers stay such.
+    """
+    if moments and usual is not None and moments.keys() != usual.keys():
+        raise TypeError(f"an optimizer keeps {', '.join(sorted(usual))}, and there is {', '.join(sorted(moments))}")
     for name, x in moments.items():
-        shape = () if name == "step" else parameters.shape
+        shape = () if (x if usual is None else usual[name]).ndim == 0 else parameters.shape
         if x.shape != shape or (shape and x.dtype != parameters.dtype):
             raise TypeError(f"{name} is {x.dtype} of shape {list(x.shape)}, not of the parameters' {list(shape)}")
+        if name == "step" and not 0 <= float(x) < float("inf"):
+            raise TypeError(f"step is {float(x)}, which counts no steps")
+        if name == "step" and usual is not None and x.dtype != usual[name].dtype:
+            raise TypeError(f"step is {x.dtype}, not {usual[name].dtype}")
+
+
+def moments_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor] | None:
+    """What one like it keeps for a parameter, as it is after a step; None where that cannot be told."""
+    probe = nn.Parameter(torch.zeros(1))
+    probe.grad = torch.zeros(1)
+    try:
+        other: Any = type(optimizer)([probe], **optimizer.defaults)
+        other.step()
+    except Exception:  # one of the user's own may be made in another way
+        return None
+    return dict(other.state[probe])
 
 
 def actor_and_critic(policy: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -19,11 +20,14 @@ from clipper.environments.vector.serial import SUCCESS, is_number
 from clipper.errors import ConfigError
 from clipper.networks.actor_critic import warn_without_masks
 from clipper.networks.protocol import Actor, abilities
-from clipper.rollout.protocol import Episode
+from clipper.rollout.protocol import Episode, Rollouts
+from clipper.rollout.protocol import abilities as environments_of
 from clipper.rollout.vector_rollouts import VectorRollouts
 
 HELD: list[VectorEnv] = []
-"""Ready vector environments that a run trains in at this moment."""
+"""Vector environments that a run trains in at this moment."""
+STANDING: WeakKeyDictionary[VectorRollouts, Tree] = WeakKeyDictionary()
+"""Rollouts of runs, with the observations that were theirs when an evaluation played in their environments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +118,30 @@ def success_of(info: Info, i: int) -> float:
 
 
 @contextmanager
-def held(source: object) -> Iterator[None]:
-    """While a run trains in ``source``: where that is a ready vector environment, no evaluation plays in it."""
-    if isinstance(source, VectorEnv):
-        HELD.append(source)
+def held(rollouts: Rollouts) -> Iterator[None]:
+    """While a run trains: no evaluation plays in the vector environment that it steps, nor in what that wraps."""
+    env = environments_of(rollouts).env
+    if isinstance(rollouts, VectorRollouts):
+        STANDING[rollouts] = None
+    if isinstance(env, VectorEnv):
+        HELD.append(env)
     try:
         yield
     finally:
-        if isinstance(source, VectorEnv):
-            HELD.remove(source)
+        if isinstance(env, VectorEnv):
+            HELD.remove(env)
+
+
+def begin_anew(env: VectorEnv) -> None:
+    """Rollouts of runs that step these environments have been left behind: their next segment begins with a reset."""
+    for rollouts in list(STANDING):
+        if rollouts.env.unwrapped is env.unwrapped:
+            STANDING[rollouts], rollouts.stale = rollouts.obs, True
+
+
+def left_behind(rollouts: Rollouts) -> bool:
+    """Has an evaluation played in their environments since they last collected?"""
+    return isinstance(rollouts, VectorRollouts) and STANDING.get(rollouts) is rollouts.obs
 
 
 def evaluate_policy(
@@ -140,7 +159,7 @@ def evaluate_policy(
     Environment i plays a number of episodes fixed in advance, so short episodes are not favoured. Neither the policy
     nor any global generator changes.
     """
-    if any(env is held for held in HELD):
+    if isinstance(env, VectorEnv) and any(env.unwrapped is held.unwrapped for held in HELD):
         raise ConfigError(
             "a run trains in these environments, and an evaluation would break off its episodes: evaluate in others, "
             "clipper.evaluate(run.policy, env), or train with an id or a factory"
@@ -153,7 +172,9 @@ def evaluate_policy(
             warn_without_masks(policy, f"{describe(vector)} gives none: evaluate where it learned, or give them")
         rollouts.collect(Greedy(policy) if deterministic else policy, episodes=episodes)
     finally:
-        if not isinstance(env, VectorEnv):
+        if isinstance(env, VectorEnv):
+            begin_anew(env)
+        else:
             vector.close()
     finished = sorted(rollouts.episodes, key=lambda e: e.env)
     totals, lengths = np.array([e.total for e in finished]), np.array([e.length for e in finished])

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clipper.runs.run import Row
+from clipper.runs.rows import Row
 from clipper.storage import files
 
 

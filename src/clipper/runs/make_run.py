@@ -76,10 +76,22 @@ def configure(
     if isinstance(env, Config):
         return dataclasses.replace(env, **changes), env.env
     if isinstance(env, VectorEnv | Rollouts):
+        check_ready(env, settings)
         changes["num_envs"] = env.num_envs
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
     return called(Config, env=describe_source(env), **changes), env
+
+
+def check_ready(env: VectorEnv | Rollouts, settings: Settings) -> None:
+    """Raise ``ConfigError`` for settings that would change nothing, since what they are about has been made."""
+    kind = "a VectorEnv" if isinstance(env, VectorEnv) else "Rollouts"
+    given = settings.get("num_envs", env.num_envs)
+    if given != env.num_envs:
+        raise ConfigError(f"num_envs is {given}, and {kind} made ready with {env.num_envs}: leave out num_envs")
+    usual = {"vector": "auto", "env_timeout": 0, "on_env_error": "raise"}
+    if any(settings.get(name, x) != x for name, x in usual.items()):
+        raise ConfigError(f"vector, env_timeout and on_env_error need an id or a factory, not {kind} made ready")
 
 
 def check_given(algorithm: object, policy: object) -> None:
@@ -90,6 +102,11 @@ def check_given(algorithm: object, policy: object) -> None:
         raise ConfigError(f"the algorithm is the text {algorithm!r}: write algorithm=clipper.{kind}()")
     if isinstance(algorithm, type):
         raise ConfigError(f"the algorithm is the class {algorithm.__name__}: write {algorithm.__name__}()")
+    if all(hasattr(algorithm, name) for name in ("targets", "improve")) and not hasattr(algorithm, "update"):
+        raise ConfigError(
+            f"{type(algorithm).__name__} has targets and improve, but no update: write into the class "
+            "update = clipper.learning.two_steps.targets_then_improve"
+        )
     if algorithm is not None and not all(hasattr(algorithm, name) for name in ("init", "update")):
         raise ConfigError(f"{shown(algorithm)} is no algorithm: write algorithm=clipper.PPO(…)")
     check_policy(policy)
@@ -215,6 +232,7 @@ def build_on(
         custom_policy=policy is not None and not own,
     )
     run.next_evaluation, run.next_checkpoint = config.eval_every or math.inf, config.checkpoint_every
+    run.earlier = int(rollouts.steps)
     return run
 
 
@@ -265,7 +283,10 @@ def check(config: Config, source: Source) -> None:
     if config.until_solved and not config.eval_every:
         raise ConfigError("until_solved needs evaluations: set eval_every")
     if config.eval_every and isinstance(source, VectorEnv | Rollouts):
-        raise ConfigError("eval_every needs an id or a factory, to make environments apart from the one that trains")
+        raise ConfigError(
+            "eval_every needs an id or a factory, to make environments apart from the one that trains: leave it out, "
+            "and call clipper.evaluate(run.policy, ENV_ID) in a callback"
+        )
     try:
         made = torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
@@ -297,7 +318,11 @@ def restore(
     planned = read_config(folder)
     check_given(algorithm, policy)
     check_settings(settings, planned.algorithm)
-    config = dataclasses.replace(planned, **settings, **handed_over(planned, env, algorithm, policy))
+    changes: dict[str, object] = dict(settings)
+    if isinstance(env, VectorEnv | Rollouts):
+        check_ready(env, settings)
+        changes["num_envs"] = env.num_envs
+    config = called(dataclasses.replace, planned, **changes, **handed_over(planned, env, algorithm, policy))
     check_all_there(config, isinstance(policy, nn.Module))
     if env is None and (":" in config.env or config.env.startswith("<")):
         raise ConfigError(
@@ -341,7 +366,13 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
                 f"the algorithm that was handed over needs a {name.replace('_', ' ')} state, which this run never had: "
                 "begin a run with policy=clipper.load(…) instead"
             )
-    restored = run.load_state_dict(tensors, values)
+    same_number = run.config.num_envs == planned.num_envs
+    if not same_number and not isinstance(run.rollouts, VectorRollouts):
+        raise ConfigError(
+            f"this run's rollouts have {planned.num_envs} environments, and those handed over {run.config.num_envs}: "
+            "hand over as many"
+        )
+    restored = run.load_state_dict(tensors, values, environments=same_number)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed
     run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]

@@ -1,6 +1,8 @@
 """A training run: its parts, its records, and its state on disk."""
 
 import math
+import sys
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -11,21 +13,25 @@ from typing import Any, Literal
 import gymnasium
 import torch
 
+from clipper.algorithms import KNOWN
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
-from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
+from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
 from clipper.learning.learner import Learner
-from clipper.rollout.evaluation import Evaluation, evaluate_policy
+from clipper.learning.metrics import Metrics
+from clipper.rollout.evaluation import Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
+from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
+from clipper.runs.rows import Row, Waiting, check_metrics, merged, told_besides
 from clipper.settings.config import Config
 from clipper.settings.config_json import fits, read_settings, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint, json_text
-from clipper.storage.saved import like, part, value_of
+from clipper.storage.saved import like, part, plain_state, value_of
 
 Source = EnvSource | Rollouts
-Row = dict[str, float | int | None]
 RECENT = 100  # episodes in the moving average that a run shows
 
 
@@ -55,6 +61,8 @@ class Run:
     """For people: how the environments are stepped, and why."""
     custom_policy: bool = False
     """The policy was given as a module, so that the settings alone cannot rebuild it."""
+    earlier: int = 0
+    """Decisions that its rollouts had collected before the run began."""
     iteration: int = 0
     learned: int = 0
     """Decisions that an update has seen."""
@@ -77,7 +85,11 @@ class Run:
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Returns of the latest training episodes."""
     history: list[Row] = field(default_factory=list)
-    """One row per iteration, as in ``metrics.jsonl``."""
+    """One row per iteration, or per ``log_every`` decisions, as in ``metrics.jsonl``."""
+    waiting: Waiting = field(default_factory=Waiting)
+    """What the next row will tell."""
+    log: Log | None = None
+    """Where rows are written, while it trains."""
 
     @property
     def policy(self) -> Any:
@@ -87,7 +99,7 @@ class Run:
     @property
     def steps(self) -> int:
         """Decisions since the start."""
-        return self.rollouts.steps
+        return int(self.rollouts.steps) - self.earlier
 
     def evaluate(
         self, episodes: int = 100, *, seed: int = 0, deterministic: bool = True, num_envs: int | None = None
@@ -112,13 +124,28 @@ class Run:
     def close(self) -> None:
         """Close the environments that were made for this run; those that were given ready stay open.
 
-        Where they stand is kept, so that the run can still be saved.
+        Where they stand is kept, so that the run can still be saved. Where an error is on its way, another one that
+        comes of closing is a warning.
         """
-        if self.owned and self.at_end is None:
-            try:
-                self.at_end = self.rollouts.state_dict()
-            except (ClipperError, OSError):  # they have failed, and are closed already
-                self.at_end = self.rollouts.state_dict(episodes=False)
+        if not self.owned or self.at_end is not None:
+            return
+        failing = sys.exc_info()[0] is not None
+        try:
+            self.close_rollouts()
+        except Exception as error:
+            if not failing:
+                raise
+            warnings.warn(f"closing the environments has failed, too: {error}", stacklevel=2)
+
+    def close_rollouts(self) -> None:
+        """Keep where they stand, without the environments where these cannot tell, and close them in any case."""
+        try:
+            self.at_end = self.state_of_rollouts()
+        except Exception as error:
+            self.at_end = self.state_of_rollouts(episodes=False)
+            if not isinstance(error, ClipperError | OSError):  # else they have failed, and are closed already
+                raise
+        finally:
             self.rollouts.close()
 
     def __enter__(self) -> "Run":
@@ -127,9 +154,62 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def record_rest(self) -> None:
+        """The iterations that are in no row yet as one more, where there are any: checkpoints hold no part of a row."""
+        if self.waiting.rounds:
+            row = self.record()
+            if self.log is not None:
+                self.log.write(row)
+
+    def record(self, write: bool = True) -> Row:
+        """The iterations that wait as one more row of the history, or none yet, {}, where it is not to ``write``.
+
+        Raises ``NonFiniteError`` before a broken policy is saved.
+        """
+        waiting, learner, metrics = self.waiting, self.learner, Metrics()
+        if type(self.config.algorithm) not in KNOWN:
+            check_metrics(self.config.algorithm, waiting.rounds[-1])
+        if write:
+            metrics = waiting.rounds[0] if len(waiting.rounds) == 1 else merged(waiting.rounds)
+        whole = torch.stack(
+            [x.isfinite().all().to(learner.skipped.device) for own in learner.parts.values() for x in own.vectors]
+        ).all()
+        counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
+        watched = (x if isinstance(x, torch.Tensor) else torch.tensor(float(x)) for x in metrics.values())
+        *values, in_a_row, whole = torch.stack([*watched, *counts]).tolist()
+        if in_a_row >= self.config.max_skipped_steps or not whole:
+            skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
+            broken = skipped if whole else "weights are not finite"
+            raise NonFiniteError(
+                f"{broken}, by iteration {self.iteration}: the last checkpoint is still good; lower the learning rate, "
+                "or scale rewards and observations"
+            )
+        if not write:
+            return {}
+        totals, lengths = [float(e.total) for e in waiting.episodes], [int(e.length) for e in waiting.episodes]
+        before, self.recorded, seconds = self.recorded, self.learned, time.perf_counter() - waiting.began
+        self.recent.extend(totals)
+        self.seconds += seconds
+        row: Row = {
+            "iteration": self.iteration,
+            "steps": self.learned,
+            "episode/count": len(totals),
+            "episode/return": sum(totals) / len(totals) if totals else None,
+            "episode/length": sum(lengths) / len(totals) if totals else None,
+            "episode/recent_return": sum(self.recent) / len(self.recent) if self.recent else None,
+            **dict(zip([*metrics, "update/skipped_steps"], values, strict=True)),
+        }
+        row |= told_besides(self.rollouts, row) if self.rollouts.metrics else {}
+        row |= {} if self.profile is None else self.profile.row()
+        row |= {"time/seconds": self.seconds, "time/steps_per_second": (self.learned - before) / seconds}
+        self.waiting = Waiting(began=time.perf_counter())
+        self.history.append(row)
+        return row
+
     def save(self, environments: bool = True) -> None:
         """Write the checkpoint from which the run can be resumed; those before it stay beside it."""
         if self.path is not None:
+            self.record_rest()
             tensors, values = self.state_dict(environments)
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
 
@@ -159,29 +239,70 @@ class Run:
         tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         tensors["recent"] = torch.tensor(list(self.recent), dtype=torch.float64)
         values = self.identity() | {name: getattr(self, name) for name in COUNTERS}
-        own, kept = self.at_end or self.rollouts.state_dict(environments)
+        went_on = self.at_end is not None and self.at_end[1]["steps"] != self.rollouts.steps  # closed, but used
+        if not environments or went_on or left_behind(self.rollouts):
+            own, kept = self.state_of_rollouts(episodes=False)
+        else:
+            own, kept = self.at_end or self.state_of_rollouts()
         if not environments:
-            values["steps"] = kept["steps"] = self.learned
-        values["rollouts"] = kept
-        return tensors | {f"rollouts.{k}": v for k, v in own.items()}, values
+            values["steps"], kept = self.learned, kept | {"steps": self.learned + self.earlier}
+        return tensors | {f"rollouts.{k}": v for k, v in own.items()}, values | {"rollouts": kept}
 
-    def load_state_dict(self, tensors: dict[str, torch.Tensor], values: Mapping[str, object]) -> bool:
-        """Go back to a saved state; False where the environments could not be restored and start afresh."""
+    def state_of_rollouts(self, episodes: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        """What they say of themselves, copied; ``ConfigError`` where that cannot be kept, or not be read back."""
+        return plain_state(self.rollouts.state_dict(episodes), f"state_dict of {type(self.rollouts).__name__}")
+
+    def load_state_dict(
+        self, tensors: dict[str, torch.Tensor], values: Mapping[str, object], environments: bool = True
+    ) -> bool:
+        """Go back to a saved state; False where the environments could not be restored and start afresh.
+
+        Without ``environments`` they always do.
+        """
         try:
             check_same_spaces(value_of("spaces", dict, values), spaces_of(self.rollouts))
             self.learner.load_state_dict(part(tensors, "learner."))
-            self.recent.extend(
-                like("recent", torch.zeros(len(tensors["recent"]), dtype=torch.float64), tensors).tolist()
-            )
+            recent = like("recent", torch.zeros(len(tensors["recent"]), dtype=torch.float64), tensors)
+            self.recent.clear()
+            self.recent.extend(recent.tolist())
             for name, kind in COUNTERS.items():
-                setattr(self, name, value_of(name, kind, values))
+                setattr(self, name, value_of(name, kind, {"earlier": 0, **values}))
             self.learned = self.recorded = value_of("steps", int, values)
-            kept = value_of("rollouts", dict, values)
-            return self.rollouts.load_state_dict(part(tensors, "rollouts."), kept, self.engine.actor)
+            told = value_of("rollouts", dict, values) | ({} if environments else {"environments": None})
+            if told.get("steps") != self.learned + self.earlier:
+                raise ValueError(f"its rollouts are at {told.get('steps')} steps, and the run at {self.learned}")
+            carried, n = self.learner.running_return, self.rollouts.num_envs
+            if environments and carried is not None and carried.shape != (n,):
+                raise TypeError(f"running_return is of shape {list(carried.shape)}, not {[n]}")
         except ClipperError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CorruptCheckpointError(f"the checkpoint does not fit its own settings: {error}") from error
+        restored = self.load_rollouts(part(tensors, "rollouts."), told)
+        if not restored:  # then no episode goes on
+            self.learner.running_return = None
+        return restored
+
+    def load_rollouts(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> bool:
+        """Bring the rollouts where the checkpoint left them; a mistake in the user's own is told as it is."""
+        own = type(self.rollouts)
+        try:
+            restored = self.rollouts.load_state_dict(tensors, values, self.engine.actor)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            if isinstance(error, ClipperError) or own.load_state_dict is not VectorRollouts.load_state_dict:
+                raise
+            raise CorruptCheckpointError(f"the checkpoint does not fit its own settings: {error}") from error
+        if restored is None:
+            raise ConfigError(
+                f"load_state_dict of {own.__name__} answers None: it must return True where it has gone back to the "
+                "state that it was given, and False where new episodes begin"
+            )
+        if self.rollouts.steps != self.learned + self.earlier:
+            raise ConfigError(
+                f"load_state_dict of {own.__name__} leaves steps at {self.rollouts.steps}, and the checkpoint is of "
+                f"{self.learned + self.earlier}: set it to values['steps']"
+            )
+        return bool(restored)
 
 
 def read_rows(folder: Path) -> Iterator[Row]:
@@ -210,7 +331,7 @@ def read_row(line: str, name: str) -> Row | None:
 
 COUNTERS = {
     "iteration": int, "seconds": float, "exact": bool, "best": float, "solved": bool, "next_evaluation": float,
-    "next_checkpoint": float,
+    "next_checkpoint": float, "earlier": int,
 }  # fmt: skip
 
 

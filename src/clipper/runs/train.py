@@ -4,33 +4,31 @@ import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from numbers import Real
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Unpack
 
 import torch
 from torch import nn
 
-from clipper.algorithms import KNOWN, Algorithm, quota_of
-from clipper.data.values import shown
-from clipper.errors import ConfigError, DeviceMemoryError, NonFiniteError, SaveError
-from clipper.learning.metrics import Metrics
+from clipper.algorithms import Algorithm, quota_of
+from clipper.errors import ClipperError, ConfigError, DeviceMemoryError, SaveError
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.evaluation import held
-from clipper.rollout.protocol import Episode, abilities
+from clipper.rollout.protocol import abilities
 from clipper.runs.curve import plot_run
 from clipper.runs.logs import Log
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, restore
 from clipper.runs.profile import Profile
-from clipper.runs.run import Row, Run, Source
+from clipper.runs.rows import Row
+from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
 
 Callback = Callable[[Run], bool | None]
-"""Called after each row of metrics, by default after each iteration; a run stops where one returns False, and is saved
-also where one raises."""
-OWN_METRICS = ("iteration", "steps", "episode", "eval", "env", "time")
-"""With what names of metrics begin that are the run's own."""
+"""Called after each iteration; a run stops where one returns False, and is saved also where one raises.
+
+``run.history`` then holds the rows that there are: the last one is this iteration's, but with ``log_every`` the
+iterations since the last row are in none yet, and before the first row there is none."""
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
 
@@ -79,15 +77,15 @@ def train(
             watch(run, watched)
         if first:
             gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
-        with held(run.source):
+        with held(run.rollouts):
             return go_on(run, [callback] if callable(callback) else list(callback))
-    finally:
-        if run is not None:
-            run.close()
+    finally:  # what belongs to the process first: to close environments may fail
         if first:
             gc.unfreeze()
         watched.close()
         torch.set_num_threads(threads)
+        if run is not None:
+            run.close()
 
 
 def watch(run: Run, profile: Profile) -> None:
@@ -106,7 +104,8 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
     """The loop: collect, update, record, until the budget is spent, the task solved, or a callback says stop.
 
     An iteration is a collect and an update; a row of metrics is of one iteration, or of as many as ``log_every``
-    decisions take.
+    decisions take. Nothing but rows waits for that. An evaluation closes the row, and so does saving: no row that is
+    written then covers iterations from before a checkpoint and after it.
     """
     config, learner, rollouts, engine = run.config, run.learner, run.rollouts, run.engine
     timed = nullcontext if run.profile is None else run.profile.part
@@ -114,43 +113,45 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
         evaluate_now(run, run.history[-1])  # the run was ended in the midst of it
     if run.iteration == 0:
         save_or_warn(run)
-    log = None if run.path is None else Log(run.path, run.history)
-    end, going, began = config.total_steps, True, time.perf_counter()
-    rounds, episodes = list[Metrics](), list[Episode]()
+    run.log = None if run.path is None else Log(run.path, run.history)
+    end, going = config.total_steps, True
+    began = run.waiting.began = time.perf_counter()
     try:
-        while going and rollouts.steps < end and not (config.until_solved and run.solved):
-            learner.advance(rollouts.steps / end)
+        while going and rollouts.steps - run.earlier < end and not (config.until_solved and run.solved):
+            learner.advance((rollouts.steps - run.earlier) / end)
             run.phase = "collecting"
             steps, last_obs = rollouts.collect(engine.actor, **quota_of(config.algorithm))
             run.phase = "updating"
-            rounds.append(engine.update(steps, last_obs))
-            episodes += rollouts.episodes
-            run.iteration, run.learned = run.iteration + 1, rollouts.steps
-            if rollouts.steps < min(run.recorded + config.log_every, end):
-                continue
-            row = record(run, rounds, episodes, time.perf_counter() - began)
-            run.history.append(row)
+            run.waiting.rounds.append(engine.update(steps, last_obs))
+            run.waiting.episodes += rollouts.episodes
+            run.iteration, run.learned = run.iteration + 1, int(rollouts.steps) - run.earlier
+            evaluates = run.learned >= run.next_evaluation or (config.eval_every and run.learned >= end)
+            due = run.learned >= min(run.recorded + config.log_every, run.next_checkpoint, end)
+            row = run.record(write=due or bool(evaluates))
             run.phase = ""
-            if rollouts.steps >= run.next_evaluation or (config.eval_every and rollouts.steps >= end):
+            if evaluates:
                 with timed("evaluation"):
                     evaluate_now(run, row)
-            if log is not None:
+            if run.log is not None and row:
                 with timed("logging"):
-                    log.write(row)
+                    run.log.write(row)
             with timed("callbacks"):
                 going = not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
-            if rollouts.steps >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
-                run.next_checkpoint += config.checkpoint_every * (rollouts.steps >= run.next_checkpoint)
+            if run.learned >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
+                run.next_checkpoint += config.checkpoint_every * (run.learned >= run.next_checkpoint)
                 save_or_warn(run)
-            began, rounds, episodes = time.perf_counter(), [], []
+            began = time.perf_counter()
+            run.waiting.began = run.waiting.began if run.waiting.rounds else began
+        run.record_rest()
     except BaseException as error:
         give_up(run, error)
         raise
     else:
         save_at_end(run)
     finally:
-        if log is not None:
-            log.close(run.history)
+        if run.log is not None:
+            run.log.close(run.history)
+            run.log = None
             plot_or_warn(run)
     return run
 
@@ -161,6 +162,8 @@ def give_up(run: Run, error: BaseException) -> None:
     An update that fails otherwise may have broken the policy; the checkpoint before stays.
     """
     exhausted = isinstance(error, torch.OutOfMemoryError)
+    with suppress(ClipperError):  # which may be the error itself
+        run.record_rest()
     if run.phase != "updating" or exhausted:
         save_or_warn(run, environments=run.phase not in ("collecting", "updating"))
     if run.phase == "updating" and exhausted:
@@ -201,66 +204,6 @@ def plot_or_warn(run: Run) -> None:
         plot_run(run)
     except Exception as error:  # whatever matplotlib and the disk may raise
         warnings.warn(f"curve.png cannot be drawn: {error}", stacklevel=2)
-
-
-def record(run: Run, rounds: list[Metrics], episodes: list[Episode], seconds: float) -> Row:
-    """Iterations of so many ``seconds`` as one row; raises ``NonFiniteError`` before a broken policy is saved."""
-    steps, learner, metrics = run.rollouts.steps, run.learner, rounds[0] if len(rounds) == 1 else merged(rounds)
-    if type(run.config.algorithm) not in KNOWN:
-        check_metrics(run.config.algorithm, metrics)
-    whole = torch.stack(
-        [x.isfinite().all().to(learner.skipped.device) for own in learner.parts.values() for x in own.vectors]
-    ).all()
-    counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
-    watched = (x if isinstance(x, torch.Tensor) else torch.tensor(float(x)) for x in metrics.values())
-    *values, in_a_row, whole = torch.stack([*watched, *counts]).tolist()
-    row: Row = dict(zip([*metrics, "update/skipped_steps"], values, strict=True))
-    if in_a_row >= run.config.max_skipped_steps or not whole:
-        skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
-        broken = skipped if whole else "weights are not finite"
-        raise NonFiniteError(
-            f"{broken}, by iteration {run.iteration}: the last checkpoint is still good; lower the learning rate, or "
-            "scale rewards and observations"
-        )
-    before, run.recorded = run.recorded, steps
-    run.recent.extend(e.total for e in episodes)
-    run.seconds += seconds
-    mean_return = sum(e.total for e in episodes) / len(episodes) if episodes else None
-    mean_length = sum(e.length for e in episodes) / len(episodes) if episodes else None
-    return {
-        "iteration": run.iteration,
-        "steps": steps,
-        "episode/count": len(episodes),
-        "episode/return": mean_return,
-        "episode/length": mean_length,
-        "episode/recent_return": sum(run.recent) / len(run.recent) if run.recent else None,
-        **row,
-        **run.rollouts.metrics,
-        **({} if run.profile is None else run.profile.row()),
-        "time/seconds": run.seconds,
-        "time/steps_per_second": (steps - before) / seconds,
-    }
-
-
-def merged(rounds: list[Metrics]) -> Metrics:
-    """What was watched in several iterations as one: means, but the least and largest of what is such."""
-    found: Metrics = {}
-    for name in dict.fromkeys(name for metrics in rounds for name in metrics):
-        x = torch.stack([torch.as_tensor(metrics[name], dtype=torch.float32) for metrics in rounds if name in metrics])
-        found[name] = x.amax() if name.endswith("_max") else x.amin() if name.endswith("_min") else x.mean()
-    return found
-
-
-def check_metrics(algorithm: Algorithm, metrics: object) -> None:
-    """Raise ``ConfigError`` where an algorithm of the user's own tells something else than numbers by their names."""
-    name = type(algorithm).__name__
-    if not isinstance(metrics, dict):
-        raise ConfigError(f"update of {name} must return a dict of numbers to watch, not {shown(metrics)}: return {{}}")
-    for word, x in metrics.items():
-        if not isinstance(word, str) or word.partition("/")[0] in OWN_METRICS:
-            raise ConfigError(f"update of {name} calls a number {word!r}, which a run's own are called: rename it")
-        if not (isinstance(x, torch.Tensor) and x.ndim == 0) and not isinstance(x, Real):
-            raise ConfigError(f"update of {name} gives {word} as {shown(x)}, which is no single number")
 
 
 def evaluation_is_due(run: Run) -> bool:

@@ -51,6 +51,7 @@ class Config:
     keep_checkpoints: Annotated[int, Range(1, 1000)] = 2
     """How many of the latest checkpoints stay, so that a damaged one can be done without."""
     log_every: Natural = 0
-    """Decisions that a row of metrics covers at least, as means over its iterations; 0: a row for each iteration."""
+    """Decisions that a row of metrics covers, as means over its iterations, or fewer where an evaluation, a checkpoint
+    or the end comes first; 0: a row for each iteration."""
     max_skipped_steps: Count = 10
     """Gradient steps in a row that may be skipped, since loss or gradient is not finite, before the run ends."""
