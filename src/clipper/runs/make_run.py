@@ -323,6 +323,7 @@ def restore(
         check_ready(env, settings)
         changes["num_envs"] = env.num_envs
     config = called(dataclasses.replace, planned, **changes, **handed_over(planned, env, algorithm, policy))
+    assert isinstance(config, Config)
     check_all_there(config, isinstance(policy, nn.Module))
     if env is None and (":" in config.env or config.env.startswith("<")):
         raise ConfigError(
