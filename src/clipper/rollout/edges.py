@@ -15,7 +15,7 @@ from clipper.environments.checks import (
     checked_reset,
 )
 from clipper.environments.mask_sources import masks_where_done
-from clipper.environments.told_episodes import Info
+from clipper.environments.told_episodes import FINAL, Info, told_part
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.state import CollectState
 
@@ -38,10 +38,11 @@ def reset_ended(
     promise, ended = state.promise, np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
+        ending = {key: np.array(x) for key, x in told_part(info).items()}  # a reset may clear it
         obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
-        info = masks_where_done(env, done, fresh, info)
+        info = masks_where_done(env, done, fresh, info) | told_part(fresh) | {FINAL: ending}
     elif "final_obs" in info:
-        final = promise.last_observations(info["final_obs"], ended)
+        final = [each(np.array, x) for x in promise.last_observations(info["final_obs"], ended)]  # kept by nobody else
         check_finite(env, each(lambda *rows: np.stack(rows), *final), "observation", state.steps, ended)
     else:
         raise EnvironmentContractError(

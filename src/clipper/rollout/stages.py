@@ -55,6 +55,8 @@ class Edges:
         done = terminated | truncated
         if not done.any():
             return answer
+        if self.state.mode is AutoresetMode.DISABLED:  # the reset may clear the environments' arrays
+            reward, terminated, truncated = reward.copy(), terminated.copy(), truncated.copy()
         obs, info, ended = reset_ended(self.env, obs, done, info, self.state, t)
         self.last += [e for e in ended if self.state.left[e.env] > 0]
         return obs, reward, terminated, truncated, info
