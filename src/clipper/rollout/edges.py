@@ -17,6 +17,7 @@ from clipper.environments.checks import (
 from clipper.environments.mask_sources import masks_where_done
 from clipper.environments.told_episodes import FINAL, Info, told_part
 from clipper.errors import EnvironmentContractError
+from clipper.rollout.protocol import Episode
 from clipper.rollout.state import CollectState
 
 
@@ -51,11 +52,13 @@ def reset_ended(
     return obs, info, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
 
 
-def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> None:
+def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> list[Episode]:
     """Truncate what a restart cut off: ``restarts`` says in which row which environments (``[N]``) were made anew.
 
     What the action of that row led to is not known, so the row is no decision, and the one before ends the episode.
+    Where that was the last row of the segment before, the episode is returned; that row is handed out already.
     """
+    before = list[Episode]()
     for row, restarted in restarts:
         lost = torch.from_numpy(restarted).to(steps.mask.device) & steps.mask[row]
         steps.mask[row] &= ~lost
@@ -63,7 +66,11 @@ def cut_off(steps: Steps, restarts: list[tuple[int, np.ndarray]], state: Collect
         if row:
             steps.done[row - 1] |= lost & steps.mask[row - 1]
         else:
-            state.running_total[restarted], state.running_length[restarted] = 0, 0
+            total, length = state.running_total, state.running_length
+            ended = np.flatnonzero(restarted & (length > 0)).tolist()
+            before += [Episode(i, float(total[i]), int(length[i])) for i in ended]
+            total[restarted], length[restarted] = 0, 0
+    return before
 
 
 def with_last_observations(steps: Steps, last: list[Last], next_obs: Tree) -> Steps:

@@ -13,6 +13,7 @@ from clipper.environments.mask_sources import read_masks, refuse_late_masks
 from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.edges import Last, cut_off, reset_ended, with_last_observations
+from clipper.rollout.protocol import Episode
 from clipper.rollout.state import CollectState
 
 
@@ -21,6 +22,8 @@ class Restarts:
 
     def __init__(self, env: VectorEnv, state: CollectState) -> None:
         self.env, self.state, self.rows = env, state, list[tuple[int, np.ndarray]]()
+        self.before = list[Episode]()
+        """What the first row cut off of segments before."""
         state.metrics["env/restarts"] = 0
 
     def begin(self) -> None:
@@ -33,9 +36,14 @@ class Restarts:
 
     def cut(self, steps: Steps) -> Steps:
         """Truncate the episodes in question, in place."""
-        if self.rows:
-            cut_off(steps, self.rows, self.state)
+        self.before = cut_off(steps, self.rows, self.state) if self.rows else []
         self.state.metrics["env/restarts"] = self.env.restarts  # pyright: ignore[reportAttributeAccessIssue]
+        return steps
+
+    def count(self, steps: Steps) -> Steps:
+        """Add the episodes that ended before the segment began."""
+        if self.before and self.state.told is None:
+            self.state.episodes = self.before + self.state.episodes
         return steps
 
 
