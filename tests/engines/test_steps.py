@@ -41,14 +41,41 @@ WRONG: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("entrance", ["update", "targets", "improve"])
 @pytest.mark.parametrize("name", WRONG)
-def test_steps_that_do_not_fit_are_refused_by_name(name: str) -> None:
+def test_steps_that_do_not_fit_are_refused_by_name(name: str, entrance: str) -> None:
     made = engine()
     steps, last = make_steps(made.learner.policy, 8, 4, seed=0)
     before = made.learner.parameters.detach().clone()
     ((field, change),) = WRONG[name].items()
+    spoiled = steps._replace(**{field: change(getattr(steps, field))})
+    targets = made.targets(steps, last)
+    arguments = [targets._replace(steps=spoiled)] if entrance == "improve" else [spoiled, last]
     with pytest.raises(ConfigError, match=field):
-        made.update(steps._replace(**{field: change(getattr(steps, field))}), last)
+        getattr(made, entrance)(*arguments)
+    assert torch.equal(made.learner.parameters, before)
+
+
+@pytest.mark.parametrize("change", [lambda x: x[:-1], lambda x: x[..., None].repeat(1, 1, 3), torch.Tensor.double],
+                         ids=["shorter", "deeper", "float64"])  # fmt: skip
+@pytest.mark.parametrize("field", ["advantage", "value_target", "value", "raw"])
+def test_targets_that_do_not_fit_are_refused_by_name(field: str, change: Any) -> None:
+    made = engine()
+    targets = made.targets(*make_steps(made.learner.policy, 8, 4, seed=0))
+    spoiled = (change(targets.advantage),) if field == "raw" else change(getattr(targets, field))
+    with pytest.raises(ConfigError, match=f"targets.{field}"):
+        made.improve(targets._replace(**{field: spoiled}))
+
+
+@pytest.mark.parametrize("entrance", ["update", "improve"])
+def test_nothing_is_learned_where_nobody_decided(entrance: str) -> None:
+    made = engine()
+    steps, last = make_steps(made.learner.policy, 8, 4, seed=0)
+    before = made.learner.parameters.detach().clone()
+    nowhere = torch.zeros_like(steps.mask)
+    idle = steps._replace(mask=nowhere, done=nowhere, terminated=nowhere)
+    found = made.update(idle, last) if entrance == "update" else made.improve(made.targets(idle, last))
+    assert found == {}
     assert torch.equal(made.learner.parameters, before)
 
 

@@ -101,12 +101,28 @@ def test_the_value_after_the_cut_is_that_of_the_last_known_observation() -> None
     assert advantage[0, 1] == pytest.approx(float(1.0 + 0.9 * value[1, 1] - value[0, 1] + 0.9 * 0.8 * last))
 
 
-def test_a_cut_at_a_segment_s_first_row_forgets_the_episode() -> None:
+def test_a_cut_at_a_segment_s_first_row_ends_the_episode_of_the_segment_before() -> None:
     env = environments({0: 3}, max_restarts=1)
     (_, steps), state = run(env, 2, 7)
     assert column(steps)[:2] == [(0, 2, False, False), (1, 0, True, False)]
-    assert [(e.total, e.length) for e in state.episodes if e.env == 1] == [(5.0, 5)]  # of the new life alone
+    assert [(e.total, e.length) for e in state.episodes if e.env == 1] == [(2.0, 2), (5.0, 5)]
     assert state.steps == 3 * 2 + 2 * 6 + 5  # in the columns of 0 and 2 one row, in that of 1 two are no decisions
+
+
+@pytest.mark.parametrize("fails_at", [{0: 3}, {0: 1, 1: 8}, {0: 2, 1: 2, 2: 6}], ids=str)
+def test_how_episodes_count_does_not_depend_on_the_horizon(fails_at: dict[int, int]) -> None:
+    found = []
+    for horizon in (24, 12, 3, 2, 1):
+        env = environments(fails_at, max_restarts=9)
+        policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
+        rollouts, told = VectorRollouts(env, 0), []
+        for _ in range(24 // horizon):
+            rollouts.collect(policy, horizon=horizon)
+            told += rollouts.episodes
+        found.append((sorted(told), rollouts.steps))
+        assert env.restarts == len(fails_at)
+    assert found == found[:1] * 5
+    assert sum(e.length for e in found[0][0] if e.env == 1) >= 10
 
 
 def test_failing_after_an_episode_s_end() -> None:
@@ -162,5 +178,5 @@ def test_a_segment_that_was_broken_off_leaves_no_restart_behind() -> None:
         rollouts.collect(policy, horizon=8)
     assert env.restarts == 1
     steps, _ = rollouts.collect(policy, horizon=4)
-    assert steps.mask[:, 1].all(), "life 1 was in the midst of its first episode"
+    assert steps.mask[:, 1].all(), "life 1 begins an episode"
     assert not steps.done[:2, 1].any()

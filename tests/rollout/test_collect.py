@@ -1,15 +1,21 @@
 """What ``collect`` records: quotas, statistics, continuation, determinism, log-probabilities."""
 
+import subprocess
+import sys
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import SyncVectorEnv
 from scripted import BACKENDS, Scripted, ScriptedPolicy, scripted_envs
 from torch import Generator
 
 from clipper.data.steps import Steps
 from clipper.data.trees import leaves
 from clipper.environments import make
+from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
@@ -207,3 +213,61 @@ def test_a_quota_must_be_one_positive_number(quota: dict[str, int]) -> None:
     env = scripted_envs(2, "serial")
     with pytest.raises(ConfigError, match="horizon or episodes"):
         VectorRollouts(env, 0).collect(ScriptedPolicy(), **quota)
+
+
+# In a process of its own: the check of annotations, on in the tests, would go before.
+MISTAKEN = """
+import gymnasium, numpy, torch
+import clipper
+from clipper.errors import ConfigError
+
+env = clipper.make_env("CartPole-v1", 2)
+spaces = env.single_observation_space, env.single_action_space
+policy = clipper.make_policy(*spaces, clipper.PolicyOptions(), torch.Generator())
+rollouts, learner = clipper.VectorRollouts(env), clipper.PPO().init(policy)
+
+def says(f, *words):
+    try:
+        f()
+    except ConfigError as error:
+        assert all(word in str(error) for word in words), error
+    else:
+        raise AssertionError(words)
+
+for name in ("horizon", "episodes"):
+    for count in (4.5, 4.0, "4", float("nan"), torch.tensor(4)):
+        says(lambda: rollouts.collect(policy, **{name: count}), "either horizon or episodes, a whole number from 1 on")
+for given in ("CartPole-v1", gymnasium.make("CartPole-v1"), lambda: 0, None, clipper.VectorRollouts):
+    says(lambda: clipper.VectorRollouts(given), "steps a gymnasium.vector.VectorEnv, not ", "write ", "make_env")
+says(lambda: rollouts.collect(learner, horizon=4), "Learner takes no actions", "give its .policy")
+says(lambda: rollouts.collect(lambda obs: 0, horizon=4), "takes no actions", "give a policy")
+assert rollouts.collect(policy, horizon=numpy.int64(3))[0].reward.shape == (3, 2)
+"""
+
+
+def test_what_is_mistaken_for_something_else_is_told_by_what_to_write() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", MISTAKEN], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class Skills(gymnasium.Env):
+    """Its actions are a choice with an argument, which it takes as Gymnasium lays them out."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.OneOf([gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert action in self.action_space
+        return np.zeros(2, np.float32), float(action[0]), False, False, {}
+
+
+@pytest.mark.parametrize("kind", [SyncVectorEnv, Serial])
+def test_choices_with_arguments_are_laid_out_as_the_environment_takes_them(kind: Any) -> None:
+    env = kind([Skills] * 3)
+    policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
+    steps, _ = VectorRollouts(env, 0).collect(policy, horizon=20)
+    assert torch.equal(steps.action[0].float(), steps.reward)

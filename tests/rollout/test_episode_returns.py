@@ -131,3 +131,48 @@ def test_last_observations_are_the_first_of_the_next_segment(engine: str) -> Non
     for _ in range(3):
         _, last_obs = state.collect(actor, horizon=1)
         assert torch.equal(state.collect(actor, horizon=1)[0].obs[0], last_obs)
+
+
+class Game(Pays):
+    """Of two lives, each an episode; its end tells a score of its own, at times while it is reset."""
+
+    metadata = {"tells_episodes": True}  # noqa: RUF012 (as Gymnasium has it)
+
+    def __init__(self, lives: list[int], in_reset: bool = False) -> None:
+        super().__init__([[1.0] * length for length in lives])
+        self.lives, self.in_reset = lives, in_reset
+
+    def told(self) -> dict[str, Any]:
+        game = self.episode // 2
+        lengths = [self.lives[i % len(self.lives)] for i in (2 * game, 2 * game + 1)]
+        return {"episode_return": 100.0 + game, "episode_length": sum(lengths)}
+
+    def reset(self, *, seed=None, options=None):
+        told = self.told() if self.in_reset and self.episode % 2 == 1 else {}
+        return super().reset(seed=seed, options=options)[0], told
+
+    def step(self, action) -> Any:
+        *given, _ = super().step(action)
+        return *given, self.told() if given[2] and self.episode % 2 == 1 and not self.in_reset else {}
+
+
+@pytest.mark.limit(20)
+@pytest.mark.parametrize("in_reset", [False, True])
+@pytest.mark.parametrize("quota", [{"horizon": 40}, {"episodes": 5}], ids=["horizon", "episodes"])
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
+def test_what_environments_tell_themselves_counts_in_every_mode(
+    mode: AutoresetMode, quota: dict[str, int], in_reset: bool
+) -> None:
+    lives = [[2, 3, 1, 4], [1, 1, 6]]
+    factories: Any = [partial(Game, own, in_reset) for own in lives]
+    env = SyncVectorEnv(factories, autoreset_mode=mode)
+    env.metadata = env.metadata | Game.metadata
+    policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
+    rollouts = VectorRollouts(env, 0)
+    rollouts.collect(policy, **quota)
+    for i, own in enumerate(lives):
+        games = [(e.total, e.length) for e in rollouts.episodes if e.env == i]
+        lengths = [own[k % len(own)] for k in range(20)]
+        expected = [(100.0 + k, lengths[2 * k] + lengths[2 * k + 1]) for k in range(9)]
+        assert games == expected[: len(games)]
+        assert len(games) == 3 - i if "episodes" in quota else len(games) >= 4

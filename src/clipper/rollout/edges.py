@@ -15,8 +15,9 @@ from clipper.environments.checks import (
     checked_reset,
 )
 from clipper.environments.mask_sources import masks_where_done
-from clipper.environments.told_episodes import Info
+from clipper.environments.told_episodes import FINAL, Info, told_part
 from clipper.errors import EnvironmentContractError
+from clipper.rollout.protocol import Episode
 from clipper.rollout.state import CollectState
 
 
@@ -38,10 +39,11 @@ def reset_ended(
     promise, ended = state.promise, np.flatnonzero(done).tolist()
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
+        ending = {key: np.array(x) for key, x in told_part(info).items()}  # a reset may clear it
         obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
-        info = masks_where_done(env, done, fresh, info)
+        info = masks_where_done(env, done, fresh, info) | told_part(fresh) | {FINAL: ending}
     elif "final_obs" in info:
-        final = promise.last_observations(info["final_obs"], ended)
+        final = [each(np.array, x) for x in promise.last_observations(info["final_obs"], ended)]  # kept by nobody else
         check_finite(env, each(lambda *rows: np.stack(rows), *final), "observation", state.steps, ended)
     else:
         raise EnvironmentContractError(
@@ -50,11 +52,15 @@ def reset_ended(
     return obs, info, [Last(row, i, x) for i, x in zip(ended, final, strict=True)]
 
 
-def cut_off(done: np.ndarray, mask: np.ndarray, restarts: list[tuple[int, np.ndarray]], state: CollectState) -> None:
+def cut_off(
+    done: np.ndarray, mask: np.ndarray, restarts: list[tuple[int, np.ndarray]], state: CollectState
+) -> list[Episode]:
     """Truncate what a restart cut off: ``restarts`` says in which row which environments (``[N]``) were made anew.
 
     What the action of that row led to is not known, so the row is no decision, and the one before ends the episode.
+    Where that was the last row of the segment before, the episode is returned; that row is handed out already.
     """
+    before = list[Episode]()
     for row, restarted in restarts:
         lost = restarted & mask[row]
         mask[row] &= ~lost
@@ -62,7 +68,11 @@ def cut_off(done: np.ndarray, mask: np.ndarray, restarts: list[tuple[int, np.nda
         if row:
             done[row - 1] |= lost & mask[row - 1]
         else:
-            state.running_total[restarted], state.running_length[restarted] = 0, 0
+            total, length = state.running_total, state.running_length
+            ended = np.flatnonzero(restarted & (length > 0)).tolist()
+            before += [Episode(i, float(total[i]), int(length[i])) for i in ended]
+            total[restarted], length[restarted] = 0, 0
+    return before
 
 
 def with_last_observations(steps: Steps, last: list[Last], next_obs: Tree) -> Steps:

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from clipper.data.steps import Steps
-from clipper.environments.told_episodes import TOLD, Info
+from clipper.environments.told_episodes import FINAL, TOLD, Info
 from clipper.rollout.protocol import Episode
 
 
@@ -21,10 +21,15 @@ class Told:
 
     def ended(self, wanted: np.ndarray, info: Info) -> np.ndarray:
         """Where one of the environments that are still ``wanted`` (``[N]``) has ended an episode; it is kept."""
-        ended = wanted & info.get(f"_{TOLD[0]}", False)
-        total, length = (info.get(key, wanted) for key in TOLD)
-        self.episodes += [Episode(i, float(total[i]), int(length[i])) for i in np.flatnonzero(ended).tolist()]
-        return ended
+        found = np.zeros_like(wanted)
+        for given in (info.get(FINAL), info):  # where it resets in the same step, or while it is reset
+            if not isinstance(given, dict) or TOLD[0] not in given:
+                continue
+            ended = wanted & ~found & given.get(f"_{TOLD[0]}", False)
+            total, length = (given[key] for key in TOLD)
+            self.episodes += [Episode(i, float(total[i]), int(length[i])) for i in np.flatnonzero(ended).tolist()]
+            found |= ended
+        return found
 
 
 @runtime_checkable

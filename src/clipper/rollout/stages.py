@@ -15,6 +15,7 @@ from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.edges import Last, cut_off, reset_ended, with_last_observations
 from clipper.rollout.episodes import Kept
+from clipper.rollout.protocol import Episode
 from clipper.rollout.state import CollectState
 
 
@@ -23,6 +24,8 @@ class Restarts:
 
     def __init__(self, env: VectorEnv, state: CollectState, kept: Kept) -> None:
         self.env, self.state, self.kept, self.rows = env, state, kept, list[tuple[int, np.ndarray]]()
+        self.before = list[Episode]()
+        """What the first row cut off of segments before."""
         state.metrics["env/restarts"] = 0
 
     def begin(self) -> None:
@@ -35,12 +38,19 @@ class Restarts:
 
     def cut(self, steps: Steps) -> Steps:
         """The steps with the episodes in question truncated; so are the flags on the host, in place."""
+        self.before = []
         if self.rows:
             _, done, mask = self.kept.flags
-            cut_off(done, mask, self.rows, self.state)
+            self.before = cut_off(done, mask, self.rows, self.state)
             device = steps.mask.device
             steps = steps._replace(done=torch.from_numpy(done).to(device), mask=torch.from_numpy(mask).to(device))
         self.state.metrics["env/restarts"] = self.env.restarts  # pyright: ignore[reportAttributeAccessIssue]
+        return steps
+
+    def count(self, steps: Steps) -> Steps:
+        """Add the episodes that ended before the segment began."""
+        if self.before and self.state.told is None:
+            self.state.episodes = self.before + self.state.episodes
         return steps
 
 
@@ -60,6 +70,8 @@ class Edges:
         done = terminated | truncated
         if not done.any():
             return answer
+        if self.state.mode is AutoresetMode.DISABLED:  # the reset may clear the environments' arrays
+            reward, terminated, truncated = reward.copy(), terminated.copy(), truncated.copy()
         obs, info, ended = reset_ended(self.env, obs, done, info, self.state, t)
         self.last += [e for e in ended if self.state.left[e.env] > 0]
         return obs, reward, terminated, truncated, info

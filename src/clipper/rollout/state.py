@@ -10,6 +10,7 @@ from clipper.environments.checks import Promise
 from clipper.environments.mask_sources import Source
 from clipper.errors import EnvironmentContractError
 from clipper.rollout.episodes import Told
+from clipper.rollout.protocol import Episode
 
 
 class CollectState:
@@ -41,6 +42,8 @@ class CollectState:
     """Decisions in each unfinished episode so far, ``[N]``."""
     metrics: dict[str, float]
     """What else to note with each row of a run's metrics."""
+    episodes: list[Episode]
+    """Those that finished in the last segment."""
     told: Told | None
     """Episodes as the environment counts them itself, where it does."""
     promise: Promise

@@ -17,6 +17,8 @@ from torch import Generator, Tensor
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each, leaves
+from clipper.data.values import shown
+from clipper.environments import make
 from clipper.environments.checks import Promise, checked_reset, checked_step
 from clipper.environments.mask_sources import mask_source
 from clipper.environments.state import get_states, set_states
@@ -52,17 +54,24 @@ class VectorRollouts(CollectState):
         *,
         first: Sequence[OnStep] = (),
     ) -> None:
+        if not isinstance(env, VectorEnv):
+            raise ConfigError(
+                f"VectorRollouts steps a gymnasium.vector.VectorEnv, not {shown(env)}: write "
+                "VectorRollouts(clipper.make_env(…, num_envs)), with an id or a factory"
+            )
+        env = make(env, env.num_envs)
         self.env, self.seed, self.num_envs = env, seed, env.num_envs
         self.single_observation_space, self.single_action_space = env.single_observation_space, env.single_action_space
         self.mode, self.promise = autoreset_mode(env), Promise(env)
         self.generator, self.steps = Generator(device).manual_seed(seed), 0
         self.left, self.told = np.zeros(self.num_envs, dtype=np.int64), Told() if env.metadata.get(TELLS) else None
         self.episodes, self.metrics = list[Episode](), dict[str, float]()
-        obs, info = self.reset(seed=seed)
+        self.first, self.actor, self.closed, self.masks = first, None, False, NoMasks(env)
+        obs, info = self.reset(seed)
         self.mask_source, self.action_mask = mask_source(env, obs, info, mask_key), ()
-        self.masks = Masks(env, self) if self.mask_source is not None else NoMasks(env)
-        self.masks.begin(obs, info)
-        self.first, self.actor = first, None
+        if self.mask_source is not None:
+            self.masks = Masks(env, self)
+            self.masks.begin(obs, info)
 
     @property
     def masked(self) -> bool:
@@ -77,34 +86,52 @@ class VectorRollouts(CollectState):
         with a reset and collects whole episodes, a quota fixed in advance for each environment ("the first n to finish"
         would favour short ones), padded by the mask.
         """
-        if (horizon is None) == (episodes is None) or (horizon or episodes or 0) < 1:
-            raise ConfigError(f"collect takes either horizon or episodes, at least 1, not {horizon=} and {episodes=}")
+        wanted = episodes if horizon is None else horizon
+        if (horizon is None) == (episodes is None) or not isinstance(wanted, int | np.integer) or wanted < 1:
+            raise ConfigError(
+                f"collect takes either horizon or episodes, a whole number from 1 on, not {horizon=} and {episodes=}"
+            )
+        if self.closed or self.env.unwrapped.closed:
+            raise ConfigError(
+                "the environments of these rollouts were closed, as train closes those that it made: make others to "
+                "collect from, VectorRollouts(clipper.make_env(…, num_envs))"
+            )
         if self.stale or (episodes is not None and not self.fresh):
-            self.restart()
+            self.reset()
         if actor is not self.actor:
             self.join(actor)
-        self.fresh, self.stale = False, episodes is not None
+        self.fresh, self.stale = False, True  # nothing goes on from a segment that is broken off
         self.left[:] = UNLIMITED if episodes is None else quota(episodes, self.num_envs)
-        recorder, t = self.recorder, 0
+        recorder, t, before = self.recorder, 0, self.steps
         recorder.begin(horizon)
         for begin in self.on_begin:
             begin()
-        with recorder.around:
-            while t < horizon if horizon is not None else (self.left > 0).any():
-                answer = checked_step(self.env, recorder.act(t), self, recorder.looks)
-                for stage in self.on_step:
-                    answer = stage(t, answer)
-                for note in self.on_info if answer[-1] else ():
-                    note(t, answer[-1])
-                self.steps += recorder.keep(t, answer)
-                t += 1
-        steps = recorder.steps(t)
-        for finish in self.on_finish:
-            steps = finish(steps)
+        try:
+            with recorder.around:
+                while t < horizon if horizon is not None else (self.left > 0).any():
+                    answer = checked_step(self.env, recorder.act(t), self, recorder.looks)
+                    for stage in self.on_step:
+                        answer = stage(t, answer)
+                    for note in self.on_info if answer[-1] else ():
+                        note(t, answer[-1])
+                    self.steps += recorder.keep(t, answer)
+                    t += 1
+            steps = recorder.steps(t)
+            for finish in self.on_finish:
+                steps = finish(steps)
+        except BaseException:
+            self.steps = before  # nobody gets these rows
+            raise
+        self.stale = episodes is not None
         return steps, self.obs
 
     def join(self, actor: Actor) -> None:
         """What acts and keeps rows for this actor, and the stages that it and the environment need."""
+        if not isinstance(actor, Actor):
+            inner = getattr(actor, "policy", getattr(actor, "actor", None))
+            whose = ".policy" if hasattr(actor, "policy") else ".actor"
+            remedy = f"give its {whose}" if isinstance(inner, Actor) else "give a policy, clipper.make_policy(…)"
+            raise ConfigError(f"{type(actor).__name__} takes no actions, it has no act and to_env: {remedy}")
         own = actor.recorder(self.env, self) if isinstance(actor, RecordingActor) else None
         recorder = own or TensorRecorder(actor, self.env, self)
         self.actor, self.recorder = actor, recorder
@@ -114,7 +141,7 @@ class VectorRollouts(CollectState):
             restarts = Restarts(self.env, self, recorder)
             self.on_begin.append(restarts.begin)
             self.on_info.append(restarts.note)
-            self.on_finish.insert(0, restarts.cut)
+            self.on_finish = [restarts.cut, *self.on_finish, restarts.count]
         if self.mode is not AutoresetMode.NEXT_STEP:
             edges = Edges(self.env, self)
             self.on_begin.append(edges.begin)
@@ -126,12 +153,18 @@ class VectorRollouts(CollectState):
             self.on_info.append(self.masks.refuse)
         self.on_finish += recorder.on_finish
 
-    def reset(self, **seed: int) -> tuple[Tree, Info]:
-        """Reset all environments, and forget their unfinished episodes; what ``env.reset`` gave."""
-        obs, info = checked_reset(self.promise, self.steps, **seed)
+    def reset(self, seed: int | None = None, **options: Any) -> tuple[Tree, Info]:
+        """Reset all environments, and forget their unfinished episodes; what ``env.reset`` gave.
+
+        Without a ``seed`` they are not seeded anew. ``options`` are what else ``env.reset`` takes.
+        """
+        self.stale = True
+        obs, info = checked_reset(self.promise, self.steps, **({} if seed is None else {"seed": seed}), **options)
         n = self.num_envs
         self.obs, self.memory = observation_tensor(obs, self.generator.device), ()
         self.done, self.running_total, self.running_length = np.zeros(n, bool), np.zeros(n), np.zeros(n, np.int64)
+        self.told = None if self.told is None else Told()
+        self.masks.begin(obs, info)
         self.fresh, self.stale = True, False
         return obs, info
 
@@ -140,17 +173,17 @@ class VectorRollouts(CollectState):
         states = get_states(self.env) if episodes else None
         tensors = {
             **{f"obs.{i}": x for i, x in enumerate(leaves(self.obs))},
-            "done": torch.from_numpy(self.done),
+            "done": torch.from_numpy(self.done.copy()),
             "generator": self.generator.get_state(),
-            "running_total": torch.from_numpy(self.running_total),
-            "running_length": torch.from_numpy(self.running_length),
+            "running_total": torch.from_numpy(self.running_total.copy()),
+            "running_length": torch.from_numpy(self.running_length.copy()),
             **{f"action_mask.{i}": mask for i, mask in enumerate(leaves(self.action_mask))},
             **{f"memory.{i}": x for i, x in enumerate(self.memory)},
         }
         for i, saved in enumerate(states or []):
             tensors |= {f"env.{i}.{k}": torch.from_numpy(np.array(v)) for k, v in saved.arrays.items()}
         environments = None if states is None else [saved.values for saved in states]
-        return tensors, {"steps": self.steps, "fresh": self.fresh, "environments": environments}
+        return tensors, {"steps": self.steps, "fresh": self.fresh, "stale": self.stale, "environments": environments}
 
     def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, Any], actor: Actor) -> bool:
         """Go back to such a state, of which ``actor`` goes on; False where that cannot be, and new episodes begin.
@@ -161,8 +194,10 @@ class VectorRollouts(CollectState):
         self.generator.set_state(tensors["generator"])
         if values["environments"] is None:
             seeds = np.random.SeedSequence([self.seed, self.steps]).generate_state(1)
-            self.masks.begin(*self.reset(seed=int(seeds[0])))
+            self.reset(int(seeds[0]))
             return False
+        self.stale = value_of("stale", bool, {"stale": False} | values)  # older files do not say
+        self.memory, self.told = (), None if self.told is None else Told()
         states = [
             EnvironmentState({k: v.numpy() for k, v in part(tensors, f"env.{i}.").items()}, own)
             for i, own in enumerate(values["environments"])
@@ -183,9 +218,10 @@ class VectorRollouts(CollectState):
             self.memory = tuple(like(f"memory.{i}", x, tensors) for i, x in enumerate(fresh))
         return True
 
-    def restart(self) -> None:
-        """Reset all environments without reseeding them."""
-        self.masks.begin(*self.reset())
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy goes on from; it finds anew who acts, and keeps rows in storage of its own."""
+        joined = ("actor", "recorder", "on_step", "on_info", "on_begin", "on_finish")
+        return {name: x for name, x in vars(self).items() if name not in joined} | {"actor": None}
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """What a method of each environment gives."""
@@ -203,6 +239,7 @@ class VectorRollouts(CollectState):
 
     def close(self) -> None:
         """Close the environments."""
+        self.closed = True
         self.env.close()
 
 

@@ -21,8 +21,8 @@ from clipper.engines.cpu.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss
 from clipper.engines.cpu.network import Network, read_network
 from clipper.engines.cpu.plan import read_algorithm
 from clipper.engines.cpu.segment import KernelActor, KernelRecorder, flat_mask
+from clipper.engines.cpu.sizes import check_steps, check_targets
 from clipper.engines.cpu.threads import Team
-from clipper.errors import ConfigError
 from clipper.functional.reduce import trajectory_moments
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
@@ -30,7 +30,6 @@ from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback
 from clipper.learning.optimizers import Adam
 from clipper.learning.schedules import at
 from clipper.learning.value_losses import ClippedMSE, Huber, ValueLoss
-from clipper.networks.heads import CategoricalHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 from clipper.rollout.state import CollectState
 
@@ -108,13 +107,24 @@ class CPU:
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``: its two steps."""
-        self.check(steps, last_obs)
-        if not steps.mask.any():
+        if self.decisions(steps, last_obs) == 0:
             return self.learner.pass_over(steps)
-        return self.improve(self.targets(steps, last_obs))
+        return self.take_steps(self.targets(steps, last_obs, checked=True))
 
     def improve(self, targets: Targets) -> Metrics:
         """As ``algorithm.improve``, whoever made the targets; that a batch has standardised them already is undone."""
+        if self.decisions(targets.steps) == 0:
+            return self.learner.pass_over(targets.steps)
+        check_targets(targets)
+        return self.take_steps(targets)
+
+    def decisions(self, steps: Steps, *last_obs: Tree) -> int:
+        """How many there are; raises ``ConfigError`` for steps, of anyone's making, that the kernels cannot read."""
+        check_steps(self.network.features, self.head.value, self.learner.policy.head, steps, *last_obs)
+        return int(steps.mask.sum())
+
+    def take_steps(self, targets: Targets) -> Metrics:
+        """``improve``, without a look at sizes."""
         self.look_at_plan()
         rows, steps = self.rows(targets), targets.steps
         keep = np.flatnonzero(steps.mask.numpy())
@@ -127,41 +137,10 @@ class CPU:
             self.learner.absorb(targets)
         return self.summarise(history, rows, keep)
 
-    def check(self, steps: Steps, last_obs: Tree) -> None:
-        """Raise ``ConfigError`` unless steps, which may be of anyone's making, are such as the kernels read.
-
-        They look at no sizes: what is narrower than the network's input, or a choice that there is none of, would have
-        them read and write elsewhere.
-        """
-        n, head = tuple(steps.mask.shape), self.head.value
-        discrete, rows = head.kind == CATEGORICAL, (*n, self.network.features)
-        action = (*n, head.sizes.size if discrete else head.outputs)
-        flat = {"obs": (steps.obs, rows), "last_obs": (last_obs, rows[1:]), "action": (steps.action, action)}
-        for name, (x, shape) in flat.items():
-            numbers = torch.int64 if name == "action" and discrete else torch.float32
-            given = tuple(x.shape[: len(shape) - 1]), x.numel()
-            if given != (shape[:-1], int(np.prod(shape))) or x.dtype != numbers:
-                raise wrong(name, x, numbers, shape)
-        for name in ("log_prob", "reward", "terminated", "done", "mask"):
-            x, numbers = getattr(steps, name), torch.float32 if name in ("log_prob", "reward") else torch.bool
-            if tuple(x.shape) != n or x.dtype != numbers:
-                raise wrong(f"steps.{name}", x, numbers, n)
-        mask = steps.action_mask
-        if not isinstance(mask, tuple):
-            module = self.learner.policy.head
-            choices = (head.outputs,) if isinstance(module, CategoricalHead) else tuple(module.exists.shape)
-            if tuple(mask.shape) != (*n, *choices) or mask.dtype != torch.bool:
-                raise wrong("steps.action_mask", mask, torch.bool, (*n, *choices))
-        if discrete and steps.action.numel():
-            chosen = steps.action.reshape(-1, head.sizes.size).numpy()
-            if (chosen < 0).any() or (chosen >= head.sizes).any():
-                raise ConfigError(
-                    f"steps.action holds choices from {chosen.min()} to {chosen.max()}, but the policy has "
-                    f"{head.sizes.tolist()} of each part, counted from 0: give actions as they were sampled"
-                )
-
-    def targets(self, steps: Steps, last_obs: Tensor) -> Targets:
+    def targets(self, steps: Steps, last_obs: Tensor, checked: bool = False) -> Targets:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
+        if not checked:
+            self.decisions(steps, last_obs)
         algorithm, plan, learner = self.algorithm, self.plan, self.learner
         t, n = steps.mask.shape
         value, zero = np.empty((t + 1, n), np.float32), np.zeros((t + 1, n), np.float32)
@@ -368,14 +347,6 @@ class Shares:
 def flat(x: Tensor, rows: int) -> np.ndarray:
     """``[rows, numbers]``."""
     return np.ascontiguousarray(x.reshape(rows, -1).numpy())
-
-
-def wrong(name: str, x: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> ConfigError:
-    """The error that steps are not what the engine's policy collects."""
-    return ConfigError(
-        f"{name} is {x.dtype} of shape {tuple(x.shape)}, but this policy's update reads {dtype} of shape {shape}: give "
-        "the steps that its engine, or clipper.collect, gave"
-    )
 
 
 def value_loss_numbers(loss: ValueLoss) -> tuple[int, float]:

@@ -133,12 +133,13 @@ class KernelRecorder:
             self.calls[0](*changed)
         else:
             self.team.run(lambda k, _: self.calls[k](*changed), self.pieces)
+        # Copies: environments may keep their actions, or write into them, and these rows are written again.
         if not self.discrete:
             box = self.policy.head.box
-            return self.sent[t].reshape(self.n, *box.shape).astype(box.dtype, copy=False)
+            return self.sent[t].reshape(self.n, *box.shape).astype(box.dtype)
         action, head = self.action[t], self.policy.head
         if self.single:
-            return action[:, 0] + head.start if head.start else action[:, 0]
+            return action[:, 0] + head.start
         return (action.reshape(self.n, *head.start.shape) + head.start).astype(head.dtype)
 
     def grow(self) -> None:
