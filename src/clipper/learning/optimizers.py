@@ -20,7 +20,7 @@ def as_list(parameters: nn.Parameter | list[nn.Parameter]) -> list[nn.Parameter]
     return [parameters] if isinstance(parameters, nn.Parameter) else parameters
 
 
-Decay = Annotated[float, Range(0, 1, open_above=True)]
+Decay: TypeAlias = Annotated[float, Range(0, 1, open_above=True)]
 FUSED, MEAN_SQUARE, PLAIN = map(light, (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Optimizer))
 
 

@@ -16,7 +16,7 @@ from clipper.environments import make
 from clipper.environments.checks import Answer, describe
 from clipper.environments.make import EnvSource
 from clipper.environments.told_episodes import FINAL, Info
-from clipper.environments.vector.serial import SUCCESS, is_number
+from clipper.environments.vector.serial import SUCCESS_KEYS, is_number
 from clipper.errors import ConfigError
 from clipper.networks.actor_critic import warn_without_masks
 from clipper.networks.protocol import Actor, abilities
@@ -113,7 +113,7 @@ class Successes:
 def success_of(info: Info, i: int) -> float:
     """What the info at the end of environment i's episode says about its success; NaN where it says nothing."""
     last = info.get(FINAL, info)  # where the environment has been reset in the same step
-    key = next((key for key in SUCCESS if key in last and (f"_{key}" not in last or last[f"_{key}"][i])), None)
+    key = next((key for key in SUCCESS_KEYS if key in last and (f"_{key}" not in last or last[f"_{key}"][i])), None)
     return float(last[key][i]) if key is not None and is_number(last[key][i]) else np.nan
 
 

@@ -28,7 +28,7 @@ from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
 NOTHING: Info = {}
-SUCCESS = ("is_success", "success")
+SUCCESS_KEYS = ("is_success", "success")
 """The entries of an episode's last info that say whether its task was done."""
 
 
@@ -85,7 +85,7 @@ class Serial(VectorEnv):
         self.rows_stepped = self.restarts = 0
         self.tells = bool(self.metadata.get(TELLS))
         """Do environments keep count of their episodes? One may end while it is reset."""
-        self.passed_on = (*SUCCESS, *(TOLD if self.tells else ()))
+        self.passed_on = (*SUCCESS_KEYS, *(TOLD if self.tells else ()))
         """What of an episode's last info goes into the step's."""
         self.mask_key: str | None = None
         """The entry of an environment's info that says which actions are legal."""
