@@ -238,6 +238,9 @@ for name in ("horizon", "episodes"):
         says(lambda: rollouts.collect(policy, **{name: count}), "either horizon or episodes, a whole number from 1 on")
 for given in ("CartPole-v1", gymnasium.make("CartPole-v1"), lambda: 0, None, clipper.VectorRollouts):
     says(lambda: clipper.VectorRollouts(given), "steps a gymnasium.vector.VectorEnv, not ", "write ", "make_env")
+for given in (gymnasium.make("CartPole-v1"), 3, [rollouts]):
+    says(lambda: clipper.make_env(given, 2), "neither an id nor a factory, of which several can be made: write")
+    says(lambda: clipper.train(given), "neither an id nor a factory, of which several can be made: write")
 says(lambda: rollouts.collect(learner, horizon=4), "Learner takes no actions", "give its .policy")
 says(lambda: rollouts.collect(lambda obs: 0, horizon=4), "takes no actions", "give a policy")
 assert rollouts.collect(policy, horizon=numpy.int64(3))[0].reward.shape == (3, 2)

@@ -12,6 +12,7 @@ from gymnasium.vector import VectorActionWrapper, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.data.values import shown
 from clipper.environments.ids import split_id
 from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
@@ -29,6 +30,12 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
     nearest id, or ``MissingPackageError`` with the command that installs what the environment needs.
     """
     if not isinstance(source, str):
+        if not callable(source):
+            again = "a ready environment: " if isinstance(source, gymnasium.Env) else ""
+            raise ConfigError(
+                f"{shown(source)} is {again}neither an id nor a factory, of which several can be made: write a function, "
+                "lambda: MyEnv(…), or hand over a gymnasium.vector.VectorEnv"
+            )
         return source(**kwargs)
     source, given = split_id(source)
     with named_errors(source, given):
