@@ -33,7 +33,7 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: Any) -> gym
         if not callable(source):
             again = "a ready environment: " if isinstance(source, gymnasium.Env) else ""
             raise ConfigError(
-                f"{shown(source)} is {again}neither an id nor a factory, of which several can be made: write a function, "
+                f"{shown(source)} is {again}neither an id nor a factory, of which several can be made: write "
                 "lambda: MyEnv(…), or hand over a gymnasium.vector.VectorEnv"
             )
         return source(**kwargs)
