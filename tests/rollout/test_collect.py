@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from scripted import BACKENDS, Scripted, ScriptedPolicy, scripted_envs
 from torch import Generator
 
@@ -267,9 +268,22 @@ class Skills(gymnasium.Env):
         return np.zeros(2, np.float32), float(action[0]), False, False, {}
 
 
-@pytest.mark.parametrize("kind", [SyncVectorEnv, Serial])
-def test_choices_with_arguments_are_laid_out_as_the_environment_takes_them(kind: Any) -> None:
-    env = kind([Skills] * 3)
+def sync(factories: list) -> Any:
+    return SyncVectorEnv(factories)
+
+
+SKILLED: dict[str, Any] = {
+    "sync": sync,
+    "serial": Serial,
+    "made": lambda factories: make(sync(factories), 3),
+    "made and wrapped": lambda factories: RecordEpisodeStatistics(make(sync(factories), 3)),
+    "wrapped": lambda factories: RecordEpisodeStatistics(sync(factories)),
+}
+
+
+@pytest.mark.parametrize("kind", SKILLED)
+def test_choices_with_arguments_are_laid_out_as_the_environment_takes_them(kind: str) -> None:
+    env = SKILLED[kind]([Skills] * 3)
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
     steps, _ = VectorRollouts(env, 0).collect(policy, horizon=20)
     assert torch.equal(steps.action[0].float(), steps.reward)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium
-from gymnasium.vector import VectorActionWrapper, VectorEnv
+from gymnasium.vector import VectorActionWrapper, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
@@ -117,7 +117,12 @@ class Listed(VectorActionWrapper):
 
 
 def wants_lists(env: VectorEnv) -> bool:
-    """Is there a ``OneOf`` in its actions, batched as Gymnasium batches it?"""
+    """Is there a ``OneOf`` in its actions, batched as Gymnasium batches it, and nothing yet that lays them out so?"""
+    inner = env
+    while isinstance(inner, VectorWrapper):
+        if isinstance(inner, Listed):
+            return False
+        inner = inner.env
     space, n = env.single_action_space, env.num_envs
     gymnasiums = batch_space(space, n)
     return gymnasiums != batch(space, n) and env.action_space == gymnasiums

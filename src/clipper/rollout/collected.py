@@ -3,8 +3,6 @@
 ``VectorRollouts`` look at each row as it comes, so nothing of this is asked of them.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
@@ -21,7 +19,7 @@ FLAGS = ("terminated", "done", "mask")
 
 
 def check_collected(
-    rollouts: Rollouts, before: int, answer: Any, dtype: torch.dtype = torch.float32
+    rollouts: Rollouts, before: int, answer: object, dtype: torch.dtype = torch.float32
 ) -> tuple[Steps, Tree]:
     """The steps and ``last_obs`` that ``collect`` answered, where ``before`` were the decisions until then.
 
@@ -56,7 +54,7 @@ def check_collected(
     return steps, last_obs
 
 
-def as_tensor(x: Any, dtype: torch.dtype) -> Any:
+def as_tensor(x: Tree, dtype: torch.dtype) -> Tree:
     """An array as a tensor without a gradient, of float32 or ``dtype`` where it has fractions; all else as it is."""
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
         x = torch.tensor(x)
@@ -133,7 +131,7 @@ def check_numbers(kind: str, steps: Steps, last_obs: Tree) -> None:
         raise NonFiniteError(f"{name} of {kind} is not finite in {place}: mend what gives it")
 
 
-def named(tree: Tree, name: str = "steps") -> list[tuple[str, Any]]:
+def named(tree: Tree, name: str = "steps") -> list[tuple[str, Tree]]:
     """A tree's leaves, each with what it is called."""
     pairs = zip(names(tree), leaves(tree), strict=True)
     return [(f"{name}.{own.lstrip('.')}" if own else name, x) for own, x in pairs]

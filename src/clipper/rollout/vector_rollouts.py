@@ -155,7 +155,7 @@ class VectorRollouts(CollectState):
             self.on_info.append(self.masks.refuse)
         self.on_finish += recorder.on_finish
 
-    def reset(self, seed: int | None = None, **options: Any) -> tuple[Tree, Info]:
+    def reset(self, seed: int | None = None, **options: object) -> tuple[Tree, Info]:
         """Reset all environments, and forget their unfinished episodes; what ``env.reset`` gave.
 
         Without a ``seed`` they are not seeded anew. ``options`` are what else ``env.reset`` takes.
@@ -220,10 +220,10 @@ class VectorRollouts(CollectState):
             self.memory = tuple(like(f"memory.{i}", x, tensors) for i, x in enumerate(fresh))
         return True
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """What a copy goes on from; it finds anew who acts, and keeps rows in storage of its own."""
         joined = ("actor", "recorder", "on_step", "on_info", "on_begin", "on_finish")
-        return {name: x for name, x in vars(self).items() if name not in joined} | {"actor": None}
+        return {**{name: x for name, x in vars(self).items() if name not in joined}, "actor": None}
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """What a method of each environment gives, or an attribute of each."""

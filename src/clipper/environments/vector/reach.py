@@ -14,7 +14,7 @@ from clipper.environments.vector.serial import one_each
 from clipper.errors import ConfigError
 
 
-def call(env: VectorEnv, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+def call(env: VectorEnv, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
     """What a method of each environment gives, or an attribute of each."""
     if (inner := having(env, "call")) is not None:
         return tuple(inner.call(name, *args, **kwargs))
@@ -22,14 +22,14 @@ def call(env: VectorEnv, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...
     return for_each(found(*args, **kwargs) if callable(found) else found, env.num_envs)
 
 
-def get_attr(env: VectorEnv, name: str) -> tuple[Any, ...]:
+def get_attr(env: VectorEnv, name: str) -> tuple[object, ...]:
     """An attribute of each environment."""
     if (inner := having(env, "get_attr")) is not None:
         return tuple(inner.get_attr(name))
     return for_each(own(env, name), env.num_envs)
 
 
-def set_attr(env: VectorEnv, name: str, values: Any) -> None:
+def set_attr(env: VectorEnv, name: str, values: object) -> None:
     """Set an attribute of each environment, to the entries of a list or tuple, or to one value for all."""
     given = one_each(values, env.num_envs)
     if (inner := having(env, "set_attr")) is not None:
@@ -54,7 +54,7 @@ def having(env: VectorEnv, name: str) -> Any:
     return inner
 
 
-def own(env: VectorEnv, name: str) -> Any:
+def own(env: VectorEnv, name: str) -> object:
     """An attribute of a vector environment that steps all its environments as one."""
     if (holder := having(env, name)) is None:
         raise ConfigError(
@@ -64,7 +64,8 @@ def own(env: VectorEnv, name: str) -> Any:
     return getattr(holder, name)
 
 
-def for_each(value: Any, n: int) -> tuple[Any, ...]:
+def for_each(value: object, n: int) -> tuple[object, ...]:
     """Entries where there is one for each of ``n`` environments, else the same for all."""
-    several = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)
-    return tuple(value) if several and len(value) == n else (value,) * n
+    if isinstance(value, np.ndarray):
+        return tuple(value) if value.shape[:1] == (n,) else (value,) * n
+    return tuple(value) if isinstance(value, list | tuple) and len(value) == n else (value,) * n

@@ -93,7 +93,7 @@ class Worker:
             raise answer
         return answer
 
-    def heard(self, limit: float) -> Any:
+    def heard(self, limit: float) -> object:
         """As ``answer``; what it raised is returned."""
         began = time.monotonic()
         while not self.poll.poll(1000 * (min(LOOK, limit) if limit else LOOK)):
