@@ -87,3 +87,33 @@ def test_training_is_the_same_and_its_time_is_told(tmp_path: Path) -> None:
     assert all(row[f"time/{name}"] > 0 for name in ("environment", "acting", "targets", "update"))  # pyright: ignore
     assert told <= (row["time/seconds"] or 0)
     assert not any(name.startswith("time/environment") for name in plain.history[-1])
+
+
+class Slots:
+    """As rollouts of one's own may be: without a dict."""
+
+    __slots__ = ("clock",)
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def wait(self) -> int:
+        self.clock.now += 3
+        return 7
+
+
+class Heirs(Slots):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("kind", [Slots, Heirs])
+def test_an_object_of_slots_is_watched_through_its_class(kind: type[Slots], clock: Clock) -> None:
+    profile, before = Profile(), dict(vars(kind))
+    watched = kind(clock)
+    profile.watch(watched, "wait", "update")
+    assert watched.wait() == 7
+    assert profile.seconds == {"update": 3}
+    profile.close()
+    assert watched.wait() == 7
+    assert profile.seconds == {"update": 3}
+    assert dict(vars(kind)) == before

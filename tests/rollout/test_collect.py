@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from scripted import BACKENDS, Scripted, ScriptedPolicy, scripted_envs
 from torch import Generator
 
@@ -239,6 +240,9 @@ for name in ("horizon", "episodes"):
         says(lambda: rollouts.collect(policy, **{name: count}), "either horizon or episodes, a whole number from 1 on")
 for given in ("CartPole-v1", gymnasium.make("CartPole-v1"), lambda: 0, None, clipper.VectorRollouts):
     says(lambda: clipper.VectorRollouts(given), "steps a gymnasium.vector.VectorEnv, not ", "write ", "make_env")
+for given in (gymnasium.make("CartPole-v1"), 3, [rollouts]):
+    says(lambda: clipper.make_env(given, 2), "neither an id nor a factory, of which several can be made: write")
+    says(lambda: clipper.train(given), "neither an id nor a factory, of which several can be made: write")
 says(lambda: rollouts.collect(learner, horizon=4), "Learner takes no actions", "give its .policy")
 says(lambda: rollouts.collect(lambda obs: 0, horizon=4), "takes no actions", "give a policy")
 assert rollouts.collect(policy, horizon=numpy.int64(3))[0].reward.shape == (3, 2)
@@ -265,9 +269,22 @@ class Skills(gymnasium.Env):
         return np.zeros(2, np.float32), float(action[0]), False, False, {}
 
 
-@pytest.mark.parametrize("kind", [SyncVectorEnv, Serial])
-def test_choices_with_arguments_are_laid_out_as_the_environment_takes_them(kind: Any) -> None:
-    env = kind([Skills] * 3)
+def sync(factories: list) -> Any:
+    return SyncVectorEnv(factories)
+
+
+SKILLED: dict[str, Any] = {
+    "sync": sync,
+    "serial": Serial,
+    "made": lambda factories: make(sync(factories), 3),
+    "made and wrapped": lambda factories: RecordEpisodeStatistics(make(sync(factories), 3)),
+    "wrapped": lambda factories: RecordEpisodeStatistics(sync(factories)),
+}
+
+
+@pytest.mark.parametrize("kind", SKILLED)
+def test_choices_with_arguments_are_laid_out_as_the_environment_takes_them(kind: str) -> None:
+    env = SKILLED[kind]([Skills] * 3)
     policy = make_policy(env.single_observation_space, env.single_action_space, PolicyOptions(), Generator())
     steps, _ = VectorRollouts(env, 0).collect(policy, horizon=20)
     assert torch.equal(steps.action[0].float(), steps.reward)

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 
 import gymnasium
-from gymnasium.vector import VectorActionWrapper, VectorEnv
+from gymnasium.vector import VectorActionWrapper, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.data.values import shown
 from clipper.environments.ids import called, split_id
 from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
@@ -28,6 +29,12 @@ def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: object) -> 
     nearest id, or ``MissingPackageError`` with the command that installs what the environment needs.
     """
     if not isinstance(source, str):
+        if not callable(source):
+            again = "a ready environment: " if isinstance(source, gymnasium.Env) else ""
+            raise ConfigError(
+                f"{shown(source)} is {again}neither an id nor a factory, of which several can be made: write "
+                "lambda: MyEnv(…), or hand over a gymnasium.vector.VectorEnv"
+            )
         return source(**kwargs)
     source, given = split_id(source)
     with named_errors(source, given):
@@ -110,7 +117,12 @@ class Listed(VectorActionWrapper):
 
 
 def wants_lists(env: VectorEnv) -> bool:
-    """Is there a ``OneOf`` in its actions, batched as Gymnasium batches it?"""
+    """Is there a ``OneOf`` in its actions, batched as Gymnasium batches it, and nothing yet that lays them out so?"""
+    inner = env
+    while isinstance(inner, VectorWrapper):
+        if isinstance(inner, Listed):
+            return False
+        inner = inner.env
     space, n = env.single_action_space, env.num_envs
     gymnasiums = batch_space(space, n)
     return gymnasiums != batch(space, n) and env.action_space == gymnasiums

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import gymnasium
 from gymnasium.vector import VectorEnv
 from torch import Tensor
+from torch.nn import Module
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
+from clipper.errors import ConfigError
 from clipper.networks.protocol import Actor
 
 
@@ -79,6 +81,13 @@ class Rollouts(Protocol):
         ...
 
 
+MEMBERS = (
+    "num_envs", "single_observation_space", "single_action_space", "steps", "episodes", "metrics", "collect",
+    "state_dict", "load_state_dict", "close",
+)  # fmt: skip
+"""What ``Rollouts`` asks for."""
+
+
 class Abilities(NamedTuple):
     """What rollouts may have beside what all have."""
 
@@ -91,7 +100,38 @@ class Abilities(NamedTuple):
 
 
 def abilities(rollouts: Rollouts) -> Abilities:
-    """What these rollouts have besides; what they lack counts as off."""
+    """What these rollouts have besides; what they lack counts as off, and so does an ``env`` of some other kind."""
     env = getattr(rollouts, "env", None)
-    spec = getattr(env, "spec", None)
+    env = env if isinstance(env, VectorEnv) else None
+    spec = None if env is None else env.spec
     return Abilities(env, bool(getattr(rollouts, "masked", False)), spec.reward_threshold if spec is not None else None)
+
+
+def check_source(source: object) -> None:
+    """Raise ``ConfigError`` for what was meant as rollouts and is none: their class, or one that lacks a member.
+
+    Else it would be taken for a factory of environments.
+    """
+    kind = source if isinstance(source, type) else type(source)
+    meant = callable(getattr(kind, "collect", None)) or callable(getattr(kind, "load_state_dict", None))
+    if not meant or issubclass(kind, gymnasium.Env | VectorEnv | Module):
+        return
+    if source is kind:
+        raise ConfigError(f"{kind.__name__} is a class of rollouts: make them first, train({kind.__name__}(…), …)")
+    lacking = [name for name in MEMBERS if not has(source, name)]
+    if lacking:
+        raise ConfigError(
+            f"{kind.__name__} is no clipper.Rollouts, since it lacks {', '.join(lacking)}: add "
+            f"{'it' if len(lacking) == 1 else 'them'}"
+        )
+
+
+def has(source: object, name: str) -> bool:
+    """Is there such a member? An error in a property is the property's own, and told as it is."""
+    try:
+        getattr(source, name)
+    except AttributeError:
+        if hasattr(type(source), name):
+            raise
+        return False
+    return True

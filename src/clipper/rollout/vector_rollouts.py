@@ -24,6 +24,7 @@ from clipper.environments.mask_sources import mask_source
 from clipper.environments.state import get_states, set_states
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import TELLS, Info
+from clipper.environments.vector import reach
 from clipper.errors import ConfigError
 from clipper.networks.policy_options import MASK_KEY
 from clipper.networks.protocol import Actor, abilities
@@ -93,8 +94,8 @@ class VectorRollouts(CollectState):
             )
         if self.closed or self.env.unwrapped.closed:
             raise ConfigError(
-                "the environments of these rollouts were closed, as train closes those that it made: make others to "
-                "collect from, VectorRollouts(clipper.make_env(…, num_envs))"
+                "the environments of these rollouts were closed, as train closes those that it made, and as a "
+                "failure ends worker processes: make others, VectorRollouts(clipper.make_env(…, num_envs))"
             )
         if self.stale or (episodes is not None and not self.fresh):
             self.reset()
@@ -153,7 +154,7 @@ class VectorRollouts(CollectState):
             self.on_info.append(self.masks.refuse)
         self.on_finish += recorder.on_finish
 
-    def reset(self, seed: int | None = None, **options: Any) -> tuple[Tree, Info]:
+    def reset(self, seed: int | None = None, **options: object) -> tuple[Tree, Info]:
         """Reset all environments, and forget their unfinished episodes; what ``env.reset`` gave.
 
         Without a ``seed`` they are not seeded anew. ``options`` are what else ``env.reset`` takes.
@@ -218,24 +219,22 @@ class VectorRollouts(CollectState):
             self.memory = tuple(like(f"memory.{i}", x, tensors) for i, x in enumerate(fresh))
         return True
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """What a copy goes on from; it finds anew who acts, and keeps rows in storage of its own."""
         joined = ("actor", "recorder", "on_step", "on_info", "on_begin", "on_finish")
-        return {name: x for name, x in vars(self).items() if name not in joined} | {"actor": None}
+        return {**{name: x for name, x in vars(self).items() if name not in joined}, "actor": None}
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """What a method of each environment gives."""
-        inner: Any = self.env  # Gymnasium's own base class lacks these three
-        return inner.call(name, *args, **kwargs)
+        """What a method of each environment gives, or an attribute of each."""
+        return reach.call(self.env, name, *args, **kwargs)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """An attribute of each environment."""
-        return self.call(name)
+        return reach.get_attr(self.env, name)
 
     def set_attr(self, name: str, values: Any) -> None:
         """Set an attribute of each environment, to a list's entries or to one value for all."""
-        inner: Any = self.env
-        inner.set_attr(name, values)
+        reach.set_attr(self.env, name, values)
 
     def close(self) -> None:
         """Close the environments."""

@@ -50,6 +50,9 @@ class Profile:
             with self.part(name):
                 return function(*args, **kwargs)
 
+        if not hasattr(owner, "__dict__"):  # a class of slots: its own method is replaced, for all that it made
+            owner = type(owner)
+            function = getattr(owner, method)
         self.replaced.append((owner, method, vars(owner).get(method)))
         setattr(owner, method, timed)
 

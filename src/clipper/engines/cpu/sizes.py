@@ -3,8 +3,6 @@
 What is narrower than the network's input, or a choice that there is none of, would have them read and write elsewhere.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,7 +19,7 @@ def check_steps(features: int, head: Head, module: nn.Module, steps: Steps, *las
     n = shape_of(steps.mask)
     discrete, rows = head.kind == CATEGORICAL, (*n, features)
     action = (*n, head.sizes.size if discrete else head.outputs)
-    flat: dict[str, tuple[Any, tuple[int, ...]]] = {"obs": (steps.obs, rows), "action": (steps.action, action)}
+    flat: dict[str, tuple[Tree, tuple[int, ...]]] = {"obs": (steps.obs, rows), "action": (steps.action, action)}
     if last_obs:
         flat["last_obs"] = last_obs[0], rows[1:]
     for name, (x, shape) in flat.items():

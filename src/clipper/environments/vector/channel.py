@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import NamedTuple
 
 import gymnasium
@@ -81,6 +82,11 @@ def memory_file() -> int:
         return os.dup(file.fileno())
 
 
+def packed(value: object) -> memoryview:
+    """An object as it is sent. What cannot be sent raises here, before the other process has been promised anything."""
+    return ForkingPickler.dumps(value)
+
+
 class Channel:
     """One end of a socket pair. A word is one byte and costs a microsecond; an object is pickled by multiprocessing."""
 
@@ -93,8 +99,12 @@ class Channel:
 
     def send(self, value: object) -> None:
         """Send an object."""
+        self.pass_on(packed(value))
+
+    def pass_on(self, data: memoryview) -> None:
+        """Send a ``packed`` object."""
         self.say(OBJECT)
-        self.objects.send(value)
+        self.objects.send_bytes(data)
 
     def receive(self) -> object:
         """A word, or an object; ``GONE`` where the other process ended."""

@@ -104,11 +104,11 @@ class Serial(VectorEnv):
         self.rows: list[Tree] = [row[0] for row in views] if self.lone else views
         """Views of ``obs``, or one for each leaf: assigning to one costs half of assigning to an index."""
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Of a copy: views are made anew, which would else be arrays apart from those that ``step`` returns."""
         return {name: x for name, x in vars(self).items() if name != "rows"}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
         self.write_to([leaf.of(self.obs) for leaf in self.leaves], self.reward, self.terminated, self.truncated)
 

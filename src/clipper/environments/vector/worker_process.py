@@ -18,8 +18,9 @@ import numpy as np
 from clipper.data.tree_type import Tree
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import Info
-from clipper.environments.vector.channel import DONE, GONE, Channel, Layout, Task, view
+from clipper.environments.vector.channel import DONE, GONE, Channel, Layout, Task, packed, view
 from clipper.environments.vector.serial import Serial
+from clipper.errors import ConfigError
 
 
 def main() -> None:
@@ -110,9 +111,18 @@ def serve(channel: Channel, memory: int) -> None:
                 answer = getattr(desk, message[0])(*message[1:]) if isinstance(message, tuple) else desk.step()
             except Exception as error:
                 answer = error
-            channel.send(answer) if answer else channel.say(DONE)
+            channel.pass_on(sendable(answer)) if answer else channel.say(DONE)
     finally:
         env.close()
+
+
+def sendable(answer: object) -> memoryview:
+    """An answer as it is sent, or the error that it cannot be: whoever asked waits for one or the other."""
+    try:
+        return packed(answer)
+    except Exception as error:
+        kind = type(answer[0] if isinstance(answer, tuple) else answer).__name__
+        return packed(ConfigError(f"a {kind} cannot be sent from an environment's process: {error!r}"))
 
 
 class Desk:

@@ -32,7 +32,18 @@ from clipper.environments.checks import RESTARTED, describe
 from clipper.environments.ids import called
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import Info
-from clipper.environments.vector.channel import DONE, GONE, STEP, Channel, Factories, Layout, Task, memory_file, view
+from clipper.environments.vector.channel import (
+    DONE,
+    GONE,
+    STEP,
+    Channel,
+    Factories,
+    Layout,
+    Task,
+    memory_file,
+    packed,
+    view,
+)  # fmt: skip
 from clipper.environments.vector.serial import NOTHING, anew, one_each
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch
@@ -53,6 +64,8 @@ GRACE = 2.0  # seconds in which processes may end by themselves
 LOOK = 0.5  # seconds between two looks whether a silent process still lives
 
 
+QUESTIONS = ("call", "get_attr", "set_attr")
+"""What changes nothing in how environments are stepped, where it fails: a name that is mistyped ends no run."""
 NONE = np.zeros(0, dtype=bool)
 
 
@@ -87,6 +100,13 @@ class Worker:
 
     def answer(self, limit: float) -> object:
         """What it says, at the latest after ``limit`` seconds (0: however long it takes); raises what it raised."""
+        answer = self.heard(limit)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def heard(self, limit: float) -> object:
+        """As ``answer``; what it raised is returned."""
         began = time.monotonic()
         while not self.poll.poll(1000 * (min(LOOK, limit) if limit else LOOK)):
             # A process that its environment started may hold the channel open after the worker has died.
@@ -97,8 +117,6 @@ class Worker:
         answer = self.channel.receive()
         if answer == GONE:
             raise DeadError(self.cause())
-        if isinstance(answer, Exception):
-            raise answer
         return answer
 
     def cause(self) -> str:
@@ -113,9 +131,12 @@ class Worker:
         return f"exited with status {status}"
 
     def say(self, message: object) -> None:
-        """Send a word or an object; that it may be gone shows when an answer is awaited."""
+        """Send a word, or an object, ``packed`` or not; that it may be gone shows when an answer is awaited."""
         with suppress(OSError):
-            self.channel.say(message) if isinstance(message, bytes) else self.channel.send(message)
+            if isinstance(message, bytes):
+                self.channel.say(message)
+            else:
+                self.channel.pass_on(message if isinstance(message, memoryview) else packed(message))
 
     def end(self, grace: float) -> None:
         """End it and what it started, by force after ``grace`` seconds."""
@@ -191,6 +212,7 @@ class Workers(VectorEnv):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, object] | None = None
     ) -> tuple[Tree, Info]:
         """Reset all; an integer seeds environment i with ``seed + i``."""
+        self.check_open()
         if seed is None or isinstance(seed, int):
             seed = [None if seed is None else seed + i for i in range(self.num_envs)]
         self.seeds = list(seed)
@@ -204,6 +226,8 @@ class Workers(VectorEnv):
 
     def step(self, actions: Tree) -> tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step those whose episode goes on, reset the others."""
+        if self.closed:
+            self.check_open()
         self.rows_stepped += 1
         self.reward.fill(np.nan)  # an environment that has returned has written its own
         info = NOTHING
@@ -282,19 +306,35 @@ class Workers(VectorEnv):
 
     def ask(self, what: str, arguments: Sequence[tuple]) -> list[object]:
         """Have every worker do something apart from stepping; their answers."""
-        for worker, own in zip(self.workers, arguments, strict=True):
-            worker.say((what, *own))
-        answers = []
+        self.check_open()
+        try:
+            messages = [packed((what, *own)) for own in arguments]
+        except Exception as error:
+            raise ConfigError(f"what {what} is given cannot be sent to other processes: {error!r}") from error
+        for worker, message in zip(self.workers, messages, strict=True):
+            worker.say(message)
+        hear, answers = Worker.heard if what in QUESTIONS else Worker.answer, []
         try:
             for worker in self.workers:
-                answers.append(worker.answer(self.env_timeout))  # noqa: PERF401 (how many there are tells who failed)
+                answers.append(hear(worker, self.env_timeout))  # noqa: PERF401 (how many there are tells who failed)
         except BaseException as error:
             blamed = self.blame(len(answers), str(error))
             self.close()
             if isinstance(error, DeadError):
                 raise EnvWorkerError(f"{blamed}, asked to {what}") from error
             raise
+        for mistake in answers:
+            if isinstance(mistake, Exception):
+                raise mistake
         return answers
+
+    def check_open(self) -> None:
+        """Raise ``EnvWorkerError`` where there are no processes any more: nothing would be stepped."""
+        if self.closed:
+            raise EnvWorkerError(
+                f"these environments of {describe(self)} are closed, and their processes ended, as by train at its end "
+                "or by a failure before: make others"
+            )
 
     def get_states(self) -> list[EnvironmentState] | None:
         """The states of all environments, as ``Serial``'s; None if one is opaque."""
