@@ -52,17 +52,26 @@ def grouped(folders: Iterable[Path]) -> list[Group]:
     A seed that ran more than once counts once, by its latest run; a run whose settings cannot be read is left out: both
     with a warning. Raises what is wrong with the settings where no run is left.
     """
-    members = read_members(folders)
-    parts, shared = list[list[Member]](), list[Settings]()
+    return named(partition(read_members(folders)))
+
+
+def partition(members: Sequence[Member]) -> list[Group]:
+    """Members by their settings, seeds that ran twice among them; yet without labels."""
+    groups = list[Group]()
     for pool in by(members, learned(members)):
         how = parting(pool)
         for part in by(pool, how):
-            wanted = {*learned(part), *how}
-            parts.append(part)
-            shared.append({path: x for path, x in part[0].settings.items() if path in wanted})
-    names = labels([part[0].config.env for part in parts], shared)
-    groups = zip(names, shared, latest(parts), strict=True)
-    return [Group(name, part[0].config.env, settings, part) for name, settings, part in groups]
+            wanted, first = {*learned(part), *how}, part[0]
+            settings = {path: x for path, x in first.settings.items() if path in wanted}
+            groups.append(Group("", first.config.env, settings, part))
+    return groups
+
+
+def named(groups: Sequence[Group]) -> list[Group]:
+    """Groups with the labels that tell them apart, and of each seed its latest run."""
+    names = labels([group.env for group in groups], [group.settings for group in groups])
+    parts = latest([group.members for group in groups])
+    return [group._replace(label=name, members=part) for group, name, part in zip(groups, names, parts, strict=True)]
 
 
 def read_members(folders: Iterable[Path]) -> list[Member]:
@@ -119,7 +128,7 @@ def latest(parts: Sequence[list[Member]]) -> list[list[Member]]:
         repeated += [member.folder for member in part if not any(member is x for x in chosen.values())]
     if repeated:
         runs = "run of the same settings and seed: of each seed the latest is counted, not"
-        warnings.warn(f"there is more than one {runs} {some_of(repeated)}", stacklevel=3)
+        warnings.warn(f"there is more than one {runs} {some_of(repeated)}", stacklevel=4)
     return kept
 
 

@@ -48,7 +48,7 @@ def flat(value: Any, path: str) -> Iterator[tuple[str, Setting]]:
 
 
 def named(value: Any, path: str) -> Iterator[tuple[str, Setting]]:
-    """The name of an algorithm, or of a part without a form as text, and its fields; those of one's own from its file."""
+    """The name of an algorithm, or of a part without a form as text, and its fields; of one's own from its file."""
     data = to_json(value)
     kind = data.get("type") if isinstance(data, dict) else data
     yield path, Setting(json.dumps(without_modules({"type": kind})), printable(short_name(value), LONGEST))
@@ -138,11 +138,31 @@ def telling(
     return [path for path in differing if path in chosen]
 
 
+def flag_of(path: str) -> str:
+    """``algorithm.learning_rate`` → ``learning-rate``."""
+    return printable(path.rpartition(".")[2], LONGEST).replace("_", "-")
+
+
 def word(path: str, setting: Setting) -> str:
     """``clip 0.1``; of a switch ``shared`` or ``no-shared``, as its flags are called."""
-    flag = printable(path.rpartition(".")[2], LONGEST).replace("_", "-")
+    flag = flag_of(path)
     switches = {"true": flag, "false": f"no-{flag}"}
     return switches.get(setting.exact, f"{flag} {setting.text}")
+
+
+def differences(settings: Settings, others: Settings) -> list[str]:
+    """``clip 0.3 instead of 0.1`` for each setting that differs from the others'; of two algorithms, what both have."""
+    found = list[str]()
+    for path, setting in settings.items():
+        if path in others and others[path].exact != setting.exact:
+            text = setting.text, others[path].text
+            ours, theirs = text if text[0] != text[1] else (f"{text[0]} (of longer text)", "this")
+            found.append(f"{flag_of(path)} {ours} instead of {theirs}")
+    if settings[ALGORITHM].exact == others[ALGORITHM].exact:
+        found += [
+            f"{flag_of(path)} {settings[path].text} instead of nothing" for path in settings.keys() - others.keys()
+        ]
+    return found
 
 
 def distinct(envs: Sequence[str], found: Sequence[str]) -> list[str]:
