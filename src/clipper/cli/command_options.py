@@ -114,7 +114,7 @@ class Plot:
     """Draw the learning curves of runs, seeds as a mean with its interval; with --diagnostics, how updates went."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of runs."""
+    """Folders of runs, or of seeds; those that differ in their seed alone are one curve."""
     output: Path | None = None
     """The picture; where none is named, curves.png or suite.png, or with --diagnostics diagnostics.png in each run's
     folder."""
@@ -124,6 +124,17 @@ class Plot:
     diagnostics: bool = False
     """Draw KL, clip fraction, largest ratio, entropy, explained variance, advantages per batch and minibatch, gradient
     norm and losses over time: one picture for each run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Compare settings by their seeds: final returns, differences, and the probability that one beats the first."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs, or of seeds; those that differ in their seed alone are one group, and the first is the
+    baseline."""
+    output: Path | None = None
+    """The picture of their curves; compare.png where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from clipper.algorithms import (
 )
 from clipper.cli.command_options import (
     CheckExercise,
+    Compare,
     Episodes,
     Evaluate,
     Export,
@@ -40,6 +41,8 @@ from clipper.cli.command_options import (
 from clipper.data.field_names import GATHERED, OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
 from clipper.errors import ClipperError, ConfigError
+from clipper.rollout.evaluation import Evaluation
+from clipper.runs.folders import runs_in, seeds_below
 from clipper.settings.config import Config
 from clipper.settings.defaults import config_for
 from clipper.settings.option_text import OWN, named_value
@@ -182,6 +185,12 @@ def resume_command(args: Sequence[str]) -> int:
 
     options = parse(Resume, args, "clipper resume")
     reach_own_code(options.env)
+    if seeds_below(options.run):
+        from clipper.cli.seeds import resume_seeds  # noqa: PLC0415
+
+        given = {"--env": options.env, "--algorithm": options.algorithm, "--total-steps": options.total_steps}
+        flags = [word for flag, x in given.items() if x is not None for word in (flag, str(x))]
+        return resume_seeds(options.run, flags + ["--profile"] * options.profile, options.total_steps)
     changes: dict[str, object] = {} if options.total_steps is None else {"total_steps": options.total_steps}
     if options.algorithm is not None:
         changes["algorithm"] = own_algorithm(options.algorithm)
@@ -192,29 +201,40 @@ def evaluate_command(args: Sequence[str]) -> int:
     """``clipper evaluate``."""
     from clipper.runs.evaluate import evaluate  # noqa: PLC0415
 
-    print_episodes(evaluate, parse(Evaluate, args, "clipper evaluate"))
+    options = parse(Evaluate, args, "clipper evaluate")
+    if seeds := seeds_below(options.run):
+        from clipper.cli.seeds import evaluate_seeds  # noqa: PLC0415
+
+        return evaluate_seeds(seeds, partial(played, evaluate, options))
+    print_episodes(*played(evaluate, options, options.run))
     return 0
 
 
 def play_command(args: Sequence[str]) -> int:
     """``clipper play``."""
+    from clipper.cli.seeds import single  # noqa: PLC0415
     from clipper.pictures.play import play  # noqa: PLC0415
 
     options = parse(Play, args, "clipper play")
-    print_episodes(partial(play, video=options.video), options, f"  {options.video}" if options.video else "")
+    env, result = played(partial(play, video=options.video), options, single(options.run, "play"))
+    print_episodes(env, result, f"  {options.video}" if options.video else "")
     return 0
 
 
-def print_episodes(play: Callable[..., object], options: Episodes, more: str = "") -> None:
-    """Play episodes with a run's policy and print how they went, and ``more``."""
+def played(play: Callable[..., Evaluation], options: Episodes, folder: Path) -> tuple[str, Evaluation]:
+    """Play episodes with a run's policy: in which environment, and how they went."""
     from clipper.runs.load import load_with_config  # noqa: PLC0415
 
-    policy, config = load_with_config(options.run, best=options.best)
+    policy, config = load_with_config(folder, best=options.best)
     env = own_environment(config, options.env)
-    result = play(
+    return env, play(
         policy, env, episodes=options.episodes, seed=options.seed, deterministic=not options.stochastic
     )  # fmt: skip
-    Console().print(f"{env}  {result}{more}", highlight=False)
+
+
+def print_episodes(env: str, result: Evaluation, more: str = "") -> None:
+    """How episodes went, and ``more``."""
+    Console().print(f"{env}  {result}{more}", highlight=False, markup=False)
 
 
 def reach_own_code(named: str | None) -> None:
@@ -243,9 +263,9 @@ def plot_command(args: Sequence[str]) -> int:
     if options.suite and options.diagnostics:
         raise ConfigError("--suite looks at many runs, --diagnostics at each: ask for one of them")
     if options.diagnostics:
-        if options.output is not None and len(options.runs) > 1:
+        if options.output is not None and (len(options.runs) > 1 or len(runs_in(options.runs)) > 1):
             raise ConfigError("--diagnostics draws a picture for each run: name one run, or leave --output out")
-        pictures = [plot_diagnostics(folder, options.output) for folder in options.runs]
+        pictures = [plot_diagnostics(folder, options.output) for folder in runs_in(options.runs)]
     elif options.suite:
         pictures = [plot_suite(options.runs, options.output or Path("suite.png"))]
     else:
@@ -255,14 +275,33 @@ def plot_command(args: Sequence[str]) -> int:
     return 0
 
 
+def compare_command(args: Sequence[str]) -> int:
+    """``clipper compare``."""
+    from clipper.cli.compare import show  # noqa: PLC0415
+    from clipper.pictures.compare import comparison_of  # noqa: PLC0415
+    from clipper.runs.curve import draw_curves  # noqa: PLC0415
+
+    options = parse(Compare, args, "clipper compare")
+    if not options.runs:
+        raise ConfigError("name the folders of two runs or more: clipper compare runs/a runs/b")
+    comparisons, curves = comparison_of(options.runs)
+    console = Console()
+    show(comparisons, console)
+    picture = draw_curves(curves, options.output or Path("compare.png"))
+    console.print(f"curves: {picture}", highlight=False, soft_wrap=True, markup=False)
+    return 0
+
+
 def export_command(args: Sequence[str]) -> int:
     """``clipper export``."""
+    from clipper.cli.seeds import single  # noqa: PLC0415
     from clipper.networks.export import export_onnx  # noqa: PLC0415
     from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Export, args, "clipper export")
-    policy, _ = load_with_config(options.run, best=options.best)
-    file = options.onnx or options.run / "policy.onnx"
+    run = single(options.run, "export")
+    policy, _ = load_with_config(run, best=options.best)
+    file = options.onnx or run / "policy.onnx"
     inputs, outputs = export_onnx(policy, file, masked=options.masked)
     text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
     Console().print(text, highlight=False, soft_wrap=True)
@@ -316,6 +355,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
     "evaluate": (evaluate_command, Evaluate),
     "play": (play_command, Play),
     "plot": (plot_command, Plot),
+    "compare": (compare_command, Compare),
     "export": (export_command, Export),
     "unroll": (unroll_command, Unroll),
     "check-exercise": (check_exercise_command, CheckExercise),

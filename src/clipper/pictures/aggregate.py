@@ -6,7 +6,7 @@ Scores of one method are an array of runs per task. Tasks may have differing num
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import mannwhitneyu, norm, trim_mean
+from scipy.stats import norm, trim_mean
 
 Scores = Sequence[np.ndarray]
 RESAMPLES = 2000
@@ -25,7 +25,7 @@ def stratified_interval(
     With the usual three to five runs a task it is rather too narrow.
     """
     draw = np.random.default_rng(seed)
-    found = [statistic([draw.choice(runs, len(runs)) for runs in scores]) for _ in range(RESAMPLES)]
+    found = [statistic([runs[draw.integers(0, len(runs), len(runs))] for runs in scores]) for _ in range(RESAMPLES)]
     tail = (1 - level) / 2
     low, high = np.quantile(found, (tail, 1 - tail))
     return float(low), float(high)
@@ -37,8 +37,8 @@ def performance_profile(scores: Scores, thresholds: np.ndarray) -> np.ndarray:
 
 
 def probability_of_improvement(ours: Scores, theirs: Scores) -> float:
-    """P(X > Y) + ½ P(X = Y), a run of each on the same task; mean over tasks (section 4.3). Mann & Whitney's U."""
-    each = [mannwhitneyu(x, y).statistic / (len(x) * len(y)) for x, y in zip(ours, theirs, strict=True)]
+    """P(X > Y) + ½ P(X = Y), a run of each on the same task; mean over tasks (section 4.3). Mann & Whitney's U / mn."""
+    each = [np.mean((x[:, None] > y) + 0.5 * (x[:, None] == y)) for x, y in zip(ours, theirs, strict=True)]
     return float(np.mean(each))
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clipper.errors import ConfigError
-from clipper.runs.curve import COLOURS, thousands
+from clipper.runs.curve import COLOURS, drawable, thousands
+from clipper.runs.folders import is_run
 from clipper.runs.run import Row, read_config, read_rows
 from clipper.settings.config_json import short_name
 from clipper.storage import files
@@ -94,7 +95,7 @@ def plot_diagnostics(folder: Path, output: Path | None = None) -> Path:
 
     Panels without a number in ``metrics.jsonl`` are left out. Raises ``ConfigError`` where none is left.
     """
-    if not (folder / "metrics.jsonl").is_file() or not (folder / "config.json").is_file():
+    if not is_run(folder):
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
     config, rows = read_config(folder), list(read_rows(folder))
     title = f"{short_name(config.algorithm)} on {config.env}, seed {config.seed}"
@@ -146,7 +147,7 @@ def draw(panels: Sequence[Panel], table: dict[str, np.ndarray], title: str, outp
 
     count = -(-len(panels) // COLUMNS)
     figure = Figure(figsize=(4.4 * COLUMNS, 2.7 * count + 0.4), dpi=130, layout="constrained")
-    figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
+    figure.suptitle(drawable(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
     places = iter(figure.subplots(count, COLUMNS, squeeze=False).flat)
     for panel, axes in zip(panels, places, strict=False):
         draw_panel(axes, panel, table)

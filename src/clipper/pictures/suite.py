@@ -14,7 +14,9 @@ from clipper.pictures.aggregate import (
     probability_of_improvement,
     stratified_interval,
 )
-from clipper.runs.curve import COLOURS, Curve, draw_label, draw_threshold, read_curve, thousands
+from clipper.runs.curve import COLOURS, Curve, curves_of, draw_label, draw_threshold, drawable, thousands
+from clipper.runs.folders import runs_in
+from clipper.runs.groups import grouped
 from clipper.storage import files
 
 if TYPE_CHECKING:
@@ -25,8 +27,11 @@ COLUMNS = 3
 
 
 def plot_suite(folders: Sequence[Path], output: Path) -> Path:
-    """Curves per task; IQM, performance profiles and probability of improvement over the tasks that all labels have."""
-    return draw_suite([read_curve(folder) for folder in folders], output)
+    """Curves per task; IQM, performance profiles and probability of improvement over the tasks that all labels have.
+
+    Runs that differ in their seed alone share a label, which says what differs between groups; see ``plot_runs``.
+    """
+    return draw_suite(curves_of(grouped(runs_in(folders))), output)
 
 
 def normalised(curves: Sequence[Curve]) -> Table:
@@ -41,7 +46,9 @@ def normalised(curves: Sequence[Curve]) -> Table:
         if all(any((c.env, c.label) == (env, label) for c in drawn) for label in labels)
     ]  # fmt: skip
     if not shared:
-        raise ConfigError("no task has finished episodes of every algorithm named: there is nothing to compare")
+        raise ConfigError(
+            "no task has finished episodes of every algorithm and setting named: there is nothing to compare"
+        )
     table: Table = {label: {} for label in labels}
     for env in shared:
         here = [c for c in drawn if c.env == env]
@@ -86,7 +93,7 @@ def draw_task(axes: "Axes", curves: Sequence[Curve], env: str, colours: dict[str
         mine = [c._replace(eval_steps=nothing) for c in curves if c.label == label]
         draw_label(axes, mine, label, colours.get(label, "0.5"))
     draw_threshold(axes, env)
-    axes.set_title(env, loc="left", fontweight="bold", fontsize=10)
+    axes.set_title(drawable(env), loc="left", fontweight="bold", fontsize=10)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return, latest 100 episodes")
     axes.xaxis.set_major_formatter(lambda x, _: thousands(x))
@@ -101,11 +108,13 @@ def draw_interquartile_means(axes: "Axes", table: Table, colours: dict[str, str]
         middle, (low, high) = interquartile_mean(scores), stratified_interval(scores)
         axes.plot([low, high], [place, place], color=colours[label], linewidth=6, alpha=0.35, solid_capstyle="butt")
         axes.plot(middle, place, "|", color=colours[label], markersize=14, markeredgewidth=2.5)
-    axes.set_yticks(range(len(table)), list(table))
+    axes.set_yticks(range(len(table)), [drawable(label) for label in table])
     axes.set_ylim(len(table) - 0.5, -0.5)
     tasks = len(next(iter(table.values())))
     axes.set_xlabel("normalised score: 0 untrained, 1 the best run")
-    axes.set_title(f"IQM and 95 % interval, {tasks} tasks", loc="left", fontweight="bold", fontsize=10)
+    axes.set_title(
+        f"IQM and 95 % interval, {tasks} task{'s' * (tasks != 1)}", loc="left", fontweight="bold", fontsize=10
+    )
     axes.grid(alpha=0.2, axis="x")
 
 
@@ -114,7 +123,7 @@ def draw_profiles(axes: "Axes", table: Table, colours: dict[str, str]) -> None:
     thresholds = np.linspace(0, 1, 201)
     for label, tasks in table.items():
         share = performance_profile(list(tasks.values()), thresholds)
-        axes.plot(thresholds, share, color=colours[label], label=label, linewidth=1.6)
+        axes.plot(thresholds, share, color=colours[label], label=drawable(label), linewidth=1.6)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("normalised score τ")
     axes.set_ylabel("share of runs above τ")
@@ -133,6 +142,7 @@ def draw_improvement(axes: "Axes", table: Table) -> None:
         if i != j:
             dark = abs(found[i, j] - 0.5) > 0.35
             axes.text(j, i, f"{found[i, j]:.2f}", ha="center", va="center", fontsize=8, color="w" if dark else "k")
-    axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", fontsize=8)
-    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    names = [drawable(label) for label in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(labels)), names, fontsize=8)
     axes.set_title("P(row better than column)", loc="left", fontweight="bold", fontsize=10)

@@ -1,6 +1,7 @@
 """Learning curves: one run, or several with intervals over their seeds."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,8 @@ import gymnasium
 import numpy as np
 
 from clipper.errors import ConfigError
+from clipper.runs.folders import is_run, printable, runs_in
+from clipper.runs.groups import Group, grouped
 from clipper.runs.run import Row, Run, read_config, read_rows
 from clipper.settings.config_json import short_name
 from clipper.storage import files
@@ -40,13 +43,13 @@ class Curve(NamedTuple):
     eval_steps: np.ndarray
     eval_returns: np.ndarray
     label: str
-    """The algorithm: runs of one environment that share it are seeds of one curve."""
+    """What tells it from others on its environment: runs that share it are seeds of one curve."""
     env: str
 
 
 def read_curve(folder: Path) -> Curve:
-    """A run's curve from its folder."""
-    if not (folder / "metrics.jsonl").is_file() or not (folder / "config.json").is_file():
+    """A run's curve from its folder, under its algorithm's name."""
+    if not is_run(folder):
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
     config = read_config(folder)
     return curve_of(list(read_rows(folder)), short_name(config.algorithm), config.env)
@@ -70,25 +73,39 @@ def plot_run(run: Run) -> Path | None:
 
 
 def plot_runs(folders: Sequence[Path], output: Path) -> Path:
-    """Draw several runs in one picture; those of one environment and algorithm become a mean with its interval."""
-    return draw_curves([read_curve(folder) for folder in folders], output)
+    """Draw several runs in one picture; those that differ in their seed alone become a mean with its interval.
+
+    A folder of ``clipper train --seeds`` stands for its runs; what is no run is left out with a warning.
+    """
+    return draw_curves(curves_of(grouped(runs_in(folders))), output)
+
+
+def curves_of(groups: Sequence[Group]) -> list[Curve]:
+    """The curve of each run; a warning names groups that have none yet."""
+    curves = [curve_of(list(read_rows(folder)), group.label, group.env) for group in groups for folder in group.folders]
+    for group in groups:
+        if not any(len(c.steps) for c in curves if (c.env, c.label) == (group.env, group.label)):
+            where = f"{group.label} on {printable(group.env)}"
+            warnings.warn(f"{where} has no curve: no episode has finished so far; train it longer", stacklevel=2)
+    return curves
 
 
 def draw_curves(curves: Sequence[Curve], output: Path) -> Path:
     """One line per label, with a 95 % interval where it has several runs; one panel per environment."""
     from matplotlib.figure import Figure  # noqa: PLC0415 (half a second to import)
 
+    everywhere = list(dict.fromkeys(curve.label for curve in curves))
+    colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(everywhere)}
     envs = list(dict.fromkeys(curve.env for curve in curves))
     figure = Figure(figsize=(6.4 * min(len(envs), 3), 4.0 * -(-len(envs) // 3)), dpi=150, layout="constrained")
     panels = figure.subplots(-(-len(envs) // 3), min(len(envs), 3), squeeze=False).flat
     for env, axes in zip(envs, panels, strict=False):
-        labels = list(dict.fromkeys(c.label for c in curves if c.env == env))
-        for label, colour in zip(labels, COLOURS * len(labels), strict=False):
-            draw_label(axes, [c for c in curves if (c.env, c.label) == (env, label)], label, colour)
+        for label in dict.fromkeys(c.label for c in curves if c.env == env):
+            draw_label(axes, [c for c in curves if (c.env, c.label) == (env, label)], label, colours[label])
         draw_threshold(axes, env)
         axes.set_xlabel("environment steps")
         axes.set_ylabel("return (training: latest 100 episodes)")
-        axes.set_title(env, loc="left", fontweight="bold")
+        axes.set_title(drawable(env), loc="left", fontweight="bold")
         if axes.get_legend_handles_labels()[0]:  # none where no episode has finished
             axes.legend(frameon=False, loc="best", fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
@@ -104,17 +121,17 @@ def draw_curves(curves: Sequence[Curve], output: Path) -> Path:
 
 def draw_label(axes: "Axes", curves: Sequence[Curve], label: str, colour: str) -> None:
     """Mean over runs of training returns as a line and of evaluations as dots."""
-    drawn = [c for c in curves if len(c.steps)]
+    drawn, label = [c for c in curves if len(c.steps)], drawable(label)
     if drawn:
         x = np.linspace(max(c.steps[0] for c in drawn), min(c.steps[-1] for c in drawn), POINTS)
         y = np.stack([np.interp(x, c.steps, c.returns) for c in drawn])
         seeds = f", {len(drawn)} seeds, 95 % interval" if len(drawn) > 1 else ""
-        axes.plot(x, y.mean(0), color=colour, label=f"{label}, training{seeds}", linewidth=1.6)
+        axes.plot(x, y.mean(0), color=colour, label=f"{label}: training{seeds}", linewidth=1.6)
         if len(drawn) > 1:
             low, high = bootstrap_interval(y)
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     for i, curve in enumerate(c for c in curves if len(c.eval_steps)):
-        name = f"{label}, deterministic evaluation" if i == 0 else None
+        name = f"{label}: deterministic evaluation" if i == 0 else None
         axes.plot(curve.eval_steps, curve.eval_returns, "o", color=colour, markersize=3.5, label=name, alpha=0.7)
 
 
@@ -139,6 +156,12 @@ def draw_threshold(axes: "Axes", env: str) -> None:
             fontsize=7,
             color="0.4",
         )
+
+
+def drawable(text: str) -> str:
+    """What a file says, for a picture: no formula between $ and $, no leading _, which would hide it from legends."""
+    words = printable(text, 80).replace("$", r"\$")
+    return f" {words}" if words.startswith("_") else words
 
 
 def thousands(x: float) -> str:

@@ -38,7 +38,7 @@ def set_attr(env: VectorEnv, name: str, values: object) -> None:
     before, holder = own(env, name), having(env, name)
     if isinstance(before, np.ndarray) and before.shape[:1] == (env.num_envs,):
         setattr(holder, name, np.asarray(given, dtype=before.dtype))
-    elif all(x is given[0] or np.array_equal(x, given[0]) for x in given):
+    elif all(x is given[0] or np.array_equal(np.asarray(x), np.asarray(given[0])) for x in given):
         setattr(holder, name, given[0])
     else:
         raise ConfigError(f"{describe(env)} has one {name} for all of its environments: give one value, not {values!r}")
