@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import clipper
-from clipper.learning.advantages import Standardised
 
 
 def main() -> None:
@@ -36,7 +35,6 @@ def main() -> None:
         value_coef=0.5,
         entropy_coef=0.0,
         max_grad_norm=0.5,
-        advantages=Standardised("minibatch"),
     )
     run = clipper.train(
         work["env"],
