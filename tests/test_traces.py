@@ -77,7 +77,7 @@ REFUSED = {"status": "refused", "reason": "kernels know it not"}
     ],
 )
 def test_another_engine_than_was_asked_for_is_a_failure(answers: tuple, judged: tuple, tmp_path: Path) -> None:
-    assert judge(answers, "cpu", [written(tmp_path / name) for name in ("old", "new")]) == judged
+    assert judge(answers, "cpu", [written(tmp_path / name) for name in ("old", "new")], tmp_path) == judged
 
 
 @pytest.mark.limit(900)

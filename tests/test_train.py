@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import nn
 
 import clipper
@@ -26,7 +26,8 @@ def cartpole() -> gymnasium.Env:
 
 
 def train_quickly(env: EnvSource = "CartPole-v1", **options) -> Run:
-    return clipper.train(env, **{"algorithm": QUICK, "policy": TINY, "total_steps": 256, "num_envs": 2} | options)
+    number = {} if isinstance(env, VectorEnv) else {"num_envs": 2}
+    return clipper.train(env, **{"algorithm": QUICK, "policy": TINY, "total_steps": 256} | number | options)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))

@@ -202,8 +202,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         r"policy_kwargs\['features_extractor_class'\]",
     ),
     "optimizer": (
-        lambda: PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"optimizer_kwargs": {"weight_decay": 0.1}}),
-        r"optimizer_kwargs\['weight_decay'\]",
+        lambda: PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"optimizer_kwargs": {"amsgrad": True}}),
+        r"optimizer_kwargs\['amsgrad'\]",
     ),
     "old net_arch": (lambda: PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [{"pi": [4]}]}), "net_arch"),
     "schedule": (lambda: PPO("MlpPolicy", "CartPole-v1", learning_rate=lambda left: left**2), "learning_rate is a fu"),

@@ -40,11 +40,11 @@ def value(name: str, **fields: Any) -> Fields:
 
 
 def advantages(data: Fields, former: Fields) -> None:
-    """``standardise`` with its ``correction``, and REINFORCE's ``standardise_over``."""
+    """``standardise`` with its ``correction``, and REINFORCE's ``standardise_over``: without it, over decisions."""
     kind = data["type"]
     over = former.get("standardise", {"PPO": "minibatch", "PPOPenalty": "minibatch", "A2C": False}.get(kind, True))
     if over is True:
-        trajectories = kind == "Reinforce" and former.get("standardise_over", "trajectories") == "trajectories"
+        trajectories = kind == "Reinforce" and former.get("standardise_over") == "trajectories"
         over = "trajectories" if trajectories else "batch"
     correction = 0 if kind == "Reinforce" else former.get("correction", 0 if kind == "PPOSeparate" else 1)
     off = over in ("none", False)
