@@ -24,7 +24,7 @@ from clipper.environments.mask_sources import mask_source
 from clipper.environments.state import get_states, set_states
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import TELLS, Info
-from clipper.environments.vector import reach
+from clipper.environments.vector.reach import call_each, get_from_each, set_in_each
 from clipper.errors import ConfigError
 from clipper.networks.policy_options import MASK_KEY
 from clipper.networks.protocol import Actor, abilities
@@ -226,15 +226,15 @@ class VectorRollouts(CollectState):
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """What a method of each environment gives, or an attribute of each."""
-        return reach.call(self.env, name, *args, **kwargs)
+        return call_each(self.env, name, *args, **kwargs)
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """An attribute of each environment."""
-        return reach.get_attr(self.env, name)
+        return get_from_each(self.env, name)
 
     def set_attr(self, name: str, values: Any) -> None:
         """Set an attribute of each environment, to a list's entries or to one value for all."""
-        reach.set_attr(self.env, name, values)
+        set_in_each(self.env, name, values)
 
     def close(self) -> None:
         """Close the environments."""

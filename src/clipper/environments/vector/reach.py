@@ -14,7 +14,7 @@ from clipper.environments.vector.serial import one_each
 from clipper.errors import ConfigError
 
 
-def call(env: VectorEnv, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
+def call_each(env: VectorEnv, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
     """What a method of each environment gives, or an attribute of each."""
     if (inner := having(env, "call")) is not None:
         return tuple(inner.call(name, *args, **kwargs))
@@ -22,14 +22,14 @@ def call(env: VectorEnv, name: str, *args: object, **kwargs: object) -> tuple[ob
     return for_each(found(*args, **kwargs) if callable(found) else found, env.num_envs)
 
 
-def get_attr(env: VectorEnv, name: str) -> tuple[object, ...]:
+def get_from_each(env: VectorEnv, name: str) -> tuple[object, ...]:
     """An attribute of each environment."""
     if (inner := having(env, "get_attr")) is not None:
         return tuple(inner.get_attr(name))
     return for_each(own(env, name), env.num_envs)
 
 
-def set_attr(env: VectorEnv, name: str, values: object) -> None:
+def set_in_each(env: VectorEnv, name: str, values: object) -> None:
     """Set an attribute of each environment, to the entries of a list or tuple, or to one value for all."""
     given = one_each(values, env.num_envs)
     if (inner := having(env, "set_attr")) is not None:

@@ -110,7 +110,7 @@ class Attentive(nn.Module):
     def _run(self, x: Float[Tensor, "T N F"], state: State, age: Int[Tensor, "T N"]) -> tuple[Tensor, list[Tensor]]:
         """What comes out, and what each layer has read."""
         h, read = self.enter(x), []
-        for layer, cache in zip(self.layers, state[0].permute(1, 2, 0, 3), strict=True):
+        for layer, kept in zip(self.layers, state[0].permute(1, 2, 0, 3), strict=True):
             read.append(h)
-            h = layer(h, cache, age)
+            h = layer(h, kept, age)
         return self.leave(h), read
