@@ -4,6 +4,7 @@ import gc
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -26,8 +27,9 @@ def cartpole() -> gymnasium.Env:
 
 
 def train_quickly(env: EnvSource = "CartPole-v1", **options) -> Run:
-    number = {} if isinstance(env, VectorEnv) else {"num_envs": 2}
-    return clipper.train(env, **{"algorithm": QUICK, "policy": TINY, "total_steps": 256} | number | options)
+    plan: dict[str, Any] = {"algorithm": QUICK, "policy": TINY, "total_steps": 256}
+    plan |= {} if isinstance(env, VectorEnv) else {"num_envs": 2}
+    return clipper.train(env, **plan | options)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
