@@ -14,8 +14,10 @@ from torch import nn
 from clipper.algorithms import Algorithm, quota_of
 from clipper.errors import ClipperError, ConfigError, DeviceMemoryError, SaveError
 from clipper.networks.policy_options import PolicyOptions
+from clipper.rollout.collected import check_collected
 from clipper.rollout.evaluation import held
 from clipper.rollout.protocol import abilities
+from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.curve import plot_run
 from clipper.runs.logs import Log
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, restore
@@ -114,13 +116,15 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
     if run.iteration == 0:
         save_or_warn(run)
     run.log = None if run.path is None else Log(run.path, run.history)
-    end, going = config.total_steps, True
+    end, going, quota = config.total_steps, True, quota_of(config.algorithm)
+    own, dtype = not isinstance(rollouts, VectorRollouts), next(iter(learner.parts.values())).vectors[0].dtype
     began = run.waiting.began = time.perf_counter()
     try:
         while going and rollouts.steps - run.earlier < end and not (config.until_solved and run.solved):
             learner.advance((rollouts.steps - run.earlier) / end)
             run.phase = "collecting"
-            steps, last_obs = rollouts.collect(engine.actor, **quota_of(config.algorithm))
+            before, answer = int(rollouts.steps), rollouts.collect(engine.actor, **quota)
+            steps, last_obs = check_collected(rollouts, before, answer, dtype) if own else answer
             run.phase = "updating"
             run.waiting.rounds.append(engine.update(steps, last_obs))
             run.waiting.episodes += rollouts.episodes
