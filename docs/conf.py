@@ -75,10 +75,15 @@ def leave(app: Any, page: str, source: list[str]) -> None:
 
 
 def as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are read as they look: |x| is a bar, * a product, an equation has its own line, a list its items."""
+    """Docstrings are read as they look: |x| is a bar, * a product, an equation has its own line, a list its items, code
+    its indentation.
+    """
     paragraphs = "\n".join(lines).strip().split("\n\n")
     written = []
     for paragraph in paragraphs:
+        if all(row.startswith("    ") for row in paragraph.splitlines()):
+            written += [*paragraph.splitlines(), ""]  # code
+            continue
         parts = CODE.split(paragraph)
         text = "".join(p if CODE.match(p) else re.sub(r"([|*\\`_])", r"\\\1", p) for p in parts)
         rows = text.splitlines()
