@@ -76,21 +76,23 @@ def leave(app: Any, page: str, source: list[str]) -> None:
 
 def as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are read as they look: |x| is a bar, * a product, an equation has its own line, a list its items, code
-    its indentation.
+    (after a paragraph that ends with ::) its indentation.
     """
     paragraphs = "\n".join(lines).strip().split("\n\n")
-    written = []
+    written, before = [], ""
     for paragraph in paragraphs:
-        if all(row.startswith("    ") for row in paragraph.splitlines()):
-            written += [*paragraph.splitlines(), ""]  # code
+        if before.endswith("::"):
+            written += [*paragraph.splitlines(), ""]
+            before = ""
             continue
+        before = paragraph
         parts = CODE.split(paragraph)
         text = "".join(p if CODE.match(p) else re.sub(r"([|*\\`_])", r"\\\1", p) for p in parts)
         rows = text.splitlines()
         equations = len(rows) > 1 and all(" = " in row for row in rows)
         listed = text.startswith("- ")
-        before = ["| " if equations else "  " if listed and not row.startswith("- ") else "" for row in rows]
-        written += [start + row.strip() for start, row in zip(before, rows, strict=True)] + [""]
+        marks = ["| " if equations else "  " if listed and not row.startswith("- ") else "" for row in rows]
+        written += [start + row.strip() for start, row in zip(marks, rows, strict=True)] + [""]
     lines[:] = written
 
 
