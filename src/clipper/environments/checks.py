@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from clipper.data.tree_type import Tree
 from clipper.environments.ids import called
 from clipper.environments.told_episodes import Info
-from clipper.errors import EnvironmentContractError, NonFiniteError
+from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, NonFiniteError
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
@@ -19,16 +20,21 @@ RESTARTED = "clipper/restarted"  # in an info, ``[N]``: which environments were 
 NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
 BOOL, FLOAT64 = np.dtype(bool), np.dtype(np.float64)
 FLOATS = np.dtype(np.float16), np.dtype(np.float32), FLOAT64  # of this machine's byte order
+SINCE = "(Gymnasium's interface since 0.26)"
+TWO = f"gave no two things from its reset: observations and info are wanted {SINCE}"
+FIVE = f"gave no five things from a step: observations, rewards, terminated, truncated and info are wanted {SINCE}"
 Answer = tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]
 """Observations, rewards, terminated, truncated, info, as ``VectorEnv.step`` gives them."""
 
 
 def describe(env: VectorEnv) -> str:
     """The environment's id where it has one, else the name of its class, or of its parts' where it is made of some."""
-    if env.spec is not None:
-        return env.spec.id
-    inner = getattr(env.unwrapped, "envs", None) or [env]
-    return type(inner[0].unwrapped).__name__
+    name = getattr(env.spec, "id", None)
+    if isinstance(name, str):
+        return name
+    inner = getattr(env.unwrapped, "envs", None)  # which may be anything: an attribute of the user's own
+    first = inner[0] if isinstance(inner, list | tuple) and inner else None
+    return type((first if isinstance(first, gymnasium.Env) else env).unwrapped).__name__
 
 
 def fitting(x: np.ndarray, leaf: Leaf) -> np.ndarray:
@@ -193,26 +199,33 @@ def checked_step(env: VectorEnv, actions: Tree, state: Collecting, look: bool = 
     ``check_finite`` does, unless who asks looks at them himself (``look``). Of rewards only form and dtype are looked
     at: nothing reads them until ``check_rewards`` may look at many at once.
     """
-    promise, answer = state.promise, env.step(actions)
+    promise = state.promise
     try:
-        obs, reward, terminated, truncated, info = answer
-    except (TypeError, ValueError):
-        raise EnvironmentContractError(
-            f"{describe(promise.env)} gave no five things from a step: observations, rewards, terminated, truncated "
-            "and info are wanted (Gymnasium's interface since 0.26)"
-        ) from None
-    good = type(obs) is np.ndarray and obs.shape == promise.shape and obs.dtype == promise.dtype
-    if not good or not obs.flags.c_contiguous:
-        obs = promise.observations(obs)
-    each = promise.each
-    if type(reward) is not np.ndarray or reward.dtype != FLOAT64 or reward.shape != each:
-        reward = promise.rewards(reward)
-    if type(terminated) is not np.ndarray or terminated.dtype != BOOL or terminated.shape != each:
-        terminated = promise.flags(terminated, "terminated")
-    if type(truncated) is not np.ndarray or truncated.dtype != BOOL or truncated.shape != each:
-        truncated = promise.flags(truncated, "truncated")
-    if type(info) is not dict:
-        info = checked_info(promise, info)
+        try:
+            answer = env.step(actions)
+        except ClipperError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise failure(error, promise.env, state.steps, "a step") from error
+        try:
+            obs, reward, terminated, truncated, info = answer
+        except (TypeError, ValueError):
+            raise EnvironmentContractError(f"{describe(promise.env)} {FIVE}") from None
+        good = type(obs) is np.ndarray and obs.shape == promise.shape and obs.dtype == promise.dtype
+        if not good or not obs.flags.c_contiguous:
+            obs = promise.observations(obs)
+        each = promise.each
+        if type(reward) is not np.ndarray or reward.dtype != FLOAT64 or reward.shape != each:
+            reward = promise.rewards(reward)
+        if type(terminated) is not np.ndarray or terminated.dtype != BOOL or terminated.shape != each:
+            terminated = promise.flags(terminated, "terminated")
+        if type(truncated) is not np.ndarray or truncated.dtype != BOOL or truncated.shape != each:
+            truncated = promise.flags(truncated, "truncated")
+        if type(info) is not dict:
+            info = checked_info(info, describe(promise.env))
+    except EnvironmentContractError as error:
+        error.args = (f"{error} (after {state.steps} decisions in all)",)
+        raise
     # Arrays whose numbers are good, as nearly all are, cost no further call.
     if look and (
         type(obs) is not np.ndarray
@@ -222,24 +235,39 @@ def checked_step(env: VectorEnv, actions: Tree, state: Collecting, look: bool = 
     return obs, reward, terminated, truncated, info
 
 
-def checked_info(promise: Promise, info: object) -> Info:
-    """The info, if it is a dict."""
+def failure(error: BaseException, env: VectorEnv, steps: int, during: str) -> EnvWorkerError:
+    """What a ready vector environment has raised, as an error that says its name and when."""
+    return EnvWorkerError(
+        f"{describe(env)} failed in {during}, after {steps} decisions in all: {type(error).__name__}: {error}"
+    )
+
+
+def checked_info(info: object, name: str) -> Info:
+    """The info that an environment of this name gave, if it is a dict."""
     if not isinstance(info, dict):
-        raise EnvironmentContractError(
-            f"{describe(promise.env)} gave {info!r} for its info: it must be a dict, which may be empty"
-        )
+        raise EnvironmentContractError(f"{name} gave {shown(info)} for its info: it must be a dict, which may be empty")
     return info
+
+
+def checked_start(answer: object, name: str) -> tuple[Tree, Info]:
+    """What the reset of an environment of this name gave, if it is observation and info."""
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise EnvironmentContractError(f"{name} {TWO}")
+    return answer[0], checked_info(answer[1], name)
 
 
 def checked_reset(promise: Promise, steps: int, **options: object) -> tuple[Tree, Info]:
     """``env.reset(**options)``, after ``steps`` decisions in all: what it gave, held to the same."""
-    answer: object = called(promise.env.reset, **options)
-    if not isinstance(answer, tuple) or len(answer) != 2:
-        raise EnvironmentContractError(
-            f"{describe(promise.env)} gave no two things from its reset: observations and info are wanted (Gymnasium's "
-            "interface since 0.26)"
-        )
-    obs, info = promise.observations(answer[0]), checked_info(promise, answer[1])
+    try:
+        obs, info = checked_start(called(promise.env.reset, **options), describe(promise.env))
+        obs = promise.observations(obs)
+    except EnvironmentContractError as error:
+        error.args = (f"{error} (after {steps} decisions in all)",)
+        raise
+    except ClipperError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failure(error, promise.env, steps, "a reset") from error
     check_finite(promise.env, obs, "observation", steps)
     return obs, info
 

@@ -1,65 +1,106 @@
 """From what a user names to a vector environment."""
 
 import difflib
-import sys
+import importlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import ModuleType
 
 import gymnasium
+import numpy as np
 from gymnasium.vector import VectorActionWrapper, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
-from clipper.data.values import shown
 from clipper.environments.ids import called, split_id
+from clipper.environments.sources import (
+    EnvSource,
+    SingleSource,
+    check_factory,
+    check_vector,
+    checked_env,
+    each_source,
+    source_name,
+)
 from clipper.environments.vector.serial import Serial
-from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
+from clipper.errors import (
+    ClipperError,
+    ConfigError,
+    EnvWorkerError,
+    MissingPackageError,
+    UnknownEnvironmentError,
+    UnknownFieldError,
+    install_command,
+)
 from clipper.spaces.actions import batch, listed
 
-EnvSource = str | Callable[[], gymnasium.Env] | VectorEnv
 MAKERS: list[Callable[..., gymnasium.Env | None]] = []
 """Asked before Gymnasium is, with an id and a dict of the arguments behind it: the environment, or None."""
 
 
-def make_single(source: str | Callable[[], gymnasium.Env], **kwargs: object) -> gymnasium.Env:
+def make_single(source: SingleSource, **kwargs: object) -> gymnasium.Env:
     """One environment, by id (``CartPole-v1``, ``my_package:MyEnv-v0``) or from a factory (``my_package:MyEnv`` too).
 
     Arguments may stand behind an id: ``LunarLander-v3,continuous=true``. Raises ``UnknownEnvironmentError`` with the
-    nearest id, or ``MissingPackageError`` with the command that installs what the environment needs.
+    nearest id, ``MissingPackageError`` with the command that installs what the environment needs, or
+    ``EnvWorkerError`` with the cause where the environment itself cannot be made.
     """
     if not isinstance(source, str):
-        if not callable(source):
-            again = "a ready environment: " if isinstance(source, gymnasium.Env) else ""
-            raise ConfigError(
-                f"{shown(source)} is {again}neither an id nor a factory, of which several can be made: write "
-                "lambda: MyEnv(…), or hand over a gymnasium.vector.VectorEnv"
-            )
-        return source(**kwargs)
+        check_factory(source)
+        name = source_name(source)
+        with errors_of_making(name, kwargs):
+            made: object = source(**kwargs)
+        return checked_env(made, name)
     source, given = split_id(source)
-    with named_errors(source, given):
+    arguments = given | kwargs
+    with named_errors(source, arguments):
         for maker in MAKERS:
             if (env := maker(source, given, **kwargs)) is not None:
                 return env
-        try:
-            return called(gymnasium.make, source, disable_env_checker=True, **(given | kwargs))
-        except gymnasium.error.UnregisteredEnv:
-            module, _, name = source.partition(":")
-            known = sys.modules.get(module)  # Gymnasium has imported it
-            factory: Callable[..., gymnasium.Env] | None = getattr(known, name, None) if name else None
-            if not callable(factory):
-                raise
-            return factory(**(given | kwargs))
+        factory = own_factory(source)
+        if factory is None:
+            return checked_env(called(gymnasium.make, source, disable_env_checker=True, **arguments), source)
+        return checked_env(factory(**arguments), source)
+
+
+def own_factory(source: str) -> Callable[..., object] | None:
+    """What ``module:name`` names, if the module has it: a class is not an id that resembles its name.
+
+    None of an id, also where the class itself is registered under this very name, with a time limit perhaps.
+    """
+    module, colon, name = source.partition(":")
+    if not colon:
+        return None
+    found: Callable[..., object] | None = getattr(imported(module, source), name, None)
+    spec = gymnasium.registry.get(name)
+    registered = spec is not None and spec.entry_point in (found, source)
+    return found if callable(found) and not registered else None
+
+
+def imported(module: str, source: str) -> ModuleType:
+    """The module in which an environment lies; ``UnknownEnvironmentError`` where its own code fails."""
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise UnknownEnvironmentError(f"{source!r} is no environment: {module!r} cannot be a module's name")
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UnknownEnvironmentError(
+            f"{source}: the module {module!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
 
 
 @contextmanager
 def named_errors(source: str, given: Collection[str] = ()) -> Iterator[None]:
-    """Gymnasium's errors about an id, and about arguments ``given`` behind it, as ``make_single`` tells them."""
+    """Gymnasium's errors about an id, and about arguments ``given`` to its maker, as ``make_single`` tells them."""
     module, *rest = source.split(":")
     if len(rest) > 1:
         raise UnknownEnvironmentError(f"{source!r} is no environment: write ID, MODULE:ID or MODULE:FACTORY")
     try:
-        yield
+        with errors_of_making(source, given):
+            yield
     except gymnasium.error.DependencyNotInstalled as error:
         raise MissingPackageError(
             f"{source} needs a package that is not installed: {install_hint(source, error)}"
@@ -73,14 +114,26 @@ def named_errors(source: str, given: Collection[str] = ()) -> Iterator[None]:
         raise MissingPackageError(
             f"{source} needs the module {missing!r}, whose package is not installed: {install_hint(source, error)}"
         ) from error
-    except TypeError as error:
-        if given and "argument" in str(error):
-            raise ConfigError(f"{source} was not made with {', '.join(given)}: {error}") from error
-        raise
     except gymnasium.error.Error as error:
         near = difflib.get_close_matches(source, gymnasium.registry, n=3, cutoff=0.5)
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UnknownEnvironmentError(f"there is no environment {source!r}.{meant} Gymnasium says: {error}") from error
+
+
+@contextmanager
+def errors_of_making(name: str, given: Collection[str]) -> Iterator[None]:
+    """What an environment's own code raises while it is made, as one of ours that names it and the cause."""
+    try:
+        yield
+    except (ClipperError, ModuleNotFoundError, gymnasium.error.Error):
+        raise
+    except TypeError as error:
+        if given and "argument" in str(error):
+            raise UnknownFieldError(f"{name} was not made with {', '.join(given)}: {error}") from error
+        hint = f"; give its arguments, lambda: {name}(…)" if "required" in str(error) else ""
+        raise EnvWorkerError(f"{name} cannot be made: {error}{hint}") from error
+    except (Exception, SystemExit) as error:  # some code exits where it lacks a display or a licence
+        raise EnvWorkerError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def install_hint(source: str, error: Exception) -> str:
@@ -94,19 +147,21 @@ def install_hint(source: str, error: Exception) -> str:
 def make(source: EnvSource, num_envs: int, **kwargs: object) -> VectorEnv:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is, but for its actions.
 
-    Of Clipper's own environments, the natively vectorised form.
+    Of a list of factories each makes an environment, in turn. Of Clipper's own environments, the natively vectorised
+    form.
     """
     if isinstance(source, VectorEnv):
+        check_vector(source)
         return Listed(source) if wants_lists(source) else source
-    if num_envs < 1:
-        raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+        raise ConfigError(f"num_envs must be at least 1, a whole number, not {num_envs!r}")
     name, given = split_id(source) if isinstance(source, str) else ("", {})
     spec = gymnasium.registry.get(name) if name.startswith("clipper/") else None
     if spec is not None and spec.vector_entry_point is not None:
-        with named_errors(name, given):
+        with named_errors(name, given | kwargs):
             mode = "vector_entry_point"
             return called(gymnasium.make_vec, spec.id, num_envs, vectorization_mode=mode, **(given | kwargs))
-    return Serial([partial(make_single, source, **kwargs)] * num_envs)
+    return Serial([partial(make_single, one, **kwargs) for one in each_source(source, int(num_envs))])
 
 
 class Listed(VectorActionWrapper):

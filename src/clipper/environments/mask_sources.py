@@ -9,9 +9,9 @@ from gymnasium import Env
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from clipper.data.trees import Tree, across
-from clipper.environments.checks import MASK_KEYS, describe
+from clipper.environments.checks import MASK_KEYS, describe, failure, shown
 from clipper.environments.told_episodes import Info
-from clipper.errors import EnvironmentContractError
+from clipper.errors import ClipperError, EnvironmentContractError
 from clipper.spaces.action_masks import MaskError, action_masks
 
 Source = Callable[[VectorEnv, Tree, Info, np.ndarray], Tree]
@@ -28,8 +28,10 @@ def mask_source(env: VectorEnv, obs: Tree, info: Info, mask_key: str = MASK_KEYS
         return partial(from_observation, mask_key)
     if isinstance(env.unwrapped, AsyncVectorEnv):
         return from_call if all(env.unwrapped.call("has_wrapper_attr", "action_masks")) else None
-    envs = getattr(env.unwrapped, "envs", None)
-    if hasattr(env.unwrapped, "action_masks") or (envs and envs[0].has_wrapper_attr("action_masks")):
+    envs = getattr(env.unwrapped, "envs", None)  # which may be anything: an attribute of the user's own
+    first = envs[0] if isinstance(envs, list | tuple) and envs else None
+    asked = isinstance(first, Env) and first.has_wrapper_attr("action_masks")
+    if asked or callable(getattr(env.unwrapped, "action_masks", None)):
         return from_method
     return None
 
@@ -74,11 +76,24 @@ def read_masks(
     """The masks for the next actions; an error names environment, step and node."""
     try:
         given = source(env, obs, info, needed)
+    except MaskError as error:
+        raise misfit(env, steps, error, error.env) from error
+    except ClipperError:
+        raise
+    except (Exception, SystemExit) as error:  # of the environment's own method
+        raise failure(error, env, steps, "action_masks") from error
+    try:
         return action_masks(env.single_action_space, given, env.num_envs, needed, device)
     except MaskError as error:
-        raise EnvironmentContractError(
-            f"environment {error.env} of {describe(env)}, after {steps} decisions in all: {error}"
-        ) from error
+        raise misfit(env, steps, error, error.env) from error
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise misfit(env, steps, f"the masks are {shown(given)}, of another form than its actions ({error})") from error
+
+
+def misfit(env: VectorEnv, steps: int, problem: object, which: int | None = None) -> EnvironmentContractError:
+    """A mask that cannot be one, of a certain environment where that is known."""
+    whose = describe(env) if which is None else f"environment {which} of {describe(env)}"
+    return EnvironmentContractError(f"{whose}, after {steps} decisions in all: {problem}")
 
 
 def masks_where_done(env: VectorEnv, done: np.ndarray, fresh: Info, before: Info) -> Info:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from clipper.data.steps import Value
 from clipper.data.trees import Tree, each
 from clipper.distributions import Distribution
+from clipper.errors import ConfigError
 from clipper.networks.critics import CriticOutput, Reader
 from clipper.networks.encoders import Encoder
 from clipper.networks.heads import Head
@@ -117,7 +118,7 @@ class ActorCritic(nn.Module):
         without one take that, too; their memory stays ().
         """
         if memory is None and self.memory is not None:
-            raise ValueError(
+            raise ConfigError(
                 "this policy has a memory: action, memory = policy.predict(obs, memory=memory), with memory=() at first"
             )
         arrays, lead = observation_batch(self.encoder.space, obs)

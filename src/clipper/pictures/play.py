@@ -1,6 +1,6 @@
 """Watch a policy: in a window, or as a video file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import SupportsFloat
 
@@ -10,7 +10,7 @@ import numpy as np
 from clipper.data.tree_type import Tree
 from clipper.environments import make_single
 from clipper.environments.ids import called
-from clipper.environments.make import EnvSource
+from clipper.environments.sources import EnvSource
 from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.networks.protocol import Actor
@@ -45,7 +45,7 @@ def play(
     deterministic: bool = True,
 ) -> Evaluation:
     """Play episodes one after another, in a window, or into ``video`` (``.mp4`` or ``.gif``)."""
-    if isinstance(env, gymnasium.vector.VectorEnv):
+    if isinstance(env, gymnasium.vector.VectorEnv | Sequence) and not isinstance(env, str):
         raise ConfigError("play needs an environment's id or a factory, to make one that renders")
     single = rendering(env, "human" if video is None else "rgb_array")
     shown = single if video is None else Filmed(single)

@@ -14,7 +14,7 @@ from clipper.data.trees import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
 from clipper.environments.checks import Answer, describe
-from clipper.environments.make import EnvSource
+from clipper.environments.sources import EnvSource
 from clipper.environments.told_episodes import FINAL, Info
 from clipper.environments.vector.serial import SUCCESS_KEYS, is_number
 from clipper.errors import ConfigError

@@ -103,8 +103,8 @@ def abilities(rollouts: Rollouts) -> Abilities:
     """What these rollouts have besides; what they lack counts as off, and so does an ``env`` of some other kind."""
     env = getattr(rollouts, "env", None)
     env = env if isinstance(env, VectorEnv) else None
-    spec = None if env is None else env.spec
-    return Abilities(env, bool(getattr(rollouts, "masked", False)), spec.reward_threshold if spec is not None else None)
+    threshold = getattr(None if env is None else env.spec, "reward_threshold", None)
+    return Abilities(env, bool(getattr(rollouts, "masked", False)), threshold)
 
 
 def check_source(source: object) -> None:

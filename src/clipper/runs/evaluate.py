@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from clipper.environments.make import EnvSource
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from clipper.data.values import shown
+from clipper.environments.sources import EnvSource
 from clipper.errors import ConfigError
 from clipper.networks.protocol import Actor
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
@@ -21,7 +25,7 @@ def evaluate(
 ) -> Evaluation:
     """Play whole episodes with a run, a policy, or the folder of a run.
 
-    A bare policy needs ``env``: an id, a factory or a vector environment; a run brings its own. See
+    A bare policy needs ``env``: an id, a factory, a list of such or a vector environment; a run brings its own. See
     ``evaluate_policy`` for how episodes are counted.
     """
     if isinstance(subject, (str, Path)):
@@ -31,6 +35,11 @@ def evaluate(
         env = config.env if env is None else env
     elif isinstance(subject, Actor):
         policy = subject
+    elif not hasattr(subject, "policy"):
+        first = ": the policy comes first" if isinstance(subject, gymnasium.Env | VectorEnv) else ""
+        raise ConfigError(
+            f"{shown(subject)} is no run, no policy and no run's folder{first}: write clipper.evaluate(policy, env)"
+        )
     else:
         if env is None:
             return subject.evaluate(episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)

@@ -18,6 +18,7 @@ from clipper.networks.encoders import is_image
 from clipper.networks.make_policy import make_policy
 from clipper.networks.memory import memory_of
 from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.protocol import Actor
 from clipper.runs import hub
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, read_settings, same, to_json
@@ -98,6 +99,12 @@ def check_policy(policy: object) -> None:
         raise ConfigError(f"the policy is the class {policy.__name__}: make one, {policy.__name__}(…)")
     if policy is not None and not isinstance(policy, PolicyOptions | nn.Module):
         raise ConfigError(f"{shown(policy)} is no policy: give a clipper.PolicyOptions(…) or a torch module")
+    if isinstance(policy, nn.Module) and not isinstance(policy, Actor):
+        raise ConfigError(
+            f"{type(policy).__name__} is a module that takes no actions, it has no act and to_env: write "
+            "policy=clipper.PolicyOptions(hidden=(64, 64)), or give a module that follows "
+            "clipper.networks.protocol.Policy"
+        )
 
 
 def weights_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

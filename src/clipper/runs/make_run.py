@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -16,6 +17,7 @@ from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
 from clipper.environments.ids import called
+from clipper.environments.sources import SingleSource, check_vector, source_name
 from clipper.environments.vector.stepping import Vector, vectorise
 from clipper.errors import ConfigError, UnknownFieldError
 from clipper.learning.advantages import Standardised
@@ -75,23 +77,36 @@ def configure(
         changes["policy"] = policy
     if isinstance(env, Config):
         return dataclasses.replace(env, **changes), env.env
-    if isinstance(env, VectorEnv | Rollouts):
-        check_ready(env, settings)
-        changes["num_envs"] = env.num_envs
+    if isinstance(env, VectorEnv | Rollouts | list | tuple):
+        changes["num_envs"] = number_of(env, settings)
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
     return called(Config, env=describe_source(env), **changes), env
 
 
-def check_ready(env: VectorEnv | Rollouts, settings: Settings) -> None:
-    """Raise ``ConfigError`` for settings that would change nothing, since what they are about has been made."""
-    kind = "a VectorEnv" if isinstance(env, VectorEnv) else "Rollouts"
-    given = settings.get("num_envs", env.num_envs)
-    if given != env.num_envs:
-        raise ConfigError(f"num_envs is {given}, and {kind} made ready with {env.num_envs}: leave out num_envs")
+def number_of(env: VectorEnv | Rollouts | Sequence[SingleSource], settings: Settings) -> int:
+    """How many environments there are where that is settled, since they have been made, or each has its own factory.
+
+    Raises ``ConfigError`` for settings that would change nothing of what has been made.
+    """
+    if isinstance(env, VectorEnv):
+        check_vector(env)
+    ready = isinstance(env, VectorEnv | Rollouts)
+    count = env.num_envs if ready else len(env)
+    kind = "a VectorEnv made ready with" if isinstance(env, VectorEnv) else "Rollouts made ready with"
+    given = settings.get("num_envs", count)
+    if given != count:
+        raise ConfigError(
+            f"num_envs is {given}, and {kind if ready else 'the list of factories has'} {count}: leave out num_envs"
+        )
+    if not ready:
+        return count
     usual = {"vector": "auto", "env_timeout": 0, "on_env_error": "raise"}
     if any(settings.get(name, x) != x for name, x in usual.items()):
-        raise ConfigError(f"vector, env_timeout and on_env_error need an id or a factory, not {kind} made ready")
+        raise ConfigError(
+            f"vector, env_timeout and on_env_error need an id or a factory, not {kind.removesuffix(' with')}"
+        )
+    return count
 
 
 def check_given(algorithm: object, policy: object) -> None:
@@ -138,10 +153,13 @@ def check_settings(settings: Settings, algorithm: object) -> None:
 
 def describe_source(source: Source) -> str:
     """A name for an environment that was not given by id; for people, never imported."""
-    if isinstance(source, VectorEnv) and source.spec is not None:
-        return source.spec.id
-    name = getattr(source, "__qualname__", type(source).__qualname__)
-    return f"<{getattr(source, '__module__', '')}.{name}>"
+    if isinstance(source, VectorEnv) and isinstance(name := getattr(source.spec, "id", None), str):
+        return name
+    if isinstance(source, list | tuple):
+        names = dict.fromkeys(one if isinstance(one, str) else describe_source(one)[1:-1] for one in source)
+        return f"<{', '.join(names)}>"
+    module = getattr(source, "__module__", "") or type(source).__module__
+    return f"<{module}.{source_name(source)}>"
 
 
 def build(config: Config, source: Source, policy: nn.Module | None, folder: Path | None, insist: bool = True) -> Run:
@@ -319,9 +337,8 @@ def restore(
     check_given(algorithm, policy)
     check_settings(settings, planned.algorithm)
     changes: dict[str, object] = dict(settings)
-    if isinstance(env, VectorEnv | Rollouts):
-        check_ready(env, settings)
-        changes["num_envs"] = env.num_envs
+    if isinstance(env, VectorEnv | Rollouts | list | tuple):
+        changes["num_envs"] = number_of(env, settings)
     config = called(dataclasses.replace, planned, **changes, **handed_over(planned, env, algorithm, policy))
     assert isinstance(config, Config)
     check_all_there(config, isinstance(policy, nn.Module))

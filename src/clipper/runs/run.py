@@ -15,7 +15,7 @@ import torch
 
 from clipper.algorithms import KNOWN
 from clipper.engines import Engine
-from clipper.environments.make import EnvSource
+from clipper.environments.sources import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics

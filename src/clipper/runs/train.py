@@ -47,8 +47,9 @@ def train(
 ) -> Run:
     """Train a policy and return the run.
 
-    ``env`` is an environment id, a factory of environments, a ready ``gymnasium.vector.VectorEnv``, or a whole
-    ``Config`` (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
+    ``env`` is an environment id, a factory of environments, a list of such (each makes one environment, so that their
+    arguments may differ), a ready ``gymnasium.vector.VectorEnv``, or a whole ``Config``
+    (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
     ``clipper.networks.protocol.Policy``. What is not given has its default, or for an Atari game's id what is usual
     there (``clipper.settings.defaults.config_for``).
 

@@ -12,7 +12,7 @@ from gymnasium import Space
 from gymnasium.spaces import Dict, Discrete, MultiDiscrete, Tuple
 
 from clipper.data.tree_type import Tree
-from clipper.errors import UnsupportedSpaceError
+from clipper.errors import ConfigError, SpaceMismatchError, UnsupportedSpaceError
 
 
 class Leaf(NamedTuple):
@@ -71,25 +71,40 @@ def observation_tree(space: Space, arrays: Iterator[np.ndarray]) -> Tree:
 def observation_batch(space: Space, obs: Tree) -> tuple[Tree, tuple[int, ...]]:
     """Observation(s) from outside as a tree of arrays, and the shape that leads at each leaf, ``()`` for a single one.
 
-    Keys that the space lacks are left out. Raises ``ValueError`` naming the part that is missing or of another shape.
+    Keys that the space lacks are left out. Raises ``SpaceMismatchError`` naming the part that is missing or of another
+    shape.
     """
     found: list[np.ndarray] = []
     lead: tuple[int, ...] | None = None
+    if is_answer(space, obs):
+        write = "obs, info = env.reset()" if len(obs) == 2 else "obs, reward, terminated, truncated, info = env.step(…)"
+        raise ConfigError(f"this is all that the environment gave, and the policy reads the observation: write {write}")
     for leaf in observation_leaves(space):
         try:
             x = np.asarray(leaf.of(obs))
         except (LookupError, TypeError) as error:
-            raise ValueError(f"the observation has no part {place(leaf.path)}, which the policy reads") from error
+            raise SpaceMismatchError(
+                f"the observation has no part {place(leaf.path)}, which the policy reads"
+            ) from error
+        except ValueError as error:
+            raise SpaceMismatchError(f"observation{place(leaf.path)} is no array of one shape: {error}") from error
         here = x.shape[: x.ndim - len(leaf.shape)]
         if x.shape[len(here) :] != leaf.shape:
-            raise ValueError(
+            raise SpaceMismatchError(
                 f"observation{place(leaf.path)} of shape {x.shape}, but the policy reads {leaf.shape} or a batch of it"
             )
         lead = here if lead is None else lead
         if here != lead:
-            raise ValueError(
+            raise SpaceMismatchError(
                 f"observation{place(leaf.path)} is a batch of {here}, but another part is one of {lead}: all parts "
                 "need the same"
             )
         found.append(x)
     return observation_tree(space, iter(found)), lead or ()
+
+
+def is_answer(space: Space, obs: Tree) -> bool:
+    """Is it what an environment's ``reset`` or ``step`` gives, the info last, and not an observation?"""
+    if not isinstance(obs, tuple) or len(obs) not in (2, 5) or not isinstance(obs[-1], dict):
+        return False
+    return not (isinstance(space, Tuple) and len(space) == len(obs) and isinstance(space[-1], Dict))

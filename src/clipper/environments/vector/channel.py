@@ -30,7 +30,7 @@ class Task(NamedTuple):
     """The number of its first environment among all."""
     max_restarts: int
     """As ``Serial`` has it."""
-    spec: EnvSpec | None
+    specs: Sequence[EnvSpec]
     """What the environment's id means where it was registered by the user's own program."""
 
 

@@ -19,7 +19,16 @@ from gymnasium.wrappers import OrderEnforcing
 from numpy.typing import ArrayLike
 
 from clipper.data.tree_type import Tree
-from clipper.environments.checks import MASK_KEYS, RESTARTED, check_numbers, describe, fitting
+from clipper.environments.checks import (
+    FIVE,
+    MASK_KEYS,
+    RESTARTED,
+    check_numbers,
+    checked_info,
+    checked_start,
+    describe,
+    fitting,
+)
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import TELLS, TOLD, WHOLE, Info
@@ -126,20 +135,23 @@ class Serial(VectorEnv):
     def begin(self, i: int, seed: int | None, options: dict[str, object] | None = None) -> None:
         """Reset one environment."""
         self.resets[i] = True
+        wanted = WHOLE if self.tells and options is None else options
         try:
-            obs, info = self.envs[i].reset(seed=seed, options=WHOLE if self.tells and options is None else options)
-        except Exception as error:
+            obs, info = checked_start(self.envs[i].reset(seed=seed, options=wanted), self.name(i))
+            if self.lone:
+                self.check(i, obs, self.leaves[0])
+                self.rows[i][...] = obs
+            else:
+                self.write(i, obs)
+            self.reward[i], self.resets[i] = 0.0, False
+            if self.mask_key is None:
+                self.mask_key = next((key for key in MASK_KEYS if key in info), MASK_KEYS[0] if self.asks else None)
+            if self.mask_key is not None:
+                self.masks[i] = self.mask_of(i, info)
+        except ClipperError:
+            raise
+        except (Exception, SystemExit) as error:
             raise self.failure(i, error) from error
-        if self.lone:
-            self.check(i, obs, self.leaves[0])
-            self.rows[i][...] = obs
-        else:
-            self.write(i, obs)
-        self.reward[i], self.resets[i] = 0.0, False
-        if self.mask_key is None:
-            self.mask_key = next((key for key in MASK_KEYS if key in info), MASK_KEYS[0] if self.asks else None)
-        if self.mask_key is not None:
-            self.masks[i] = self.mask_of(i, info)
 
     def write(self, i: int, obs: Tree) -> None:
         """Keep an observation that is a tree, or that is made of choices, leaf by leaf."""
@@ -160,8 +172,19 @@ class Serial(VectorEnv):
                 )
             row[...] = part
 
+    def five_of(self, i: int, answer: object) -> tuple[Tree, SupportsFloat, bool, bool, Info]:
+        """What an environment's step gave, if it is five things."""
+        if not isinstance(answer, tuple | list) or len(answer) != 5:
+            raise EnvironmentContractError(f"{self.name(i)} {FIVE}")
+        obs, reward, terminated, truncated, info = answer
+        return obs, reward, terminated, truncated, info
+
     def note_mask(self, i: int, info: Info) -> None:
         """Keep the mask that an environment's info holds."""
+        if type(info) is not dict:
+            checked_info(info, self.name(i))
+        if self.mask_key is None and info.keys().isdisjoint(MASK_KEYS):
+            return
         if self.mask_key is None:
             raise EnvironmentContractError(
                 f"{self.name(i)} gives an action mask with a step, but gave none with its reset: add it to both"
@@ -201,7 +224,9 @@ class Serial(VectorEnv):
                     reward, resets[i] = 0.0, False
                     info = self.with_last(i, own, info) if own and self.tells else info
                 else:
-                    obs, reward, terminated, truncated, own = env.step(actions[i])
+                    answer = env.step(actions[i])
+                    five = type(answer) is tuple and len(answer) == 5
+                    obs, reward, terminated, truncated, own = answer if five else self.five_of(i, answer)
                     if self.max_restarts:
                         check_numbers(obs, reward)
                     if terminated is not False or truncated is not False:
@@ -215,10 +240,10 @@ class Serial(VectorEnv):
                     rows[i][...] = obs
                 else:
                     self.write(i, obs)
-                if masked or (own and not own.keys().isdisjoint(MASK_KEYS)):
+                if masked or type(own) is not dict or (own and not own.keys().isdisjoint(MASK_KEYS)):
                     self.note_mask(i, own)
                 rewards[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 info = self.restart(i, error, info)
         if masked:
             info = self.with_masks(info)
@@ -232,14 +257,15 @@ class Serial(VectorEnv):
                 info[key][i], info[f"_{key}"][i] = own[key], True
         return info
 
-    def restart(self, i: int, error: Exception, info: Info) -> Info:
+    def restart(self, i: int, error: Exception | SystemExit, info: Info) -> Info:
         """Make environment i anew after its step raised, and add it to ``info[RESTARTED]``, or raise.
 
-        One that cannot even be reset, or breaks its spaces' promise, would do so again: it is not made anew.
+        One that cannot even be reset, or breaks its spaces' promise, would do so again: it is not made anew. Nor is
+        one that exits: it may have been the user who closed its window.
         """
         if isinstance(error, ClipperError):
             raise error
-        if self.resets[i] or self.restarts >= self.max_restarts:
+        if self.resets[i] or self.restarts >= self.max_restarts or isinstance(error, SystemExit):
             raise self.failure(i, error) from error
         self.restarts += 1
         with suppress(Exception):
@@ -258,7 +284,7 @@ class Serial(VectorEnv):
         info[RESTARTED][i] = True
         return info
 
-    def failure(self, i: int, error: Exception) -> EnvWorkerError:
+    def failure(self, i: int, error: BaseException) -> EnvWorkerError:
         """What an environment's own error is told as, with its traceback: a worker's has no other way to the user."""
         during = "its reset" if self.resets[i] else f"step {self.rows_stepped}"
         used = f"; {self.restarts} restarts were tried" if self.restarts else ""

@@ -8,18 +8,20 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.ids import called, split_id
-from clipper.environments.make import EnvSource, make, make_single, named_errors
+from clipper.environments.make import make, make_single, named_errors
+from clipper.environments.sources import EnvSource, SingleSource, each_source
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.envpool import make_pool
 from clipper.environments.vector.serial import Serial
@@ -54,9 +56,9 @@ def vectorise(
 ) -> Stepping:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as ``make`` takes it.
 
-    ``auto`` measures what a step takes, on a copy, and takes several processes where they save more of ``total_steps``
-    than it costs to start them; of Clipper's own environments it takes the natively vectorised form. A time-out can be
-    kept by other processes only.
+    Of a list of factories each makes an environment, in turn. ``auto`` measures what a step takes, on a copy, and takes
+    several processes where they save more of ``total_steps`` than it costs to start them; of Clipper's own environments
+    it takes the natively vectorised form. A time-out can be kept by other processes only.
     """
     if isinstance(source, VectorEnv):
         if vector != "auto" or env_timeout or max_restarts:
@@ -73,7 +75,8 @@ def vectorise(
         env = native(source, num_envs) if vector == "native" else pooled(source, num_envs)
         by = type(env.unwrapped).__name__ if vector == "native" else "EnvPool"
         return Stepping(env, vector, f"stepped natively by {by}")
-    factories = [partial(make_single, source)] * num_envs
+    sources = each_source(source, num_envs)
+    factories = [partial(make_single, one) for one in sources]
     processes, told = min(num_envs, cores()), ""
     if env_timeout and vector == "serial":
         raise ConfigError("env_timeout needs worker processes: a step that hangs in this one cannot be ended")
@@ -87,10 +90,17 @@ def vectorise(
         return Stepping(Serial(factories, max_restarts=max_restarts), "serial", f"in this process{told}")
     if sys.platform == "win32":
         raise ConfigError("worker processes need Linux or macOS: use --vector serial")
-    spec = None if atari.is_atari(name) else gymnasium.registry.get(name)  # ale-py registers its own there, too
-    env = Workers(factories, processes, env_timeout=env_timeout, max_restarts=max_restarts, spec=spec)
+    specs = known_here(sources)
+    env = Workers(factories, processes, env_timeout=env_timeout, max_restarts=max_restarts, specs=specs)
     several = "processes" if processes > 1 else "process"
     return Stepping(env, "workers", f"in {processes} worker {several}{told}")
+
+
+def known_here(sources: Sequence[SingleSource]) -> list[EnvSpec]:
+    """What the ids among these stand for, where it was registered by this program: other processes cannot know."""
+    names = dict.fromkeys(split_id(source)[0] for source in sources if isinstance(source, str))
+    own = [name for name in names if not atari.is_atari(name)]  # ale-py registers its own there, too
+    return [gymnasium.registry[name] for name in own if name in gymnasium.registry]
 
 
 def pays(seconds: float, num_envs: int, processes: int, total_steps: int) -> bool:
@@ -136,7 +146,7 @@ def drawn(space: gymnasium.Space, info: Info) -> object:
     return space.sample(mask=np.asarray(mask, dtype=np.int8))
 
 
-def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEnv:
+def native(source: EnvSource, num_envs: int) -> VectorEnv:
     """The vector environment that an id's package brings: ale-py's, or the one that is registered with Gymnasium."""
     source, given = split_id(named(source, "native"))
     with named_errors(source, given):
@@ -152,7 +162,7 @@ def native(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
         return make(called(gymnasium.make_vec, source, num_envs, vectorization_mode=mode, **given), num_envs)
 
 
-def pooled(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEnv:
+def pooled(source: EnvSource, num_envs: int) -> VectorEnv:
     """EnvPool's environments of an id that Gymnasium knows too."""
     source = named(source, "envpool")
     name, given = split_id(source)
@@ -166,7 +176,7 @@ def pooled(source: str | Callable[[], gymnasium.Env], num_envs: int) -> VectorEn
         single.close()
 
 
-def named(source: str | Callable[[], gymnasium.Env], vector: str) -> str:
+def named(source: EnvSource, vector: str) -> str:
     """An id, since of a factory nobody knows what else could step it."""
     if not isinstance(source, str):
         raise ConfigError(f"vector={vector} needs an environment's id; hand over a VectorEnv of your own as it is")

@@ -88,8 +88,8 @@ def serve(channel: Channel, memory: int) -> None:
     """Make the environments, then do what the channel says until it is closed."""
     task = channel.receive()
     assert isinstance(task, Task)
-    if task.spec is not None:
-        gymnasium.registry.setdefault(task.spec.id, task.spec)
+    for spec in task.specs:
+        gymnasium.registry.setdefault(spec.id, spec)
     try:
         env = Serial(task.factories(), max_restarts=task.max_restarts, first_index=task.first_index)
     except Exception as error:

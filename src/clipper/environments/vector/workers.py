@@ -154,7 +154,7 @@ class Workers(VectorEnv):
 
     ``env_timeout`` is how many seconds a row may take; 0 is no limit. A process that dies or hangs raises
     ``EnvWorkerError``; up to ``max_restarts`` times it and its environments are made anew instead, as in ``Serial``.
-    ``spec`` is what the environment's id stands for, where it was registered by this program.
+    ``specs`` are what the environments' ids stand for, where they were registered by this program.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Workers(VectorEnv):
         *,
         env_timeout: float = 0.0,
         max_restarts: int = 0,
-        spec: EnvSpec | None = None,
+        specs: Sequence[EnvSpec] = (),
     ) -> None:
         self.closed, self.workers, self.num_envs = False, [], len(factories)
         self.env_timeout, self.max_restarts, self.restarts, self.rows_stepped = env_timeout, max_restarts, 0, 0
@@ -174,7 +174,7 @@ class Workers(VectorEnv):
         try:
             for part in self.parts:
                 make = cast(Factories, called(CloudpickleWrapper, lambda own=factories[part]: own))
-                self.workers.append(Worker(Task(make, part.start, max_restarts, spec), self.memory, self.lifeline))
+                self.workers.append(Worker(Task(make, part.start, max_restarts, specs), self.memory, self.lifeline))
             self.prepare([worker.answer(env_timeout and PATIENCE) for worker in self.workers])
         except DeadError as error:
             self.close()
