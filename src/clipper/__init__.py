@@ -7,6 +7,9 @@
 
 from typing import Any
 
+from clipper.cli import interrupts  # first of all: to import torch takes a second or two
+
+# isort: split
 from clipper import former, functional
 from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, PPOSeparate, Reinforce
 from clipper.data.steps import Steps, Targets
@@ -87,6 +90,7 @@ __all__ = [
 ]
 
 former.install()
+interrupts.end()
 
 
 def __getattr__(name: str) -> Any:

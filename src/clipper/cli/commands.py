@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import os
+import shutil
 import sys
 import time
 import warnings
@@ -55,6 +57,8 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
 }  # fmt: skip
 
 
+NARROWEST = 40
+"""Columns that text is laid out for at least."""
 SHORT_FLAGS = {"target_kl", "scale_rewards", "ratio", "learning_rate"}
 """Flags of ours whose name is another field's elsewhere."""
 
@@ -73,7 +77,10 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
         return dataclasses.replace(config, algorithm=own_algorithm(algorithm)), rest
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ConfigError(f"there is no algorithm {algorithm!r}.{nearest(algorithm, ALGORITHMS)}")
-    config = RECIPES[name]() if name in RECIPES else config_for(name or said("--env", rest) or "CartPole-v1")
+    named = said("--env", rest) if name is None else name
+    if named == "":
+        raise ConfigError("the environment's name is empty: clipper train CartPole-v1")
+    config = RECIPES[name]() if name in RECIPES else config_for("CartPole-v1" if named is None else named)
     preset = said("--preset", rest)
     if preset is not None:
         config = with_preset(config, preset, keep_budget=name in RECIPES)
@@ -319,7 +326,8 @@ def unroll_command(args: Sequence[str]) -> int:
     if options.output is None:
         sys.stdout.write(text)
     else:
-        options.output.write_text(text)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text, encoding="utf-8")
     return 0
 
 
@@ -381,10 +389,14 @@ def overview() -> str:
 def run_command(args: Sequence[str]) -> int:
     """The whole command line; returns the exit status. Mistakes are one line on standard error, not a traceback."""
     before, warnings.formatwarning = warnings.formatwarning, one_line
+    columns = os.environ.get("COLUMNS")
+    if shutil.get_terminal_size().columns < NARROWEST:  # where words break at every letter, help takes minutes
+        os.environ["COLUMNS"] = str(NARROWEST)
     try:
         return run_named(args)
     finally:
         warnings.formatwarning = before
+        os.environ |= {} if columns is None else {"COLUMNS": columns}
 
 
 def one_line(message: Warning | str, *_: object) -> str:
@@ -407,8 +419,18 @@ def run_named(args: Sequence[str]) -> int:
         if args[0] not in COMMANDS:
             raise ConfigError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)}")
         return COMMANDS[args[0]][0](args[1:])
-    except ClipperError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except BrokenPipeError:  # whoever read our output has left
+        raise
+    except (ClipperError, OSError) as error:
+        told = str(error) if isinstance(error, ClipperError) else told_of(error)
+        errors.print(f"[bold red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def told_of(error: OSError) -> str:
+    """What the system says of a file or a folder, with its name: files are written aside first, as NAME.part."""
+    why = error.strerror or str(error)
+    names = [str(name).removesuffix(".part") for name in (error.filename, error.filename2) if name is not None]
+    return f"{', '.join(names)}: {why}" if names else why

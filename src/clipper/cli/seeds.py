@@ -1,7 +1,6 @@
 """Several seeds of one run: side by side, one process per core at hand, and the folder that holds them."""
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from clipper.cli.session import program_name
+from clipper.cli.session import command_of
 from clipper.errors import ClipperError, ConfigError
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.curve import plot_runs, read_curve, thousands
@@ -41,13 +40,12 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
 
     def stopped(waiting: Sequence[Path]) -> None:
         console.print("stopped; go on with:", highlight=False)
-        commands = [["resume", str(folder)]]
+        commands: list[list[str | Path]] = [["resume", folder]]
         if waiting:
             first, several = waiting[0].name.removeprefix("seed"), ["--seeds", str(len(waiting))]
-            commands.append(["train", *again, "--seed", first, *several, "--run-dir", str(folder)])
+            commands.append(["train", *again, "--seed", first, *several, "--run-dir", folder])
         for words in commands:
-            line = shlex.join([program_name(), *words])
-            console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"  {command_of(*words)}", highlight=False, soft_wrap=True, markup=False)
 
     what = f"{count} seeds of {config.env}"
     return side_by_side(commands, what, folder, config.threads, stopped)
@@ -67,7 +65,7 @@ def resume_seeds(folder: Path, flags: Sequence[str], total_steps: int | None) ->
     what = f"{len(left)} of {len(runs)} seeds"
 
     def stopped(_: Sequence[Path]) -> None:
-        line = shlex.join([program_name(), "resume", str(folder), *flags])
+        line = command_of("resume", folder, *flags)
         console.print(f"stopped; go on with:\n  {line}", highlight=False, soft_wrap=True, markup=False)
 
     return side_by_side(commands, what, folder, read_config(left[0]).threads, stopped)
@@ -166,7 +164,7 @@ def single(folder: Path, command: str) -> Path:
     latest = {run: curve.returns[-1] for run in runs if len((curve := read_curve(run)).returns)}
     best = max(latest, key=lambda run: latest[run], default=runs[0])
     each = ", ".join(f"{run.name} {latest[run]:.1f}" if run in latest else run.name for run in runs)
-    line = shlex.join([program_name(), command, str(best)])
+    line = command_of(command, best)
     raise ConfigError(f"{folder} holds {len(runs)} seeds (latest return: {each}): name one of them, as in {line}")
 
 

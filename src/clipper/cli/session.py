@@ -153,7 +153,7 @@ def report(run: Run, console: Console, received: int | None) -> None:
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
-        command = shlex.join([program_name(), "resume", str(run.path), *env, *algorithm_again(run)])
+        command = command_of("resume", run.path, *env, *algorithm_again(run))
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
@@ -164,9 +164,15 @@ def report(run: Run, console: Console, received: int | None) -> None:
     else:
         outcome = "finished"
     console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False, soft_wrap=True)
-    watch = shlex.join([program_name(), "play", str(run.path), *env])
+    watch = command_of("play", run.path, *env)
     told = f"  run    {run.path}\n  curve  {run.path}/curve.png\n  watch  {watch}"
     console.print(told, highlight=False, soft_wrap=True, markup=False)
+
+
+def command_of(*words: str | Path | None) -> str:
+    """A command that can be pasted into a shell where the user stands; a folder is not taken for a flag."""
+    plain = [f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words]
+    return shlex.join([program_name(), *plain])
 
 
 def algorithm_again(run: Run) -> list[str]:

@@ -120,6 +120,10 @@ class BoxEncoder(nn.Module):
             self.normaliser.absorb(obs.reshape(len(obs), -1))
 
 
+MOST_CHOICES = 100_000
+"""Of an observation's choices as one-hot vectors: each row of a batch holds as many numbers."""
+
+
 class ChoiceEncoder(nn.Module):
     """Each choice as a one-hot vector, or as a learned vector of ``width`` numbers where that is not 0."""
 
@@ -132,6 +136,11 @@ class ChoiceEncoder(nn.Module):
         super().__init__()
         self.space, self.shape, self.normalises = space, tuple(space.shape or ()), False
         self.features = width * len(sizes) if width else sum(sizes)
+        if not width and self.features > MOST_CHOICES:
+            raise UnsupportedSpaceError(
+                f"no encoder for observations of {space}: one-hot they are {self.features:,} numbers, and the most are "
+                f"{MOST_CHOICES:,}; learn a vector for each choice, EncoderOptions(embedding=16) (--embedding 16)"
+            )
         ends = np.cumsum(sizes)
         # Where the rows of each choice begin in the table of all, which holds the codes one choice after another.
         self.register_buffer("start", torch.tensor(starts - (ends - sizes)), persistent=False)

@@ -1,6 +1,5 @@
 """How an update went, iteration by iteration: one picture per run, a panel for each thing that its metrics hold."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clipper.errors import ConfigError
-from clipper.runs.curve import COLOURS, drawable, thousands
+from clipper.runs.curve import COLOURS, drawable, thousands, write_figure
 from clipper.runs.folders import is_run
 from clipper.runs.run import Row, read_config, read_rows
 from clipper.settings.config_json import short_name
-from clipper.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,10 +151,7 @@ def draw(panels: Sequence[Panel], table: dict[str, np.ndarray], title: str, outp
         draw_panel(axes, panel, table)
     for axes in places:
         axes.set_visible(False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=output.suffix.lstrip(".") or "png")
-    files.replace(output, picture.getvalue())
-    return output
+    return write_figure(figure, output)
 
 
 def draw_panel(axes: "Axes", panel: Panel, table: dict[str, np.ndarray]) -> None:

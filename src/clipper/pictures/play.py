@@ -16,6 +16,8 @@ from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.networks.protocol import Actor
 from clipper.rollout.evaluation import Evaluation, evaluate_policy
 
+VIDEOS = (".gif", ".mp4", ".mkv", ".mov", ".webm", ".avi")
+
 
 class Filmed(gymnasium.Wrapper):
     """Keeps the picture after each reset and step."""
@@ -47,6 +49,8 @@ def play(
     """Play episodes one after another, in a window, or into ``video`` (``.mp4`` or ``.gif``)."""
     if isinstance(env, gymnasium.vector.VectorEnv | Sequence) and not isinstance(env, str):
         raise ConfigError("play needs an environment's id or a factory, to make one that renders")
+    if video is not None and video.suffix.lower() not in VIDEOS:
+        raise ConfigError(f"{video}: no video of that kind is written: let it end in {', '.join(VIDEOS)}")
     single = rendering(env, "human" if video is None else "rgb_array")
     shown = single if video is None else Filmed(single)
     result = evaluate_policy(
@@ -79,7 +83,7 @@ def write_video(frames: list[np.ndarray], path: Path, fps: int) -> None:
         raise MissingPackageError(f"videos need moviepy: {install_command('play')}") from error
     clip = ImageSequenceClip(frames, fps=fps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".gif":
+    if path.suffix.lower() == ".gif":
         clip.write_gif(str(path), logger=None)
     else:
         clip.write_videofile(str(path), logger=None, audio=False)

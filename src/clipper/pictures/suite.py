@@ -1,6 +1,5 @@
 """Runs on several tasks in one picture: curves, and what Agarwal et al. (2021) ask for above single tasks."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,9 @@ from clipper.pictures.aggregate import (
     probability_of_improvement,
     stratified_interval,
 )
-from clipper.runs.curve import COLOURS, Curve, curves_of, draw_label, draw_threshold, drawable, thousands
+from clipper.runs.curve import COLOURS, Curve, curves_of, draw_label, draw_threshold, drawable, thousands, write_figure
 from clipper.runs.folders import runs_in
 from clipper.runs.groups import grouped
-from clipper.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,10 +78,7 @@ def draw_suite(curves: Sequence[Curve], output: Path) -> Path:
     draw_improvement(panels[-1][2], table)
     for axes in panels.flat:
         axes.spines[["top", "right"]].set_visible(False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=output.suffix.lstrip(".") or "png")
-    files.replace(output, picture.getvalue())
-    return output
+    return write_figure(figure, output)
 
 
 def draw_task(axes: "Axes", curves: Sequence[Curve], env: str, colours: dict[str, str]) -> None:

@@ -24,6 +24,7 @@ from clipper.rollout.protocol import Episode, Rollouts
 from clipper.rollout.protocol import abilities as environments_of
 from clipper.rollout.vector_rollouts import VectorRollouts
 
+LARGEST_SEED = 2**62
 HELD: list[VectorEnv] = []
 """Vector environments that a run trains in at this moment."""
 STANDING: WeakKeyDictionary[VectorRollouts, Tree] = WeakKeyDictionary()
@@ -164,6 +165,10 @@ def evaluate_policy(
             "a run trains in these environments, and an evaluation would break off its episodes: evaluate in others, "
             "clipper.evaluate(run.policy, env), or train with an id or a factory"
         )
+    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
+        raise ConfigError(f"episodes must be a whole number from 1 on, not {episodes!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST_SEED:
+        raise ConfigError(f"seed must be a whole number from 0 to 2^62, not {seed!r}")
     vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
     try:
         successes = Successes(vector.num_envs)

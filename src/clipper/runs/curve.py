@@ -18,6 +18,7 @@ from clipper.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = (
     "#0072B2",
@@ -113,8 +114,21 @@ def draw_curves(curves: Sequence[Curve], output: Path) -> Path:
         axes.xaxis.set_major_formatter(lambda x, _: thousands(x))
     for axes in list(panels):
         axes.set_visible(False)
+    return write_figure(figure, output)
+
+
+def write_figure(figure: "Figure", output: Path) -> Path:
+    """Write a picture in the format that the file's name ends in, png where it ends in none.
+
+    Raises ``ConfigError`` for a format that there is none of.
+    """
+    kinds = sorted(figure.canvas.get_supported_filetypes().keys() - {"pgf"})  # which needs a TeX system
+    kind = output.suffix.lstrip(".").lower() or "png"
+    if kind not in kinds:
+        raise ConfigError(f"{printable(output)}: there are no pictures of that kind: let it end in {', '.join(kinds)}")
     picture = io.BytesIO()
-    figure.savefig(picture, format=output.suffix.lstrip(".") or "png")
+    figure.savefig(picture, format=kind)
+    output.parent.mkdir(parents=True, exist_ok=True)
     files.replace(output, picture.getvalue())
     return output
 

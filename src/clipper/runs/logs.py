@@ -37,7 +37,7 @@ class Log:
             self.write(row)
         path = folder / "metrics.jsonl"
         files.replace(path, self.file.getvalue().encode())
-        self.file = path.open("a", buffering=1)
+        self.file = path.open("a", buffering=1, encoding="utf-8")
         self.events = tensorboard_events(folder, keep) if tensorboard else None
 
     def write(self, row: Row) -> None:

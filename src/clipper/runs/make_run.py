@@ -19,7 +19,7 @@ from clipper.engines import choose
 from clipper.environments.ids import called
 from clipper.environments.sources import SingleSource, check_vector, source_name
 from clipper.environments.vector.stepping import Vector, vectorise
-from clipper.errors import ConfigError, UnknownFieldError
+from clipper.errors import ConfigError, SaveError, UnknownFieldError
 from clipper.learning.advantages import Standardised
 from clipper.learning.learner import Learner
 from clipper.learning.value_losses import CrossEntropy
@@ -257,10 +257,16 @@ def build_on(
 def begin(run: Run) -> Run:
     """A new run, its folder made where it has one."""
     if run.path is not None:
-        if (run.path / "config.json").exists():
-            raise ConfigError(f"{run.path} already holds a run: resume it, or name another folder")
-        run.path.mkdir(parents=True, exist_ok=True)
-        write_config(run)
+        try:
+            if (run.path / "config.json").exists():
+                raise ConfigError(f"{run.path} already holds a run: resume it, or name another folder")
+            run.path.mkdir(parents=True, exist_ok=True)
+            write_config(run)
+        except OSError as error:
+            raise SaveError(
+                f"the run's folder {run.path} cannot be made: {error.strerror}. Name another one with run_dir= "
+                "(--run-dir)"
+            ) from error
     return run
 
 

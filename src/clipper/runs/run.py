@@ -309,7 +309,7 @@ def read_rows(folder: Path) -> Iterator[Row]:
     """The rows of a run's ``metrics.jsonl``; one that a crash has damaged is left out, with a warning."""
     if not (folder / "metrics.jsonl").is_file():
         return
-    with (folder / "metrics.jsonl").open(errors="replace") as file:
+    with (folder / "metrics.jsonl").open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             if line.endswith("\n"):  # a crash may cut the last one
                 row = read_row(line, f"line {number} of {folder / 'metrics.jsonl'}")

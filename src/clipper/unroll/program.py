@@ -65,7 +65,7 @@ class Program:
         if name not in self.modules:
             path = self.root.parent.joinpath(*name.split("."))
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-            self.visit(Module(name, path.read_text(), path))
+            self.visit(Module(name, path.read_text(encoding="utf-8"), path))
         return self.modules[name]
 
     def visit(self, module: Module) -> None:

@@ -18,6 +18,24 @@ from clipper.networks.heads import (
     ProductHead,
 )
 
+MOST_CHOICES = 100_000
+"""In one action: each decision has a logit for each of them, and an update holds those of a whole minibatch."""
+
+
+def check_choices(space: Space, number: int) -> None:
+    """Raise ``UnsupportedSpaceError`` before a network is made that would take minutes and gigabytes."""
+    if number > MOST_CHOICES:
+        raise UnsupportedSpaceError(
+            f"no action head for {space}: a network would have to weigh {number:,} choices at every decision, and the "
+            f"most are {MOST_CHOICES:,}; make an action of several parts, MultiDiscrete or Tuple, each with fewer"
+        )
+
+
+def check_parts(space: Dict | Tuple) -> None:
+    """Raise ``UnsupportedSpaceError`` where there is nothing to decide."""
+    if not len(space):
+        raise UnsupportedSpaceError(f"no action head for {space}: it has no part, so that nothing can be decided")
+
 
 @singledispatch
 def make_head(space: Space, features: int, options: HeadOptions, generator: Generator) -> Head:
@@ -33,11 +51,13 @@ def make_head(space: Space, features: int, options: HeadOptions, generator: Gene
 
 @make_head.register
 def _(space: Discrete, features: int, options: HeadOptions, generator: Generator) -> Head:
+    check_choices(space, int(space.n))
     return CategoricalHead(int(space.n), int(space.start), features, options, generator)
 
 
 @make_head.register
 def _(space: MultiDiscrete, features: int, options: HeadOptions, generator: Generator) -> Head:
+    check_choices(space, space.nvec.size * int(space.nvec.max()))
     start = np.broadcast_to(space.start, space.nvec.shape)
     return MultiCategoricalHead(space.nvec, start, space.dtype, features, options, generator)
 
@@ -65,6 +85,7 @@ def _(space: Box, features: int, options: HeadOptions, generator: Generator) -> 
 
 @make_head.register
 def _(space: Dict, features: int, options: HeadOptions, generator: Generator) -> Head:
+    check_parts(space)
     parts = {key: make_head(part, features, options, generator) for key, part in space.items()}
     if options.autoregressive:
         return AutoregressiveHead(parts, dict(space.items()), features, options, generator)
@@ -73,6 +94,7 @@ def _(space: Dict, features: int, options: HeadOptions, generator: Generator) ->
 
 @make_head.register
 def _(space: Tuple, features: int, options: HeadOptions, generator: Generator) -> Head:
+    check_parts(space)
     parts = tuple(make_head(part, features, options, generator) for part in space)
     if options.autoregressive:
         return AutoregressiveHead(parts, tuple(space), features, options, generator)
