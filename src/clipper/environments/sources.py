@@ -71,7 +71,7 @@ def checked_env(made: object, name: str) -> gymnasium.Env:
     if not isinstance(made, gymnasium.Env):
         known = kind_of(made) or "no gymnasium.Env"
         raise EnvironmentContractError(f"{name} gave {shown(made)}, which is {known}")
-    check_attributes(made, name, ("observation_space", "action_space"))
+    check_attributes(made, type(made).__name__, ("observation_space", "action_space"))
     return made
 
 

@@ -162,8 +162,8 @@ def named_value(name: str, arguments: str = "") -> object:
             raise ValueError(f"{arguments!r} are no arguments")
         named = {word.arg or "": ast.literal_eval(word.value) for word in call.keywords}
         return found(*map(ast.literal_eval, call.args), **named)
-    except (ImportError, AttributeError, TypeError, ValueError, SyntaxError) as error:
-        raise ValueError(f"{name} cannot be made: {error}") from error
+    except (Exception, SystemExit) as error:  # of the user's own code, whatever it is
+        raise ValueError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def describe(annotation: object) -> str:

@@ -4,6 +4,7 @@ What Gymnasium's ``SyncVectorEnv`` does, without its per-step copies and info di
 environment's own step; and an environment that misbehaves is named.
 """
 
+import re
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from clipper.environments.checks import (
     FIVE,
     MASK_KEYS,
     RESTARTED,
+    SINCE,
     check_numbers,
     checked_info,
     checked_start,
@@ -151,6 +153,9 @@ class Serial(VectorEnv):
         except ClipperError:
             raise
         except (Exception, SystemExit) as error:
+            if isinstance(error, TypeError) and re.search(r"unexpected keyword argument '(seed|options)'", str(error)):
+                told = f"{self.name(i)} cannot be reset, {error}: write reset(self, *, seed=None, options=None) {SINCE}"
+                raise EnvironmentContractError(told) from error
             raise self.failure(i, error) from error
 
     def write(self, i: int, obs: Tree) -> None:

@@ -130,7 +130,7 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
             if terminated or truncated:
                 _, info = env.reset()
         return float(np.median(taken))  # others may have interrupted some of them
-    except Exception:  # it will be told of where it happens in training
+    except (Exception, SystemExit):  # it will be told of where it happens in training
         return 0.0
     finally:
         env.close()
