@@ -396,6 +396,7 @@ def run_command(args: Sequence[str]) -> int:
         return run_named(args)
     finally:
         warnings.formatwarning = before
+        os.environ.pop("COLUMNS", None)
         os.environ |= {} if columns is None else {"COLUMNS": columns}
 
 
