@@ -30,7 +30,7 @@ PINNED := --constraint constraints.txt
 # Stamps of an environment that cannot be used say nothing.
 $(foreach one,$(VENV) $(VENV)-parity,$(shell test ! -e $(one)/installed || $(call usable,$(one)) || rm -f $(one)/installed*))
 
-.PHONY: help install train test test-long parity docs check constraints clean
+.PHONY: help install train test test-long parity docs cases check constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,9 @@ docs: $(VENV)/installed-docs ## Build docs/en and docs/zh into build/docs
 	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees/en docs/en build/docs/en
 	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees/zh -t zh docs/zh build/docs/zh
 	@echo "Written to build/docs/en/index.html and build/docs/zh/index.html"
+
+cases: $(VENV)/installed-test ## Run a folder of small inputs: make cases CASES=folder
+	@$(BIN)/python tools/cases.py $(CASES)
 
 check: $(VENV)/installed-test ## Style, types and import directions
 	$(BIN)/ruff check .

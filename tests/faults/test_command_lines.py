@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import clipper
+from clipper.__main__ import prepare_streams
 from clipper.cli.commands import run_command
 
 ODD_PATHS = (
@@ -104,6 +105,19 @@ ODD_NAMES = (
     "CartPole-v1\n",
     "clipper/Nothing-v0",
     "ALE/Nothing-v5",
+)
+ODD_ALGORITHMS = (
+    "",
+    "pppo",
+    "ppo",
+    "own:Raises",
+    "own:Exits",
+    "own:Needs",
+    "nowhere:X",
+    "os:nothing",
+    ":",
+    "a:b:c",
+    "own:Raises(1)",
 )
 ODD_ENDS = (
     "x.png",
@@ -201,7 +215,7 @@ def odd_line(chance: random.Random) -> list[str]:
             lambda: [f"--minibatches={number()}"],
             lambda: ["--device", chance.choice(("meta", "cuda:9", "", "gpu", "cpu"))],
             lambda: ["--env", name()],
-            lambda: ["--algorithm", name()],
+            lambda: ["--algorithm", chance.choice(ODD_ALGORITHMS)],
             lambda: ["--preset", name()],
             lambda: [f"--target-kl={number()}"],
             lambda: ["--objective", name()],
@@ -212,7 +226,7 @@ def odd_line(chance: random.Random) -> list[str]:
         "resume": [
             lambda: ["--env", name()],
             lambda: ["--total-steps", chance.choice(("64", "65", "0", "-1", "x"))],
-            lambda: ["--algorithm", name()],
+            lambda: ["--algorithm", chance.choice(ODD_ALGORITHMS)],
         ],
         "evaluate": [
             lambda: ["--env", chance.choice(("", "CartPol-v1", "own:Raises", "own:Looks"))],
@@ -247,6 +261,7 @@ def odd_line(chance: random.Random) -> list[str]:
 
 def ended(words: list[str]) -> tuple[int, str]:
     """How a command line ends: its status, or the error that came out of it."""
+    prepare_streams()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

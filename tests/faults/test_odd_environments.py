@@ -1,9 +1,11 @@
 """Odd environments, drawn from kept seeds: none is learned from in silence, and none ends in an error of some depth."""
 
 import resource
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import odd_environments
 import pytest
@@ -18,7 +20,7 @@ SMALL = clipper.PolicyOptions(hidden=(4,))
 def outcome(seed: int) -> tuple[str, str]:
     """What became of one, and of what kind it is; the former is empty where it is right."""
     env, odd, kind = odd_environments.draw(seed)
-    settings: dict[str, int] = {} if isinstance(env, odd_environments.Ready) else {"num_envs": 2}
+    settings: dict[str, Any] = {} if isinstance(env, odd_environments.Ready) else {"num_envs": 2}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -65,7 +65,7 @@ def test_a_terminal_of_one_column_is_laid_out_wider(
 def test_a_printed_command_is_one_that_a_shell_reads(folder: str) -> None:
     line = command_of("play", Path(folder), "--env", "a b:C")
     said = subprocess.run(["bash", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True)
-    name, command, path, *rest = said.stdout.splitlines()
+    _, command, path, *rest = said.stdout.splitlines()
     assert (command, rest) == ("play", ["--env", "a b:C"])
     assert not path.startswith("-")
     assert Path(path) == Path(folder)
