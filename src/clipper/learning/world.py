@@ -5,10 +5,10 @@ from typing import TypeVar
 from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories
 from clipper.functional.statistics import explained_variance
 
-T = TypeVar("T")
+Whole = TypeVar("Whole")
 
 
-def itself(x: T) -> T:
+def itself(x: Whole) -> Whole:
     """What all have together, where there is but one: x itself."""
     return x
 
