@@ -59,7 +59,7 @@ test: $(VENV)/installed-test ## Install what tests need, and run them
 	$(BIN)/python -m pytest -m "not long" -n auto --maxprocesses 8 --dist worksteal
 
 test-long: $(VENV)/installed-test ## Run all tests with full counts
-	$(BIN)/python -m pytest
+	CLIPPER_CHECK_ALL_CALLS=1 $(BIN)/python -m pytest
 
 $(VENV)-parity/installed: pyproject.toml constraints.txt
 	$(call environment,$(VENV)-parity)

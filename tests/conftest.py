@@ -1,4 +1,4 @@
-"""Every annotated shape in the package is checked in every test; each has a time limit, far above what it takes.
+"""Annotated shapes in the package are checked in every test; each has a time limit, far above what it takes.
 
 No test depends on how fast the machine is otherwise.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+import shape_checker
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -31,6 +32,7 @@ LIMIT, LONG_LIMIT = 180, 3600  # seconds
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """End a test that hangs; ``@pytest.mark.limit(seconds)`` gives it a limit of its own."""
+    shape_checker.begin()
     own, long = item.get_closest_marker("limit"), item.get_closest_marker("long")
     seconds = own.args[0] if own else LONG_LIMIT if long else LIMIT
 

@@ -65,11 +65,16 @@ def with_settings(old: Entries, new: Entries, renew: Callable[[Any], Any]) -> tu
 
 
 def first_difference(old: Entries, new: Entries) -> str:
-    """Where two traces first differ: iteration, name and by how much; "" where they are equal."""
+    """Where two traces first differ: iteration, name and by how much; "" where they are equal.
+
+    What NEW notes beside all that OLD noted is no difference as long as it is nothing: zero, none, or empty.
+    """
     for iteration in sorted(old.keys() | new.keys()):
         ours, theirs = old.get(iteration, {}), new.get(iteration, {})
         found = []
         for name in [*ours, *(name for name in theirs if name not in ours)]:
+            if name not in ours and not isinstance(theirs[name], torch.Tensor) and not theirs[name]:
+                continue
             if name not in theirs or name not in ours:
                 found.append(f"{name} is only in {'OLD' if name in ours else 'NEW'}")
             elif told := difference(ours[name], theirs[name]):

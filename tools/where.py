@@ -25,6 +25,7 @@ WORDS = {
         "tutorial1": "As tutorials tell it: off-policy weights, natural gradients, A2C",
         "tutorial2": "As tutorials tell it: σ, masks, hybrid actions",
         "tutorial4": "As tutorials tell it: critics and their targets",
+        "values": "Action values: targets of DQN, DDPG, TD3 and SAC",
         "further": "Further",
     },
     "zh": {
@@ -41,6 +42,7 @@ WORDS = {
         "tutorial1": "教程里的讲法：异策略权重、自然梯度与 A2C",
         "tutorial2": "教程里的讲法：σ、动作掩码与混合动作",
         "tutorial4": "教程里的讲法：critic 及其目标",
+        "values": "动作价值：DQN、DDPG、TD3 与 SAC 的目标",
         "further": "其他",
     },
 }

@@ -45,7 +45,7 @@ class RMSprop(MEAN_SQUARE):
 
     found_inf: torch.Tensor | None = None
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: object = None) -> None:
         before = []
         for p in self.param_groups[0]["params"]:
             moments = self.state[p] or {"step": torch.zeros(()), "square_avg": torch.zeros_like(p)}

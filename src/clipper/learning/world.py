@@ -1,12 +1,14 @@
 """All who learn from one batch together, which here is one process; what counts over all of a batch is asked of it."""
 
-from typing import Any
+from typing import TypeVar
 
 from clipper.functional.reduce import masked_mean, standardise, standardise_trajectories
 from clipper.functional.statistics import explained_variance
 
+Whole = TypeVar("Whole")
 
-def itself(x: Any) -> Any:
+
+def itself(x: Whole) -> Whole:
     """What all have together, where there is but one: x itself."""
     return x
 

@@ -1,7 +1,7 @@
 """The edges of episodes: last observations, whatever the autoreset mode, and what a restart cuts off."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -98,7 +98,7 @@ def with_last_observations(steps: Steps, last: list[Last], next_obs: Tree) -> St
 
     blank = steps._replace(obs=each(spread, steps.obs, next_obs))
 
-    def put(there: Tensor, x: Any, at: Tensor, env: int) -> None:
+    def put(there: Tensor, x: object, at: Tensor, env: int) -> None:
         there[at, env] = torch.as_tensor(x, dtype=there.dtype, device=there.device)
 
     for row, env, obs in last:

@@ -74,7 +74,7 @@ class Greedy:
         dist, memory = self.policy.act(obs, memory, action_mask)
         return Mode(dist), memory
 
-    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
         return self.policy.to_env(action, action_mask)
 
 

@@ -43,7 +43,7 @@ class Recorder(Protocol):
         """A segment begins, of so many rows, or of as many as whole episodes take."""
         ...
 
-    def act(self, t: int) -> Any:
+    def act(self, t: int) -> object:
         """Row t's actions, as ``env.step`` takes them."""
         ...
 
@@ -86,7 +86,7 @@ class TensorRecorder:
             nowhere = np.zeros_like(self.state.done)
             self.carried = self.state.memory = self.memory.forget(self.state.memory, nowhere)
 
-    def act(self, t: int) -> Any:
+    def act(self, t: int) -> object:
         state = self.state
         if self.renew is not None:
             state.memory = self.renew(state.memory, state.done, state.generator)

@@ -47,7 +47,7 @@ def flat(value: Any, path: str) -> Iterator[tuple[str, Setting]]:
             yield path + f.name, setting_of(inner)
 
 
-def named(value: Any, path: str) -> Iterator[tuple[str, Setting]]:
+def named(value: object, path: str) -> Iterator[tuple[str, Setting]]:
     """The name of an algorithm, or of a part without a form as text, and its fields; of one's own from its file."""
     data = to_json(value)
     kind = data.get("type") if isinstance(data, dict) else data
@@ -59,7 +59,7 @@ def named(value: Any, path: str) -> Iterator[tuple[str, Setting]]:
         yield from flat(value, f"{path}.")
 
 
-def setting_of(value: Any) -> Setting:
+def setting_of(value: object) -> Setting:
     """A value with a form as text."""
     if isinstance(value, Elsewhere):
         data = value.data if isinstance(value.data, dict) else {}
@@ -72,13 +72,13 @@ def setting_of(value: Any) -> Setting:
     return Setting(json.dumps(without_modules(to_json(value)), sort_keys=True), printable(text, LONGEST))
 
 
-def of_file(data: Any) -> Setting:
+def of_file(data: object) -> Setting:
     """What a file says of a field that only the user's own code knows."""
     text = data if isinstance(data, str) else json.dumps(data)
     return Setting(json.dumps(without_modules(data), sort_keys=True), printable(text, LONGEST))
 
 
-def without_modules(data: Any) -> Any:
+def without_modules(data: object) -> object:
     """Settings' JSON with ``:Name`` for ``module:Name``: what ran as a script is imported by its name later."""
     if isinstance(data, dict):
         named = isinstance(data.get("type"), str) and ":" in data["type"]

@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import math
+import os
 import time
 import warnings
 from pathlib import Path
@@ -17,7 +18,8 @@ class Events(NamedTuple):
     """TensorBoard's file."""
 
     writer: Any
-    """TensorBoard's own, which has a thread that writes."""
+    """TensorBoard's own form of records. Not its writer of events: that has a thread, which takes the interpreter from
+    the rollouts in the midst of a row; in a run on CartPole that costs more than the writing."""
     event: Any
     """The class of what it takes: of a row, one."""
     summary: Any
@@ -57,7 +59,7 @@ class Log:
             writer, event, summary = self.events
             grouped = [(name, x) for name, x in row.items() if x is not None and "/" in name]
             numbers = summary(value=[summary.Value(tag=name, simple_value=x) for name, x in grouped])
-            writer.add_event(event(step=int(row["steps"] or 0), wall_time=time.time(), summary=numbers))
+            writer.write(event(step=int(row["steps"] or 0), wall_time=time.time(), summary=numbers).SerializeToString())
         except Exception as error:
             self.warn("TensorBoard's events", error)
 
@@ -86,10 +88,15 @@ def tensorboard_events(folder: Path, keep: list[Row]) -> Events | None:
     try:
         event: Any = load("tensorboard.compat.proto.event_pb2")
         summary: Any = load("tensorboard.compat.proto.summary_pb2").Summary
-        writer = load("tensorboard.summary.writer.event_file_writer").EventFileWriter(str(folder / "tensorboard"))
+        record = load("tensorboard.summary.writer.record_writer").RecordWriter
+        (folder / "tensorboard").mkdir(exist_ok=True)
+        name = f"events.out.tfevents.{time.time_ns():019d}.{os.getpid()}"  # later files sort after earlier ones
+        writer = record((folder / "tensorboard" / name).open("wb", buffering=0))  # whole rows reach the file at once
+        writer.write(event.Event(file_version="brain.Event:2", wall_time=time.time()).SerializeToString())
         if keep:  # TensorBoard hides what an earlier file has from this step on
             start, after = event.SessionLog(status=event.SessionLog.START), (keep[-1]["steps"] or 0) + 1
-            writer.add_event(event.Event(step=int(after), wall_time=time.time(), session_log=start))
+            later = event.Event(step=int(after), wall_time=time.time(), session_log=start)
+            writer.write(later.SerializeToString())
     except (ImportError, OSError) as error:
         warnings.warn(f"no TensorBoard events: {error}", stacklevel=2)
         return None

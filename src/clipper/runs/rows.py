@@ -38,7 +38,7 @@ def merged(rounds: list[Metrics]) -> Metrics:
     return found
 
 
-def check_metrics(algorithm: Any, metrics: Any) -> None:
+def check_metrics(algorithm: object, metrics: object) -> None:
     """Raise ``ConfigError`` where an algorithm of the user's own tells something else than numbers by their names."""
     name = type(algorithm).__name__
     if not isinstance(metrics, dict):
@@ -50,7 +50,7 @@ def check_metrics(algorithm: Any, metrics: Any) -> None:
             raise ConfigError(f"update of {name} gives {word} as {shown(x)}, which is no single number")
 
 
-def told_besides(rollouts: Any, row: Mapping[str, Any]) -> Row:
+def told_besides(rollouts: Any, row: Mapping[str, object]) -> Row:
     """What rollouts note with a row; raises ``ConfigError`` where it is no number, or called as one of the row is."""
     found, kind = Row(), type(rollouts).__name__
     for word, x in rollouts.metrics.items():
@@ -62,6 +62,6 @@ def told_besides(rollouts: Any, row: Mapping[str, Any]) -> Row:
     return found
 
 
-def is_number(x: Any) -> bool:
+def is_number(x: object) -> bool:
     """A number, numpy's too, or a tensor of one."""
     return isinstance(x, Real) or (isinstance(x, torch.Tensor) and x.ndim == 0)

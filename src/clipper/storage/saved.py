@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ def like(name: str, fresh: Tensor, tensors: dict[str, Tensor]) -> Tensor:
     return x.clone().to(fresh.device)
 
 
-def plain_state(given: Any, whose: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def plain_state(given: object, whose: str) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Tensors and JSON of what somebody's ``state_dict`` gives, as copies; numpy's arrays and numbers become such.
 
     Raises ``ConfigError``, which names the entry, for what a file could not hold or would not give back.
@@ -50,7 +50,7 @@ def plain_state(given: Any, whose: str) -> tuple[dict[str, Tensor], dict[str, An
     return {name: x.detach().clone() for name, x in tensors.items()}, values
 
 
-def plain_json(x: Any, place: str) -> Any:
+def plain_json(x: object, place: str) -> object:
     """What JSON gives back of ``x``; ``ConfigError`` where it cannot, as for NaN."""
     if isinstance(x, np.generic):
         x = x.item()

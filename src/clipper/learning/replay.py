@@ -1,0 +1,185 @@
+"""Decisions that are kept to be learned from again (Lin 1992, doi:10.1007/BF00992699)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree, each, leaves, names
+from clipper.errors import ConfigError
+
+
+class Transitions(NamedTuple):
+    """A batch of decisions, each with what came of it after m steps; every field leads with ``[B]``."""
+
+    obs: Tree
+    """sₜ."""
+    action: Tree
+    """aₜ."""
+    reward: Float[Tensor, " B"]
+    """Σ_{i<m} γⁱ rₜ₊ᵢ."""
+    discount: Float[Tensor, " B"]
+    """γᵐ, and 0 where sₜ₊ₘ is terminal."""
+    next_obs: Tree
+    """sₜ₊ₘ; where that is terminal, sₜ stands in its place, so that nothing there is ever read."""
+    action_mask: Tree = ()
+    """What was legal in sₜ; empty where everything always is."""
+    next_mask: Tree = ()
+    """What is legal in sₜ₊ₘ."""
+
+
+class Kept(NamedTuple):
+    """Rows ``[C, N]`` of Steps, as far as an action value needs them."""
+
+    obs: Tree
+    action: Tree
+    reward: Tensor
+    terminated: Tensor
+    done: Tensor
+    mask: Tensor
+    action_mask: Tree
+
+
+class Replay:
+    """The last ``capacity`` rows' decisions, in a ring.
+
+    Its rows are those of ``Steps``, and the row after an episode's end holds what was seen last: s′ is always the next
+    row, and is kept once, also after a truncation. Observations and rewards are kept as the environment gave them.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        """Decisions, those of all environments together."""
+        self.kept: Kept | None = None
+        self.last_obs: Tree = ()
+        """What is seen after the newest row."""
+        self.at, self.size = 0, 0
+        """Where the next row goes, and how many there are."""
+        self.loaded: dict[str, Tensor] | None = None
+        """A state that was loaded, until the first rows come and say of what form they are."""
+
+    def add(self, steps: Steps, last_obs: Tree) -> None:
+        """Keep a segment; the oldest rows make room."""
+        given = Kept(*(getattr(steps, name) for name in Kept._fields))
+        if self.kept is None:
+            self.allocate(given, last_obs)
+        assert self.kept is not None
+        if self.size:
+            self.forget_broken(given)
+        count = len(self.kept.mask)
+        rows = each(lambda x: x[-count:], given)
+        new = len(rows.mask)
+        self.at = (self.at + len(given.mask) - new) % count
+        index = (self.at + torch.arange(new)) % count
+        each(lambda mine, x: mine.index_copy_(0, index, x.detach()), self.kept, rows)
+        self.at, self.size = (self.at + new) % count, min(self.size + len(given.mask), count)
+        self.last_obs = each(lambda x: x.detach().clone(), last_obs)
+
+    def forget_broken(self, given: Kept) -> None:
+        """The newest row is no decision any more where it does not lead to the first one that comes: nobody saw its s′.
+
+        So it is where an episode was broken off between segments, as when a run goes on with fresh environments.
+        """
+        assert self.kept is not None
+        for seen, first in zip(leaves(self.last_obs), leaves(given.obs), strict=True):
+            same = (seen == first[0]) | (seen.isnan() & first[0].isnan())
+            self.kept.mask[self.at - 1] &= same.flatten(1).all(1)
+
+    def allocate(self, given: Kept, last_obs: Tree) -> None:
+        """Make room for the rows of this form, and take in what was loaded."""
+        count = self.capacity // given.mask.shape[1]
+        if count < 2:
+            raise ConfigError(
+                f"a replay of {self.capacity} decisions has no two rows of {given.mask.shape[1]} environments: raise it"
+            )
+        self.kept = each(lambda x: x.new_zeros((count, *x.shape[1:])), given)
+        if self.loaded is None:
+            return
+        state, self.loaded = self.loaded, None
+        self.last_obs = each(torch.clone, last_obs)
+        for name, mine in self.entries().items():
+            x = state.get(name)
+            if x is None or x.shape[1:] != mine.shape[1:] or x.dtype != mine.dtype or len(x) > len(mine):
+                raise ConfigError(f"the replay that was saved does not fit: its {name} is no {list(mine.shape)}")
+            mine[: len(x)] = x
+        self.at, self.size = int(state["at"]), int(state["size"])
+
+    def entries(self) -> dict[str, Tensor]:
+        """All that is kept, by name: rows first, of ``last_obs`` one."""
+        assert self.kept is not None
+        tree = self.kept._asdict() | {"last_obs": each(lambda x: x[None], self.last_obs)}
+        return dict(zip(names(tree), leaves(tree), strict=True))
+
+    @property
+    def decisions(self) -> int:
+        """How many are kept."""
+        return 0 if self.kept is None else int(self.kept.mask[: self.size].sum())
+
+    def sample(self, batch: int, generator: Generator, gamma: float, n: int = 1) -> Transitions:
+        """``batch`` decisions, each drawn uniformly, with their n-step returns.
+
+        m is ``n``, or less where the episode or what is kept ends before. Where actions are masked, what is legal in
+        ``last_obs`` is not known yet, so that nothing leads there.
+        """
+        assert self.kept is not None
+        masked = bool(leaves(self.kept.action_mask))
+        end = self.size - masked
+        row, column = self.draw(batch, end, generator)
+        reward = torch.zeros(batch, dtype=self.kept.reward.dtype)
+        now, after, steps, going = row, row, torch.zeros_like(row), torch.ones(batch, dtype=torch.bool)
+        terminal = torch.zeros(batch, dtype=torch.bool)
+        for k in range(n):
+            place = self.place(now), column
+            reward += (gamma**k * self.kept.reward[place]).masked_fill(~going, 0)
+            terminal |= going & self.kept.terminated[place]
+            after, steps = after + going, steps + going
+            following = (now + 1).clamp(max=end - 1)
+            going = going & ~self.kept.done[place] & (now + 1 < end) & self.kept.mask[self.place(following), column]
+            now = torch.where(going, following, now)
+        after = torch.where(terminal, row, after)
+        mine, there = (self.place(row), column), (self.place(after.clamp(max=self.size - 1)), column)
+        newest = after == self.size
+        return Transitions(
+            obs=each(lambda x: x[mine], self.kept.obs),
+            action=each(lambda x: x[mine], self.kept.action),
+            reward=reward,
+            discount=(gamma ** steps.to(reward.dtype)).masked_fill(terminal, 0),
+            next_obs=each(lambda x, last: where(newest, last[column], x[there]), self.kept.obs, self.last_obs),
+            action_mask=each(lambda x: x[mine], self.kept.action_mask),
+            next_mask=each(lambda x: x[there], self.kept.action_mask),
+        )
+
+    def draw(self, batch: int, end: int, generator: Generator) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]]:
+        """Rows, counted from the oldest one and before ``end``, and columns: what is no decision is drawn anew."""
+        assert self.kept is not None
+        columns = self.kept.mask.shape[1]
+        index = torch.empty(batch, dtype=torch.int64)
+        missing = torch.arange(batch)
+        while len(missing):
+            index[missing] = torch.randint(end * columns, (len(missing),), generator=generator)
+            drawn = index[missing]
+            missing = missing[~self.kept.mask[self.place(drawn // columns), drawn % columns]]
+        return index // columns, index % columns
+
+    def place(self, row: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+        """Where a row lies that is so many after the oldest one."""
+        assert self.kept is not None
+        return (self.at - self.size + row) % len(self.kept.mask)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All rows that there are, and where the next one goes."""
+        if self.kept is None:
+            return self.loaded or {}
+        entries = {name: x[: self.size] for name, x in self.entries().items()}
+        return entries | {"at": torch.tensor(self.at), "size": torch.tensor(self.size)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over such a state, at the first rows' coming: they come before anything is drawn."""
+        self.kept, self.loaded = None, state or None
+
+
+def where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """``torch.where`` with a condition ``[B]`` for tensors ``[B, ...]``."""
+    return torch.where(condition.view(-1, *[1] * (x.ndim - 1)), x, y)

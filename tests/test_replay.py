@@ -1,0 +1,165 @@
+"""What a replay gives, beside a list that is searched row by row; targets beside enumeration."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from clipper.data.steps import Steps
+from clipper.errors import ConfigError
+from clipper.learning.replay import Replay, Transitions
+
+GAMMA = 0.9
+
+
+def scripted(seed: int, rows: int, columns: int) -> Steps:
+    """Random episodes in next-step form: the row after an end is no decision, and holds the last observation."""
+    g = Generator().manual_seed(seed)
+    mask = torch.ones(rows, columns, dtype=torch.bool)
+    done, terminated = (torch.zeros(rows, columns, dtype=torch.bool) for _ in range(2))
+    for n in range(columns):
+        for t in range(rows):
+            mask[t, n] = t == 0 or not done[t - 1, n]
+            done[t, n] = mask[t, n] and torch.rand((), generator=g) < 0.3
+            terminated[t, n] = done[t, n] and torch.rand((), generator=g) < 0.5
+    obs = torch.arange(rows * columns, dtype=torch.float32).view(rows, columns, 1)  # each row says which one it is
+    reward = torch.randn(rows, columns, generator=g)
+    action = torch.randint(5, (rows, columns), generator=g)
+    return Steps(obs, action, torch.zeros(rows, columns), reward, terminated, done, mask)
+
+
+def cut(steps: Steps, seed: int) -> Iterator[tuple[Steps, Tensor]]:
+    """In segments of 1 to 4 rows, with what is seen after each."""
+    g, ends = Generator().manual_seed(seed), [0]
+    while ends[-1] < len(steps.mask) - 1:
+        ends.append(min(ends[-1] + int(torch.randint(1, 5, (), generator=g)), len(steps.mask) - 1))
+    for start, end in pairwise(ends):
+        yield Steps(*(x[start:end] if isinstance(x, Tensor) else x for x in steps)), steps.obs[end]
+
+
+def looked_up(steps: Steps, t: int, column: int, last: int, n: int) -> tuple[float, float, float]:
+    """R, γᵐ and s′ of one decision, where ``last`` is the newest row that is kept."""
+    total, m = 0.0, 0
+    while True:
+        total += GAMMA**m * float(steps.reward[t + m, column])
+        ended, m = bool(steps.done[t + m, column]), m + 1
+        if ended or m == n or t + m > last:
+            break
+    if steps.terminated[t + m - 1, column]:
+        return total, 0.0, math.nan
+    return total, GAMMA**m, float(steps.obs[t + m, column, 0])
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("capacity", [1000, 21])
+def test_decisions_are_those_of_a_list(n: int, capacity: int) -> None:
+    steps, replay = scripted(1, 70, 3), Replay(capacity)  # 21 are 7 rows, which are written ten times
+    kept, end = capacity // 3, 0
+    for segment, last_obs in cut(steps, 2):
+        replay.add(segment, last_obs)
+        end += len(segment.mask)
+        if end < 5:
+            continue
+        batch = replay.sample(200, Generator().manual_seed(end), GAMMA, n)
+        first = max(0, end - kept)
+        rows, columns = batch.obs.squeeze(-1).long() // 3, batch.obs.squeeze(-1).long() % 3
+        assert replay.decisions == int(steps.mask[first:end].sum())
+        assert set(zip(rows.tolist(), columns.tolist(), strict=True)) <= set(
+            map(tuple, (steps.mask[first:end].nonzero() + torch.tensor([first, 0])).tolist())
+        )
+        for k, (t, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+            reward, discount, after = looked_up(steps, t, column, end - 1, n)
+            assert math.isclose(float(batch.reward[k]), reward, rel_tol=1e-5, abs_tol=1e-6)
+            assert math.isclose(float(batch.discount[k]), discount, rel_tol=1e-6)
+            assert math.isnan(after) or float(batch.next_obs[k]) == after
+            assert int(batch.action[k]) == int(steps.action[t, column])
+
+
+def test_each_decision_is_as_likely() -> None:
+    steps, replay = scripted(3, 8, 2), Replay(100)
+    replay.add(steps, steps.obs[-1] + 2)
+    drawn = replay.sample(40_000, Generator().manual_seed(0), GAMMA).obs.flatten().long()
+    count = torch.bincount(drawn, minlength=16)[steps.mask.flatten()].double()
+    expected = count.sum() / len(count)
+    assert torch.all(torch.bincount(drawn, minlength=16)[~steps.mask.flatten()] == 0)
+    assert ((count - expected).abs() < 5 * expected.sqrt()).all()
+
+
+def test_what_is_no_decision_and_what_follows_a_termination_is_never_read() -> None:
+    steps = scripted(4, 40, 3)
+    reward = steps.reward.masked_fill(~steps.mask, torch.nan)
+    gone = torch.cat([torch.zeros(1, 3, dtype=torch.bool), steps.terminated[:-1]])
+    obs = steps.obs.masked_fill(gone.unsqueeze(-1), torch.nan)
+    batches = []
+    for kind in (steps, steps._replace(reward=reward, obs=obs)):
+        replay = Replay(1000)
+        replay.add(kind, steps.obs[-1] + 3)
+        batches.append(replay.sample(500, Generator().manual_seed(5), GAMMA, 3))
+    for a, b in zip(*batches, strict=True):
+        assert isinstance(a, tuple) or torch.equal(a, b)
+    after_truncation = (steps.done & ~steps.terminated)[:-1].nonzero()[0]
+    t, column = after_truncation.tolist()
+    changed = steps.obs.clone()
+    changed[t + 1, column] = -1.0
+    replay = Replay(1000)
+    replay.add(steps._replace(obs=changed), steps.obs[-1] + 3)
+    assert (replay.sample(500, Generator().manual_seed(5), GAMMA).next_obs == -1).any()
+
+
+def halves(steps: Steps, at: int) -> tuple[tuple[Steps, Tensor], tuple[Steps, Tensor]]:
+    first, second = (
+        Steps(*(x[part] if isinstance(x, Tensor) else x for x in steps)) for part in (slice(at), slice(at, None))
+    )
+    return (first, steps.obs[at]), (second, steps.obs[-1] + 3)
+
+
+def equal(a: Transitions, b: Transitions) -> bool:
+    return all(isinstance(x, tuple) or torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("capacity", [1000, 21])
+def test_a_state_goes_on_as_if_never_saved(capacity: int) -> None:
+    first, second = halves(scripted(6, 40, 3), 25)
+    whole, saved = Replay(capacity), Replay(capacity)
+    whole.add(*first)
+    saved.load_state_dict({name: x.clone() for name, x in whole.state_dict().items()})
+    assert saved.state_dict().keys() == whole.state_dict().keys()
+    for replay in (whole, saved):
+        replay.add(*second)
+    assert equal(*(replay.sample(100, Generator().manual_seed(1), GAMMA, 3) for replay in (whole, saved)))
+    smaller = Replay(6)
+    smaller.load_state_dict(whole.state_dict())
+    with pytest.raises(ConfigError, match="does not fit"):
+        smaller.add(*second)
+
+
+def test_where_an_episode_was_broken_off_nothing_leads_to_the_next() -> None:
+    (first, seen), (second, last) = halves(scripted(7, 40, 3), 20)
+    replay = Replay(1000)
+    replay.add(first, seen)
+    before = replay.decisions
+    broken = second.obs.clone()
+    broken[0, 1] = -5.0
+    replay.add(second._replace(obs=broken), last)
+    assert replay.decisions == before + int(second.mask.sum()) - int(first.mask[-1, 1])
+    assert not (replay.sample(2000, Generator().manual_seed(1), GAMMA).next_obs == -5).any()
+
+
+def test_masks_of_the_next_state_come_along() -> None:
+    steps = scripted(8, 30, 2)
+    legal = torch.rand(30, 2, 4, generator=Generator().manual_seed(1)) < 0.7
+    replay = Replay(1000)
+    replay.add(steps._replace(action_mask=legal), steps.obs[-1] + 2)
+    batch = replay.sample(500, Generator().manual_seed(2), GAMMA)
+    row, after = batch.obs.long().squeeze(-1), batch.next_obs.long().squeeze(-1)
+    assert torch.equal(batch.action_mask, legal[row // 2, row % 2])
+    assert torch.equal(batch.next_mask, legal[after // 2, after % 2])
+    assert int(row.max()) < 58  # what is legal after the newest row nobody knows
+
+
+def test_room_for_two_rows_is_needed() -> None:
+    with pytest.raises(ConfigError, match="no two rows"):
+        Replay(5).add(scripted(1, 4, 3), torch.zeros(3, 1))
