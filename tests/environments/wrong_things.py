@@ -17,6 +17,8 @@ import clipper
 from clipper.networks.make_policy import make_policy
 
 QUICK = clipper.PPO(horizon=8, epochs=1, minibatches=1)
+evaluate: Any = clipper.evaluate  # which is given what its annotations exclude
+make_env: Any = clipper.make_env
 
 
 class Level(gymnasium.Env):
@@ -119,28 +121,28 @@ POLICIES: dict[str, tuple[Any, str]] = {
     "a class": (clipper.PolicyOptions, "PolicyOptions: make one"),
 }
 OTHERS: dict[str, tuple[Callable[[], object], str]] = {
-    "evaluate an environment": (lambda: clipper.evaluate(Level(), episodes=1), "the policy comes first"),  # pyright: ignore
+    "evaluate an environment": (lambda: evaluate(Level(), episodes=1), "the policy comes first"),
     "evaluate the wrong way round": (
-        lambda: clipper.evaluate(Level(), a_policy(), episodes=1),
+        lambda: evaluate(Level(), a_policy(), episodes=1),
         "the policy comes first",
-    ),  # pyright: ignore
-    "evaluate nothing": (lambda: clipper.evaluate(None, Level, episodes=1), "no run, no policy"),  # pyright: ignore
-    "evaluate a layer": (lambda: clipper.evaluate(torch.nn.Linear(1, 2), Level, episodes=1), "no run, no policy"),  # pyright: ignore
-    "evaluate in an instance": (lambda: clipper.evaluate(a_policy(), Level(), episodes=1), "ready environment"),  # pyright: ignore
-    "evaluate nowhere": (lambda: clipper.evaluate(a_policy(), episodes=1), "name its environment"),
+    ),
+    "evaluate nothing": (lambda: evaluate(None, Level, episodes=1), "no run, no policy"),
+    "evaluate a layer": (lambda: evaluate(torch.nn.Linear(1, 2), Level, episodes=1), "no run, no policy"),
+    "evaluate in an instance": (lambda: evaluate(a_policy(), Level(), episodes=1), "ready environment"),
+    "evaluate nowhere": (lambda: evaluate(a_policy(), episodes=1), "name its environment"),
     "no episodes": (
-        lambda: clipper.evaluate(a_policy(), Level, episodes=0),
+        lambda: evaluate(a_policy(), Level, episodes=0),
         "episodes must be a whole number from 1 on",
     ),
-    "half an episode": (lambda: clipper.evaluate(a_policy(), Level, episodes=1.5), "episodes must be a whole number"),  # pyright: ignore
-    "episodes as text": (lambda: clipper.evaluate(a_policy(), Level, episodes="3"), "episodes must be a whole number"),  # pyright: ignore
-    "a seed below 0": (lambda: clipper.evaluate(a_policy(), Level, episodes=1, seed=-1), "seed must be a whole number"),
+    "half an episode": (lambda: evaluate(a_policy(), Level, episodes=1.5), "episodes must be a whole number"),
+    "episodes as text": (lambda: evaluate(a_policy(), Level, episodes="3"), "episodes must be a whole number"),
+    "a seed below 0": (lambda: evaluate(a_policy(), Level, episodes=1, seed=-1), "seed must be a whole number"),
     "a seed without end": (
-        lambda: clipper.evaluate(a_policy(), Level, episodes=1, seed=10**22),
+        lambda: evaluate(a_policy(), Level, episodes=1, seed=10**22),
         "seed must be a whole",
     ),
-    "no environments": (lambda: clipper.make_env("CartPole-v1", "4"), "num_envs must be at least 1, a whole number"),  # pyright: ignore
-    "no number of environments": (lambda: clipper.VectorRollouts(Counted()), "Counted has num_envs = None"),  # pyright: ignore
+    "no environments": (lambda: make_env("CartPole-v1", "4"), "num_envs must be at least 1, a whole number"),
+    "no number of environments": (lambda: clipper.VectorRollouts(Counted()), "Counted has num_envs = None"),
 }
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import handed_over
 import numpy as np
 import pytest
 import torch
+import wrong_things
 from gymnasium.spaces import Dict, Discrete, MultiDiscrete, Tuple
 from gymnasium.vector import VectorEnv
-from handed_over import OTHERS, POLICIES, QUICK, SOURCES, Level, a_policy
+from wrong_things import OTHERS, POLICIES, QUICK, SOURCES, Level, a_policy
 
 import clipper
 from clipper.environments import make, make_single
@@ -36,7 +36,7 @@ from clipper.networks.make_policy import make_policy
 @pytest.fixture(scope="module")
 def told() -> dict[str, tuple[str, str]]:
     """What is said of each thing that is handed over."""
-    program = [sys.executable, "-W", "ignore", handed_over.__file__]
+    program = [sys.executable, "-W", "ignore", wrong_things.__file__]
     environment = os.environ | {"PYTHONPATH": str(Path(clipper.__file__).parents[1])}
     done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
