@@ -45,6 +45,10 @@ class SaveError(ClipperError, OSError):
     """What a run has learned cannot be written."""
 
 
+class ReadError(ClipperError, OSError):
+    """A file cannot be read, since the system does not let it; nobody knows whether it is whole."""
+
+
 class CorruptCheckpointError(ClipperError, ValueError):
     """A checkpoint was cut short or altered."""
 

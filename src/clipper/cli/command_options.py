@@ -14,6 +14,7 @@ from clipper.errors import ConfigError
 from clipper.learning.action_parts import Joint, PerPart
 from clipper.learning.kl import KLStop
 from clipper.learning.rewards import Scaled
+from clipper.rollout.evaluation import EVALUATION_SEED
 from clipper.settings.config import Config
 from clipper.settings.option_text import register_option_types
 
@@ -84,8 +85,8 @@ class Episodes:
     """The run's folder."""
     episodes: int = 1
     """Episodes to play."""
-    seed: int = 0
-    """Seed of the environments and, where --stochastic, of the actions."""
+    seed: int = EVALUATION_SEED
+    """Seed of the environments and, where --stochastic, of the actions; the default lies far from training's."""
     best: bool = False
     """The best policy that an evaluation found during training, instead of the last one."""
     stochastic: bool = False

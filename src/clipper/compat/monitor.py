@@ -13,6 +13,7 @@ from clipper.data.tree_type import Tree
 from clipper.environments.ids import called
 from clipper.environments.make import make_single
 from clipper.environments.told_episodes import TELLS, TOLD, Info
+from clipper.storage.files import from_user
 
 
 class Monitor(gymnasium.Wrapper):
@@ -37,7 +38,7 @@ class Monitor(gymnasium.Wrapper):
         self.tells = bool(env.metadata.get(TELLS))
         self.path: Path | None = None
         if filename is not None:
-            named = str(filename)
+            named = str(from_user(filename))
             named = named if named.endswith("monitor.csv") else f"{named.rstrip('.')}.monitor.csv"
             self.path = Path(named) if not Path(named).is_dir() else Path(named) / "monitor.csv"
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from gymnasium.vector import VectorEnv
 from clipper.data.tree_type import Tree
 from clipper.environments.ids import called
 from clipper.environments.told_episodes import Info
-from clipper.errors import ClipperError, EnvironmentContractError, EnvWorkerError, NonFiniteError
+from clipper.errors import ClipperError, ConfigError, EnvironmentContractError, EnvWorkerError, NonFiniteError
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
@@ -35,6 +35,22 @@ def describe(env: VectorEnv) -> str:
     inner = getattr(env.unwrapped, "envs", None)  # which may be anything: an attribute of the user's own
     first = inner[0] if isinstance(inner, list | tuple) and inner else None
     return type((first if isinstance(first, gymnasium.Env) else env).unwrapped).__name__
+
+
+def check_apart(envs: Sequence[gymnasium.Env], first_index: int = 0) -> None:
+    """Raise ``ConfigError`` where two environments are one object: steps of one would go on with the other's episode.
+
+    Their numbers begin at ``first_index``.
+    """
+    seen: dict[int, int] = {}
+    for i, env in enumerate(envs, first_index):
+        before = seen.setdefault(id(getattr(env, "unwrapped", env)), i)
+        if before != i:
+            raise ConfigError(
+                f"environments {before} and {i} are the same object, a {type(env.unwrapped).__name__}, so their "
+                "episodes would mix: let the factory make a new one each time, lambda: MyEnv(…) instead of "
+                "lambda: env, or ask for one environment (num_envs=1)"
+            )
 
 
 def fitting(x: np.ndarray, leaf: Leaf) -> np.ndarray:

@@ -9,10 +9,11 @@ from types import ModuleType
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import VectorActionWrapper, VectorEnv, VectorWrapper
+from gymnasium.vector import SyncVectorEnv, VectorActionWrapper, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.environments.checks import check_apart
 from clipper.environments.ids import called, split_id
 from clipper.environments.sources import (
     EnvSource,
@@ -152,6 +153,8 @@ def make(source: EnvSource, num_envs: int, **kwargs: object) -> VectorEnv:
     """
     if isinstance(source, VectorEnv):
         check_vector(source)
+        if isinstance(source.unwrapped, SyncVectorEnv):
+            check_apart(source.unwrapped.envs)
         return Listed(source) if wants_lists(source) else source
     if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, a whole number, not {num_envs!r}")

@@ -93,6 +93,7 @@ def plot_diagnostics(folder: Path, output: Path | None = None) -> Path:
 
     Panels without a number in ``metrics.jsonl`` are left out. Raises ``ConfigError`` where none is left.
     """
+    folder = files.from_user(folder)
     if not is_run(folder):
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
     config, rows = read_config(folder), list(read_rows(folder))

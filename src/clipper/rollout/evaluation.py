@@ -1,5 +1,6 @@
 """How good is a policy? Whole episodes, a fixed quota per environment, apart from training's environments and draws."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,15 +17,20 @@ from clipper.environments import make
 from clipper.environments.checks import Answer, describe
 from clipper.environments.sources import EnvSource
 from clipper.environments.told_episodes import FINAL, Info
-from clipper.environments.vector.serial import SUCCESS_KEYS, is_number
+from clipper.environments.vector.serial import SUCCESS_KEYS, Serial, number_of
 from clipper.errors import ConfigError
-from clipper.networks.actor_critic import warn_without_masks
+from clipper.networks.actor_critic import ActorCritic, warn_without_masks
+from clipper.networks.fit import check_spaces
 from clipper.networks.protocol import Actor, abilities
 from clipper.rollout.protocol import Episode, Rollouts
 from clipper.rollout.protocol import abilities as environments_of
 from clipper.rollout.vector_rollouts import VectorRollouts
 
 LARGEST_SEED = 2**62
+MAX_STEPS = 50_000
+"""Steps after which an evaluation ends an episode of an environment that has no time limit."""
+EVALUATION_SEED = 1_000_000_000
+"""The first seed of an evaluation where none is named; training's begin with ``Config.seed``, which is 1 by default."""
 HELD: list[VectorEnv] = []
 """Vector environments that a run trains in at this moment."""
 STANDING: WeakKeyDictionary[VectorRollouts, Tree] = WeakKeyDictionary()
@@ -115,7 +121,8 @@ def success_of(info: Info, i: int) -> float:
     """What the info at the end of environment i's episode says about its success; NaN where it says nothing."""
     last = info.get(FINAL, info)  # where the environment has been reset in the same step
     key = next((key for key in SUCCESS_KEYS if key in last and (f"_{key}" not in last or last[f"_{key}"][i])), None)
-    return float(last[key][i]) if key is not None and is_number(last[key][i]) else np.nan
+    number = None if key is None else number_of(last[key][i])
+    return np.nan if number is None else number
 
 
 @contextmanager
@@ -145,34 +152,74 @@ def left_behind(rollouts: Rollouts) -> bool:
     return isinstance(rollouts, VectorRollouts) and STANDING.get(rollouts) is rollouts.obs
 
 
+class Bound:
+    """Raises where an episode of environments that were given ready does not end; a stage of collecting."""
+
+    def __init__(self, rollouts: VectorRollouts, max_steps: int) -> None:
+        self.rollouts, self.most = rollouts, max_steps
+        self.rows = np.zeros(rollouts.num_envs, dtype=np.int64)
+        """Since each environment's last episode ended, and perhaps one in which it was reset."""
+
+    def note(self, t: int, answer: Answer) -> Answer:
+        _, _, terminated, truncated, _ = answer
+        self.rows = np.where(terminated | truncated, 0, self.rows + (self.rollouts.left > 0))
+        if self.rows.max() > self.most + 1:
+            raise ConfigError(
+                f"an episode of environment {self.rows.argmax()} of {describe(self.rollouts.env)} has not ended after "
+                f"{self.most:,} steps: give these environments a time limit (gymnasium.wrappers.TimeLimit), or let "
+                "the evaluation wait for more, max_steps=…"
+            )
+        return answer
+
+
+def check_not_held(env: EnvSource, vector: VectorEnv) -> None:
+    """Raise ``ConfigError`` where a run trains in these environments: to play in them would break off its episodes."""
+    training = [held.unwrapped for held in HELD]
+    objects = {id(single.unwrapped) for held in training for single in getattr(held, "envs", ())}
+    shared = [single for single in getattr(vector, "envs", ()) if id(single.unwrapped) in objects]
+    if shared or vector.unwrapped in training:
+        remedy = "let the factory make a new one each time" if shared and env is not vector else "evaluate in others"
+        raise ConfigError(
+            f"a run trains in these environments, and an evaluation would break off its episodes: {remedy}, "
+            "clipper.evaluate(run.policy, env), or train with an id or a factory"
+        )
+
+
 def evaluate_policy(
     policy: Actor,
     env: EnvSource,
     *,
     episodes: int = 100,
-    seed: int = 0,
+    seed: int = EVALUATION_SEED,
     deterministic: bool = True,
     num_envs: int | None = None,
+    max_steps: int = MAX_STEPS,
     device: str = "cpu",
 ) -> Evaluation:
     """Play ``episodes`` whole episodes in environments of their own, by default 20 at a time.
 
     Environment i plays a number of episodes fixed in advance, so short episodes are not favoured. Neither the policy
-    nor any global generator changes.
+    nor any global generator changes. Environments that exist once are played one at a time, ``num_envs=1``.
+
+    Environment i begins with ``seed + i``; the default lies far from the seeds that training begins with. An
+    environment without a time limit of its own has its episodes ended after ``max_steps`` each, with a warning.
+
+    Raises ``SpaceMismatchError`` where a policy of Clipper's was made for other spaces; ``ConfigError`` where a run
+    trains in these environments at this moment, or where an episode of ready ones does not end.
     """
-    if isinstance(env, VectorEnv) and any(env.unwrapped is held.unwrapped for held in HELD):
-        raise ConfigError(
-            "a run trains in these environments, and an evaluation would break off its episodes: evaluate in others, "
-            "clipper.evaluate(run.policy, env), or train with an id or a factory"
-        )
     if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
         raise ConfigError(f"episodes must be a whole number from 1 on, not {episodes!r}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"seed must be a whole number from 0 to 2^62, not {seed!r}")
     vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
+    check_not_held(env, vector)
     try:
+        if isinstance(policy, ActorCritic):
+            check_spaces(policy, vector.single_observation_space, vector.single_action_space)
+        endless = vector.limit(max_steps) if isinstance(vector, Serial) and vector is not env else []
         successes = Successes(vector.num_envs)
-        rollouts = VectorRollouts(vector, seed, device, abilities(policy).mask_key, first=[successes.note])
+        rollouts = VectorRollouts(vector, seed, device, abilities(policy).mask_key)
+        rollouts.first = [successes.note, *([Bound(rollouts, max_steps).note] if isinstance(env, VectorEnv) else [])]
         if not rollouts.masked:
             warn_without_masks(policy, f"{describe(vector)} gives none: evaluate where it learned, or give them")
         rollouts.collect(Greedy(policy) if deterministic else policy, episodes=episodes)
@@ -182,5 +229,12 @@ def evaluate_policy(
         else:
             vector.close()
     finished = sorted(rollouts.episodes, key=lambda e: e.env)
+    cut = sum(bool(endless) and endless[e.env] and e.length >= max_steps for e in finished)
+    if cut:
+        warnings.warn(
+            f"{cut} of {len(finished)} episodes had not ended after {max_steps:,} steps, at which an evaluation ends "
+            f"them, since {describe(vector)} has no time limit: their returns are of these steps (max_steps=…)",
+            stacklevel=2,
+        )
     totals, lengths = np.array([e.total for e in finished]), np.array([e.length for e in finished])
     return Evaluation(totals, lengths, successes.of(finished))

@@ -9,7 +9,7 @@ from clipper.data.values import shown
 from clipper.environments.sources import EnvSource
 from clipper.errors import ConfigError
 from clipper.networks.protocol import Actor
-from clipper.rollout.evaluation import Evaluation, evaluate_policy
+from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy
 from clipper.runs.load import load_with_config
 from clipper.runs.run import Run
 
@@ -19,15 +19,17 @@ def evaluate(
     env: EnvSource | None = None,
     *,
     episodes: int = 100,
-    seed: int = 0,
+    seed: int = EVALUATION_SEED,
     deterministic: bool = True,
     num_envs: int | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> Evaluation:
     """Play whole episodes with a run, a policy, or the folder of a run.
 
     A bare policy needs ``env``: an id, a factory, a list of such or a vector environment; a run brings its own. See
-    ``evaluate_policy`` for how episodes are counted.
+    ``evaluate_policy`` for how episodes are counted, seeded and bounded.
     """
+    how = {"seed": seed, "deterministic": deterministic, "num_envs": num_envs, "max_steps": max_steps}
     if isinstance(subject, (str, Path)):
         policy, config = load_with_config(subject)
         if env is None and (":" in config.env or config.env.startswith("<")):
@@ -42,8 +44,8 @@ def evaluate(
         )
     else:
         if env is None:
-            return subject.evaluate(episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)
+            return subject.evaluate(episodes, **how)
         policy = subject.policy
     if env is None:
         raise ConfigError("to evaluate a policy, name its environment: evaluate(policy, env)")
-    return evaluate_policy(policy, env, episodes=episodes, seed=seed, deterministic=deterministic, num_envs=num_envs)
+    return evaluate_policy(policy, env, episodes=episodes, **how)

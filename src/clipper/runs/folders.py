@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clipper.errors import ConfigError
+from clipper.storage.files import from_user
 
 SEED = re.compile(r"seed(\d{1,19})")
 NAMED = 3  # of what is left out; the rest is counted
@@ -37,7 +38,7 @@ def runs_in(named: Sequence[Path]) -> list[Path]:
     """
     runs: dict[Path, Path] = {}
     skipped: list[Path] = []
-    for path in named:
+    for path in map(from_user, named):
         if not path.exists():
             raise ConfigError(f"{printable(path)} is no run: there is no such folder")
         seeds = [path] if is_run(path) else seeds_below(path)

@@ -26,6 +26,7 @@ from clipper.settings.old import checkpoint_as_now
 from clipper.spaces.observations import observation_leaves
 from clipper.spaces.space_json import spaces_from_json
 from clipper.storage import checkpoint
+from clipper.storage.files import from_user
 
 Own = TypeVar("Own", bound=nn.Module)
 
@@ -58,7 +59,7 @@ def load_with_config(
     if isinstance(path, str) and path.startswith(hub.PREFIX):
         path = hub.folder_of(path, "best.safetensors" if best else "checkpoint.safetensors")
     check_policy(policy)
-    tensors, values = read(Path(path), best)
+    tensors, values = read(from_user(path), best)
     try:
         config = read_settings(values["config"])
         if values["custom_policy"] and not isinstance(policy, nn.Module):
@@ -79,6 +80,7 @@ def load_with_config(
             spaces = spaces_from_json(values["spaces"])
             policy = make_policy(spaces["observation"], spaces["action"], config.policy, Generator())
         policy.load_state_dict(weights_of(tensors))
+        check_finite(policy, path)
         if isinstance(policy, ActorCritic):
             policy.masked = bool(values.get("masked", "rollouts.action_mask.0" in tensors))
     except ClipperError:
@@ -122,6 +124,16 @@ def check_fit(policy: nn.Module, weights: dict[str, Tensor]) -> None:
                 f"the module given as policy= is not like the one that was trained: its {name} is {next(sides)}, and "
                 f"the saved one {next(sides)}: make it as it was made for the run"
             )
+
+
+def check_finite(policy: nn.Module, path: str | Path) -> None:
+    """Raise ``CorruptCheckpointError`` where weights that were read hold NaN or infinity, or statistics NaN."""
+    bad = [name for name, x in policy.named_parameters() if not x.isfinite().all()]
+    bad += [name for name, x in policy.named_buffers() if x.isnan().any()]
+    if bad:
+        raise CorruptCheckpointError(
+            f"{path}: {bad[0]} of the policy has numbers that are not finite, which no run saves: take another file"
+        )
 
 
 def check_size(config: Config, tensors: dict[str, Tensor], values: Mapping[str, object]) -> None:

@@ -25,12 +25,13 @@ from clipper.learning.learner import Learner
 from clipper.learning.value_losses import CrossEntropy
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
+from clipper.networks.fit import check_spaces
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.protocol import mask_key_of
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
-from clipper.runs.load import check_fit, check_policy, check_size, weights_of
+from clipper.runs.load import check_finite, check_fit, check_policy, check_size, weights_of
 from clipper.runs.run import Run, Source, read_config, read_rows
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, same, same_name, settings_json, short_name, to_json
@@ -215,6 +216,8 @@ def build_on(
     """The rest of ``build``, on rollouts that are there."""
     generator = Generator().manual_seed(config.seed)
     own = False
+    if isinstance(policy, ActorCritic):
+        check_spaces(policy, rollouts.single_observation_space, rollouts.single_action_space, critic=True)
     if isinstance(policy, ActorCritic) and policy.options is not None:
         own = made_by(policy, policy.options, rollouts)
         config = dataclasses.replace(config, policy=policy.options) if own else config
@@ -397,6 +400,7 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
             "hand over as many"
         )
     restored = run.load_state_dict(tensors, values, environments=same_number)
+    check_finite(run.policy, folder)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed
     run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]

@@ -19,7 +19,7 @@ from clipper.environments.sources import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.rollout.evaluation import Evaluation, evaluate_policy, left_behind
+from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.logs import Log
@@ -102,24 +102,37 @@ class Run:
         return int(self.rollouts.steps) - self.earlier
 
     def evaluate(
-        self, episodes: int = 100, *, seed: int = 0, deterministic: bool = True, num_envs: int | None = None
+        self,
+        episodes: int = 100,
+        *,
+        seed: int = EVALUATION_SEED,
+        deterministic: bool = True,
+        num_envs: int | None = None,
+        max_steps: int = MAX_STEPS,
     ) -> Evaluation:
         """Play whole episodes with the current policy, apart from training, by default in 20 environments at a time.
 
-        Raises ``ConfigError`` in the midst of training where the run was given its environments ready made: to play in
-        them would break off the episodes that it learns from.
+        What ``seed`` and ``max_steps`` are by default ``evaluate_policy`` says. Raises ``ConfigError`` in the midst of
+        training where the run was given its environments ready made: to play in them would break off the episodes that
+        it learns from.
         """
         if isinstance(self.source, Rollouts):
             raise ConfigError("this run learns from rollouts: name an environment, clipper.evaluate(run.policy, env)")
-        return evaluate_policy(
-            self.policy,
-            self.source,
-            episodes=episodes,
-            seed=seed,
-            deterministic=deterministic,
-            num_envs=num_envs,
-            device=self.config.device,
-        )
+        threads = torch.get_num_threads()
+        torch.set_num_threads(min(threads, self.config.threads))  # as training does: more make small networks slower
+        try:
+            return evaluate_policy(
+                self.policy,
+                self.source,
+                episodes=episodes,
+                seed=seed,
+                deterministic=deterministic,
+                num_envs=num_envs,
+                max_steps=max_steps,
+                device=self.config.device,
+            )
+        finally:
+            torch.set_num_threads(threads)
 
     def close(self) -> None:
         """Close the environments that were made for this run; those that were given ready stay open.

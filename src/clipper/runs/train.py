@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,6 +26,7 @@ from clipper.runs.profile import Profile
 from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
+from clipper.storage.files import from_user
 
 Callback = Callable[[Run], bool | None]
 """Called after each iteration; a run stops where one returns False, and is saved also where one raises.
@@ -50,7 +52,8 @@ def train(
     ``env`` is an environment id, a factory of environments, a list of such (each makes one environment, so that their
     arguments may differ), a ready ``gymnasium.vector.VectorEnv``, or a whole ``Config``
     (``clipper.recipes.cartpole()``). ``policy`` is a ``PolicyOptions`` or a module of your own that follows
-    ``clipper.networks.protocol.Policy``. What is not given has its default, or for an Atari game's id what is usual
+    ``clipper.networks.protocol.Policy``. A module is trained itself, so its weights change: hand over
+    ``copy.deepcopy(policy)`` to keep them. What is not given has its default, or for an Atari game's id what is usual
     there (``clipper.settings.defaults.config_for``).
 
     ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
@@ -62,18 +65,18 @@ def train(
     run = None
     try:
         if resume is not None:
-            if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
+            if run_dir is not None and from_user(run_dir).resolve() != from_user(resume).resolve():
                 raise ConfigError(
                     f"a run goes on in its own folder, {resume}: leave out run_dir, or copy the folder first"
                 )
-            run = restore(Path(resume), env, algorithm, policy, settings)
+            run = restore(from_user(resume), env, algorithm, policy, settings)
         elif env is None:
             check_settings(settings, algorithm)
             raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
         else:
             config, source = configure(env, algorithm, policy, settings)
             module = policy if isinstance(policy, nn.Module) else None
-            run = build(config, source, module, None if run_dir is None else Path(run_dir))
+            run = build(config, source, module, None if run_dir is None else from_user(run_dir))
             begin(run)
         if profile:
             run.profile = watched
@@ -141,7 +144,7 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
                 with timed("logging"):
                     run.log.write(row)
             with timed("callbacks"):
-                going = not any([callback(run) is False for callback in callbacks])  # noqa: C419 (each must see it)
+                going = not any([says_stop(callback(run)) for callback in callbacks])  # noqa: C419 (each must see it)
             if run.learned >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
                 run.next_checkpoint += config.checkpoint_every * (run.learned >= run.next_checkpoint)
                 save_or_warn(run)
@@ -159,6 +162,12 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
             run.log = None
             plot_or_warn(run)
     return run
+
+
+def says_stop(answer: object) -> bool:
+    """Is a callback's answer False, Python's own or one that a comparison of numpy's or torch's numbers gives?"""
+    array = np.asarray(answer.cpu() if isinstance(answer, torch.Tensor) else answer)
+    return array.dtype == bool and array.size == 1 and not array.item()
 
 
 def give_up(run: Run, error: BaseException) -> None:

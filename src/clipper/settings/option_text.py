@@ -7,12 +7,14 @@ import keyword
 import re
 import types
 import typing
+from pathlib import Path
 from typing import TypeGuard
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from clipper.data.values import MisfitError, fit, hints_of, is_protocol, plain
 from clipper.settings.config_json import name_of
+from clipper.storage.files import from_user
 
 NAMED = {"inf": float("inf"), "none": None, "true": True, "false": False}
 """Words that are no texts."""
@@ -185,8 +187,20 @@ def describe(annotation: object) -> str:
 
 
 def register_option_types() -> ConstructorRegistry:
-    """Teach tyro to read our values from text."""
+    """Teach tyro to read our values from text, and ``~`` in paths, which a shell leaves behind ``--run-dir=``."""
     registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        if info.type is not Path:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PATH",
+            instance_from_str=lambda words: from_user(words[0]),
+            is_instance=lambda x: isinstance(x, Path),
+            str_from_instance=lambda x: [str(x)],
+        )
 
     @registry.primitive_rule
     def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:

@@ -12,7 +12,7 @@ from gymnasium import Space
 from gymnasium.spaces import Dict, Discrete, MultiDiscrete, Tuple
 
 from clipper.data.tree_type import Tree
-from clipper.errors import ConfigError, SpaceMismatchError, UnsupportedSpaceError
+from clipper.errors import ConfigError, NonFiniteError, SpaceMismatchError, UnsupportedSpaceError
 
 
 class Leaf(NamedTuple):
@@ -72,7 +72,8 @@ def observation_batch(space: Space, obs: Tree) -> tuple[Tree, tuple[int, ...]]:
     """Observation(s) from outside as a tree of arrays, and the shape that leads at each leaf, ``()`` for a single one.
 
     Keys that the space lacks are left out. Raises ``SpaceMismatchError`` naming the part that is missing or of another
-    shape.
+    shape,
+    and ``NonFiniteError`` naming the part that holds NaN or infinity, also what is infinite as float32.
     """
     found: list[np.ndarray] = []
     lead: tuple[int, ...] | None = None
@@ -98,6 +99,11 @@ def observation_batch(space: Space, obs: Tree) -> tuple[Tree, tuple[int, ...]]:
             raise SpaceMismatchError(
                 f"observation{place(leaf.path)} is a batch of {here}, but another part is one of {lead}: all parts "
                 "need the same"
+            )
+        if x.dtype.kind == "f" and not (np.abs(x) <= np.finfo(np.float32).max).all():
+            bad = x[~(np.abs(x) <= np.finfo(np.float32).max)].flat[0]
+            raise NonFiniteError(
+                f"observation{place(leaf.path)} holds {bad}: an action can be chosen for numbers up to 3.4e38 only"
             )
         found.append(x)
     return observation_tree(space, iter(found)), lead or ()

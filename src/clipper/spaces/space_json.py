@@ -190,11 +190,17 @@ READERS: dict[str, Callable[[Saved, int], gymnasium.Space]] = {
 
 def check_same_spaces(saved: Mapping[str, object], here: dict[str, gymnasium.Space]) -> None:
     """Raise ``SpaceMismatchError`` with the difference where a policy was made for other spaces than ``here``."""
-    lines = []
-    for kind, space in here.items():
-        before = space_from_json(saved[kind])
-        if before != space:
-            lines += [f"  {kind}{line}" for line in differences(before, space)]
+    check_alike({kind: space_from_json(saved[kind]) for kind in here}, here)
+
+
+def check_alike(made_for: Mapping[str, gymnasium.Space], here: Mapping[str, gymnasium.Space]) -> None:
+    """The same for spaces as they are, each under its name."""
+    lines = [
+        f"  {kind}{line}"
+        for kind, space in here.items()
+        if made_for[kind] != space
+        for line in differences(made_for[kind], space)
+    ]
     if lines:
         raise SpaceMismatchError("the policy was made for other spaces than this environment has:\n" + "\n".join(lines))
 

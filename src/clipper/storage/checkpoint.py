@@ -59,8 +59,10 @@ def earlier(path: Path, age: int) -> Path:
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Read back what ``save`` wrote.
 
-    Raises ``CorruptCheckpointError`` where the file was cut short, altered, or is none of ours.
+    Raises ``CorruptCheckpointError`` where the file was cut short, altered, or is none of ours; ``ReadError`` where the
+    system does not let it be read, which says nothing about what it holds.
     """
+    files.check_readable(path)
     if not path.is_file():
         raise CorruptCheckpointError(f"there is no checkpoint at {path}")
     try:

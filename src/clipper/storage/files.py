@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from clipper.errors import ConfigError, ReadError
+
 
 def replace(path: Path, data: bytes, before: Callable[[], None] | None = None) -> None:
     """Let ``data`` take the place of ``path`` once it is on the disk; where that fails, what stood there stays.
@@ -25,6 +27,23 @@ def replace(path: Path, data: bytes, before: Callable[[], None] | None = None) -
         aside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def check_readable(path: Path) -> None:
+    """Raise ``ReadError`` where there may be such a file, but the system does not let it be read."""
+    try:
+        if path.is_file():  # to open a pipe could wait for ever
+            path.open("rb").close()
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read: {error.strerror}; allow it, and try again") from error
+
+
+def from_user(path: str | Path) -> Path:
+    """A path as somebody has written it, with ``~`` for their home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # of somebody who has none
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def sync(folder: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from clipper.errors import CorruptCheckpointError
+from clipper.storage import files
 
 LARGEST_TEXT = 32_000_000  # characters; a list of empty lists takes twenty times its text in memory
 
@@ -22,7 +23,8 @@ def parse(text: str | bytes, what: str) -> object:
 
 
 def read(path: Path) -> object:
-    """The values of a JSON file."""
+    """The values of a JSON file; ``ReadError`` where the system does not let it be read."""
+    files.check_readable(path)
     with path.open("rb") as file:
         return parse(file.read(LARGEST_TEXT + 1), str(path))
 

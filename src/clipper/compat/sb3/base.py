@@ -30,7 +30,7 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
-from clipper.runs.load import check_size
+from clipper.runs.load import check_finite, check_size
 from clipper.runs.make_run import write_config
 from clipper.runs.run import Row, Run
 from clipper.runs.train import go_on
@@ -38,6 +38,7 @@ from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json, spaces_from_json
 from clipper.storage import checkpoint
+from clipper.storage.files import from_user
 from clipper.storage.saved import value_of
 
 Spaces = dict[str, gymnasium.Space]
@@ -145,13 +146,17 @@ class Model:
         progress_bar: bool = False,
         use_masking: bool = True,
     ) -> M:
-        """Learn for so many decisions more, in fresh episodes."""
+        """Learn for so many decisions more, in fresh episodes; for none, nothing happens."""
         if self.env is None:
             raise ConfigError("this model has no environments to learn in: load it with env=, or call set_env")
         if reset_num_timesteps:
             self.num_timesteps, self.history, self.path = 0, [], None
+        if total_timesteps < 0:
+            raise ConfigError(f"learn takes a number of decisions, not {total_timesteps}")
+        if int(total_timesteps) == 0:
+            return self
         total = self.num_timesteps + int(total_timesteps)
-        config = dataclasses.replace(self.config, total_steps=max(total, 1), checkpoint_every=2**62)
+        config = dataclasses.replace(self.config, total_steps=total, checkpoint_every=2**62)
         vector = self.env.for_training()
         threads = torch.get_num_threads()
         torch.set_num_threads(config.threads)
@@ -196,7 +201,7 @@ class Model:
     def folder(self, name: str | None) -> Path | None:
         """Where this call's metrics go: ``tensorboard_log/NAME_1``, or the first number that is free."""
         if self.tensorboard_log is not None and self.path is None:
-            base, number = Path(self.tensorboard_log), 1
+            base, number = from_user(self.tensorboard_log), 1
             name = name or type(self).__name__
             while (base / f"{name}_{number}").exists():
                 number += 1
@@ -237,7 +242,7 @@ class Model:
         It holds no code and can be read by ``clipper.load``, too.
         """
         refuse_others({"exclude": (exclude, None), "include": (include, None)}, "a file holds all of a model")
-        file = Path(path) if Path(path).suffix else Path(f"{path}.zip")
+        file = from_user(path if Path(path).suffix else f"{path}.zip")
         file.parent.mkdir(parents=True, exist_ok=True)
         spaces = {"observation": space_to_json(self.observation_space), "action": space_to_json(self.action_space)}
         values = {
@@ -266,7 +271,7 @@ class Model:
         anything else, ``SpaceMismatchError`` where ``env`` has other spaces.
         """
         refuse_others({name: (value, ...) for name, value in others.items()}, "load takes what the file says")
-        file = next((p for p in (Path(path), Path(f"{path}.zip")) if p.is_file()), None)
+        file = next((p for p in (from_user(path), from_user(f"{path}.zip")) if p.is_file()), None)
         if file is None:
             raise CorruptCheckpointError(f"there is no model at {path} or {path}.zip")
         envs = None if env is None else vectorised(env)
@@ -287,6 +292,7 @@ class Model:
                 config = dataclasses.replace(config, algorithm=algorithm)
             model.setup(config, None, spaces, tensorboard_log, verbose)
             model.learner.load_state_dict(part(tensors, "learner."))
+            check_finite(model.policy, file)
             model.num_timesteps = value_of("steps", int, values)
         except (LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CorruptCheckpointError(f"{file} does not fit its own settings: {error}") from error
@@ -304,5 +310,6 @@ class Model:
         found = archive.read(file)
         model = called(cls, "MlpPolicy", envs, device=device, **archive.arguments(found, cls), **told)
         archive.fill(model.policy, found)
+        check_finite(model.policy, file)
         model.num_timesteps = found.steps
         return model

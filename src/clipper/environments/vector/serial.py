@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.spaces import Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from gymnasium.wrappers import OrderEnforcing
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from numpy.typing import ArrayLike
 
 from clipper.data.tree_type import Tree
@@ -25,6 +25,7 @@ from clipper.environments.checks import (
     MASK_KEYS,
     RESTARTED,
     SINCE,
+    check_apart,
     check_numbers,
     checked_info,
     checked_start,
@@ -56,6 +57,17 @@ def unguarded(env: gymnasium.Env) -> gymnasium.Env:
     return env
 
 
+def made(factories: Sequence[Callable[[], gymnasium.Env]]) -> list[gymnasium.Env]:
+    """The environments; where one cannot be made, those before it are closed."""
+    with ExitStack() as stack:
+        envs: list[gymnasium.Env] = []
+        for factory in factories:
+            envs.append(unguarded(factory()))
+            stack.callback(envs[-1].close)
+        stack.pop_all()
+    return envs
+
+
 class Serial(VectorEnv):
     """N environments made by ``factories``. The arrays that ``step`` returns are reused by the next one.
 
@@ -68,7 +80,8 @@ class Serial(VectorEnv):
         self, factories: Sequence[Callable[[], gymnasium.Env]], *, max_restarts: int = 0, first_index: int = 0
     ) -> None:
         self.factories, self.max_restarts, self.first_index = factories, max_restarts, first_index
-        self.envs = [unguarded(factory()) for factory in factories]
+        self.envs = made(factories)
+        check_apart(self.envs, first_index)
         first = self.envs[0]
         self.num_envs = len(self.envs)
         self.spec, self.render_mode = first.spec, first.render_mode
@@ -104,6 +117,13 @@ class Serial(VectorEnv):
         self.asks = not shown and first.has_wrapper_attr("action_masks")
         """Is ``action_masks()`` of an environment asked where its info tells nothing?"""
         self.masks: list[Tree] = [None] * n
+
+    def limit(self, steps: int) -> list[bool]:
+        """End episodes after so many steps, where an environment has no time limit of its own; which those are."""
+        endless = [not has_limit(env) for env in self.envs]
+        pairs = zip(self.envs, endless, strict=True)
+        self.envs = [TimeLimit(env, steps) if without else env for env, without in pairs]
+        return endless
 
     def write_to(
         self, obs: list[np.ndarray], reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
@@ -257,9 +277,9 @@ class Serial(VectorEnv):
     def with_last(self, i: int, own: Info, info: Info) -> Info:
         """The info with what an episode's last one says about the whole of it, laid out as Gymnasium lays out infos."""
         for key in self.passed_on:
-            if is_number(own.get(key)):
+            if (number := number_of(own.get(key))) is not None:
                 info = {key: np.zeros(self.num_envs), f"_{key}": np.zeros(self.num_envs, dtype=bool), **info}
-                info[key][i], info[f"_{key}"][i] = own[key], True
+                info[key][i], info[f"_{key}"][i] = number, True
         return info
 
     def restart(self, i: int, error: Exception | SystemExit, info: Info) -> Info:
@@ -370,6 +390,11 @@ class Serial(VectorEnv):
                 stack.callback(env.close)
 
 
+def has_limit(env: gymnasium.Env) -> bool:
+    """Is it known to end its episodes after some time, by a limit that Gymnasium keeps or one of its own?"""
+    return bool(env.metadata.get(TELLS)) or (env.spec is not None and env.spec.max_episode_steps is not None)
+
+
 def one_each(values: object, n: int) -> list[object] | tuple[object, ...]:
     """A value for each of ``n`` environments: a list's or tuple's entries, or one for all."""
     given = values if isinstance(values, list | tuple) else [values] * n
@@ -381,6 +406,12 @@ def one_each(values: object, n: int) -> list[object] | tuple[object, ...]:
 def is_number(x: object) -> TypeGuard[SupportsFloat]:
     """Is it one number or truth value?"""
     return np.ndim(cast(ArrayLike, x)) == 0 and np.asarray(x).dtype.kind in "biuf"
+
+
+def number_of(x: object) -> float | None:
+    """One number or truth value, be it in an array of its own; None of anything else."""
+    array = np.asarray(x, dtype=object) if isinstance(x, list | tuple | dict) else np.asarray(x)
+    return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
 
 
 def is_truth_value(x: object) -> bool:

@@ -12,6 +12,8 @@ from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
 from clipper.compat.sb3.protocol import LearningModel
 from clipper.errors import ConfigError
+from clipper.runs.train import says_stop
+from clipper.storage.files import from_user
 
 StepFunction = Callable[[dict[str, Any], dict[str, Any]], object]
 """Of ``(locals, globals)``; where it returns False, learning ends."""
@@ -63,7 +65,7 @@ class BaseCallback:
         """After a step; says whether to go on."""
         self.n_calls += 1
         self.num_timesteps = self.model.num_timesteps
-        return self._on_step() is not False
+        return not says_stop(self._on_step())
 
     def on_rollout_end(self) -> None:
         """After a segment, before the update."""
@@ -99,7 +101,7 @@ class ConvertCallback(BaseCallback):
         self.callback = callback
 
     def _on_step(self) -> bool:
-        return self.callback(self.locals, self.globals) is not False
+        return not says_stop(self.callback(self.locals, self.globals))
 
 
 class Parent(BaseCallback):
@@ -175,7 +177,7 @@ class CheckpointCallback(BaseCallback):
         super().__init__(verbose)
         if save_replay_buffer:
             raise ConfigError("CheckpointCallback takes no save_replay_buffer: these algorithms have none")
-        self.save_freq, self.path, self.prefix = save_freq, Path(save_path), name_prefix
+        self.save_freq, self.path, self.prefix = save_freq, from_user(save_path), name_prefix
         self.save_vecnormalize = save_vecnormalize
 
     def _on_step(self) -> bool:
@@ -210,8 +212,8 @@ class EvalCallback(Parent):
             raise ConfigError("EvalCallback takes no render=True: watch with clipper play")
         self.on_best, self.after = callback_on_new_best, callback_after_eval
         self.eval_env, self.n_eval_episodes, self.eval_freq = vectorised(eval_env), n_eval_episodes, eval_freq
-        self.log_path = None if log_path is None else Path(log_path) / "evaluations.npz"
-        self.best_path = None if best_model_save_path is None else Path(best_model_save_path)
+        self.log_path = None if log_path is None else from_user(log_path) / "evaluations.npz"
+        self.best_path = None if best_model_save_path is None else from_user(best_model_save_path)
         self.deterministic = deterministic
         self.best_mean_reward = self.last_mean_reward = -np.inf
         self.found: list[tuple[int, list[float], list[int]]] = []

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 import gymnasium
 
@@ -11,6 +10,7 @@ from clipper.compat.monitor import monitored
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, VecEnv
 from clipper.environments.atari.game_options import is_atari, text
 from clipper.errors import ConfigError
+from clipper.storage.files import from_user
 
 ATARI = {
     "noop_max": "noop_max", "frame_skip": "frameskip", "screen_size": "screen_size",
@@ -42,7 +42,7 @@ def make_vec_env(
 
     factories = []
     for index in range(start_index, start_index + n_envs):
-        path = None if monitor_dir is None else str(Path(monitor_dir) / str(index))
+        path = None if monitor_dir is None else str(from_user(monitor_dir) / str(index))
         options = env_kwargs or {}, path, monitor_kwargs or {}, wrapper_class, wrapper_kwargs or {}
         factories.append(partial(monitored, env_id, *options))
     vec_env = (vec_env_cls or DummyVecEnv)(factories)

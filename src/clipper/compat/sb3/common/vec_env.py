@@ -208,12 +208,12 @@ class VecNormalize(VecEnv):
     def save(self, save_path: str | Path) -> None:
         """The settings, not the statistics, which the model's file holds."""
         settings = {name: getattr(self, name) for name in NORMALISED}
-        files.replace(Path(save_path), json.dumps(settings).encode())
+        files.replace(files.from_user(save_path), json.dumps(settings).encode())
 
     @staticmethod
     def load(load_path: str | Path, venv: VecEnv) -> "VecNormalize":
         """Settings that ``save`` wrote; a pickle of Stable-Baselines3's is refused."""
-        settings = json_text.read(Path(load_path))
+        settings = json_text.read(files.from_user(load_path))
         if not isinstance(settings, dict) or settings.keys() != set(NORMALISED):
             raise ConfigError(f"{load_path} holds no settings of VecNormalize")
         kinds = {name: bool if name.startswith("norm") else float for name in NORMALISED}
