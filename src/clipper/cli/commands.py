@@ -42,6 +42,7 @@ from clipper.cli.command_options import (
 )
 from clipper.data.field_names import GATHERED, OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
+from clipper.environments.processes import end_with_starter
 from clipper.errors import ClipperError, ConfigError
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.folders import runs_in, seeds_below
@@ -192,9 +193,9 @@ def resume_command(args: Sequence[str]) -> int:
 
     options = parse(Resume, args, "clipper resume")
     reach_own_code(options.env)
-    if seeds_below(options.run):
-        from clipper.cli.seeds import resume_seeds  # noqa: PLC0415
+    from clipper.cli.seeds import is_set, resume_seeds  # noqa: PLC0415
 
+    if is_set(options.run):
         given = {"--env": options.env, "--algorithm": options.algorithm, "--total-steps": options.total_steps}
         flags = [word for flag, x in given.items() if x is not None for word in (flag, str(x))]
         return resume_seeds(options.run, flags + ["--profile"] * options.profile, options.total_steps)
@@ -392,6 +393,7 @@ def run_command(args: Sequence[str]) -> int:
     columns = os.environ.get("COLUMNS")
     if shutil.get_terminal_size().columns < NARROWEST:  # where words break at every letter, help takes minutes
         os.environ["COLUMNS"] = str(NARROWEST)
+    end_with_starter()
     try:
         return run_named(args)
     finally:

@@ -1,5 +1,7 @@
 """Several seeds of one run: side by side, one process per core at hand, and the folder that holds them."""
 
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -13,62 +15,87 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from clipper.cli.session import command_of
-from clipper.errors import ClipperError, ConfigError
+from clipper.cli.session import code_again, command_of, endings, turn_away
+from clipper.environments.processes import LIFELINE, end_children, lifeline
+from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.curve import plot_runs, read_curve, thousands
-from clipper.runs.folders import is_run, printable, seed_folders, seeds_below
+from clipper.runs.folders import printable, seed_folders, seeds_below
 from clipper.runs.load import read
+from clipper.runs.lock import locked
 from clipper.runs.run import read_config
 from clipper.settings.config import Config
+from clipper.settings.config_json import read_settings, settings_json
+from clipper.storage import files, json_text
+from clipper.storage.saved import value_of
 
 SECONDS_BETWEEN_LOOKS = 0.5
+PATIENCE = 60.0  # seconds in which a seed saves itself and ends
+PLAN = "seeds.json"
+"""In the folder of a set: which seeds, and their settings."""
+MOST_SEEDS = 10_000
 
 
 def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -> int:
     """Run ``clipper train`` with the same arguments for ``count`` seeds; draw one picture of all."""
-    console = Console()
     flags = without(without(without(args, "--seeds"), "--run-dir"), "--seed")
-    again = list(flags)
     if not any(word.startswith("--vector") for word in flags) and not config.env_timeout:
         flags += ["--vector", "serial"]  # the other cores have seeds of their own to train
+        config = dataclasses.replace(config, vector="serial")
+    settings = settings_json(config)
     folder.mkdir(parents=True, exist_ok=True)
-    commands = {
-        folder / f"seed{seed}": ["train", *flags, "--seed", str(seed), "--run-dir", str(folder / f"seed{seed}")]
-        for seed in range(config.seed, config.seed + count)
-    }
-
-    def stopped(waiting: Sequence[Path]) -> None:
-        console.print("stopped; go on with:", highlight=False)
-        commands: list[list[str | Path]] = [["resume", folder]]
-        if waiting:
-            first, several = waiting[0].name.removeprefix("seed"), ["--seeds", str(len(waiting))]
-            commands.append(["train", *again, "--seed", first, *several, "--run-dir", folder])
-        for words in commands:
-            console.print(f"  {command_of(*words)}", highlight=False, soft_wrap=True, markup=False)
-
-    what = f"{count} seeds of {config.env}"
-    return side_by_side(commands, what, folder, config.threads, stopped)
+    with locked(folder):
+        plan = {"first": config.seed, "count": count, "settings": settings}
+        files.replace(folder / PLAN, (json.dumps(plan, indent=2) + "\n").encode())
+        commands = {
+            folder / f"seed{seed}": ["train", *flags, "--seed", str(seed), "--run-dir", str(folder / f"seed{seed}")]
+            for seed in range(config.seed, config.seed + count)
+        }
+        again = ["resume", folder, *code_again(config.env, config.algorithm, settings)]
+        return side_by_side(commands, f"{count} seeds of {config.env}", folder, config.threads, again)
 
 
 def resume_seeds(folder: Path, flags: Sequence[str], total_steps: int | None) -> int:
-    """Go on with all seeds in a folder that have not come to their end, as ``train_seeds`` does."""
-    console, runs = Console(), seeds_below(folder)
-    for lost in seed_folders(folder):
-        if not is_run(lost):
-            warnings.warn(f"{printable(lost)} is no run to go on with: train that seed anew", stacklevel=2)
-    left = [run for run in runs if not ended(run, total_steps)]
-    if not left:
-        console.print(f"all {len(runs)} seeds in {folder} have ended; --total-steps trains longer", markup=False)
-        return 0
-    commands = {run: ["resume", str(run), *flags] for run in left}
-    what = f"{len(left)} of {len(runs)} seeds"
+    """Go on with all seeds in a folder that have not come to their end, and begin those that have not begun."""
+    console = Console()
+    with locked(folder):
+        begin_planned(folder)
+        runs = [path for path in seed_folders(folder) if (path / "config.json").is_file()]
+        for lost in seed_folders(folder):
+            if lost not in runs:
+                warnings.warn(f"{printable(lost)} is no run to go on with: train that seed anew", stacklevel=2)
+        left = [run for run in runs if not ended(run, total_steps)]
+        if not left:
+            console.print(f"all {len(runs)} seeds in {folder} have ended; --total-steps trains longer", markup=False)
+            return 0
+        commands = {run: ["resume", str(run), *flags] for run in left}
+        what, again = f"{len(left)} of {len(runs)} seeds", ["resume", folder, *flags]
+        return side_by_side(commands, what, folder, read_config(left[0]).threads, again)
 
-    def stopped(_: Sequence[Path]) -> None:
-        line = command_of("resume", folder, *flags)
-        console.print(f"stopped; go on with:\n  {line}", highlight=False, soft_wrap=True, markup=False)
 
-    return side_by_side(commands, what, folder, read_config(left[0]).threads, stopped)
+def is_set(folder: Path) -> bool:
+    """Does it hold seeds that were to be trained side by side, of which some may not have begun?"""
+    return (folder / PLAN).is_file() or bool(seeds_below(folder))
+
+
+def begin_planned(folder: Path) -> None:
+    """Give the seeds of a set that have not begun their settings, from which they begin where they are resumed."""
+    if not (folder / PLAN).is_file():
+        return
+    plan = json_text.read(folder / PLAN)
+    try:
+        assert isinstance(plan, dict)
+        first, count = value_of("first", int, plan), value_of("count", int, plan)
+        settings = value_of("settings", dict, plan)
+        assert 0 < count <= MOST_SEEDS
+    except (AssertionError, LookupError, TypeError) as error:
+        raise CorruptCheckpointError(f"{folder / PLAN} is no plan of seeds; delete it, or train them anew") from error
+    for seed in range(first, first + count):
+        file = folder / f"seed{seed}" / "config.json"
+        if not file.exists():
+            own = settings_json(dataclasses.replace(read_settings(settings), seed=seed))
+            file.parent.mkdir(exist_ok=True)
+            files.replace(file, (json.dumps(own, indent=2) + "\n").encode())
 
 
 def ended(run: Path, total_steps: int | None) -> bool:
@@ -87,11 +114,11 @@ def side_by_side(
     what: str,
     folder: Path,
     threads: int,
-    stopped: Callable[[Sequence[Path]], None],
+    again: Sequence[str | Path],
 ) -> int:
     """Run Clipper's command for each run's folder, as many at a time as there are cores; draw one picture of all.
 
-    ``stopped`` tells how to go on, where a signal ends all of them; it is given those that have not begun.
+    ``again`` is the command that goes on, where a signal ends all of them. However this process ends, they end, too.
     """
     console, waiting = Console(), list(commands)
     running: dict[Path, subprocess.Popen] = {}
@@ -99,12 +126,14 @@ def side_by_side(
     at_once = max(1, (os.cpu_count() or 1) // threads)
     many = f"{what}, {min(at_once, len(waiting))} at a time, in {folder}"
     console.print(escape(many), highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which ends the seeds first
+    for number in endings():
+        signal.signal(number, leave)
+    starter, held = lifeline()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 run = waiting.pop(0)
-                running[run] = launch(commands[run], run)
+                running[run] = launch(commands[run], run, starter)
             for run in [run for run, process in running.items() if process.poll() is not None]:
                 status = running.pop(run).returncode
                 failed += [run] if status else []
@@ -112,21 +141,37 @@ def side_by_side(
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except (KeyboardInterrupt, SystemExit):
         end(running.values())
-        stopped(waiting)
+        line = command_of(*again)
+        console.print(f"stopped; go on with:\n  {line}", highlight=False, soft_wrap=True, markup=False)
         raise
     finally:
         end(running.values())
+        os.close(starter)
+        os.close(held)
     if seeds_below(folder):
         console.print(f"curves: {plot_runs([folder], folder / 'curves.png')}", highlight=False, soft_wrap=True)
     return 1 if failed else 0
 
 
+def leave(number: int, _: object) -> None:
+    """End on a signal, which ends the seeds first."""
+    turn_away(number)
+    for other in endings()[1:]:
+        signal.signal(other, signal.SIG_IGN)  # a terminal may tell twice that it closes
+    sys.exit(128 + number)
+
+
 def end(processes: Iterable[subprocess.Popen]) -> None:
-    """Ask processes to end, and wait until they have: a run saves itself before."""
+    """Ask processes to end, and wait until they have: a run saves itself before. One that hangs is killed at last."""
     for process in processes:
         process.terminate()
     for process in processes:
-        process.wait()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            end_children(process.pid)
+            process.kill()
+            process.wait()
 
 
 def evaluate_seeds(runs: Sequence[Path], play: Callable[[Path], tuple[str, Evaluation]]) -> int:
@@ -168,15 +213,17 @@ def single(folder: Path, command: str) -> Path:
     raise ConfigError(f"{folder} holds {len(runs)} seeds (latest return: {each}): name one of them, as in {line}")
 
 
-def launch(command: Sequence[str], run_dir: Path) -> subprocess.Popen:
+def launch(command: Sequence[str], run_dir: Path, starter: int) -> subprocess.Popen:
     """One seed's process; what it prints goes to ``<run_dir>.log``, when it goes on behind what stands there.
 
-    Ctrl-C reaches it through this process alone.
+    Ctrl-C reaches it through this process alone. It saves itself and ends when the other end of ``starter`` is closed.
     """
     with run_dir.with_suffix(".log").open("a" if command[0] == "resume" else "w") as log:
         words = [sys.executable, "-m", "clipper", *command]
-        nothing = subprocess.DEVNULL
-        return subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, stdin=nothing, start_new_session=True)
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            pass_fds=(starter,), env=os.environ | {LIFELINE: str(starter)},
+        )  # fmt: skip
 
 
 def without(args: Sequence[str], flag: str) -> list[str]:

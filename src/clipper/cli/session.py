@@ -5,9 +5,11 @@ import os
 import shlex
 import shutil
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 from types import FrameType
@@ -17,6 +19,10 @@ from rich.table import Table
 
 from clipper.cli.progress import ProgressDisplay
 from clipper.environments.ids import called
+from clipper.environments.processes import end_children
+from clipper.environments.vector.serial import is_limited
+from clipper.rollout.evaluation import MAX_STEPS
+from clipper.rollout.protocol import abilities
 from clipper.runs.curve import thousands
 from clipper.runs.profile import PARTS, Profile
 from clipper.runs.run import Run
@@ -32,8 +38,26 @@ class Stopped(BaseException):
     """A signal came in the midst of an evaluation."""
 
 
+def endings() -> list[signal.Signals]:
+    """The signals that end a process from outside; not the one of a closed terminal where that is to change nothing."""
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup
+        return [signal.SIGTERM]
+    return [signal.SIGTERM, signal.SIGHUP]
+
+
+def turn_away(number: int) -> None:
+    """After a hang-up nobody reads the terminal any more, and to write there fails: what is told goes nowhere."""
+    if sys.platform != "win32" and number == signal.SIGHUP:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            with suppress(OSError):
+                if stat.S_ISCHR(os.fstat(stream).st_mode):
+                    os.dup2(nowhere, stream)
+
+
 class StopOnSignal:
-    """Ends a run after the iteration at hand on Ctrl-C or SIGTERM, so that it is saved whole; a second one at once.
+    """Ends a run after the iteration at hand on Ctrl-C, SIGTERM or a hang-up, so that it is saved whole; a second one
+    at once.
 
     An evaluation is broken off. An iteration that does not end in time is given up, and what was learned before saved.
     """
@@ -45,7 +69,7 @@ class StopOnSignal:
         self.timer = Timer(GRACE, self.leave)
 
     def __enter__(self) -> "StopOnSignal":
-        self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, *endings())}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,9 +79,13 @@ class StopOnSignal:
 
     def receive(self, number: int, _: FrameType | None) -> None:
         """Note the signal; the second one ends the process."""
-        if self.received is not None:
+        if self.received is not None and number not in endings()[1:]:  # a terminal may tell twice that it closes
+            end_children()
             os._exit(128 + number)
+        if self.received is not None:
+            return
         self.received = number
+        turn_away(number)
         self.timer.daemon = True
         self.timer.start()
         if self.run is not None and self.run.phase == "evaluating":
@@ -75,7 +103,9 @@ class StopOnSignal:
                 if (run.iteration, run.phase) == (iteration, "collecting"):  # then the learner was still all the while
                     checkpoint.save(run.path / "checkpoint.safetensors", tensors, values, run.config.keep_checkpoints)
         finally:
-            os.write(2, b"the iteration at hand takes too long and is given up\n")
+            with suppress(OSError):
+                os.write(2, b"the iteration at hand takes too long and is given up\n")
+            end_children()  # of the environments
             os._exit(128 + (self.received or 0))
 
     def __call__(self, run: Run) -> bool:
@@ -121,11 +151,14 @@ class Header:
         config = run.config
         size = run.learner.parameters.numel()
         resumed = "" if run.exact else ", resumed (exact: false)"
+        env = abilities(run.rollouts).env
+        endless = env is not None and not is_limited(env)
+        bound = f", no time limit is known, so evaluations end episodes after {MAX_STEPS:,} steps" * endless
         several = "environments" if config.num_envs > 1 else "environment"
         self.console.print(
             f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} {several} "
             f"{run.stepping}, {size:,} parameters, engine {run.engine.description}, {config.device}, "
-            f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}",
+            f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}{bound}",
             highlight=False,
             soft_wrap=True,
         )
@@ -153,7 +186,8 @@ def report(run: Run, console: Console, received: int | None) -> None:
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
-        command = command_of("resume", run.path, *env, *algorithm_again(run))
+        again = code_again(run.source, run.config.algorithm, run.settings)
+        command = command_of("resume", run.path, *again)
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
@@ -175,10 +209,18 @@ def command_of(*words: str | Path | None) -> str:
     return shlex.join([program_name(), *plain])
 
 
-def algorithm_again(run: Run) -> list[str]:
-    """``--algorithm``, where to resume asks for it; MODULE:NAME is left to fill in where only parts are the user's."""
-    algorithm = run.config.algorithm
-    if not any(elsewhere(read_settings(run.settings).algorithm)):
+def code_again(source: object, algorithm: object, settings: object) -> list[str]:
+    """``--env`` and ``--algorithm``, where to resume asks for them, since they are code of the user's own.
+
+    MODULE:NAME is left to fill in where only parts of an algorithm are.
+    """
+    env = ["--env", source] if isinstance(source, str) and ":" in source else []
+    return env + algorithm_again(algorithm, settings)
+
+
+def algorithm_again(algorithm: object, settings: object) -> list[str]:
+    """The second of them."""
+    if not any(elsewhere(read_settings(settings).algorithm)):
         return []
     name = name_of(algorithm)
     if ":" not in name:

@@ -4,7 +4,8 @@ import dataclasses
 import difflib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -257,19 +258,24 @@ def build_on(
     return run
 
 
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Raise ``SaveError`` where a run's folder cannot be made or written to."""
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(
+            f"the run's folder {folder} cannot be made: {error.strerror}. Name another one with run_dir= (--run-dir)"
+        ) from error
+
+
 def begin(run: Run) -> Run:
-    """A new run, its folder made where it has one."""
+    """A new run, its settings written where it has a folder."""
     if run.path is not None:
-        try:
+        with making(run.path):
             if (run.path / "config.json").exists():
                 raise ConfigError(f"{run.path} already holds a run: resume it, or name another folder")
-            run.path.mkdir(parents=True, exist_ok=True)
             write_config(run)
-        except OSError as error:
-            raise SaveError(
-                f"the run's folder {run.path} cannot be made: {error.strerror}. Name another one with run_dir= "
-                "(--run-dir)"
-            ) from error
     return run
 
 

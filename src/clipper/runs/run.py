@@ -22,6 +22,7 @@ from clipper.learning.metrics import Metrics
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
 from clipper.runs.rows import Row, Waiting, check_metrics, merged, told_besides
@@ -90,6 +91,8 @@ class Run:
     """What the next row will tell."""
     log: Log | None = None
     """Where rows are written, while it trains."""
+    lock: Lock | None = None
+    """What keeps other processes from training in the folder, while this one does."""
 
     @property
     def policy(self) -> Any:
@@ -222,6 +225,8 @@ class Run:
     def save(self, environments: bool = True) -> None:
         """Write the checkpoint from which the run can be resumed; those before it stay beside it."""
         if self.path is not None:
+            if self.lock is not None:
+                self.lock.check()
             self.record_rest()
             tensors, values = self.state_dict(environments)
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)

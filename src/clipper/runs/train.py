@@ -4,7 +4,7 @@ import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Unpack
 
@@ -20,8 +20,9 @@ from clipper.rollout.evaluation import held
 from clipper.rollout.protocol import abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.curve import plot_run
+from clipper.runs.lock import locked
 from clipper.runs.logs import Log
-from clipper.runs.make_run import Settings, begin, build, check_settings, configure, restore
+from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making, restore
 from clipper.runs.profile import Profile
 from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
@@ -63,13 +64,17 @@ def train(
     """
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
     run = None
+    lock = ExitStack()
     try:
         if resume is not None:
             if run_dir is not None and from_user(run_dir).resolve() != from_user(resume).resolve():
                 raise ConfigError(
                     f"a run goes on in its own folder, {resume}: leave out run_dir, or copy the folder first"
                 )
-            run = restore(from_user(resume), env, algorithm, policy, settings)
+            folder = from_user(resume)
+            held_folder = lock.enter_context(locked(folder)) if folder.is_dir() else None
+            run = restore(folder, env, algorithm, policy, settings)
+            run.lock = held_folder
         elif env is None:
             check_settings(settings, algorithm)
             raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
@@ -77,6 +82,10 @@ def train(
             config, source = configure(env, algorithm, policy, settings)
             module = policy if isinstance(policy, nn.Module) else None
             run = build(config, source, module, None if run_dir is None else from_user(run_dir))
+            if run.path is not None:
+                with making(run.path):
+                    run.path.mkdir(parents=True, exist_ok=True)
+                run.lock = lock.enter_context(locked(run.path))
             begin(run)
         if profile:
             run.profile = watched
@@ -90,7 +99,9 @@ def train(
             gc.unfreeze()
         watched.close()
         torch.set_num_threads(threads)
+        lock.close()
         if run is not None:
+            run.lock = None
             run.close()
 
 
@@ -190,12 +201,15 @@ def give_up(run: Run, error: BaseException) -> None:
 
 
 def save_at_end(run: Run) -> None:
-    """Save the run; raises ``SaveError`` where that cannot be."""
+    """Save the run; raises ``SaveError`` where that cannot be, or where what was written before has been deleted."""
     try:
         with nullcontext() if run.profile is None else run.profile.part("checkpoints"):
             run.save()
     except OSError as error:
         raise SaveError(f"the end of the run, {run.steps} steps, cannot be saved: {error}") from error
+    for name in ("config.json", "metrics.jsonl"):
+        if run.path is not None and not (run.path / name).is_file():
+            raise SaveError(f"{run.path / name} was deleted while the run trained, which cannot be loaded without it")
 
 
 def save_or_warn(run: Run, environments: bool = True) -> None:

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from clipper.environments.processes import apart
 from clipper.spaces.observations import Leaf
 
 STEP, DONE, OBJECT, GONE = b"s", b".", b"o", b""
@@ -77,9 +78,9 @@ def aligned(size: int) -> int:
 def memory_file() -> int:
     """A file of no name and no size: it is gone with the last process that holds it, however that ends."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("clipper")
+        return apart(os.memfd_create("clipper"))
     with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        return apart(os.dup(file.fileno()))
 
 
 def packed(value: object) -> memoryview:

@@ -120,7 +120,7 @@ class Serial(VectorEnv):
 
     def limit(self, steps: int) -> list[bool]:
         """End episodes after so many steps, where an environment has no time limit of its own; which those are."""
-        endless = [not has_limit(env) for env in self.envs]
+        endless = [not is_limited(env) for env in self.envs]
         pairs = zip(self.envs, endless, strict=True)
         self.envs = [TimeLimit(env, steps) if without else env for env, without in pairs]
         return endless
@@ -390,7 +390,7 @@ class Serial(VectorEnv):
                 stack.callback(env.close)
 
 
-def has_limit(env: gymnasium.Env) -> bool:
+def is_limited(env: gymnasium.Env | VectorEnv) -> bool:
     """Is it known to end its episodes after some time, by a limit that Gymnasium keeps or one of its own?"""
     return bool(env.metadata.get(TELLS)) or (env.spec is not None and env.spec.max_episode_steps is not None)
 

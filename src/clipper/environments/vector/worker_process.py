@@ -1,9 +1,7 @@
 """The process in which some of a ``Workers``' environments run: a ``Serial`` that writes to shared memory."""
 
-import fcntl
 import importlib.util
 import mmap
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from clipper.data.tree_type import Tree
+from clipper.environments.processes import die_with
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.channel import DONE, GONE, Channel, Layout, Task, packed, view
@@ -28,7 +27,7 @@ def main() -> None:
     sys.modules["clipper"].__getattr__ = whole_package  # pyright: ignore[reportAttributeAccessIssue]
     sys.meta_path.insert(0, WholeFirst())
     channel, memory, lifeline = (int(x) for x in sys.argv[1:4])
-    end_with(lifeline)
+    die_with(lifeline)
     with suppress(BrokenPipeError):  # the trainer went away while we were at work
         serve(Channel(channel), memory)
 
@@ -71,17 +70,6 @@ class WholeFirst(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Done already."""
-
-
-def end_with(lifeline: int) -> None:
-    """Have the kernel end this process, and those that it started, when the pipe's other end is closed.
-
-    It is closed when the trainer ends, however that happens. Elsewhere than on Linux a process notices when it has
-    finished its step, since its channel is closed then, too.
-    """
-    if sys.platform == "linux":
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def serve(channel: Channel, memory: int) -> None:

@@ -30,6 +30,7 @@ from gymnasium.vector.utils import CloudpickleWrapper, batch_space
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import RESTARTED, describe
 from clipper.environments.ids import called
+from clipper.environments.processes import OWNED, apart, end_children, lifeline
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.channel import (
@@ -76,17 +77,19 @@ class DeadError(Exception):
 class Worker:
     """One process, seen from the trainer."""
 
-    def __init__(self, task: Task, memory: int, lifeline: int) -> None:
-        ours, theirs = (end.detach() for end in socket.socketpair())
-        arguments = [str(theirs), str(memory), str(lifeline), str(Path(__file__).parents[2]), *sys.path]
+    def __init__(self, task: Task, memory: int) -> None:
+        ours, theirs = (apart(end.detach()) for end in socket.socketpair())
+        starter, self.held = lifeline()
+        arguments = [str(theirs), str(memory), str(starter), str(Path(__file__).parents[2]), *sys.path]
         # In a session of its own, Ctrl-C does not reach it: the trainer decides what becomes of the run.
         self.process = subprocess.Popen(
             [sys.executable, "-c", BOOT, *arguments],
             stdin=subprocess.DEVNULL,
-            pass_fds=(theirs, memory, lifeline),
+            pass_fds=(theirs, memory, starter),
             start_new_session=True,
         )
         os.close(theirs)
+        os.close(starter)
         self.channel, self.poll = Channel(ours), select.poll()
         self.poll.register(ours, select.POLLIN)
         self.task = task
@@ -113,7 +116,7 @@ class Worker:
             if self.process.poll() is not None:
                 raise DeadError(self.cause())
             if limit and time.monotonic() - began >= limit:
-                raise DeadError(f"did not answer within env_timeout = {limit:g} s")
+                raise DeadError(f"did not answer within {limit:g} s{' (env_timeout)' * (limit != PATIENCE)}")
         answer = self.channel.receive()
         if answer == GONE:
             raise DeadError(self.cause())
@@ -142,11 +145,20 @@ class Worker:
         """End it and what it started, by force after ``grace`` seconds."""
         with suppress(OSError):
             self.channel.close()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self.process.wait(max(grace, 0.0))
+        except subprocess.TimeoutExpired:
+            end_children(self.process.pid)  # those that have left its group, too
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close its lifeline, which ends it where it lives."""
+        if self.held >= 0:
+            os.close(self.held)
+        self.held = -1
 
 
 class Workers(VectorEnv):
@@ -168,20 +180,30 @@ class Workers(VectorEnv):
     ) -> None:
         self.closed, self.workers, self.num_envs = False, [], len(factories)
         self.env_timeout, self.max_restarts, self.restarts, self.rows_stepped = env_timeout, max_restarts, 0, 0
-        self.memory, (self.lifeline, self.held) = memory_file(), os.pipe()
+        self.memory = memory_file()
+        OWNED.add(self)
         edges = np.linspace(0, self.num_envs, min(processes, self.num_envs) + 1).astype(int).tolist()
         self.parts = [slice(a, b) for a, b in pairwise(edges)]
+        told = list[tuple]()
         try:
             for part in self.parts:
                 make = cast(Factories, called(CloudpickleWrapper, lambda own=factories[part]: own))
-                self.workers.append(Worker(Task(make, part.start, max_restarts, specs), self.memory, self.lifeline))
-            self.prepare([worker.answer(env_timeout and PATIENCE) for worker in self.workers])
+                self.workers.append(Worker(Task(make, part.start, max_restarts, specs), self.memory))
+            for worker in self.workers:
+                told.append(cast(tuple, worker.answer(env_timeout and max(env_timeout, PATIENCE))))
+            self.prepare(told)
         except DeadError as error:
             self.close()
-            raise EnvWorkerError(f"the process of an environment {error} while it was made") from error
+            raise EnvWorkerError(f"{self.whose(len(told))} {error} while they were made") from error
         except BaseException:
             self.close()
             raise
+
+    def whose(self, i: int) -> str:
+        """A process, as errors call it before it has told anything."""
+        part = self.parts[i]
+        several = f"s {part.start} to {part.stop - 1}" if part.stop - part.start > 1 else f" {part.start}"
+        return f"the process of environment{several}"
 
     def prepare(self, told: list[tuple]) -> None:
         """From what the workers tell of their environments: spaces and memory."""
@@ -277,9 +299,9 @@ class Workers(VectorEnv):
         dead.end(0.0)
         self.count(1, failure)
         warnings.warn(f"{failure}; it is made anew, restart {self.restarts} of {self.max_restarts}", stacklevel=2)
-        worker = self.workers[i] = Worker(dead.task, self.memory, self.lifeline)
+        worker = self.workers[i] = Worker(dead.task, self.memory)
         try:
-            worker.answer(self.env_timeout and PATIENCE)
+            worker.answer(self.env_timeout and max(self.env_timeout, PATIENCE))
             worker.say(self.layout)
             if self.actions is not None:
                 worker.say(("expect", self.actions.dtype, self.actions.shape[1:]))
@@ -333,7 +355,7 @@ class Workers(VectorEnv):
         if self.closed:
             raise EnvWorkerError(
                 f"these environments of {describe(self)} are closed, and their processes ended, as by train at its end "
-                "or by a failure before: make others"
+                "or by a failure before, or belong to the process that this one was forked from: make others"
             )
 
     def get_states(self) -> list[EnvironmentState] | None:
@@ -368,8 +390,15 @@ class Workers(VectorEnv):
         for worker in self.workers:
             worker.end(deadline - time.monotonic())
         self.workers = []
-        for descriptor in (self.memory, self.lifeline, self.held):
-            os.close(descriptor)
+        os.close(self.memory)
+
+    def leave(self) -> None:
+        """In a forked process: its copies of what tells the workers that the trainer lives are closed."""
+        self.closed = True
+        for worker in self.workers:
+            worker.channel.close()
+            os.close(worker.held)
+        self.workers = []
 
 
 def rows_of(actions: Tree, part: slice) -> Tree:
