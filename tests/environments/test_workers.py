@@ -21,6 +21,7 @@ from torch import Generator
 from clipper.data.steps import Steps
 from clipper.environments.checks import RESTARTED
 from clipper.environments.make import make_single
+from clipper.environments.processes import lifeline
 from clipper.environments.state import get_states, set_states
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers, merged
@@ -236,20 +237,109 @@ import numpy as np
 sys.path[:0] = [{tests!r}]
 from environments.failing import Choosing, Failing, Telling
 from clipper.environments.vector.workers import Workers, merged
-env = Workers([partial(Failing, i, Path({folder!r}), {{0: 3}} if i == 1 else None, "hang") for i in range(2)], 2)
+env = Workers([partial(Failing, i, Path({folder!r}), {{0: 3}} if i else None, "hang") for i in range(3)], 3)
 env.reset(seed=0)
+for _ in range(2):
+    env.step(np.zeros(3, np.int64))
 print(*(worker.process.pid for worker in env.workers), flush=True)
-for _ in range(4):
-    env.step(np.zeros(2, np.int64))
+env.step(np.zeros(3, np.int64))
 """
 
 
-def test_no_orphan_is_left_where_the_trainer_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_no_orphan_is_left_where_the_trainer_is_killed(number: signal.Signals, tmp_path: Path) -> None:
     program = PARENT.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(pids) == 2
-        parent.kill()
-    while not all(gone(pid) for pid in pids):  # one waits for an action, one hangs in its step
+        assert len(pids) == 3
+        time.sleep(0.2)
+        parent.send_signal(number)
+    while not all(gone(pid) for pid in pids):  # one waits for an action, two hang in their step
         time.sleep(0.05)
+
+
+def test_no_worker_is_left_that_was_started_when_the_trainer_was_gone() -> None:
+    """Its lifeline was closed before it could ask the kernel to watch it."""
+    starter, held = lifeline()
+    os.close(held)
+    words = "import os, sys; from clipper.environments.processes import die_with; die_with(int(sys.argv[1])); print(1)"
+    done = subprocess.run(
+        [sys.executable, "-c", words, str(starter)],
+        pass_fds=(starter,), start_new_session=True, capture_output=True, check=False,
+    )  # fmt: skip
+    os.close(starter)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, b"")
+
+
+def test_standard_streams_may_be_closed() -> None:
+    """The first file that is opened then bears the number of one, which a new process gets replaced."""
+    kept = [os.dup(stream) for stream in range(3)]
+    try:
+        for stream in range(3):
+            os.close(stream)
+        env = Workers([partial(Choosing, i) for i in range(2)], 2)
+    finally:
+        for stream, copy in enumerate(kept):
+            os.dup2(copy, stream)
+            os.close(copy)
+    try:
+        assert env.reset(seed=0)[0].shape == (2, 2, 2)
+        assert env.step(np.zeros((2, 2), np.int64))[1].tolist() == [0.0, 0.0]
+    finally:
+        env.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_fork_of_the_trainer_owns_no_worker() -> None:
+    """It can neither step nor end them, and does not keep them alive."""
+    env = Workers([partial(Choosing, i) for i in range(2)], 2)
+    try:
+        env.reset(seed=0)
+        held = [worker.held for worker in env.workers]
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                env.step(np.zeros((2, 2), np.int64))
+            except EnvWorkerError as error:
+                env.close()
+                open_still = [os.path.exists(f"/proc/self/fd/{descriptor}") for descriptor in held]
+                status = 0 if "forked from" in str(error) and not any(open_still) else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert env.step(np.zeros((2, 2), np.int64))[1].tolist() == [0.0, 0.0]
+    finally:
+        env.close()
+
+
+class Sleeps(Choosing):
+    def __init__(self, number: int) -> None:
+        time.sleep(3600)
+
+
+def test_an_environment_that_hangs_while_it_is_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipper.environments.vector.workers.PATIENCE", 4.0)
+    factories = [partial(Sleeps if i == 2 else Choosing, i) for i in range(4)]
+    with pytest.raises(EnvWorkerError, match="environments 2 to 3 did not answer within 4 s while they were made"):
+        Workers(factories, 2, env_timeout=0.5)  # more than that is allowed, since to make one takes longer than a step
+
+
+class Starts(Choosing):
+    """Has a process of its own, in a session of its own, and hangs."""
+
+    def step(self, action):
+        child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+        Path(os.environ["CLIPPER_TEST_FILE"]).write_text(str(child.pid))
+        time.sleep(3600)
+
+
+def test_what_an_environment_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "pid"
+    monkeypatch.setenv("CLIPPER_TEST_FILE", str(file))
+    env = Workers([partial(Starts, 0)], 1, env_timeout=1.0)
+    env.reset(seed=0)
+    with pytest.raises(EnvWorkerError, match="did not answer within 1 s"):
+        env.step(np.zeros((1, 2), np.int64))
+    assert gone(int(file.read_text()))

@@ -1,5 +1,6 @@
 """What episodes say about their success reaches an evaluation, whoever steps and resets them."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -26,6 +27,20 @@ def test_each_episode_is_told_by_its_last_info(backend: str, key: str) -> None:
     assert evaluation.successes.tolist() == expected(3, 11)
     assert evaluation.success_rate == pytest.approx(np.mean(expected(3, 11)))
     assert f"success rate {evaluation.success_rate:.3f} over 11 episodes" in str(evaluation)
+
+
+@pytest.mark.parametrize("backend", ["serial", "sync next_step", "sync same_step"])
+@pytest.mark.parametrize("form", [np.array, lambda x: np.array([x]), lambda x: np.array([[float(x)]])], ids="012")
+def test_an_array_of_one_tells_as_well(form: Callable, backend: str) -> None:
+    class Arrays(Telling):
+        def step(self, action):
+            *rest, info = super().step(action)
+            return *rest, info | {self.key: form(info[self.key])}
+
+    evaluation = evaluate_policy(
+        ScriptedPolicy(), vectorised([partial(Arrays, i) for i in range(3)], backend), episodes=11
+    )
+    assert evaluation.successes.tolist() == expected(3, 11)
 
 
 def test_from_worker_processes() -> None:

@@ -17,7 +17,7 @@ from weakref import WeakSet
 LIFELINE = "CLIPPER_LIFELINE"
 """The variable by which a process learns the number of its lifeline: a pipe whose other end its starter holds."""
 
-LAST = 4.0  # seconds in which a process may save itself where its starter has ended
+LAST = 3.0  # seconds in which a process may save itself where its starter has ended
 
 
 class Owned(Protocol):

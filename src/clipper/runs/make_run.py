@@ -32,6 +32,7 @@ from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.protocol import mask_key_of
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.forked import check_threads
 from clipper.runs.load import check_finite, check_fit, check_policy, check_size, weights_of
 from clipper.runs.run import Run, Source, read_config, read_rows
 from clipper.settings.config import Config
@@ -173,6 +174,7 @@ def build(config: Config, source: Source, policy: nn.Module | None, folder: Path
     check_all_there(config, policy is not None)
     # What a file cannot hold is refused before anything is made, and before anything can change.
     settings = None if folder is None else settings_json(config)
+    check_threads(config.threads)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
     mask_key = config.policy.encoder.mask_key if policy is None else mask_key_of(policy)
     rollouts, vector, stepping = make_rollouts(config, source, mask_key)
