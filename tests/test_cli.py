@@ -240,7 +240,10 @@ def test_several_seeds_side_by_side() -> None:
     assert read_config(Path("many/seed6")).seed == 6
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.long)],
+)
 def test_signals_save_and_end_with_their_status(number: signal.Signals, status: int) -> None:
     process = command("train", "CartPole-v1", *QUICK, "--run-dir", "x", "--total-steps", "100000000")
     until = time.monotonic() + 60

@@ -1,5 +1,7 @@
 """A folder of ``clipper train --seeds``, wherever the command line asks for a run."""
 
+import dataclasses
+import json
 import os
 import re
 import shutil
@@ -10,12 +12,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import clipper
 from clipper.cli.commands import run_command
-from clipper.cli.seeds import ended
+from clipper.cli.seeds import PLAN, begin_planned, ended
+from clipper.environments.processes import descendants, processes
 from clipper.runs.curve import read_curve
-from clipper.runs.run import read_rows
+from clipper.runs.lock import locked
+from clipper.runs.run import read_config, read_rows
+from clipper.storage import checkpoint
 
 SMALL = clipper.PPO(horizon=32, epochs=1)
 
@@ -80,9 +86,15 @@ def test_resume_goes_on_with_what_has_not_ended(many: Path, capsys: pytest.Captu
     before = (many / "seed1" / "metrics.jsonl").read_bytes()
     broken_off = [row["steps"] for row in read_rows(many / "seed2")]
     (many / "seed3").mkdir()
+    settings = json.loads((many / "seed1" / "config.json").read_text()) | {"env": "CartPole-v1"}
+    (many / PLAN).write_text(json.dumps({"first": 4, "count": 1, "settings": settings}))  # it has not begun
     with pytest.warns(UserWarning, match="seed3 is no run"):
         assert run_command(["resume", "many"]) == 0
-    assert "1 of 2 seeds, 1 at a time, in many" in capsys.readouterr().out
+    assert "2 of 3 seeds, " in capsys.readouterr().out
+    fourth = clipper.train(dataclasses.replace(read_config(many / "seed1"), seed=4), run_dir="alone")
+    ours, theirs = (checkpoint.load_latest(folder)[0] for folder in (many / "seed4", Path("alone")))
+    assert fourth.config.seed == 4
+    assert all(torch.equal(x, ours[name]) for name, x in theirs.items())
     assert (many / "seed1" / "metrics.jsonl").read_bytes() == before
     steps = [row["steps"] for row in read_rows(many / "seed2")]
     assert steps[-1] is not None
@@ -92,30 +104,81 @@ def test_resume_goes_on_with_what_has_not_ended(many: Path, capsys: pytest.Captu
     assert (many / "curves.png").exists()
     with pytest.warns(UserWarning, match="seed3 is no run"):
         assert run_command(["resume", "many"]) == 0
-    assert "all 2 seeds in many have ended; --total-steps trains longer" in capsys.readouterr().out
+    assert "all 3 seeds in many have ended; --total-steps trains longer" in capsys.readouterr().out
 
 
-def test_what_was_stopped_says_how_to_go_on(tmp_path: Path) -> None:
-    """Seeds that run are resumed, those that have not begun are trained."""
-    cores = os.cpu_count() or 1
+def started(folder: Path, seeds: int) -> subprocess.Popen[str]:
+    """The command, when the first of so many seeds train."""
     environment = os.environ | {"PYTHONPATH": str(Path(clipper.__file__).parents[1]), "COLUMNS": "100"}
-    words = ["train", "CartPole-v1", "--seeds", str(cores + 2), "--seed=5", "--total-steps", "100000000",
+    words = ["train", "CartPole-v1", "--seeds", str(seeds), "--seed=5", "--total-steps", "100000000",
              "--run-dir", "my runs"]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "clipper", *words],
-        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    begun = [tmp_path / "my runs" / f"seed{5 + i}" / "metrics.jsonl" for i in range(cores)]
+    begun = [folder / "my runs" / f"seed{5 + i}" / "metrics.jsonl" for i in range(min(os.cpu_count() or 1, seeds))]
+    for _ in range(1200):
+        if all(file.exists() for file in begun) or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    return process
+
+
+def test_what_was_stopped_says_how_to_go_on(tmp_path: Path) -> None:
+    """Seeds that run and those that have not begun are gone on with by one command."""
+    cores = os.cpu_count() or 1
+    process = started(tmp_path, cores + 2)
     try:
-        for _ in range(1200):
-            if all(file.exists() for file in begun) or process.poll() is not None:
-                break
-            time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 143
-    assert "  clipper resume 'my runs'\n" in out
-    left = f"--seed {5 + cores} --seeds 2 --run-dir 'my runs'"
-    assert f"  clipper train CartPole-v1 --total-steps 100000000 {left}\n" in out
+    assert out.endswith("stopped; go on with:\n  clipper resume 'my runs'\n")
+    assert not (tmp_path / "my runs" / f"seed{5 + cores}").exists()
+    begin_planned(tmp_path / "my runs")
+    assert read_config(tmp_path / "my runs" / f"seed{6 + cores}").seed == 6 + cores
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
+def test_no_seed_outlives_its_command(number: signal.Signals, tmp_path: Path) -> None:
+    process = started(tmp_path, 1 + (os.cpu_count() or 1))
+    try:
+        seeds = descendants(process.pid)
+        assert len(seeds) >= (os.cpu_count() or 1)
+        process.send_signal(number)
+        process.wait(timeout=120)
+        while set(seeds) & {child for child, _ in processes_alive()}:
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def processes_alive() -> list[tuple[int, int]]:
+    return [(child, parent) for child, parent in processes() if state(child) not in ("Z", "")]
+
+
+def state(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("plan", ["[]", "{", '{"first": 1, "count": 10000000, "settings": {}}', '{"first": 1}'])
+def test_a_plan_that_is_none_is_refused(plan: str, many: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (many / PLAN).write_text(plan)
+    assert run_command(["resume", "many"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "seeds.json" in line
+    assert {path.name for path in many.iterdir() if path.is_dir()} == {"seed1", "seed2"}
+
+
+def test_two_commands_do_not_train_one_set(many: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (many / "seed1.log").read_text()
+    with locked(many):
+        for words in (["resume", "many"], ["train", "CartPole-v1", "--seeds", "2", "--run-dir", "many"]):
+            assert run_command(words) == 2
+            assert "another process trains in many at this moment" in capsys.readouterr().err
+    assert (many / "seed1.log").read_text() == before

@@ -61,10 +61,14 @@ def command(folder: Path, program: str) -> subprocess.Popen[str]:
 
 
 OWN = """
-import time, gymnasium
+import subprocess, time, gymnasium
 from gymnasium.envs.classic_control import CartPoleEnv
 class Own(CartPoleEnv):
     steps = 0
+    def __init__(self):
+        super().__init__()
+        with open("simulator", "w") as file:
+            file.write(str(subprocess.Popen(["sleep", "3600"], start_new_session=True).pid))
     def step(self, action):
         self.steps += 1
         if self.steps > {quick}:
@@ -73,6 +77,12 @@ class Own(CartPoleEnv):
         return super().step(action)
 gymnasium.register("Own-v0", entry_point=Own)
 """
+
+
+def simulator_runs(folder: Path) -> bool:
+    """Does what the environment has started live on? What is dead but not yet buried does not."""
+    file = Path("/proc") / (folder / "simulator").read_text() / "stat"
+    return file.exists() and file.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def wait_for(path: Path) -> None:
@@ -93,6 +103,7 @@ def test_an_iteration_that_hangs_is_given_up(tmp_path: Path) -> None:
     _, values = checkpoint.load_latest(tmp_path / "x")
     assert (values["iteration"], values["steps"]) == (2, 16)
     assert value_of("rollouts", dict, values)["environments"] is None
+    assert not simulator_runs(tmp_path)
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
@@ -106,6 +117,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     assert process.returncode == 130, out
     assert "given up" not in out  # that is the way after the first one
     assert checkpoint.load_latest(tmp_path / "x")[1]["iteration"] == 0
+    assert not simulator_runs(tmp_path)
 
 
 @contextmanager

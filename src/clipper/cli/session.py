@@ -97,6 +97,7 @@ class StopOnSignal:
         try:
             if run is not None and run.path is not None and run.phase == "collecting":
                 iteration = run.iteration
+                run.check_folder()
                 run.record_rest()
                 tensors, values = run.state_dict(environments=False)
                 tensors = {name: x.clone() for name, x in tensors.items()}

@@ -34,8 +34,16 @@ class Lock:
             if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
                 raise FileNotFoundError(f"{self.folder} was deleted, and made anew by somebody else")
 
+    def release(self) -> None:
+        """Let others train in it, also where a process that was forked at this moment still has a copy."""
+        if self.descriptor >= 0 and sys.platform != "win32":
+            import fcntl  # noqa: PLC0415
+
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.leave()
+
     def leave(self) -> None:
-        """Let it go."""
+        """Close it, which leaves it to whoever has a copy."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
         self.descriptor = -1
@@ -48,7 +56,7 @@ def locked(folder: Path) -> Iterator[Lock]:
     try:
         yield lock
     finally:
-        lock.leave()
+        lock.release()
 
 
 def take(folder: Path) -> int:

@@ -225,15 +225,20 @@ class Run:
     def save(self, environments: bool = True) -> None:
         """Write the checkpoint from which the run can be resumed; those before it stay beside it."""
         if self.path is not None:
-            if self.lock is not None:
-                self.lock.check()
+            self.check_folder()
             self.record_rest()
             tensors, values = self.state_dict(environments)
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
 
+    def check_folder(self) -> None:
+        """While it trains: raise ``OSError`` where its folder was deleted, or is another one by now."""
+        if self.lock is not None:
+            self.lock.check()
+
     def save_best(self) -> None:
         """Write the policy alone, as the best so far."""
         if self.path is not None:
+            self.check_folder()
             tensors = {f"policy.{k}": v for k, v in self.policy.state_dict().items()}
             told = {"return": self.best, "masked": abilities(self.rollouts).masked}
             checkpoint.save(self.path / "best.safetensors", tensors, self.identity() | told)

@@ -229,6 +229,7 @@ def save_or_warn(run: Run, environments: bool = True) -> None:
 def plot_or_warn(run: Run) -> None:
     """Draw the curve, which is worth a warning where it fails, and not the run."""
     try:
+        run.check_folder()
         plot_run(run)
     except Exception as error:  # whatever matplotlib and the disk may raise
         warnings.warn(f"curve.png cannot be drawn: {error}", stacklevel=2)
