@@ -63,6 +63,7 @@ class ProgressDisplay:
             "KL": number(row.get("policy/kl"), ".4f"),
             "clipped": number(row.get("policy/clip_fraction"), ".1%"),
             "entropy": number(row.get("policy/entropy"), ".3f"),
+            **{name.removeprefix("custom/"): number(x, ".4g") for name, x in run.noted.items()},
         }
         return {k: v for k, v in facts.items() if v}
 

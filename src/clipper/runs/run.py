@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat, cast
 
 import gymnasium
 import torch
 
 from clipper.algorithms import KNOWN
+from clipper.data.values import shown
 from clipper.engines import Engine
 from clipper.environments.make import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
@@ -24,7 +25,7 @@ from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
-from clipper.runs.rows import Row, Waiting, check_metrics, merged, told_besides
+from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
 from clipper.settings.config import Config
 from clipper.settings.config_json import fits, read_settings, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
@@ -88,6 +89,10 @@ class Run:
     """One row per iteration, or per ``log_every`` decisions, as in ``metrics.jsonl``."""
     waiting: Waiting = field(default_factory=Waiting)
     """What the next row will tell."""
+    notes: dict[str, list[float]] = field(default_factory=dict)
+    """Numbers that the next row will have beside the run's own."""
+    noted: dict[str, float] = field(default_factory=dict)
+    """The latest number by each of these names."""
     log: Log | None = None
     """Where rows are written, while it trains."""
 
@@ -154,12 +159,41 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def note(self, name: str, number: object) -> None:
+        """Add a number of your own to the next row of metrics, and so to TensorBoard, loggers and the terminal.
+
+        A callback may do so, for the row of its iteration. Of several numbers by one name the row has the mean. A name
+        without ``/``, or that the row has already, gets ``custom/`` before it. Raises ``ConfigError`` for what is no
+        number, and for a name as a run's own are called.
+        """
+        name = name if "/" in name else f"custom/{name}"
+        if name.partition("/")[0] in OWN_METRICS:
+            raise ConfigError(f"run.note calls a number {name!r}, which a run's own are called: rename it")
+        if not is_number(number):
+            raise ConfigError(f"run.note gives {name} as {shown(number)}, which is no single number")
+        self.noted[name] = float(cast(SupportsFloat, number))
+        self.notes.setdefault(name, []).append(self.noted[name])
+
+    def write(self, row: Row) -> None:
+        """Write a row of the history, with what was noted for it."""
+        for name, numbers in self.notes.items():
+            row[f"custom/{name}" if name in row else name] = sum(numbers) / len(numbers)
+        self.notes = {}
+        if self.log is not None:
+            self.log.write(row)
+
+    def close_log(self) -> None:
+        """Write the rows that are not written, since their evaluation or a callback failed, and close the log."""
+        if self.log is not None:
+            for row in self.history[self.log.written :]:
+                self.write(row)
+            self.log.close()
+            self.log = None
+
     def record_rest(self) -> None:
         """The iterations that are in no row yet as one more, where there are any: checkpoints hold no part of a row."""
         if self.waiting.rounds:
-            row = self.record()
-            if self.log is not None:
-                self.log.write(row)
+            self.write(self.record())
 
     def record(self, write: bool = True) -> Row:
         """The iterations that wait as one more row of the history, or none yet, {}, where it is not to ``write``.

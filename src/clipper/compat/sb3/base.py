@@ -30,6 +30,7 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.callbacks import Callbacks, IterationCallback
 from clipper.runs.load import check_size
 from clipper.runs.make_run import write_config
 from clipper.runs.run import Row, Run
@@ -178,12 +179,12 @@ class Model:
     def train(self, run: Run, callback: BaseCallback | None, progress_bar: bool) -> None:
         """The loop, with what is to be called in it."""
         with ExitStack() as stack:
-            watching: list[Callable[[Run], bool | None]] = []
+            watching: list[IterationCallback] = []
             if callback is not None:
                 watching.append(stack.enter_context(Watching(self, run, callback)))
             if self.verbose > 0 or progress_bar:
                 watching.append(stack.enter_context(ProgressDisplay()))
-            go_on(run, watching)
+            go_on(run, Callbacks(watching))
 
     def check_masks(self, wanted: bool, there: bool) -> None:
         """Whether masks are as this algorithm wants them."""
