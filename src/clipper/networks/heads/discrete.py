@@ -29,6 +29,9 @@ class CategoricalHead(nn.Module):
     def to_env(self, action: Int[Tensor, "*batch"], action_mask: Tree = ()) -> np.ndarray:
         return action.cpu().numpy() + self.start
 
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Int[Tensor, "*batch"]:
+        return torch.from_numpy(np.asarray(action, dtype=np.int64) - self.start)
+
 
 class MultiCategoricalHead(nn.Module):
     """Logits of ``nvec[i]`` choices for each component i of an array of integers."""
@@ -55,3 +58,7 @@ class MultiCategoricalHead(nn.Module):
     def to_env(self, action: Int[Tensor, "*batch D"], action_mask: Tree = ()) -> np.ndarray:
         values = action.cpu().numpy().reshape(*action.shape[:-1], *self.start.shape)
         return (values + self.start).astype(self.dtype)
+
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Int[Tensor, "*batch D"]:
+        lead = action.shape[: action.ndim - self.start.ndim]
+        return torch.from_numpy((action.astype(np.int64) - self.start).reshape(*lead, -1))
