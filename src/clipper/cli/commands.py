@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from clipper.algorithms import (
@@ -38,9 +37,10 @@ from clipper.cli.command_options import (
     parse,
     with_spellings,
 )
+from clipper.cli.terminal import Terminal
 from clipper.data.field_names import GATHERED, OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
-from clipper.errors import ClipperError, ConfigError
+from clipper.errors import ClipperError, ConfigError, visible
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.folders import runs_in, seeds_below
 from clipper.settings.config import Config
@@ -234,7 +234,7 @@ def played(play: Callable[..., Evaluation], options: Episodes, folder: Path) -> 
 
 def print_episodes(env: str, result: Evaluation, more: str = "") -> None:
     """How episodes went, and ``more``."""
-    Console().print(f"{env}  {result}{more}", highlight=False, markup=False)
+    Terminal().print(f"{env}  {result}{more}")
 
 
 def reach_own_code(named: str | None) -> None:
@@ -271,7 +271,7 @@ def plot_command(args: Sequence[str]) -> int:
     else:
         pictures = [plot_runs(options.runs, options.output or Path("curves.png"))]
     for picture in pictures:
-        Console().print(str(picture), highlight=False, soft_wrap=True)
+        Terminal().print(str(picture), soft_wrap=True)
     return 0
 
 
@@ -285,10 +285,10 @@ def compare_command(args: Sequence[str]) -> int:
     if not options.runs:
         raise ConfigError("name the folders of two runs or more: clipper compare runs/a runs/b")
     comparisons, curves = comparison_of(options.runs)
-    console = Console()
+    console = Terminal()
     show(comparisons, console)
     picture = draw_curves(curves, options.output or Path("compare.png"))
-    console.print(f"curves: {picture}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"curves: {picture}", soft_wrap=True)
     return 0
 
 
@@ -304,7 +304,7 @@ def export_command(args: Sequence[str]) -> int:
     file = options.onnx or run / "policy.onnx"
     inputs, outputs = export_onnx(policy, file, masked=options.masked)
     text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
-    Console().print(text, highlight=False, soft_wrap=True)
+    Terminal().print(text, soft_wrap=True)
     return 0
 
 
@@ -389,26 +389,26 @@ def run_command(args: Sequence[str]) -> int:
 
 def one_line(message: Warning | str, *_: object) -> str:
     """A warning as the command line prints it, without the place in the source that gave it."""
-    return f"warning: {message}\n"
+    return f"warning: {visible(str(message))}\n"
 
 
 def run_named(args: Sequence[str]) -> int:
     """The same, whatever it does with warnings."""
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     if not args or args[0] in ("-h", "--help", "help"):
-        Console().print(overview(), highlight=False)
+        Terminal().print(overview(), markup=True)
         return 0
     if args[0] == "--version":
         from clipper import __version__  # noqa: PLC0415
 
-        Console().print(f"clipper {__version__}", highlight=False)
+        Terminal().print(f"clipper {__version__}")
         return 0
     try:
         if args[0] not in COMMANDS:
             raise ConfigError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)}")
         return COMMANDS[args[0]][0](args[1:])
     except ClipperError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", markup=True, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 
 from clipper.cli.session import program_name
+from clipper.cli.terminal import Terminal
 from clipper.errors import ClipperError, ConfigError
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.curve import plot_runs, read_curve, thousands
@@ -28,7 +27,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -> int:
     """Run ``clipper train`` with the same arguments for ``count`` seeds; draw one picture of all."""
-    console = Console()
+    console = Terminal()
     flags = without(without(without(args, "--seeds"), "--run-dir"), "--seed")
     again = list(flags)
     if not any(word.startswith("--vector") for word in flags) and not config.env_timeout:
@@ -40,14 +39,14 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
     }
 
     def stopped(waiting: Sequence[Path]) -> None:
-        console.print("stopped; go on with:", highlight=False)
+        console.print("stopped; go on with:")
         commands = [["resume", str(folder)]]
         if waiting:
             first, several = waiting[0].name.removeprefix("seed"), ["--seeds", str(len(waiting))]
             commands.append(["train", *again, "--seed", first, *several, "--run-dir", str(folder)])
         for words in commands:
             line = shlex.join([program_name(), *words])
-            console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"  {line}", soft_wrap=True)
 
     what = f"{count} seeds of {config.env}"
     return side_by_side(commands, what, folder, config.threads, stopped)
@@ -55,20 +54,20 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
 
 def resume_seeds(folder: Path, flags: Sequence[str], total_steps: int | None) -> int:
     """Go on with all seeds in a folder that have not come to their end, as ``train_seeds`` does."""
-    console, runs = Console(), seeds_below(folder)
+    console, runs = Terminal(), seeds_below(folder)
     for lost in seed_folders(folder):
         if not is_run(lost):
             warnings.warn(f"{printable(lost)} is no run to go on with: train that seed anew", stacklevel=2)
     left = [run for run in runs if not ended(run, total_steps)]
     if not left:
-        console.print(f"all {len(runs)} seeds in {folder} have ended; --total-steps trains longer", markup=False)
+        console.print(f"all {len(runs)} seeds in {folder} have ended; --total-steps trains longer")
         return 0
     commands = {run: ["resume", str(run), *flags] for run in left}
     what = f"{len(left)} of {len(runs)} seeds"
 
     def stopped(_: Sequence[Path]) -> None:
         line = shlex.join([program_name(), "resume", str(folder), *flags])
-        console.print(f"stopped; go on with:\n  {line}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"stopped; go on with:\n  {line}", soft_wrap=True)
 
     return side_by_side(commands, what, folder, read_config(left[0]).threads, stopped)
 
@@ -95,12 +94,12 @@ def side_by_side(
 
     ``stopped`` tells how to go on, where a signal ends all of them; it is given those that have not begun.
     """
-    console, waiting = Console(), list(commands)
+    console, waiting = Terminal(), list(commands)
     running: dict[Path, subprocess.Popen] = {}
     failed: list[Path] = []
     at_once = max(1, (os.cpu_count() or 1) // threads)
     many = f"{what}, {min(at_once, len(waiting))} at a time, in {folder}"
-    console.print(escape(many), highlight=False, soft_wrap=True)
+    console.print(many, soft_wrap=True)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which ends the seeds first
     try:
         while waiting or running:
@@ -110,7 +109,7 @@ def side_by_side(
             for run in [run for run, process in running.items() if process.poll() is not None]:
                 status = running.pop(run).returncode
                 failed += [run] if status else []
-                console.print(escape(outcome(run, status)), highlight=False, soft_wrap=True)
+                console.print(outcome(run, status), soft_wrap=True)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except (KeyboardInterrupt, SystemExit):
         end(running.values())
@@ -119,7 +118,7 @@ def side_by_side(
     finally:
         end(running.values())
     if seeds_below(folder):
-        console.print(f"curves: {plot_runs([folder], folder / 'curves.png')}", highlight=False, soft_wrap=True)
+        console.print(f"curves: {plot_runs([folder], folder / 'curves.png')}", soft_wrap=True)
     return 1 if failed else 0
 
 
@@ -135,7 +134,7 @@ def evaluate_seeds(runs: Sequence[Path], play: Callable[[Path], tuple[str, Evalu
     """Evaluate each seed, and print how all do: the mean over seeds with its interval."""
     from clipper.pictures.compare import estimate  # noqa: PLC0415 (scipy is slow to import)
 
-    console, found, envs = Console(), list[float](), set[str]()
+    console, found, envs = Terminal(), list[float](), set[str]()
     failed = list[ClipperError]()
     for run in runs:
         try:
@@ -145,7 +144,7 @@ def evaluate_seeds(runs: Sequence[Path], play: Callable[[Path], tuple[str, Evalu
             continue
         envs.add(env)
         found.append(result.mean)
-        console.print(f"{run.name}  {env}  {result}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"{run.name}  {env}  {result}", soft_wrap=True)
     if not found:
         raise failed[0]
     for error in failed:
@@ -154,7 +153,7 @@ def evaluate_seeds(runs: Sequence[Path], play: Callable[[Path], tuple[str, Evalu
         mean = estimate([np.array(found)], lambda scores: float(np.mean(scores[0])))
         told = f"mean of {len(found)} seeds: return {mean.value:.1f}, 95 % interval {mean.low:.1f} to {mean.high:.1f}"
         few = "; with so few seeds it is too narrow" if len(found) < 10 else ""
-        console.print(f"{told} (bootstrap over seeds{few})", highlight=False, soft_wrap=True)
+        console.print(f"{told} (bootstrap over seeds{few})", soft_wrap=True)
     return 0
 
 

@@ -14,8 +14,10 @@ from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clipper.cli.progress import ProgressDisplay
+from clipper.cli.terminal import Terminal
 from clipper.environments.ids import called
 from clipper.runs.curve import thousands
 from clipper.runs.profile import PARTS, Profile
@@ -96,7 +98,7 @@ def resume_and_show(folder: Path, env: str | None, changes: dict[str, object], p
 
 def show(arguments: Mapping[str, object]) -> int:
     """Call ``train`` with a display around it."""
-    console = Console()
+    console = Terminal()
     header = Header(console)
     with StopOnSignal() as stop, ProgressDisplay(console) as display:
         try:
@@ -122,13 +124,12 @@ class Header:
         size = run.learner.parameters.numel()
         resumed = "" if run.exact else ", resumed (exact: false)"
         several = "environments" if config.num_envs > 1 else "environment"
-        self.console.print(
-            f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} {several} "
-            f"{run.stepping}, {size:,} parameters, engine {run.engine.description}, {config.device}, "
-            f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}",
-            highlight=False,
-            soft_wrap=True,
+        rest = (
+            f": {config.num_envs} {several} {run.stepping}, {size:,} parameters, engine {run.engine.description}, "
+            f"{config.device}, {config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}"
         )
+        name = type(config.algorithm).__name__
+        self.console.print(Text.assemble((name, "bold"), " on ", (config.env, "bold"), rest), soft_wrap=True)
 
 
 def profile_table(profile: Profile, iterations: int) -> Table:
@@ -152,9 +153,9 @@ def report(run: Run, console: Console, received: int | None) -> None:
     env = ["--env", run.source] if isinstance(run.source, str) and ":" in run.source else []
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
-        console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
+        console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:")
         command = shlex.join([program_name(), "resume", str(run.path), *env, *algorithm_again(run)])
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {command}", soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
     if run.solved:
@@ -163,10 +164,10 @@ def report(run: Run, console: Console, received: int | None) -> None:
         outcome = f"finished: {run.config.eval_episodes} evaluation episodes return {last:.1f} on average,"
     else:
         outcome = "finished"
-    console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False, soft_wrap=True)
+    console.print(f"{outcome} after {steps} steps and {seconds} of training", markup=True, soft_wrap=True)
     watch = shlex.join([program_name(), "play", str(run.path), *env])
     told = f"  run    {run.path}\n  curve  {run.path}/curve.png\n  watch  {watch}"
-    console.print(told, highlight=False, soft_wrap=True, markup=False)
+    console.print(told, soft_wrap=True)
 
 
 def algorithm_again(run: Run) -> list[str]:

@@ -9,11 +9,11 @@ from typing import ClassVar, TypeVar
 import gymnasium
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Generator
 
 from clipper.algorithms import Algorithm, quota_of
 from clipper.cli.progress import ProgressDisplay
+from clipper.cli.terminal import Terminal
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
@@ -208,7 +208,7 @@ class Model:
     def say(self, text: str) -> None:
         """Tell the user, where ``verbose`` asks for it."""
         if self.verbose > 0:
-            Console().print(text, highlight=False)
+            Terminal().print(text)
 
     def predict(
         self,
