@@ -15,7 +15,7 @@ import clipper
 from clipper.cli.commands import run_command
 from clipper.cli.seeds import ended
 from clipper.runs.curve import read_curve
-from clipper.runs.run import read_rows
+from clipper.runs.metrics_file import read_rows
 
 SMALL = clipper.PPO(horizon=32, epochs=1)
 

@@ -40,6 +40,7 @@ from clipper.cli.command_options import (
 from clipper.cli.terminal import Terminal
 from clipper.data.field_names import GATHERED, OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
+from clipper.environments.from_file import env_of_file
 from clipper.errors import ClipperError, ConfigError, visible
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.folders import runs_in, seeds_below
@@ -188,10 +189,14 @@ def resume_command(args: Sequence[str]) -> int:
     if seeds_below(options.run):
         from clipper.cli.seeds import resume_seeds  # noqa: PLC0415
 
-        given = {"--env": options.env, "--algorithm": options.algorithm, "--total-steps": options.total_steps}
+        given = {
+            "--env": options.env, "--algorithm": options.algorithm, "--total-steps": options.total_steps,
+            "--device": options.device, "--engine": options.engine,
+        }  # fmt: skip
         flags = [word for flag, x in given.items() if x is not None for word in (flag, str(x))]
         return resume_seeds(options.run, flags + ["--profile"] * options.profile, options.total_steps)
-    changes: dict[str, object] = {} if options.total_steps is None else {"total_steps": options.total_steps}
+    named = {"total_steps": options.total_steps, "device": options.device, "engine": options.engine}
+    changes: dict[str, object] = {name: x for name, x in named.items() if x is not None}
     if options.algorithm is not None:
         changes["algorithm"] = own_algorithm(options.algorithm)
     return resume_and_show(options.run, options.env, changes, options.profile)
@@ -246,9 +251,7 @@ def reach_own_code(named: str | None) -> None:
 def own_environment(config: Config, named: str | None) -> str:
     """The environment's id; code of the user's own is imported only where the user names it."""
     reach_own_code(named)
-    if named is None and (":" in config.env or config.env.startswith("<")):
-        raise ConfigError(f"this run's environment is {config.env}, which is code of your own: name it with --env")
-    return named or config.env
+    return env_of_file(config.env, named)
 
 
 def plot_command(args: Sequence[str]) -> int:

@@ -18,8 +18,10 @@ from rich.text import Text
 
 from clipper.cli.progress import ProgressDisplay
 from clipper.cli.terminal import Terminal
+from clipper.environments.from_file import why_asked
 from clipper.environments.ids import called
 from clipper.runs.curve import thousands
+from clipper.runs.make_run import asked_for
 from clipper.runs.profile import PARTS, Profile
 from clipper.runs.run import Run
 from clipper.runs.train import train
@@ -150,11 +152,12 @@ def report(run: Run, console: Console, received: int | None) -> None:
     """What came of the run, and the commands that go on from it."""
     if run.profile is not None:
         console.print(profile_table(run.profile, run.iteration))
-    env = ["--env", run.source] if isinstance(run.source, str) and ":" in run.source else []
+    env = ["--env", run.source] if isinstance(run.source, str) and why_asked(run.source) else []
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:")
-        command = shlex.join([program_name(), "resume", str(run.path), *env, *algorithm_again(run)])
+        computing = [word for name, x in asked_for(run.config).items() for word in (f"--{name}", x)]
+        command = shlex.join([program_name(), "resume", str(run.path), *env, *computing, *algorithm_again(run)])
         console.print(f"  {command}", soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)

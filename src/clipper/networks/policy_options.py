@@ -10,6 +10,7 @@ from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import Memory, MemoryName
 
 MASK_KEY = "action_mask"
+MOST_LAYERS = 1000
 
 
 @value(kw_only=True)
@@ -76,6 +77,8 @@ class PolicyOptions:
     """How features become an action distribution."""
 
     def __post_init__(self) -> None:
+        if max(len(self.hidden), len(self.critic_hidden or ())) > MOST_LAYERS:
+            raise ConfigError(f"no trunk has more than {MOST_LAYERS} layers: shorten hidden or critic_hidden")
         if self.shared and self.critic_hidden is not None:
             raise ConfigError("a shared trunk has one set of widths: leave out critic_hidden, or set shared=False")
         if self.shared and self.encoder.critic_only:

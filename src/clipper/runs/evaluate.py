@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from clipper.environments.from_file import env_of_file
 from clipper.environments.make import EnvSource
 from clipper.errors import ConfigError
 from clipper.networks.protocol import Actor
@@ -26,9 +27,7 @@ def evaluate(
     """
     if isinstance(subject, (str, Path)):
         policy, config = load_with_config(subject)
-        if env is None and (":" in config.env or config.env.startswith("<")):
-            raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
-        env = config.env if env is None else env
+        env = env_of_file(config.env, env)
     elif isinstance(subject, Actor):
         policy = subject
     else:

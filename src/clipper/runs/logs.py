@@ -1,14 +1,13 @@
 """A run's records: one JSON line per row of metrics, TensorBoard events, and loggers of the user's own."""
 
 import importlib
-import io
 import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from clipper.data.values import shown
 from clipper.errors import ConfigError
@@ -34,22 +33,20 @@ class Events(NamedTuple):
 class Log:
     """Gives rows to ``metrics.jsonl`` and TensorBoard, where there is a folder, and to the user's own ``loggers``.
 
-    ``keep`` rows of an earlier session stay. Where one of them fails, a warning says so once, and the run goes on.
+    New rows follow those of an earlier session, where there are any to ``keep``. Where one fails, a warning says so
+    once, and the run goes on.
     """
 
     def __init__(self, folder: Path | None, keep: list[Row], loggers: Sequence[Logger] = ()) -> None:
         self.warned: set[str] = set()
-        self.file, self.events, self.loggers, self.written = io.StringIO(), None, list[Logger](), 0
-        for row in keep:
-            self.write(row)
-        if folder is None:
-            self.file.close()
-        else:
+        self.loggers, self.written = list(loggers), len(keep)
+        self.file: TextIO | None = None
+        self.events: Events | None = None
+        if folder is not None:
             path = folder / "metrics.jsonl"
-            files.replace(path, self.file.getvalue().encode())
-            self.file = path.open("a", buffering=1)
-            self.events = tensorboard_events(folder, keep)
-        self.loggers += loggers
+            if not keep:
+                files.replace(path, b"")
+            self.file, self.events = path.open("a", buffering=1), tensorboard_events(folder, keep)
 
     def write(self, row: Row) -> None:
         """Append one row. NaN and infinity become null, since JSON has neither.
@@ -59,7 +56,7 @@ class Log:
         """
         self.written += 1
         try:
-            if not self.file.closed:
+            if self.file is not None:
                 finite = {name: x if x is not None and math.isfinite(x) else None for name, x in row.items()}
                 self.file.write(json.dumps(finite) + "\n")
         except Exception as error:  # a record that fails must not end what it records

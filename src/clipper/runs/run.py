@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, SupportsFloat, cast
@@ -27,7 +27,7 @@ from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
 from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
 from clipper.settings.config import Config
-from clipper.settings.config_json import fits, read_settings, to_json
+from clipper.settings.config_json import read_settings, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint, json_text
 from clipper.storage.saved import like, part, plain_state, value_of
@@ -296,12 +296,17 @@ class Run:
         try:
             check_same_spaces(value_of("spaces", dict, values), spaces_of(self.rollouts))
             self.learner.load_state_dict(part(tensors, "learner."))
-            recent = like("recent", torch.zeros(len(tensors["recent"]), dtype=torch.float64), tensors)
+            recent = like("recent", torch.zeros(min(len(tensors["recent"]), RECENT), dtype=torch.float64), tensors)
+            if not recent.isfinite().all():
+                raise ValueError("recent has returns that are not finite")
+            unknown = [name for name in tensors if name != "recent" and not name.startswith(("learner.", "rollouts."))]
+            if unknown:
+                raise ValueError(f"it holds {unknown[0]}, which nothing reads")
             self.recent.clear()
             self.recent.extend(recent.tolist())
-            for name, kind in COUNTERS.items():
-                setattr(self, name, value_of(name, kind, {"earlier": 0, **values}))
-            self.learned = self.recorded = value_of("steps", int, values)
+            for name in COUNTERS:
+                setattr(self, name, counter(name, {"earlier": 0, **values}))
+            self.learned = self.recorded = counter("steps", values)
             told = value_of("rollouts", dict, values) | ({} if environments else {"environments": None})
             if told.get("steps") != self.learned + self.earlier:
                 raise ValueError(f"its rollouts are at {told.get('steps')} steps, and the run at {self.learned}")
@@ -339,34 +344,18 @@ class Run:
         return bool(restored)
 
 
-def read_rows(folder: Path) -> Iterator[Row]:
-    """The rows of a run's ``metrics.jsonl``; one that a crash has damaged is left out, with a warning."""
-    if not (folder / "metrics.jsonl").is_file():
-        return
-    with (folder / "metrics.jsonl").open(errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if line.endswith("\n"):  # a crash may cut the last one
-                row = read_row(line, f"line {number} of {folder / 'metrics.jsonl'}")
-                yield from [] if row is None else [row]
-
-
-def read_row(line: str, name: str) -> Row | None:
-    """One row of numbers, with its iteration and steps; a warning and None where it is something else."""
-    try:
-        row = json_text.parse(line, name)
-    except CorruptCheckpointError as error:
-        warnings.warn(f"{error}; it is left out", stacklevel=3)
-        return None
-    if not isinstance(row, dict) or not all(fits(row.get(k), int) for k in ("iteration", "steps")):
-        warnings.warn(f"{name} is no row of metrics; it is left out", stacklevel=3)
-        return None
-    return {k: v for k, v in row.items() if v is None or fits(v, float)}
-
-
 COUNTERS = {
     "iteration": int, "seconds": float, "exact": bool, "best": float, "solved": bool, "next_evaluation": float,
     "next_checkpoint": float, "earlier": int,
 }  # fmt: skip
+
+
+def counter(name: str, values: Mapping[str, object]) -> Any:
+    """A counter out of a file, if it can be one: none but ``best`` is below 0 or beyond what an array can count."""
+    x = value_of(name, COUNTERS.get(name, int), values)
+    if name != "best" and not 0 <= x <= (math.inf if name.startswith("next_") else 2**62):
+        raise ValueError(f"{name} is {x}, which counts nothing")
+    return x
 
 
 def spaces_of(rollouts: Rollouts) -> dict[str, gymnasium.Space]:
