@@ -28,7 +28,9 @@ def test_pages_are_up_to_date() -> None:
 
 def test_every_row_of_the_first_part_is_there() -> None:
     names = [row["id"] for row in RELIABILITY.rows()]
-    assert names == [f"F{i}" for i in (*range(1, 34), *range(38, 43))]
+    numbers = [int(name.removeprefix("F")) for name in names]
+    assert numbers == sorted(set(numbers))
+    assert {*range(1, 34), *range(38, 43)} <= set(numbers)
 
 
 def test_every_test_exists() -> None:

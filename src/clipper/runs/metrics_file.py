@@ -14,6 +14,7 @@ NAME = "metrics.jsonl"
 LONGEST_LINE = 100_000  # bytes; a row of a run has under a thousand
 MOST_ROWS = 20_000  # that a picture is made of, and that a resumed run remembers
 LARGEST = 2**63
+MOST_WRONG = 1000  # lines, before the rest is believed no more
 TOLD = 3  # of what is wrong line by line; the rest is counted
 EVALUATED = b'"eval/return"'
 
@@ -41,11 +42,14 @@ def read_rows(folder: Path, most: int | None = None) -> Iterator[Row]:
             wrong += 1
             if wrong <= TOLD:
                 warnings.warn(f"line {number} of {path} {error}; it is left out", stacklevel=2)
+            if wrong == MOST_WRONG:
+                break
             continue
         iteration = row["iteration"] or 0
         yield row
     if wrong > TOLD:
-        warnings.warn(f"{wrong - TOLD} more lines of {path} are left out", stacklevel=2)
+        rest = " and all that come after" if wrong == MOST_WRONG else ""
+        warnings.warn(f"{wrong - TOLD} more lines of {path}{rest} are left out", stacklevel=2)
 
 
 def spacing(path: Path, most: int | None) -> tuple[int, int]:
