@@ -15,11 +15,13 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from torch import nn
 
 from clipper.cli.progress import ProgressDisplay
 from clipper.cli.terminal import Terminal
 from clipper.environments.from_file import why_asked
 from clipper.environments.ids import called
+from clipper.networks.encoders import ImageEncoder
 from clipper.runs.curve import thousands
 from clipper.runs.make_run import asked_for
 from clipper.runs.profile import PARTS, Profile
@@ -29,6 +31,7 @@ from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, read_settings
 from clipper.storage import checkpoint
 
+MANY = 10_000_000  # weights for images, of which the header tells
 GRACE = 8.0  # seconds that a signal leaves the iteration at hand
 
 
@@ -132,6 +135,18 @@ class Header:
         )
         name = type(config.algorithm).__name__
         self.console.print(Text.assemble((name, "bold"), " on ", (config.env, "bold"), rest), soft_wrap=True)
+        if large := large_images(run.policy):
+            self.console.print(large, soft_wrap=True)
+
+
+def large_images(policy: object) -> str:
+    """A line where images take more than ``MANY`` weights, which are seldom worth it; else ""."""
+    encoders = [x for x in policy.modules() if isinstance(x, ImageEncoder)] if isinstance(policy, nn.Module) else []
+    sizes = [sum(p.numel() for p in encoder.parameters()) for encoder in encoders]
+    if sum(sizes) <= MANY:
+        return ""
+    _, height, width = encoders[sizes.index(max(sizes))].image
+    return f"{sum(sizes):,} of these parameters read images of {height} × {width}: --image-size 84 84 makes them fewer"
 
 
 def profile_table(profile: Profile, iterations: int) -> Table:

@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from clipper.data.tree_type import Tree
 from clipper.data.values import shown
 from clipper.environments.ids import called, split_id
+from clipper.environments.ignored_keys import check_keys, without
 from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError, MissingPackageError, UnknownEnvironmentError, install_command
 from clipper.spaces.actions import batch, listed
@@ -91,12 +92,14 @@ def install_hint(source: str, error: Exception) -> str:
     return str(error)
 
 
-def make(source: EnvSource, num_envs: int, **kwargs: object) -> VectorEnv:
+def make(source: EnvSource, num_envs: int, *, ignore: tuple[str, ...] = (), **kwargs: object) -> VectorEnv:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is, but for its actions.
 
-    Of Clipper's own environments, the natively vectorised form.
+    Of Clipper's own environments, the natively vectorised form. ``ignore`` are keys of Dict observations that copies
+    are made without.
     """
     if isinstance(source, VectorEnv):
+        check_keys(source.single_observation_space, ignore)
         return Listed(source) if wants_lists(source) else source
     if num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
@@ -106,7 +109,7 @@ def make(source: EnvSource, num_envs: int, **kwargs: object) -> VectorEnv:
         with named_errors(name, given):
             mode = "vector_entry_point"
             return called(gymnasium.make_vec, spec.id, num_envs, vectorization_mode=mode, **(given | kwargs))
-    return Serial([partial(make_single, source, **kwargs)] * num_envs)
+    return Serial([without(partial(make_single, source, **kwargs), ignore)] * num_envs)
 
 
 class Listed(VectorActionWrapper):

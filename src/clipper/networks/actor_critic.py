@@ -2,7 +2,7 @@
 
 import warnings
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -29,7 +29,7 @@ class ActorCritic(nn.Module):
 
     ``critic`` may be the same module as ``actor``. It has an encoder of its own where that has weights, or where it
     sees more of the observation; else ``critic_encoder`` is None. ``mask_key`` is the observation's part that is the
-    action mask.
+    action mask; ``ignore`` are parts that environments are made without.
     """
 
     encoder: Encoder
@@ -40,10 +40,11 @@ class ActorCritic(nn.Module):
         self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
         returns: Reader | None = None, action_space: gymnasium.Space | None = None, *,
         critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Memories | None = None,
+        ignore: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
-        self.critic_encoder, self.mask_key = critic_encoder, mask_key
+        self.critic_encoder, self.mask_key, self.ignore = critic_encoder, mask_key, ignore
         self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
         self.options: PolicyOptions | None = None
@@ -138,7 +139,7 @@ class ActorCritic(nn.Module):
             action = action[0] if self.action_space is None else element(self.action_space, action, 0)
         return action if memory is None else (action, after)
 
-    def distribution(self, obs: Tree, action_mask: Tree = None, memory: Tree = ()) -> Distribution:
+    def distribution(self, obs: Tree, action_mask: Tree = None, memory: Tree = ()) -> Any:
         """π(·|s) for observation(s) as the environment gives them; arguments are those of ``predict``.
 
         Tensors in it lead with the batch, also of a single observation: with 1. Of choices it has ``probs``; every one

@@ -164,7 +164,7 @@ def evaluate_policy(
             "a run trains in these environments, and an evaluation would break off its episodes: evaluate in others, "
             "clipper.evaluate(run.policy, env), or train with an id or a factory"
         )
-    vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
+    vector = make(env, min(episodes, 20) if num_envs is None else num_envs, ignore=abilities(policy).ignore)
     try:
         successes = Successes(vector.num_envs)
         rollouts = VectorRollouts(vector, seed, device, abilities(policy).mask_key, first=[successes.note])

@@ -27,7 +27,7 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.protocol import mask_key_of
+from clipper.networks.protocol import ignored_by, mask_key_of
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.load import check_fit, check_policy, check_size, weights_of
@@ -158,8 +158,9 @@ def build(config: Config, source: Source, policy: nn.Module | None, folder: Path
     # What a file cannot hold is refused before anything is made, and before anything can change.
     settings = None if folder is None else settings_json(config)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
-    mask_key = config.policy.encoder.mask_key if policy is None else mask_key_of(policy)
-    rollouts, vector, stepping = make_rollouts(config, source, mask_key)
+    encoder = config.policy.encoder
+    seen = (encoder.mask_key, encoder.ignore) if policy is None else (mask_key_of(policy), ignored_by(policy))
+    rollouts, vector, stepping = make_rollouts(config, source, *seen)
     config = dataclasses.replace(config, vector=vector)
     try:
         return build_on(rollouts, config, source, policy, folder, settings, insist, stepping)
@@ -174,7 +175,9 @@ def is_owned(source: Source) -> bool:
     return not isinstance(source, VectorEnv | Rollouts)
 
 
-def make_rollouts(config: Config, source: Source, mask_key: str) -> tuple[Rollouts, Vector, str]:
+def make_rollouts(
+    config: Config, source: Source, mask_key: str, ignore: tuple[str, ...]
+) -> tuple[Rollouts, Vector, str]:
     """What gives the run its Steps, how a resumed run asks for it, and the same for people."""
     if isinstance(source, Rollouts):
         return source, "auto", f"in {type(source).__name__}"
@@ -185,6 +188,7 @@ def make_rollouts(config: Config, source: Source, mask_key: str) -> tuple[Rollou
         total_steps=config.total_steps,
         env_timeout=config.env_timeout,
         max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
+        ignore=ignore,
     )
     try:
         return VectorRollouts(env, config.seed, config.device, mask_key), vector, stepping
