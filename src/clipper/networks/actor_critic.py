@@ -20,7 +20,7 @@ from clipper.networks.heads.composite import sample_of
 from clipper.networks.memory import Memories
 from clipper.networks.policy_options import MASK_KEY, PolicyOptions
 from clipper.spaces.action_masks import action_masks
-from clipper.spaces.actions import element, in_batch
+from clipper.spaces.actions import element, in_batch, is_single
 from clipper.spaces.observations import observation_batch
 
 
@@ -155,7 +155,7 @@ class ActorCritic(nn.Module):
         draw can give is taken for the nearest that one can: at a bound, where a distribution only comes near it.
         ``action_mask`` is needed where it bounds a Box by the state.
         """
-        single = self.action_space is not None and self.action_space.contains(action)
+        single = self.action_space is not None and is_single(self.action_space, action)
         rows = in_batch(self.action_space, action) if single else action  # pyright: ignore[reportArgumentType]
         n = len(leaves(rows)[0])
         arrays = each(np.asarray, rows)

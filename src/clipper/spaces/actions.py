@@ -70,6 +70,14 @@ def _(space: OneOf, action: tuple[Tree, Tree]) -> tuple[Tree, tuple[Tree, ...]]:
     )
 
 
+def is_single(space: Space, action: Tree) -> bool:
+    """Is it one action of the space, not a batch? Its first part tells by its dimensions."""
+    if isinstance(space, Dict | Tuple):
+        key, part = next(iter(space.items() if isinstance(space, Dict) else enumerate(space)))
+        return is_single(part, action[key])
+    return np.ndim(action[0]) == 0 if isinstance(space, OneOf) else np.ndim(action) == len(space.shape or ())
+
+
 def idle(space: Space) -> Tree:
     """Some action of the space: zeros, or what is nearest to them."""
     if isinstance(space, Dict):
