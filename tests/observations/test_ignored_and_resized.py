@@ -1,7 +1,7 @@
 """Parts of observations that nobody sees, as MiniGrid's mission, and images that are brought to another size."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -26,7 +26,7 @@ WITHOUT = PolicyOptions(hidden=(4,), encoder=EncoderOptions(ignore=("mission",),
 class Grid(gymnasium.Env):
     """What MiniGrid's environments look like: a small image, a direction, and a mission in words."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (as Gymnasium has it)
     observation_space = Dict(
         image=Box(0, 255, (7, 7, 3), np.uint8), direction=Discrete(4), mission=Text(20, charset="abcdefghij ")
     )
@@ -113,7 +113,7 @@ def test_pixels_are_means_over_the_areas_that_they_cover(before: tuple[int, int]
     pixels = np.random.default_rng(0).random(before, dtype=np.float32)
     rows, columns = (area_means(a, b) for a, b in zip(before, after, strict=True))
     ours = rows @ torch.from_numpy(pixels) @ columns.T
-    theirs = Image.fromarray(pixels).resize(after[::-1], Image.Resampling.BOX)
+    theirs = Image.fromarray(pixels).resize((after[1], after[0]), Image.Resampling.BOX)
     if before[0] % after[0] == 0 or after[0] % before[0] == 0:
         np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-6)
     torch.testing.assert_close(rows.sum(1), torch.ones(after[0]))

@@ -17,9 +17,9 @@ class Without(gymnasium.ObservationWrapper):
         super().__init__(env)
         check_keys(env.observation_space, keys)
         self.keys = keys
-        self.observation_space = Dict(
-            {key: part for key, part in env.observation_space.items() if key not in keys}, sort_keys=False
-        )
+        assert isinstance(env.observation_space, Dict)
+        left = {key: part for key, part in env.observation_space.items() if key not in keys}
+        self.observation_space = Dict(left, sort_keys=False)
 
     def observation(self, observation: dict[str, Tree]) -> dict[str, Tree]:
         return {key: part for key, part in observation.items() if key not in self.keys}

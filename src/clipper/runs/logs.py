@@ -112,8 +112,8 @@ def tensorboard_events(folder: Path, keep: list[Row]) -> Events | None:
     """TensorBoard's file in the folder, or None, with one warning, where TensorBoard cannot be had."""
     load = importlib.import_module  # slow, and the messages' classes are made when the module runs
     try:
-        event: Any = load("tensorboard.compat.proto.event_pb2")
-        summary: Any = load("tensorboard.compat.proto.summary_pb2").Summary
+        event = load("tensorboard.compat.proto.event_pb2")
+        summary = load("tensorboard.compat.proto.summary_pb2").Summary
         writer = load("tensorboard.summary.writer.event_file_writer").EventFileWriter(str(folder / "tensorboard"))
         if keep:  # TensorBoard hides what an earlier file has from this step on
             start, after = event.SessionLog(status=event.SessionLog.START), (keep[-1]["steps"] or 0) + 1

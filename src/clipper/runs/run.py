@@ -306,7 +306,7 @@ class Run:
             self.recent.extend(recent.tolist())
             for name in COUNTERS:
                 setattr(self, name, counter(name, {"earlier": 0, **values}))
-            self.learned = self.recorded = counter("steps", values)
+            self.learned = self.recorded = int(counter("steps", values))
             told = value_of("rollouts", dict, values) | ({} if environments else {"environments": None})
             if told.get("steps") != self.learned + self.earlier:
                 raise ValueError(f"its rollouts are at {told.get('steps')} steps, and the run at {self.learned}")
@@ -350,7 +350,7 @@ COUNTERS = {
 }  # fmt: skip
 
 
-def counter(name: str, values: Mapping[str, object]) -> Any:
+def counter(name: str, values: Mapping[str, object]) -> float:
     """A counter out of a file, if it can be one: none but ``best`` is below 0 or beyond what an array can count."""
     x = value_of(name, COUNTERS.get(name, int), values)
     if name != "best" and not 0 <= x <= (math.inf if name.startswith("next_") else 2**62):
