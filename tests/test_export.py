@@ -14,7 +14,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from pathlib import Path
 from clipper.networks.export import export_onnx
-from clipper.networks.heads import HeadOptions, TanhGaussian
+from clipper.networks.heads import Binned, HeadOptions, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.make_policy import make_policy
 from clipper.cli.commands import run_command
@@ -65,6 +65,11 @@ run, _ = session(ordered)
 found, wanted = run.run(None, {"obs": obs}), ordered.predict(obs)
 for x, y in zip(found, wanted, strict=True):
     np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+for space in (Box(-2, 2, (2,)), Box(0, 9, (2, 2), np.int16)):
+    binned = policy_for(space, distribution=Binned(5))
+    run, _ = session(binned)
+    np.testing.assert_allclose(run.run(None, {"obs": obs})[0], binned.predict(obs), atol=1e-6)
 
 seen = Dict({
     "map": Box(0, 255, (9, 9, 3), np.uint8), "kind": Discrete(4, start=2), "action_mask": Box(0, 1, (3,), np.int8),

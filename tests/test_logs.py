@@ -19,7 +19,7 @@ def write(folder: Path, keep: list[Row], rows: list[Row]) -> None:
     log = Log(folder, keep)
     for row in rows:
         log.write(row)
-    log.close([])
+    log.close()
 
 
 def test_tensorboard_reads_every_number_that_has_a_group(tmp_path: Path) -> None:

@@ -1,8 +1,22 @@
 """Every error that Clipper raises on purpose. Each message names the culprit and says what to do."""
 
 
+def visible(text: str) -> str:
+    """A text of which no letter does anything to a terminal: control characters and half letters as escapes."""
+    if text.isprintable():
+        return text
+    shown = (x if x.isprintable() or x in SPACES else x.encode("unicode_escape").decode() for x in text)
+    return "".join(shown)
+
+
+SPACES = "\n\t\u3000\xa0"
+
+
 class ClipperError(Exception):
-    """Base of all of them: the command line prints these without a traceback."""
+    """Base of all of them: the command line prints these without a traceback. What they quote is shown ``visible``."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class ConfigError(ClipperError, ValueError):

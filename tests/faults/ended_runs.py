@@ -17,7 +17,8 @@ import torch
 
 import clipper
 from clipper.cli.session import resume_and_show, train_and_show
-from clipper.runs.run import Run, read_rows
+from clipper.runs.metrics_file import read_rows
+from clipper.runs.run import Run
 from clipper.settings.config import Config
 from clipper.storage import checkpoint
 from clipper.storage.saved import value_of

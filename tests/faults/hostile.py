@@ -118,6 +118,15 @@ def replace(name: str, x: torch.Tensor) -> Change:
     return change
 
 
+def turned(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Change:
+    """A tensor of the right form whose numbers cannot be."""
+
+    def turn(tensors: dict[str, Any], values: dict[str, Any]) -> None:
+        tensors[name] = change(tensors[name])
+
+    return turn
+
+
 def drop(name: str) -> Change:
     return lambda tensors, values: values.pop(name, None) or tensors.pop(name, None)
 
@@ -162,6 +171,32 @@ SIGNED: dict[str, Change] = {
     "environments of another class": assign("rollouts", "environments", 0, "layers", 0, "class", value="os.system"),
     "environments without a state": assign("rollouts", "environments", 0, value={}),
     "one environment too few": lambda tensors, values: values["rollouts"]["environments"].pop(),
+    "squares below 0": turned("learner.adam.exp_avg_sq", lambda x: -x - 1),
+    "moments that are not finite": turned("learner.adam.exp_avg", lambda x: x * float("nan")),
+    "one moment of two": drop("learner.adam.exp_avg_sq"),
+    "a count of steps below 0": turned("learner.adam.step", lambda x: -x - 1),
+    "decisions below 0": lambda tensors, values: (values.update(steps=-64), values["rollouts"].update(steps=-64))[0],
+    "iterations below 0": assign("iteration", value=-1),
+    "iterations beyond counting": assign("iteration", value=10**30),
+    "seconds without end": assign("seconds", value=float("inf")),
+    "checkpoints without end": assign("next_checkpoint", value=float("-inf")),
+    "evaluations without end": assign("next_evaluation", value=float("-inf")),
+    "progress that is no number": turned("learner.progress", lambda x: x * float("nan")),
+    "skipped steps below 0": turned("learner.skipped", lambda x: x - 1),
+    "returns that are not finite": turned("recent", lambda x: x * float("nan")),
+    "more returns than are kept": replace("recent", torch.zeros(10**6, dtype=torch.float64)),
+    "episodes of a length below 0": turned("rollouts.running_length", lambda x: -x - 1),
+    "episodes that returned NaN": turned("rollouts.running_total", lambda x: x * float("nan")),
+    "an observation that is not finite": turned("rollouts.obs.0", lambda x: x * float("nan")),
+    "a tensor of the learner's that nothing reads": lambda tensors, values: tensors.update(
+        {"learner.x": torch.zeros(2)}
+    ),
+    "a tensor that nothing reads": lambda tensors, values: tensors.update(x=torch.zeros(2)),
+    "a hundred thousand tensors": lambda tensors, values: tensors.update(
+        {f"learner.policy.{i}": torch.zeros(0) for i in range(100_000)}
+    ),
+    "two hundred thousand layers": assign("config", "policy", "hidden", value=[1] * 200_000),
+    "nine hundred layers": assign("config", "policy", "critic_hidden", value=[1] * 900),
     "an environment's state that is deep": assign("rollouts", "environments", 0, "layers", value=deep(900)),
 }
 """Changes to a whole checkpoint, after which it gets a right checksum again."""
@@ -211,8 +246,13 @@ def cases(folder: Path) -> dict[str, Callable[[], Any]]:
         else:
             found[f"run: {name}"] = lambda copy=copy: clipper.train(resume=copy, total_steps=96)
     settings = json.loads((whole / "config.json").read_text())
-    large = {"num_envs": 10**7, "policy": settings["policy"] | {"hidden": [100_000, 100_000]}}
+    large = {
+        "num_envs": 10**7, "policy": settings["policy"] | {"hidden": [100_000, 100_000]}, "eval_episodes": 10**9,
+        "algorithm": settings["algorithm"] | {"epochs": 10**9},
+    }  # fmt: skip
+    segment = {"segment": settings["algorithm"] | {"horizon": 10**10}}
     texts = TEXTS | {f"{name} beyond all": json.dumps(settings | {name: x}) for name, x in large.items()}
+    texts |= {f"{name} beyond all": json.dumps(settings | {"algorithm": x}) for name, x in segment.items()}
     for name, text in texts.items():
         copy = folder / f"{len(found)}"
         shutil.copytree(whole, copy)
@@ -230,7 +270,8 @@ LOADED = {"a network of 40 GB", "a thousand million actions", "actions by the mi
           "a space that is code", "settings that are code", "settings that are a list", "weights that are missing",
           "weights of another shape", "settings of another type", "nesting", "a memory of 4 GB", "a critic of 40 GB",
           "bins by the thousand million",
-          "a window of a petabyte"}  # fmt: skip
+          "a window of a petabyte", "a hundred thousand tensors", "two hundred thousand layers",
+          "nine hundred layers"}  # fmt: skip
 """Of these, those that a policy is loaded with; the others are met where a run is resumed."""
 
 

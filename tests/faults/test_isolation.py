@@ -21,7 +21,8 @@ import clipper
 from clipper.errors import DeviceMemoryError, EnvWorkerError, SpaceMismatchError
 from clipper.learning.rewards import Scaled
 from clipper.pictures.play import Filmed
-from clipper.runs.run import Run, read_rows
+from clipper.runs.metrics_file import read_rows
+from clipper.runs.run import Run
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint
 from clipper.storage.saved import value_of

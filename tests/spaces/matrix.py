@@ -39,6 +39,9 @@ BOXES: dict[str, gymnasium.Space] = {
     "box of one": Box(0, 1, (1,)),
     "box float64": Box(-1, 1, (2,), np.float64),
     "box infinite": Box(-INF, INF, (2,)),
+    "box of integers": Box(np.array([-1, 0], np.int32), np.array([3, 1], np.int32), dtype=np.int32),
+    "box of bytes": Box(0, 255, (1,), np.uint8),
+    "box of an integer": Box(-2, 2, (), np.int64),
     "box half-infinite": Box(np.array([0, -INF, -1], np.float32), np.array([INF, 1, 1], np.float32)),
 }
 HYBRID: dict[str, gymnasium.Space] = {

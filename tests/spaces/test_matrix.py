@@ -94,6 +94,6 @@ def test_what_has_no_head_is_refused_by_name(space: gymnasium.Space, inside) -> 
         make_head(inside(space), 4, HeadOptions(), Generator())
 
 
-def test_integer_boxes_are_refused_by_name() -> None:
-    with pytest.raises(UnsupportedSpaceError, match="MultiDiscrete"):
-        make_head(gymnasium.spaces.Box(0, 255, (2,), np.uint8), 4, HeadOptions(), Generator())
+def test_boxes_of_more_integers_than_can_be_chosen_from_are_refused_by_name() -> None:
+    with pytest.raises(UnsupportedSpaceError, match=r"integers to choose from; draw some of them, .*Binned"):
+        make_head(gymnasium.spaces.Box(-(2**31), 2**31 - 1, (2,), np.int32), 4, HeadOptions(), Generator())

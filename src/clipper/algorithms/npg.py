@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Passes, value
 from clipper.functional.objectives import policy_gradient
 from clipper.learning.advantages import Advantages, Standardised, gae_targets
 from clipper.learning.critic_targets import CriticTarget, lag_of
@@ -40,7 +40,7 @@ class NPG:
     """Iterations of conjugate gradients that solve F x = g."""
     damping: NonNegative = 0.1
     """Added to F's diagonal, so that directions in which π hardly changes do not dominate."""
-    value_epochs: Count = 10
+    value_epochs: Passes = 10
     """Passes of the critic over the collected decisions."""
     value_minibatches: Count = 4
     """Parts into which each of these passes is shuffled."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Passes, value
 from clipper.functional.returns import gae
 from clipper.learning.action_parts import Joint, Parts, compare
 from clipper.learning.advantages import Advantages, Standardised, recorded, with_old
@@ -40,7 +40,7 @@ class PPO:
     """The ratio of a hybrid action: joint(entropy), one for the whole, or per_part(entropy), one for each part."""
     horizon: Count = 128
     """T, rows collected per environment and iteration."""
-    epochs: Count = 10
+    epochs: Passes = 10
     """K, passes over the collected decisions."""
     minibatches: Count = 4
     """Parts into which each pass is shuffled; M = N·T / this."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Passes, Positive, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.learning.advantages import Advantages, Standardised, gae_targets, with_old
@@ -40,7 +40,7 @@ class PPOPenalty:
     arXiv:1707.02286, algorithm 1); 0 is off."""
     horizon: Count = 128
     """T, rows collected per environment and iteration."""
-    epochs: Count = 10
+    epochs: Passes = 10
     """K, passes over the collected decisions."""
     minibatches: Count = 4
     """Parts into which each pass is shuffled; M = N·T / this."""

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, value
+from clipper.data.values import Bound, Count, Fraction, Passes, value
 from clipper.functional.objectives import clip
 from clipper.learning.action_parts import compare
 from clipper.learning.advantages import Advantages, Standardised, gae_targets, with_old
@@ -36,13 +36,13 @@ class PPOSeparate:
     """ε, how far the ratio π/μ may help the surrogate."""
     horizon: Count = 512
     """T, rows collected per environment and iteration."""
-    epochs: Count = 80
+    epochs: Passes = 80
     """Passes of the actor over the collected decisions, at most (Spinning Up's train_pi_iters)."""
     minibatches: Count = 1
     """Parts into which each of these passes is shuffled; 1 is the full batch."""
     learning_rate: Rate = 3e-4
     """The optimizer's step size for the actor."""
-    value_epochs: Count = 80
+    value_epochs: Passes = 80
     """Passes of the critic over the collected decisions (Spinning Up's train_v_iters)."""
     value_minibatches: Count = 1
     """Parts into which each of these passes is shuffled; 1 is the full batch."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, Range, value
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Passes, Range, value
 from clipper.functional.linear import backtracking
 from clipper.functional.objectives import conservative
 from clipper.learning.advantages import Advantages, Standardised, gae_targets
@@ -47,7 +47,7 @@ class TRPO:
     """β, by which the line search shortens a step that worsens L or leaves the trust region."""
     tries: Count = 10
     """Steps that the line search tries before it gives this one up."""
-    value_epochs: Count = 10
+    value_epochs: Passes = 10
     """Passes of the critic over the collected decisions."""
     value_minibatches: Count = 4
     """Parts into which each of these passes is shuffled."""

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, value
+from clipper.data.values import Bound, Count, Fraction, Passes, value
 from clipper.functional.objectives import policy_gradient
 from clipper.learning.advantages import Advantages, Standardised, gae_targets
 from clipper.learning.critic_targets import CriticTarget, lag_of
@@ -34,7 +34,7 @@ class VPG:
     """α, the optimizer's step size for the actor."""
     value_learning_rate: Rate = 1e-3
     """The optimizer's step size for the critic."""
-    value_epochs: Count = 10
+    value_epochs: Passes = 10
     """Passes of the critic over the collected decisions."""
     value_minibatches: Count = 4
     """Parts into which each of these passes is shuffled; 1 is Spinning Up's full batch."""

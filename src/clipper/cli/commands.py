@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from clipper.algorithms import (
@@ -40,10 +39,12 @@ from clipper.cli.command_options import (
     parse,
     with_spellings,
 )
+from clipper.cli.terminal import Terminal
 from clipper.data.field_names import GATHERED, OTHER_NAMES, hint_for
 from clipper.environments.atari import described, is_atari
+from clipper.environments.from_file import env_of_file
 from clipper.environments.processes import end_with_starter
-from clipper.errors import ClipperError, ConfigError
+from clipper.errors import ClipperError, ConfigError, visible
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.folders import runs_in, seeds_below
 from clipper.settings.config import Config
@@ -196,10 +197,14 @@ def resume_command(args: Sequence[str]) -> int:
     from clipper.cli.seeds import is_set, resume_seeds  # noqa: PLC0415
 
     if is_set(options.run):
-        given = {"--env": options.env, "--algorithm": options.algorithm, "--total-steps": options.total_steps}
+        given = {
+            "--env": options.env, "--algorithm": options.algorithm, "--total-steps": options.total_steps,
+            "--device": options.device, "--engine": options.engine,
+        }  # fmt: skip
         flags = [word for flag, x in given.items() if x is not None for word in (flag, str(x))]
         return resume_seeds(options.run, flags + ["--profile"] * options.profile, options.total_steps)
-    changes: dict[str, object] = {} if options.total_steps is None else {"total_steps": options.total_steps}
+    named = {"total_steps": options.total_steps, "device": options.device, "engine": options.engine}
+    changes: dict[str, object] = {name: x for name, x in named.items() if x is not None}
     if options.algorithm is not None:
         changes["algorithm"] = own_algorithm(options.algorithm)
     return resume_and_show(options.run, options.env, changes, options.profile)
@@ -242,7 +247,7 @@ def played(play: Callable[..., Evaluation], options: Episodes, folder: Path) -> 
 
 def print_episodes(env: str, result: Evaluation, more: str = "") -> None:
     """How episodes went, and ``more``."""
-    Console().print(f"{env}  {result}{more}", highlight=False, markup=False)
+    Terminal().print(f"{env}  {result}{more}")
 
 
 def reach_own_code(named: str | None) -> None:
@@ -254,9 +259,7 @@ def reach_own_code(named: str | None) -> None:
 def own_environment(config: Config, named: str | None) -> str:
     """The environment's id; code of the user's own is imported only where the user names it."""
     reach_own_code(named)
-    if named is None and (":" in config.env or config.env.startswith("<")):
-        raise ConfigError(f"this run's environment is {config.env}, which is code of your own: name it with --env")
-    return named or config.env
+    return env_of_file(config.env, named)
 
 
 def plot_command(args: Sequence[str]) -> int:
@@ -279,7 +282,7 @@ def plot_command(args: Sequence[str]) -> int:
     else:
         pictures = [plot_runs(options.runs, options.output or Path("curves.png"))]
     for picture in pictures:
-        Console().print(str(picture), highlight=False, soft_wrap=True)
+        Terminal().print(str(picture), soft_wrap=True)
     return 0
 
 
@@ -293,10 +296,10 @@ def compare_command(args: Sequence[str]) -> int:
     if not options.runs:
         raise ConfigError("name the folders of two runs or more: clipper compare runs/a runs/b")
     comparisons, curves = comparison_of(options.runs)
-    console = Console()
+    console = Terminal()
     show(comparisons, console)
     picture = draw_curves(curves, options.output or Path("compare.png"))
-    console.print(f"curves: {picture}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"curves: {picture}", soft_wrap=True)
     return 0
 
 
@@ -312,7 +315,7 @@ def export_command(args: Sequence[str]) -> int:
     file = options.onnx or run / "policy.onnx"
     inputs, outputs = export_onnx(policy, file, masked=options.masked)
     text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
-    Console().print(text, highlight=False, soft_wrap=True)
+    Terminal().print(text, soft_wrap=True)
     return 0
 
 
@@ -404,19 +407,19 @@ def run_command(args: Sequence[str]) -> int:
 
 def one_line(message: Warning | str, *_: object) -> str:
     """A warning as the command line prints it, without the place in the source that gave it."""
-    return f"warning: {message}\n"
+    return f"warning: {visible(str(message))}\n"
 
 
 def run_named(args: Sequence[str]) -> int:
     """The same, whatever it does with warnings."""
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     if not args or args[0] in ("-h", "--help", "help"):
-        Console().print(overview(), highlight=False)
+        Terminal().print(overview(), markup=True)
         return 0
     if args[0] == "--version":
         from clipper import __version__  # noqa: PLC0415
 
-        Console().print(f"clipper {__version__}", highlight=False)
+        Terminal().print(f"clipper {__version__}")
         return 0
     try:
         if args[0] not in COMMANDS:
@@ -426,7 +429,7 @@ def run_named(args: Sequence[str]) -> int:
         raise
     except (ClipperError, OSError) as error:
         told = str(error) if isinstance(error, ClipperError) else told_of(error)
-        errors.print(f"[bold red]error:[/] {escape(told)}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(told)}", markup=True, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +22,7 @@ def show(comparisons: Sequence[Comparison], console: Console) -> None:
         console.print(settings_of(rows))
         console.print()
     for sentence in sentences([row for _, rows in comparisons for row in rows]):
-        console.print(escape(sentence), highlight=False)
+        console.print(sentence)
 
 
 def table_of(rows: Sequence[Row]) -> Table:

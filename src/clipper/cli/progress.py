@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from clipper.cli.terminal import Terminal
 from clipper.runs.curve import thousands
 from clipper.runs.run import Run
 
@@ -18,7 +19,7 @@ class ProgressDisplay:
     """A callback for ``train`` and a context manager around it."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or Terminal()
         self.bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TaskProgressColumn())
         self.task = self.bar.add_task("training", total=1.0)
         self.live = Live(console=self.console, refresh_per_second=8) if self.console.is_terminal else None
@@ -63,6 +64,7 @@ class ProgressDisplay:
             "KL": number(row.get("policy/kl"), ".4f"),
             "clipped": number(row.get("policy/clip_fraction"), ".1%"),
             "entropy": number(row.get("policy/entropy"), ".3f"),
+            **{name.removeprefix("custom/"): number(x, ".4g") for name, x in run.noted.items()},
         }
         return {k: v for k, v in facts.items() if v}
 

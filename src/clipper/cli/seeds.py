@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 
 from clipper.cli.session import code_again, command_of, endings, turn_away
+from clipper.cli.terminal import Terminal
 from clipper.environments.processes import LIFELINE, end_children, lifeline
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.rollout.evaluation import Evaluation
@@ -51,13 +50,13 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
             folder / f"seed{seed}": ["train", *flags, "--seed", str(seed), "--run-dir", str(folder / f"seed{seed}")]
             for seed in range(config.seed, config.seed + count)
         }
-        again = ["resume", folder, *code_again(config.env, config.algorithm, settings)]
+        again = ["resume", folder, *code_again(config.env, config, settings)]
         return side_by_side(commands, f"{count} seeds of {config.env}", folder, config.threads, again)
 
 
 def resume_seeds(folder: Path, flags: Sequence[str], total_steps: int | None) -> int:
     """Go on with all seeds in a folder that have not come to their end, and begin those that have not begun."""
-    console = Console()
+    console = Terminal()
     with locked(folder):
         begin_planned(folder)
         runs = [path for path in seed_folders(folder) if (path / "config.json").is_file()]
@@ -66,7 +65,7 @@ def resume_seeds(folder: Path, flags: Sequence[str], total_steps: int | None) ->
                 warnings.warn(f"{printable(lost)} is no run to go on with: train that seed anew", stacklevel=2)
         left = [run for run in runs if not ended(run, total_steps)]
         if not left:
-            console.print(f"all {len(runs)} seeds in {folder} have ended; --total-steps trains longer", markup=False)
+            console.print(f"all {len(runs)} seeds in {folder} have ended; --total-steps trains longer")
             return 0
         commands = {run: ["resume", str(run), *flags] for run in left}
         what, again = f"{len(left)} of {len(runs)} seeds", ["resume", folder, *flags]
@@ -120,12 +119,12 @@ def side_by_side(
 
     ``again`` is the command that goes on, where a signal ends all of them. However this process ends, they end, too.
     """
-    console, waiting = Console(), list(commands)
+    console, waiting = Terminal(), list(commands)
     running: dict[Path, subprocess.Popen] = {}
     failed: list[Path] = []
     at_once = max(1, (os.cpu_count() or 1) // threads)
     many = f"{what}, {min(at_once, len(waiting))} at a time, in {folder}"
-    console.print(escape(many), highlight=False, soft_wrap=True)
+    console.print(many, soft_wrap=True)
     for number in endings():
         signal.signal(number, leave)
     starter, held = lifeline()
@@ -137,19 +136,19 @@ def side_by_side(
             for run in [run for run, process in running.items() if process.poll() is not None]:
                 status = running.pop(run).returncode
                 failed += [run] if status else []
-                console.print(escape(outcome(run, status)), highlight=False, soft_wrap=True)
+                console.print(outcome(run, status), soft_wrap=True)
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except (KeyboardInterrupt, SystemExit):
         end(running.values())
         line = command_of(*again)
-        console.print(f"stopped; go on with:\n  {line}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"stopped; go on with:\n  {line}", soft_wrap=True)
         raise
     finally:
         end(running.values())
         os.close(starter)
         os.close(held)
     if seeds_below(folder):
-        console.print(f"curves: {plot_runs([folder], folder / 'curves.png')}", highlight=False, soft_wrap=True)
+        console.print(f"curves: {plot_runs([folder], folder / 'curves.png')}", soft_wrap=True)
     return 1 if failed else 0
 
 
@@ -178,7 +177,7 @@ def evaluate_seeds(runs: Sequence[Path], play: Callable[[Path], tuple[str, Evalu
     """Evaluate each seed, and print how all do: the mean over seeds with its interval."""
     from clipper.pictures.compare import estimate  # noqa: PLC0415 (scipy is slow to import)
 
-    console, found, envs = Console(), list[float](), set[str]()
+    console, found, envs = Terminal(), list[float](), set[str]()
     failed = list[ClipperError]()
     for run in runs:
         try:
@@ -188,7 +187,7 @@ def evaluate_seeds(runs: Sequence[Path], play: Callable[[Path], tuple[str, Evalu
             continue
         envs.add(env)
         found.append(result.mean)
-        console.print(f"{run.name}  {env}  {result}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"{run.name}  {env}  {result}", soft_wrap=True)
     if not found:
         raise failed[0]
     for error in failed:
@@ -197,7 +196,7 @@ def evaluate_seeds(runs: Sequence[Path], play: Callable[[Path], tuple[str, Evalu
         mean = estimate([np.array(found)], lambda scores: float(np.mean(scores[0])))
         told = f"mean of {len(found)} seeds: return {mean.value:.1f}, 95 % interval {mean.low:.1f} to {mean.high:.1f}"
         few = "; with so few seeds it is too narrow" if len(found) < 10 else ""
-        console.print(f"{told} (bootstrap over seeds{few})", highlight=False, soft_wrap=True)
+        console.print(f"{told} (bootstrap over seeds{few})", soft_wrap=True)
     return 0
 
 

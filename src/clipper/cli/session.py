@@ -16,14 +16,20 @@ from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from torch import nn
 
 from clipper.cli.progress import ProgressDisplay
+from clipper.cli.terminal import Terminal
+from clipper.environments.from_file import why_asked
 from clipper.environments.ids import called
 from clipper.environments.processes import end_children
 from clipper.environments.vector.serial import is_limited
+from clipper.networks.encoders import ImageEncoder
 from clipper.rollout.evaluation import MAX_STEPS
 from clipper.rollout.protocol import abilities
 from clipper.runs.curve import thousands
+from clipper.runs.make_run import asked_for
 from clipper.runs.profile import PARTS, Profile
 from clipper.runs.run import Run
 from clipper.runs.train import train
@@ -31,6 +37,7 @@ from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, read_settings
 from clipper.storage import checkpoint
 
+MANY = 10_000_000  # weights for images, of which the header tells
 GRACE = 8.0  # seconds that a signal leaves the iteration at hand
 
 
@@ -127,7 +134,7 @@ def resume_and_show(folder: Path, env: str | None, changes: dict[str, object], p
 
 def show(arguments: Mapping[str, object]) -> int:
     """Call ``train`` with a display around it."""
-    console = Console()
+    console = Terminal()
     header = Header(console)
     with StopOnSignal() as stop, ProgressDisplay(console) as display:
         try:
@@ -156,13 +163,25 @@ class Header:
         endless = env is not None and not is_limited(env)
         bound = f", no time limit is known, so evaluations end episodes after {MAX_STEPS:,} steps" * endless
         several = "environments" if config.num_envs > 1 else "environment"
-        self.console.print(
-            f"[bold]{type(config.algorithm).__name__}[/] on [bold]{config.env}[/]: {config.num_envs} {several} "
-            f"{run.stepping}, {size:,} parameters, engine {run.engine.description}, {config.device}, "
-            f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}{resumed}{bound}",
-            highlight=False,
-            soft_wrap=True,
+        rest = (
+            f": {config.num_envs} {several} {run.stepping}, {size:,} parameters, engine {run.engine.description}, "
+            f"{config.device}, {config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}"
+            f"{resumed}{bound}"
         )
+        name = type(config.algorithm).__name__
+        self.console.print(Text.assemble((name, "bold"), " on ", (config.env, "bold"), rest), soft_wrap=True)
+        if large := large_images(run.policy):
+            self.console.print(large, soft_wrap=True)
+
+
+def large_images(policy: object) -> str:
+    """A line where images take more than ``MANY`` weights, which are seldom worth it; else ""."""
+    encoders = [x for x in policy.modules() if isinstance(x, ImageEncoder)] if isinstance(policy, nn.Module) else []
+    sizes = [sum(p.numel() for p in encoder.parameters()) for encoder in encoders]
+    if sum(sizes) <= MANY:
+        return ""
+    _, height, width = encoders[sizes.index(max(sizes))].image
+    return f"{sum(sizes):,} of these parameters read images of {height} × {width}: --image-size 84 84 makes them fewer"
 
 
 def profile_table(profile: Profile, iterations: int) -> Table:
@@ -183,13 +202,12 @@ def report(run: Run, console: Console, received: int | None) -> None:
     """What came of the run, and the commands that go on from it."""
     if run.profile is not None:
         console.print(profile_table(run.profile, run.iteration))
-    env = ["--env", run.source] if isinstance(run.source, str) and ":" in run.source else []
+    env = ["--env", run.source] if isinstance(run.source, str) and why_asked(run.source) else []
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
-        console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:", highlight=False)
-        again = code_again(run.source, run.config.algorithm, run.settings)
-        command = command_of("resume", run.path, *again)
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:")
+        command = command_of("resume", run.path, *code_again(run.source, run.config, run.settings))
+        console.print(f"  {command}", soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
     if run.solved:
@@ -198,10 +216,10 @@ def report(run: Run, console: Console, received: int | None) -> None:
         outcome = f"finished: {run.config.eval_episodes} evaluation episodes return {last:.1f} on average,"
     else:
         outcome = "finished"
-    console.print(f"{outcome} after {steps} steps and {seconds} of training", highlight=False, soft_wrap=True)
+    console.print(f"{outcome} after {steps} steps and {seconds} of training", markup=True, soft_wrap=True)
     watch = command_of("play", run.path, *env)
     told = f"  run    {run.path}\n  curve  {run.path}/curve.png\n  watch  {watch}"
-    console.print(told, highlight=False, soft_wrap=True, markup=False)
+    console.print(told, soft_wrap=True)
 
 
 def command_of(*words: str | Path | None) -> str:
@@ -210,17 +228,18 @@ def command_of(*words: str | Path | None) -> str:
     return shlex.join([program_name(), *plain])
 
 
-def code_again(source: object, algorithm: object, settings: object) -> list[str]:
-    """``--env`` and ``--algorithm``, where to resume asks for them, since they are code of the user's own.
+def code_again(source: object, config: Config, settings: object) -> list[str]:
+    """What ``resume`` asks for: ``--env`` and ``--algorithm`` of the user's own, and where to compute.
 
     MODULE:NAME is left to fill in where only parts of an algorithm are.
     """
-    env = ["--env", source] if isinstance(source, str) and ":" in source else []
-    return env + algorithm_again(algorithm, settings)
+    env = ["--env", source] if isinstance(source, str) and why_asked(source) else []
+    computing = [word for name, x in asked_for(config).items() for word in (f"--{name}", x)]
+    return env + computing + algorithm_again(config.algorithm, settings)
 
 
 def algorithm_again(algorithm: object, settings: object) -> list[str]:
-    """The second of them."""
+    """The algorithm, where it or a part of it is the user's own."""
     if not any(elsewhere(read_settings(settings).algorithm)):
         return []
     name = name_of(algorithm)

@@ -54,6 +54,8 @@ Count = Annotated[int, Range(1)]
 """A whole number, at least 1."""
 Natural = Annotated[int, Range(0)]
 """A whole number, at least 0."""
+Passes = Annotated[int, Range(1, 10_000)]
+"""How often the same data are gone through."""
 Fraction = Annotated[float, Range(0, 1)]
 """A number from 0 to 1."""
 Positive = Annotated[float, Range(0, open_below=True)]

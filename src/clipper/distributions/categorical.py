@@ -49,6 +49,11 @@ class Categorical:
         return (log_p.exp() * (log_p - other.logits.log_softmax(-1))).sum(-1)
 
     @property
+    def probs(self) -> Float[Tensor, "*batch K"]:
+        """π(k|s) of each k."""
+        return self.logits.softmax(-1)
+
+    @property
     def params(self) -> tuple[Tensor, ...]:
         return (self.logits,)
 

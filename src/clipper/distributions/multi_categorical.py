@@ -43,5 +43,10 @@ class MultiCategorical:
         return self.components.kl(other.components).sum(-1)
 
     @property
+    def probs(self) -> Float[Tensor, "*batch D K"]:
+        """πᵢ(k|s) of each component's k; 0 of those that it has not."""
+        return self.logits.softmax(-1)
+
+    @property
     def params(self) -> tuple[Tensor, ...]:
         return (self.logits,)

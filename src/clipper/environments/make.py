@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import check_apart
 from clipper.environments.ids import called, split_id
+from clipper.environments.ignored_keys import check_keys, without
 from clipper.environments.sources import (
     EnvSource,
     SingleSource,
@@ -145,14 +146,15 @@ def install_hint(source: str, error: Exception) -> str:
     return str(error)
 
 
-def make(source: EnvSource, num_envs: int, **kwargs: object) -> VectorEnv:
+def make(source: EnvSource, num_envs: int, *, ignore: tuple[str, ...] = (), **kwargs: object) -> VectorEnv:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as it is, but for its actions.
 
     Of a list of factories each makes an environment, in turn. Of Clipper's own environments, the natively vectorised
-    form.
+    form. ``ignore`` are keys of Dict observations that copies are made without.
     """
     if isinstance(source, VectorEnv):
         check_vector(source)
+        check_keys(source.single_observation_space, ignore)
         if isinstance(source.unwrapped, SyncVectorEnv):
             check_apart(source.unwrapped.envs)
         return Listed(source) if wants_lists(source) else source
@@ -164,7 +166,7 @@ def make(source: EnvSource, num_envs: int, **kwargs: object) -> VectorEnv:
         with named_errors(name, given | kwargs):
             mode = "vector_entry_point"
             return called(gymnasium.make_vec, spec.id, num_envs, vectorization_mode=mode, **(given | kwargs))
-    return Serial([partial(make_single, one, **kwargs) for one in each_source(source, int(num_envs))])
+    return Serial([without(partial(make_single, one, **kwargs), ignore) for one in each_source(source, int(num_envs))])
 
 
 class Listed(VectorActionWrapper):

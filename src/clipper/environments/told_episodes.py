@@ -10,6 +10,7 @@ Info = dict[str, Any]
 TELLS = "tells_episodes"  # in the metadata of an environment whose last infos tell each episode's return and length
 TOLD = ("episode_return", "episode_length")  # these two
 FINAL = "final_info"  # where a vector environment that resets in the same step keeps the last infos
+EACH = "clipper/infos"  # where Clipper's vector environments put the infos of all environments, if these were asked for
 WHOLE = {"whole_episode": True}  # what such an environment's reset is given where a part of an episode will not do
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -193,6 +194,10 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over a state that ``state_dict`` of a learner of the same shape gave."""
+        known = {*self.stateful(), *OWN_NAMES}
+        unknown = [name for name in state if name.partition(".")[0] not in known]
+        if unknown:
+            raise ValueError(f"learner.{unknown[0]} belongs to nothing that this learner has")
         for name, own in self.stateful().items():
             own.load_state_dict(part(state, f"{name}."))
         for name, x in part(state, "extra.").items():
@@ -201,5 +206,8 @@ class Learner:
         self.skipped_in_a_row.copy_(state["skipped_in_a_row"])
         self.generator.set_state(state["generator"])
         self.progress = float(state["progress"])
+        counts = self.skipped, self.skipped_in_a_row
+        if not 0 <= self.progress < math.inf or not all(0 <= float(x) < math.inf for x in counts):
+            raise ValueError(f"progress {self.progress:g}, or a count of skipped steps, cannot be")
         carried = state.get("running_return")
         self.running_return = None if carried is None else carried.clone().to(self.skipped.device)

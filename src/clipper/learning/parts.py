@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from clipper.errors import ConfigError
 from clipper.learning.optimizers import Optimizer
 
+SQUARES = ("exp_avg_sq", "square_avg")  # what optimizers call means of squares
+
 
 class Part:
     """Parameters, the optimizer that moves them, and the gradient that losses add up for them.
@@ -126,6 +128,10 @@ def check_moments(moments: dict[str, Tensor], parameters: Tensor, usual: dict[st
         shape = () if (x if usual is None else usual[name]).ndim == 0 else parameters.shape
         if x.shape != shape or (shape and x.dtype != parameters.dtype):
             raise TypeError(f"{name} is {x.dtype} of shape {list(x.shape)}, not of the parameters' {list(shape)}")
+        if usual is not None and shape and not x.isfinite().all():
+            raise TypeError(f"{name} holds numbers that are not finite")
+        if usual is not None and name in SQUARES and (x < 0).any():
+            raise TypeError(f"{name} holds squares below 0")
         if name == "step" and not 0 <= float(x) < float("inf"):
             raise TypeError(f"step is {float(x)}, which counts no steps")
         if name == "step" and usual is not None and x.dtype != usual[name].dtype:

@@ -2,7 +2,7 @@
 
 import warnings
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -11,16 +11,17 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.data.steps import Value
-from clipper.data.trees import Tree, each
+from clipper.data.trees import Tree, each, leaves
 from clipper.distributions import Distribution
 from clipper.errors import ConfigError
 from clipper.networks.critics import CriticOutput, Reader
 from clipper.networks.encoders import Encoder
 from clipper.networks.heads import Head
+from clipper.networks.heads.composite import sample_of
 from clipper.networks.memory import Memories
 from clipper.networks.policy_options import MASK_KEY, PolicyOptions
 from clipper.spaces.action_masks import action_masks
-from clipper.spaces.actions import element
+from clipper.spaces.actions import element, in_batch, is_single
 from clipper.spaces.observations import observation_batch
 
 
@@ -29,7 +30,7 @@ class ActorCritic(nn.Module):
 
     ``critic`` may be the same module as ``actor``. It has an encoder of its own where that has weights, or where it
     sees more of the observation; else ``critic_encoder`` is None. ``mask_key`` is the observation's part that is the
-    action mask.
+    action mask; ``ignore`` are parts that environments are made without.
     """
 
     encoder: Encoder
@@ -40,10 +41,11 @@ class ActorCritic(nn.Module):
         self, encoder: Encoder, actor: nn.Module, critic: nn.Module, head: Head, value_layer: nn.Module,
         returns: Reader | None = None, action_space: gymnasium.Space | None = None, *,
         critic_encoder: Encoder | None = None, mask_key: str = MASK_KEY, memory: Memories | None = None,
+        ignore: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.actor, self.critic, self.head = encoder, actor, critic, head
-        self.critic_encoder, self.mask_key = critic_encoder, mask_key
+        self.critic_encoder, self.mask_key, self.ignore = critic_encoder, mask_key, ignore
         self.value_layer, self.returns, self.action_space = value_layer, returns, action_space
         self.to_env = head.to_env
         self.options: PolicyOptions | None = None
@@ -65,6 +67,9 @@ class ActorCritic(nn.Module):
         return self.head(features, *own, action_mask=action_mask), memory
 
     def value(self, obs: Tree, memory: Tree = ()) -> CriticOutput:
+        """V(s), whose ``mean`` is the number. Observations are tensors, or as the environment gives them."""
+        if not isinstance(next(iter(leaves(obs)), None), torch.Tensor):
+            obs = self.read((self.critic_encoder or self.encoder).space, obs)[0]
         features = self.critic((self.critic_encoder or self.encoder)(obs))
         if self.memory is not None:
             features = self.memory.recall(features, memory, critic=True)
@@ -121,16 +126,9 @@ class ActorCritic(nn.Module):
             raise ConfigError(
                 "this policy has a memory: action, memory = policy.predict(obs, memory=memory), with memory=() at first"
             )
-        arrays, lead = observation_batch(self.encoder.space, obs)
-        device, single, n = next(self.parameters()).device, not lead, lead[0] if lead else 1
-        tensors = each(lambda x: torch.as_tensor(x[None] if single else x, device=device), arrays)
-        if action_mask is None and self.mask_key and isinstance(obs, dict):
-            action_mask = obs.get(self.mask_key)
-        mask: Tree = ()
-        if action_mask is not None and self.action_space is not None:
-            given = [action_mask] if single else action_mask
-            mask = action_masks(self.action_space, given, n, np.ones(n, dtype=bool), device)
-        elif action_mask is None:
+        tensors, single, n = self.read(self.encoder.space, obs)
+        mask = self.read_masks(obs, action_mask, single, n)
+        if action_mask is None and not leaves(mask):
             warn_without_masks(self, "predict was given none: give action_mask=", above=4)  # no_grad's is one
         features, after = self.actor(self.encoder(tensors)), ()
         if self.memory is not None:  # the critic's, on which no action depends, stays as it is
@@ -141,6 +139,44 @@ class ActorCritic(nn.Module):
         if single:
             action = action[0] if self.action_space is None else element(self.action_space, action, 0)
         return action if memory is None else (action, after)
+
+    def distribution(self, obs: Tree, action_mask: Tree = None, memory: Tree = ()) -> Any:
+        """π(·|s) for observation(s) as the environment gives them; arguments are those of ``predict``.
+
+        Tensors in it lead with the batch, also of a single observation: with 1. Of choices it has ``probs``; every one
+        has ``log_prob``, ``entropy``, ``mode`` and ``sample``, over actions as ``from_env`` gives them. Gradients flow.
+        """
+        tensors, single, n = self.read(self.encoder.space, obs)
+        return self.act(tensors, memory, self.read_masks(obs, action_mask, single, n))[0]
+
+    def from_env(self, action: Tree, action_mask: Tree = None) -> Tree:
+        """The inverse of ``to_env``: action(s) as the environment takes them → tensors, as ``log_prob`` reads them.
+
+        One action, or a batch laid out as ``clipper.spaces.actions`` says; tensors always lead with the batch. What no
+        draw can give is taken for the nearest that one can: at a bound, where a distribution only comes near it.
+        ``action_mask`` is needed where it bounds a Box by the state.
+        """
+        single = self.action_space is not None and is_single(self.action_space, action)
+        rows = in_batch(self.action_space, action) if single else action  # pyright: ignore[reportArgumentType]
+        n = len(leaves(rows)[0])
+        arrays = each(np.asarray, rows)
+        device = next(self.parameters()).device
+        return each(lambda x: x.to(device), sample_of(self.head, arrays, self.read_masks(None, action_mask, single, n)))
+
+    def read(self, space: gymnasium.Space, obs: Tree) -> tuple[Tree, bool, int]:
+        """Observation(s) from outside as tensors ``[B, ...]``, whether it is a single one, and B."""
+        arrays, lead = observation_batch(space, obs)
+        device = next(self.parameters()).device
+        return each(lambda x: torch.as_tensor(x if lead else x[None], device=device), arrays), not lead, (*lead, 1)[0]
+
+    def read_masks(self, obs: Tree, action_mask: Tree, single: bool, n: int) -> Tree:
+        """The masks that were given for n observations, or that they hold; ``()`` for none."""
+        if action_mask is None and self.mask_key and isinstance(obs, dict):
+            action_mask = obs.get(self.mask_key)
+        if action_mask is None or self.action_space is None:
+            return ()
+        given = [action_mask] if single else action_mask
+        return action_masks(self.action_space, given, n, np.ones(n, dtype=bool), next(self.parameters()).device)
 
 
 @runtime_checkable

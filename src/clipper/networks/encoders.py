@@ -167,6 +167,8 @@ class ImageEncoder(nn.Module):
     """A convolutional network over pixels, of which the largest that the space allows (255) counts as 1."""
 
     dtype_of: Tensor
+    rows: Tensor
+    columns: Tensor
 
     def __init__(self, space: Box, options: EncoderOptions, generator: Generator) -> None:
         super().__init__()
@@ -175,7 +177,13 @@ class ImageEncoder(nn.Module):
         self.scale = 1 / float(space.high.max()) if np.isfinite(space.high).all() and space.high.max() > 0 else 1.0
         make, features = (nature_cnn, 512) if options.cnn == "nature" else (impala_cnn, 256)
         self.features = options.cnn_features or features
-        self.net = make(self.image, self.features, generator)
+        self.resize = options.image_size is not None
+        if options.image_size is not None:
+            sizes = zip(self.image[1:], options.image_size, strict=True)
+            for name, matrix in zip(("rows", "columns"), (area_means(*pair) for pair in sizes), strict=True):
+                self.register_buffer(name, matrix, persistent=False)
+            self.sized = (self.image[0], *options.image_size)
+        self.net = make(self.sized if self.resize else self.image, self.features, generator)
         self.coarse = options.bfloat16
         self.register_buffer("dtype_of", torch.empty(0), persistent=False)
 
@@ -192,12 +200,21 @@ class ImageEncoder(nn.Module):
         # Channels last in memory: convolutions are a sixth to a third faster so, and IMPALA's act in half the time.
         if not pixels.is_contiguous(memory_format=torch.channels_last):
             pixels = torch.stack(pixels.unbind(1), -1).permute(0, 3, 1, 2)  # what .contiguous does, in half its time
+        if self.resize:
+            pixels = self.rows @ pixels.to(self.dtype_of.dtype) @ self.columns.T
         dtype = torch.bfloat16 if self.coarse else self.dtype_of.dtype  # autocast would copy once more
         pixels = pixels.to(dtype, copy=True).mul_(self.scale)
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.coarse):
             return self.net(pixels)
 
     def absorb(self, obs: Tensor) -> None: ...
+
+
+def area_means(before: int, after: int) -> Float[Tensor, "after before"]:
+    """Weights that bring a side of ``before`` pixels to ``after``: each is the mean over the area that it covers."""
+    edges, pixel = torch.arange(after + 1) * (before / after), torch.arange(before)
+    covered = torch.minimum(edges[1:, None], pixel + 1.0) - torch.maximum(edges[:-1, None], pixel * 1.0)
+    return covered.clamp(min=0) * (after / before)
 
 
 class PartsEncoder(nn.Module):
@@ -261,7 +278,7 @@ def seen_by(space: gymnasium.Space, options: EncoderOptions, critic: bool = Fals
         if key not in keys:
             there = f"the keys {', '.join(keys)}" if keys else f"no keys: it is {space}"
             raise ConfigError(f"critic_only or mask_key names {key!r}, but the observation has {there}")
-    hidden = {options.mask_key, *(() if critic else options.critic_only)}
+    hidden = {options.mask_key, *options.ignore, *(() if critic else options.critic_only)}
     if not isinstance(space, Dict) or not hidden & set(keys):
         return space
     left = {key: part for key, part in space.items() if key not in hidden}

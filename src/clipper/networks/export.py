@@ -29,6 +29,7 @@ from clipper.networks.encoders import ImageEncoder
 from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.networks.heads.autoregressive import allowed
 from clipper.networks.heads.beta import BetaHead
+from clipper.networks.heads.binned import BinnedHead
 from clipper.networks.heads.box import BoxMap
 from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
 from clipper.networks.heads.state_dependent import StateDependentHead
@@ -127,6 +128,16 @@ def _(head: CategoricalHead, action: Tensor, mask: Tree) -> Tensor:
 @in_units.register
 def _(head: MultiCategoricalHead, action: Tensor, mask: Tree) -> Tensor:
     return action.reshape(*action.shape[:-1], *head.start.shape) + torch.as_tensor(head.start.astype(np.int64))
+
+
+@in_units.register
+def _(head: BinnedHead, action: Tensor, mask: Tree) -> Tensor:
+    found = head.values.to(torch.float32).expand(*action.shape, -1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    if not isinstance(mask, tuple):
+        low, high = (mask[..., i, :].to(found.dtype) for i in (0, 1))
+        found = torch.minimum(torch.maximum(found, low), high)
+    kind = torch.float32 if np.issubdtype(head.dtype, np.floating) else torch.int64
+    return found.reshape(*action.shape[:-1], *head.start.shape).to(kind)
 
 
 @in_units.register(GaussianHead)

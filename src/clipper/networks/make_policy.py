@@ -63,7 +63,7 @@ def make_policy(
     value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
     policy = ActorCritic(
         encoder, actor, critic, head, value_layer, None, action_space, critic_encoder=critic_encoder,
-        mask_key=options.encoder.mask_key, memory=memory,
+        mask_key=options.encoder.mask_key, memory=memory, ignore=options.encoder.ignore,
     )  # fmt: skip
     policy = policy if options.orthogonal else draw_uniform(policy, generator)
     policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)

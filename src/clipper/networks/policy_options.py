@@ -10,6 +10,7 @@ from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import Memory, MemoryName
 
 MASK_KEY = "action_mask"
+MOST_LAYERS = 1000
 
 
 @value(kw_only=True)
@@ -30,6 +31,10 @@ class EncoderOptions:
     three dimensions, those of floats too."""
     embedding: Natural = 0
     """Width of a learned vector for each value of Discrete and MultiDiscrete; 0 for one-hot vectors."""
+    image_size: tuple[Count, Count] | None = None
+    """Height and width to which images are brought, by means over areas, before their network; none leaves them."""
+    ignore: tuple[str, ...] = ()
+    """Keys of a Dict observation that nobody sees, as of texts that no network reads (MiniGrid's mission)."""
     critic_only: tuple[str, ...] = ()
     """Keys of a Dict observation that the critic sees and the actor does not (Pinto et al. 2017, arXiv:1710.06542)."""
     mask_key: str = MASK_KEY
@@ -38,6 +43,8 @@ class EncoderOptions:
     def __post_init__(self) -> None:
         if self.mask_key and self.mask_key in self.critic_only:
             raise ConfigError(f"{self.mask_key!r} cannot be both the action mask and for the critic only")
+        if both := set(self.ignore) & {*self.critic_only, *([self.mask_key] if self.mask_key != MASK_KEY else [])}:
+            raise ConfigError(f"{both.pop()!r} cannot be both ignored and read: leave it out of one of the two")
 
 
 @value(kw_only=True)
@@ -76,6 +83,8 @@ class PolicyOptions:
     """How features become an action distribution."""
 
     def __post_init__(self) -> None:
+        if max(len(self.hidden), len(self.critic_hidden or ())) > MOST_LAYERS:
+            raise ConfigError(f"no trunk has more than {MOST_LAYERS} layers: shorten hidden or critic_hidden")
         if self.shared and self.critic_hidden is not None:
             raise ConfigError("a shared trunk has one set of widths: leave out critic_hidden, or set shared=False")
         if self.shared and self.encoder.critic_only:

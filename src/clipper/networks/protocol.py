@@ -80,6 +80,8 @@ class Abilities(NamedTuple):
     """The part of a Dict observation that is the action mask."""
     masked: bool
     """It learned with action masks."""
+    ignore: tuple[str, ...]
+    """Parts of a Dict observation that it never sees: environments are made without them."""
 
 
 def abilities(policy: Actor) -> Abilities:
@@ -89,9 +91,15 @@ def abilities(policy: Actor) -> Abilities:
         getattr(policy, "renew", None),
         mask_key_of(policy),
         bool(getattr(policy, "masked", False)),
+        ignored_by(policy),
     )
 
 
 def mask_key_of(policy: object) -> str:
     """The part of a Dict observation that is the action mask."""
     return getattr(policy, "mask_key", MASK_KEY)
+
+
+def ignored_by(policy: object) -> tuple[str, ...]:
+    """The parts of a Dict observation that environments are made without."""
+    return getattr(policy, "ignore", ())

@@ -9,8 +9,10 @@ import numpy as np
 from clipper.errors import ConfigError
 from clipper.runs.curve import COLOURS, drawable, thousands, write_figure
 from clipper.runs.folders import is_run
-from clipper.runs.run import Row, read_config, read_rows
+from clipper.runs.metrics_file import MOST_ROWS, read_rows
+from clipper.runs.run import Row, read_config
 from clipper.settings.config_json import short_name
+from clipper.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +98,7 @@ def plot_diagnostics(folder: Path, output: Path | None = None) -> Path:
     folder = files.from_user(folder)
     if not is_run(folder):
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
-    config, rows = read_config(folder), list(read_rows(folder))
+    config, rows = read_config(folder), list(read_rows(folder, MOST_ROWS))
     title = f"{short_name(config.algorithm)} on {config.env}, seed {config.seed}"
     table = columns(rows)
     panels = [panel for panel in PANELS if metrics_of(panel) & table.keys()]

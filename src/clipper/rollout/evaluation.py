@@ -211,7 +211,7 @@ def evaluate_policy(
         raise ConfigError(f"episodes must be a whole number from 1 on, not {episodes!r}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"seed must be a whole number from 0 to 2^62, not {seed!r}")
-    vector = make(env, min(episodes, 20) if num_envs is None else num_envs)
+    vector = make(env, min(episodes, 20) if num_envs is None else num_envs, ignore=abilities(policy).ignore)
     check_not_held(env, vector)
     try:
         if isinstance(policy, ActorCritic):

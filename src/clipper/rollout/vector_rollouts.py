@@ -210,6 +210,11 @@ class VectorRollouts(CollectState):
         self.action_mask = each(lambda x: like(f"action_mask.{next(number)}", x, tensors), self.action_mask)
         for name in ("done", "running_total", "running_length"):
             setattr(self, name, like(name, torch.from_numpy(getattr(self, name)), tensors).numpy())
+        numbers = [x for x in leaves(self.obs) if x.is_floating_point()]
+        if self.steps < 0 or (self.running_length < 0).any() or not np.isfinite(self.running_total).all():
+            raise ValueError("its decisions, or the lengths or returns of episodes under way, cannot be counted so")
+        if not all(x.isfinite().all() for x in numbers):
+            raise ValueError("obs holds numbers that are not finite")
         fresh, own = (), abilities(actor)
         if own.memory is not None:
             fresh = own.memory.forget((), self.done)

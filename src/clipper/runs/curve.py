@@ -12,7 +12,8 @@ import numpy as np
 from clipper.errors import ConfigError
 from clipper.runs.folders import is_run, printable, runs_in
 from clipper.runs.groups import Group, grouped
-from clipper.runs.run import Row, Run, read_config, read_rows
+from clipper.runs.metrics_file import MOST_ROWS, read_rows
+from clipper.runs.run import Row, Run, read_config
 from clipper.settings.config_json import short_name
 from clipper.storage import files
 
@@ -53,7 +54,7 @@ def read_curve(folder: Path) -> Curve:
     if not is_run(folder):
         raise ConfigError(f"{folder} is no run: it has no metrics.jsonl and config.json")
     config = read_config(folder)
-    return curve_of(list(read_rows(folder)), short_name(config.algorithm), config.env)
+    return curve_of(list(read_rows(folder, MOST_ROWS)), short_name(config.algorithm), config.env)
 
 
 def curve_of(rows: Sequence[Row], label: str, env: str) -> Curve:
@@ -69,7 +70,8 @@ def plot_run(run: Run) -> Path | None:
     """Draw ``curve.png`` in the run's folder."""
     if run.path is None or not run.history:
         return None
-    curve = curve_of(run.history, short_name(run.config.algorithm), run.config.env)
+    rows = run.history if len(run.history) < MOST_ROWS else list(read_rows(run.path, MOST_ROWS))
+    curve = curve_of(rows, short_name(run.config.algorithm), run.config.env)
     return draw_curves([curve], run.path / "curve.png")
 
 
@@ -83,7 +85,11 @@ def plot_runs(folders: Sequence[Path], output: Path) -> Path:
 
 def curves_of(groups: Sequence[Group]) -> list[Curve]:
     """The curve of each run; a warning names groups that have none yet."""
-    curves = [curve_of(list(read_rows(folder)), group.label, group.env) for group in groups for folder in group.folders]
+    curves = [
+        curve_of(list(read_rows(folder, MOST_ROWS)), group.label, group.env)
+        for group in groups
+        for folder in group.folders
+    ]
     for group in groups:
         if not any(len(c.steps) for c in curves if (c.env, c.label) == (group.env, group.label)):
             where = f"{group.label} on {printable(group.env)}"

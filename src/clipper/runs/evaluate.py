@@ -6,6 +6,7 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 from clipper.data.values import shown
+from clipper.environments.from_file import env_of_file
 from clipper.environments.sources import EnvSource
 from clipper.errors import ConfigError
 from clipper.networks.protocol import Actor
@@ -32,9 +33,7 @@ def evaluate(
     how = {"seed": seed, "deterministic": deterministic, "num_envs": num_envs, "max_steps": max_steps}
     if isinstance(subject, (str, Path)):
         policy, config = load_with_config(subject)
-        if env is None and (":" in config.env or config.env.startswith("<")):
-            raise ConfigError(f"the run's environment is {config.env}, which is code of your own: name it with env=")
-        env = config.env if env is None else env
+        env = env_of_file(config.env, env)
     elif isinstance(subject, Actor):
         policy = subject
     elif not hasattr(subject, "policy"):

@@ -154,6 +154,8 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: Mapping[str, 
         remembered = 0 if kind is None else kind.numbers(max(widths))
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptCheckpointError(f"the checkpoint does not say which spaces its policy is for: {error}") from error
+    if len(config.policy.hidden) + len(config.policy.critic_hidden or ()) > len(tensors):
+        raise CorruptCheckpointError("the settings ask for more layers than the checkpoint has weights for")
     largest = max(a * b for row in layers for a, b in itertools.pairwise(row))
     obs = tensors.get("rollouts.obs.0", torch.zeros(()))
     rows = len(obs) if obs.ndim else config.num_envs

@@ -1,17 +1,23 @@
-"""A run's records: one JSON line per iteration, always, and TensorBoard events."""
+"""A run's records: one JSON line per row of metrics, TensorBoard events, and loggers of the user's own."""
 
 import importlib
-import io
 import json
 import math
 import os
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO, TypeAlias
 
+from clipper.data.values import shown
+from clipper.errors import ConfigError
 from clipper.runs.rows import Row
 from clipper.storage import files
+
+Logger: TypeAlias = Callable[[Row], object]
+"""Called with each row of metrics as it is written, numbers by name (``wandb.log``, as an example); where it has a
+method ``close()``, that is called at the end."""
 
 
 class Events(NamedTuple):
@@ -27,51 +33,59 @@ class Events(NamedTuple):
 
 
 class Log:
-    """Appends rows to ``metrics.jsonl`` and to TensorBoard; ``keep`` rows of an earlier session stay.
+    """Gives rows to ``metrics.jsonl`` and TensorBoard, where there is a folder, and to the user's own ``loggers``.
 
-    Where one of the two cannot be written, a warning says so once, and the run goes on.
+    New rows follow those of an earlier session, where there are any to ``keep``. Where one fails, a warning says so
+    once, and the run goes on.
     """
 
-    def __init__(self, folder: Path, keep: list[Row], tensorboard: bool = True) -> None:
+    def __init__(self, folder: Path | None, keep: list[Row], loggers: Sequence[Logger] = ()) -> None:
         self.warned: set[str] = set()
-        self.file, self.events, self.written = io.StringIO(), None, 0
-        for row in keep:
-            self.write(row)
-        path = folder / "metrics.jsonl"
-        files.replace(path, self.file.getvalue().encode())
-        self.file = path.open("a", buffering=1, encoding="utf-8")
-        self.events = tensorboard_events(folder, keep) if tensorboard else None
+        self.loggers, self.written = list(loggers), len(keep)
+        self.file: TextIO | None = None
+        self.events: Events | None = None
+        if folder is not None:
+            path = folder / "metrics.jsonl"
+            if not keep:
+                files.replace(path, b"")
+            self.file, self.events = path.open("a", buffering=1, encoding="utf-8"), tensorboard_events(folder, keep)
 
     def write(self, row: Row) -> None:
         """Append one row. NaN and infinity become null, since JSON has neither.
 
-        One event of TensorBoard holds the whole of it, which costs a tenth of an event for each number.
+        One event of TensorBoard holds the whole of it, which costs a tenth of an event for each number. It is on the
+        disk when this returns: who looks sees the run as it is.
         """
         self.written += 1
         try:
-            finite = {name: x if x is not None and math.isfinite(x) else None for name, x in row.items()}
-            self.file.write(json.dumps(finite) + "\n")
+            if self.file is not None:
+                finite = {name: x if x is not None and math.isfinite(x) else None for name, x in row.items()}
+                self.file.write(json.dumps(finite) + "\n")
         except Exception as error:  # a record that fails must not end what it records
             self.warn("metrics.jsonl", error)
-        if self.events is None:
-            return
         try:
-            writer, event, summary = self.events
-            grouped = [(name, x) for name, x in row.items() if x is not None and "/" in name]
-            numbers = summary(value=[summary.Value(tag=name, simple_value=x) for name, x in grouped])
-            writer.write(event(step=int(row["steps"] or 0), wall_time=time.time(), summary=numbers).SerializeToString())
+            if self.events is not None:
+                writer, event, summary = self.events
+                grouped = [(name, x) for name, x in row.items() if x is not None and "/" in name]
+                numbers = summary(value=[summary.Value(tag=name, simple_value=x) for name, x in grouped])
+                told = event(step=int(row["steps"] or 0), wall_time=time.time(), summary=numbers)
+                writer.write(told.SerializeToString())
         except Exception as error:
             self.warn("TensorBoard's events", error)
-
-    def close(self, history: list[Row]) -> None:
-        """Append what of a run's history is not written, since its evaluation failed; flush and close both."""
-        for row in history[self.written :]:
-            self.write(row)
-        writer = None if self.events is None else self.events.writer
-        for name, file in (("metrics.jsonl", self.file), ("TensorBoard's events", writer)):
+        for own in self.loggers:
             try:
-                if file is not None:
-                    file.close()
+                own(dict(row))
+            except Exception as error:
+                self.warn(name_of_logger(own), error)
+
+    def close(self) -> None:
+        """Flush and close all."""
+        writer = None if self.events is None else self.events.writer
+        named = [("metrics.jsonl", self.file), ("TensorBoard's events", writer)]
+        for name, one in [*named, *((name_of_logger(own), own) for own in self.loggers)]:
+            end = getattr(one, "close", None)
+            try:
+                end() if callable(end) else None
             except Exception as error:
                 self.warn(name, error)
 
@@ -82,12 +96,26 @@ class Log:
             warnings.warn(f"{name} cannot be written, training goes on: {error}", stacklevel=3)
 
 
+def logger_list(given: Logger | Sequence[Logger]) -> list[Logger]:
+    """The loggers that a user has given; raises ``ConfigError`` for what is none."""
+    found = list(given) if isinstance(given, Sequence) else [given]
+    for own in found:
+        if isinstance(own, type) or not callable(own):
+            raise ConfigError(f"{shown(own)} is no logger: give a function of a row, which is a dict of numbers")
+    return found
+
+
+def name_of_logger(own: Logger) -> str:
+    """What warnings call it."""
+    return f"logger {getattr(own, '__name__', type(own).__name__)}"
+
+
 def tensorboard_events(folder: Path, keep: list[Row]) -> Events | None:
     """TensorBoard's file in the folder, or None, with one warning, where TensorBoard cannot be had."""
     load = importlib.import_module  # slow, and the messages' classes are made when the module runs
     try:
-        event: Any = load("tensorboard.compat.proto.event_pb2")
-        summary: Any = load("tensorboard.compat.proto.summary_pb2").Summary
+        event = load("tensorboard.compat.proto.event_pb2")
+        summary = load("tensorboard.compat.proto.summary_pb2").Summary
         record = load("tensorboard.summary.writer.record_writer").RecordWriter
         (folder / "tensorboard").mkdir(exist_ok=True)
         name = f"events.out.tfevents.{time.time_ns():019d}.{os.getpid()}"  # later files sort after earlier ones

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate, q
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
+from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
 from clipper.environments.sources import SingleSource, check_vector, source_name
 from clipper.environments.vector.stepping import Vector, vectorise
@@ -29,16 +31,18 @@ from clipper.networks.critics import TwoHot
 from clipper.networks.fit import check_spaces
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.protocol import mask_key_of
+from clipper.networks.protocol import ignored_by, mask_key_of
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.forked import check_threads
 from clipper.runs.load import check_finite, check_fit, check_policy, check_size, weights_of
-from clipper.runs.run import Run, Source, read_config, read_rows
+from clipper.runs.metrics_file import cut_after
+from clipper.runs.run import Run, Source, read_config
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, same, same_name, settings_json, short_name, to_json
 from clipper.settings.defaults import config_for
 from clipper.settings.old import checkpoint_as_now
+from clipper.spaces.observations import observation_leaves
 from clipper.storage import checkpoint, files
 
 
@@ -176,8 +180,9 @@ def build(config: Config, source: Source, policy: nn.Module | None, folder: Path
     settings = None if folder is None else settings_json(config)
     check_threads(config.threads)
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
-    mask_key = config.policy.encoder.mask_key if policy is None else mask_key_of(policy)
-    rollouts, vector, stepping = make_rollouts(config, source, mask_key)
+    encoder = config.policy.encoder
+    seen = (encoder.mask_key, encoder.ignore) if policy is None else (mask_key_of(policy), ignored_by(policy))
+    rollouts, vector, stepping = make_rollouts(config, source, *seen)
     config = dataclasses.replace(config, vector=vector)
     try:
         return build_on(rollouts, config, source, policy, folder, settings, insist, stepping)
@@ -192,7 +197,9 @@ def is_owned(source: Source) -> bool:
     return not isinstance(source, VectorEnv | Rollouts)
 
 
-def make_rollouts(config: Config, source: Source, mask_key: str) -> tuple[Rollouts, Vector, str]:
+def make_rollouts(
+    config: Config, source: Source, mask_key: str, ignore: tuple[str, ...]
+) -> tuple[Rollouts, Vector, str]:
     """What gives the run its Steps, how a resumed run asks for it, and the same for people."""
     if isinstance(source, Rollouts):
         return source, "auto", f"in {type(source).__name__}"
@@ -203,6 +210,7 @@ def make_rollouts(config: Config, source: Source, mask_key: str) -> tuple[Rollou
         total_steps=config.total_steps,
         env_timeout=config.env_timeout,
         max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
+        ignore=ignore,
     )
     try:
         return VectorRollouts(env, config.seed, config.device, mask_key), vector, stepping
@@ -232,7 +240,7 @@ def build_on(
         module = make_policy(*spaces, config.policy, generator)
     else:
         module = policy
-    quota_of(config.algorithm)
+    check_memory(config, rollouts)
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
     if not isinstance(learner, Learner):
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
@@ -330,6 +338,26 @@ def check(config: Config, source: Source) -> None:
         raise ConfigError("device 'meta' holds no numbers, so nothing can be learned there: choose cpu or cuda")
 
 
+def check_memory(config: Config, rollouts: Rollouts) -> None:
+    """Raise ``ConfigError`` where one segment's observations alone would fill the machine's memory."""
+    rows = int(quota_of(config.algorithm).get("horizon") or 1) * rollouts.num_envs
+    leaves = observation_leaves(rollouts.single_observation_space)
+    each = sum(math.prod(leaf.shape) * (4 if leaf.dtype.kind == "f" else leaf.dtype.itemsize) for leaf in leaves)
+    if rows * each > physical_memory():
+        raise ConfigError(
+            f"a segment of {rows:,} rows, num_envs × horizon, takes {rows * each / 1e9:,.0f} GB for its observations "
+            "alone, more memory than there is: lower horizon or num_envs"
+        )
+
+
+def physical_memory() -> float:
+    """Bytes of the machine's memory, infinity where that cannot be told."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
 def check_critic(config: Config) -> None:
     """Raise ``ConfigError`` where the algorithm cannot fit the critic that the policy's options make."""
     critic, algorithm = config.policy.critic, config.algorithm
@@ -359,12 +387,8 @@ def restore(
     config = called(dataclasses.replace, planned, **changes, **handed_over(planned, env, algorithm, policy))
     assert isinstance(config, Config)
     check_all_there(config, isinstance(policy, nn.Module))
-    if env is None and (":" in config.env or config.env.startswith("<")):
-        raise ConfigError(
-            f"this run's environment is {config.env}, which is code of your own: name it again with env= (--env), so "
-            "that nothing is imported because a file says so"
-        )
-    source = config.env if env is None or isinstance(env, Config) else env
+    source = env_of_file(config.env, None if isinstance(env, Config) else env)
+    check_asked(config, settings)
     module = policy if isinstance(policy, nn.Module) else None
     if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
         run = build(config, source, module, folder, insist="engine" in settings)
@@ -391,6 +415,22 @@ def restore(
         raise
 
 
+def asked_for(config: Config) -> dict[str, str]:
+    """The settings of how a run computes that a file alone does not decide, where they are not the usual ones."""
+    usual = {"device": ("cpu",), "engine": ("auto", "torch", "cpu")}
+    return {name: getattr(config, name) for name, words in usual.items() if getattr(config, name) not in words}
+
+
+def check_asked(config: Config, settings: Settings) -> None:
+    """Raise ``ConfigError`` where a file names another device than the cpu, or the compiler, and nobody else does."""
+    for name, given in asked_for(config).items():
+        if name not in settings:
+            raise ConfigError(
+                f"this run's {name} is {given}: name it again with {name}= (--{name} {given}), or another one, since "
+                "none but the cpu's is used because a file says so"
+            )
+
+
 def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values: dict[str, object]) -> Run:
     """The run, brought to where a checkpoint left it."""
     folder = run.path
@@ -411,7 +451,7 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
     check_finite(run.policy, folder)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed
-    run.history = [row for row in read_rows(folder) if (row["iteration"] or 0) <= run.iteration]
+    run.history = cut_after(folder, run.iteration)
     if changed:
         write_config(run)
     return run

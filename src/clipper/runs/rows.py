@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 
 from clipper.data.values import shown
@@ -63,5 +64,5 @@ def told_besides(rollouts: Any, row: Mapping[str, object]) -> Row:
 
 
 def is_number(x: object) -> bool:
-    """A number, numpy's too, or a tensor of one."""
-    return isinstance(x, Real) or (isinstance(x, torch.Tensor) and x.ndim == 0)
+    """A number or truth value, numpy's too, or a tensor of one."""
+    return isinstance(x, Real | np.bool_) or (isinstance(x, torch.Tensor) and x.ndim == 0)

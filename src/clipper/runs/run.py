@@ -5,15 +5,16 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat, cast
 
 import gymnasium
 import torch
 
 from clipper.algorithms import KNOWN
+from clipper.data.values import shown
 from clipper.engines import Engine
 from clipper.environments.sources import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
@@ -25,9 +26,9 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
-from clipper.runs.rows import Row, Waiting, check_metrics, merged, told_besides
+from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
 from clipper.settings.config import Config
-from clipper.settings.config_json import fits, read_settings, to_json
+from clipper.settings.config_json import read_settings, to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
 from clipper.storage import checkpoint, json_text
 from clipper.storage.saved import like, part, plain_state, value_of
@@ -89,6 +90,10 @@ class Run:
     """One row per iteration, or per ``log_every`` decisions, as in ``metrics.jsonl``."""
     waiting: Waiting = field(default_factory=Waiting)
     """What the next row will tell."""
+    notes: dict[str, list[float]] = field(default_factory=dict)
+    """Numbers that the next row will have beside the run's own."""
+    noted: dict[str, float] = field(default_factory=dict)
+    """The latest number by each of these names."""
     log: Log | None = None
     """Where rows are written, while it trains."""
     lock: Lock | None = None
@@ -170,12 +175,41 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def note(self, name: str, number: object) -> None:
+        """Add a number of your own to the next row of metrics, and so to TensorBoard, loggers and the terminal.
+
+        A callback may do so, for the row of its iteration. Of several numbers by one name the row has the mean. A name
+        without ``/``, or that the row has already, gets ``custom/`` before it. Raises ``ConfigError`` for what is no
+        number, and for a name as a run's own are called.
+        """
+        name = name if "/" in name else f"custom/{name}"
+        if name.partition("/")[0] in OWN_METRICS:
+            raise ConfigError(f"run.note calls a number {name!r}, which a run's own are called: rename it")
+        if not is_number(number):
+            raise ConfigError(f"run.note gives {name} as {shown(number)}, which is no single number")
+        self.noted[name] = float(cast(SupportsFloat, number))
+        self.notes.setdefault(name, []).append(self.noted[name])
+
+    def write(self, row: Row) -> None:
+        """Write a row of the history, with what was noted for it."""
+        for name, numbers in self.notes.items():
+            row[f"custom/{name}" if name in row else name] = sum(numbers) / len(numbers)
+        self.notes = {}
+        if self.log is not None:
+            self.log.write(row)
+
+    def close_log(self) -> None:
+        """Write the rows that are not written, since their evaluation or a callback failed, and close the log."""
+        if self.log is not None:
+            for row in self.history[self.log.written :]:
+                self.write(row)
+            self.log.close()
+            self.log = None
+
     def record_rest(self) -> None:
         """The iterations that are in no row yet as one more, where there are any: checkpoints hold no part of a row."""
         if self.waiting.rounds:
-            row = self.record()
-            if self.log is not None:
-                self.log.write(row)
+            self.write(self.record())
 
     def record(self, write: bool = True) -> Row:
         """The iterations that wait as one more row of the history, or none yet, {}, where it is not to ``write``.
@@ -285,12 +319,17 @@ class Run:
         try:
             check_same_spaces(value_of("spaces", dict, values), spaces_of(self.rollouts))
             self.learner.load_state_dict(part(tensors, "learner."))
-            recent = like("recent", torch.zeros(len(tensors["recent"]), dtype=torch.float64), tensors)
+            recent = like("recent", torch.zeros(min(len(tensors["recent"]), RECENT), dtype=torch.float64), tensors)
+            if not recent.isfinite().all():
+                raise ValueError("recent has returns that are not finite")
+            unknown = [name for name in tensors if name != "recent" and not name.startswith(("learner.", "rollouts."))]
+            if unknown:
+                raise ValueError(f"it holds {unknown[0]}, which nothing reads")
             self.recent.clear()
             self.recent.extend(recent.tolist())
-            for name, kind in COUNTERS.items():
-                setattr(self, name, value_of(name, kind, {"earlier": 0, **values}))
-            self.learned = self.recorded = value_of("steps", int, values)
+            for name in COUNTERS:
+                setattr(self, name, counter(name, {"earlier": 0, **values}))
+            self.learned = self.recorded = int(counter("steps", values))
             told = value_of("rollouts", dict, values) | ({} if environments else {"environments": None})
             if told.get("steps") != self.learned + self.earlier:
                 raise ValueError(f"its rollouts are at {told.get('steps')} steps, and the run at {self.learned}")
@@ -328,34 +367,18 @@ class Run:
         return bool(restored)
 
 
-def read_rows(folder: Path) -> Iterator[Row]:
-    """The rows of a run's ``metrics.jsonl``; one that a crash has damaged is left out, with a warning."""
-    if not (folder / "metrics.jsonl").is_file():
-        return
-    with (folder / "metrics.jsonl").open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if line.endswith("\n"):  # a crash may cut the last one
-                row = read_row(line, f"line {number} of {folder / 'metrics.jsonl'}")
-                yield from [] if row is None else [row]
-
-
-def read_row(line: str, name: str) -> Row | None:
-    """One row of numbers, with its iteration and steps; a warning and None where it is something else."""
-    try:
-        row = json_text.parse(line, name)
-    except CorruptCheckpointError as error:
-        warnings.warn(f"{error}; it is left out", stacklevel=3)
-        return None
-    if not isinstance(row, dict) or not all(fits(row.get(k), int) for k in ("iteration", "steps")):
-        warnings.warn(f"{name} is no row of metrics; it is left out", stacklevel=3)
-        return None
-    return {k: v for k, v in row.items() if v is None or fits(v, float)}
-
-
 COUNTERS = {
     "iteration": int, "seconds": float, "exact": bool, "best": float, "solved": bool, "next_evaluation": float,
     "next_checkpoint": float, "earlier": int,
 }  # fmt: skip
+
+
+def counter(name: str, values: Mapping[str, object]) -> float:
+    """A counter out of a file, if it can be one: none but ``best`` is below 0 or beyond what an array can count."""
+    x = value_of(name, COUNTERS.get(name, int), values)
+    if name != "best" and not 0 <= x <= (math.inf if name.startswith("next_") else 2**62):
+        raise ValueError(f"{name} is {x}, which counts nothing")
+    return x
 
 
 def spaces_of(rollouts: Rollouts) -> dict[str, gymnasium.Space]:

@@ -3,12 +3,11 @@
 import gc
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -19,9 +18,10 @@ from clipper.rollout.collected import check_collected
 from clipper.rollout.evaluation import held
 from clipper.rollout.protocol import abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.callbacks import Callback, Callbacks, says_stop
 from clipper.runs.curve import plot_run
 from clipper.runs.lock import locked
-from clipper.runs.logs import Log
+from clipper.runs.logs import Log, Logger, logger_list
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making, restore
 from clipper.runs.profile import Profile
 from clipper.runs.rows import Row
@@ -29,11 +29,6 @@ from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
 from clipper.storage.files import from_user
 
-Callback = Callable[[Run], bool | None]
-"""Called after each iteration; a run stops where one returns False, and is saved also where one raises.
-
-``run.history`` then holds the rows that there are: the last one is this iteration's, but with ``log_every`` the
-iterations since the last row are in none yet, and before the first row there is none."""
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
 
@@ -45,6 +40,7 @@ def train(
     run_dir: str | Path | None = None,
     resume: str | Path | None = None,
     callback: Callback | Sequence[Callback] = (),
+    loggers: Logger | Sequence[Logger] = (),
     profile: bool = False,
     **settings: Unpack[Settings],
 ) -> Run:
@@ -59,11 +55,13 @@ def train(
 
     ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your
-    own, must be given again. ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The other
-    keywords are the fields of ``Config``.
+    own, must be given again. ``callback`` is called with the run after each iteration, and where it has a method
+    ``on_step(run, infos)`` after each step of the environments; ``run.note(name, number)`` puts a number of your own
+    into the metrics. ``loggers`` are called with each row of these, a dict of numbers by name. ``profile=True`` keeps
+    in ``run.profile`` and the metrics where the time goes. The other keywords are the fields of ``Config``.
     """
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
-    run = None
+    run, heard, records = None, Callbacks(callback), logger_list(loggers)
     lock = ExitStack()
     try:
         if resume is not None:
@@ -92,8 +90,8 @@ def train(
             watch(run, watched)
         if first:
             gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
-        with held(run.rollouts):
-            return go_on(run, [callback] if callable(callback) else list(callback))
+        with held(run.rollouts), heard.hearing_steps(run):
+            return go_on(run, heard, records)
     finally:  # what belongs to the process first: to close environments may fail
         if first:
             gc.unfreeze()
@@ -117,7 +115,7 @@ def watch(run: Run, profile: Profile) -> None:
             profile.watch(owner, "targets", "targets")
 
 
-def go_on(run: Run, callbacks: list[Callback]) -> Run:
+def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run:
     """The loop: collect, update, record, until the budget is spent, the task solved, or a callback says stop.
 
     An iteration is a collect and an update; a row of metrics is of one iteration, or of as many as ``log_every``
@@ -130,7 +128,7 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
         evaluate_now(run, run.history[-1])  # the run was ended in the midst of it
     if run.iteration == 0:
         save_or_warn(run)
-    run.log = None if run.path is None else Log(run.path, run.history)
+    run.log = Log(run.path, run.history, loggers)
     end, going, quota = config.total_steps, True, quota_of(config.algorithm)
     own, dtype = not isinstance(rollouts, VectorRollouts), next(iter(learner.parts.values())).vectors[0].dtype
     began = run.waiting.began = time.perf_counter()
@@ -151,11 +149,12 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
             if evaluates:
                 with timed("evaluation"):
                     evaluate_now(run, row)
-            if run.log is not None and row:
-                with timed("logging"):
-                    run.log.write(row)
             with timed("callbacks"):
-                going = not any([says_stop(callback(run)) for callback in callbacks])  # noqa: C419 (each must see it)
+                answers = [callback(run) for callback in callbacks.of_iterations]
+                going = callbacks.going and not any(says_stop(x) for x in answers)
+            if row:
+                with timed("logging"):
+                    run.write(row)
             if run.learned >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
                 run.next_checkpoint += config.checkpoint_every * (run.learned >= run.next_checkpoint)
                 save_or_warn(run)
@@ -168,17 +167,9 @@ def go_on(run: Run, callbacks: list[Callback]) -> Run:
     else:
         save_at_end(run)
     finally:
-        if run.log is not None:
-            run.log.close(run.history)
-            run.log = None
-            plot_or_warn(run)
+        run.close_log()
+        plot_or_warn(run)
     return run
-
-
-def says_stop(answer: object) -> bool:
-    """Is a callback's answer False, Python's own or one that a comparison of numpy's or torch's numbers gives?"""
-    array = np.asarray(answer.cpu() if isinstance(answer, torch.Tensor) else answer)
-    return array.dtype == bool and array.size == 1 and not array.item()
 
 
 def give_up(run: Run, error: BaseException) -> None:

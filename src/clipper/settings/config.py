@@ -42,7 +42,7 @@ class Config:
     """Failures that on_env_error=restart forgives."""
     eval_every: Natural = 0
     """Evaluate each time this many steps have passed, and keep the best policy; 0 never does."""
-    eval_episodes: Count = 20
+    eval_episodes: Annotated[int, Range(1, 100_000)] = 20
     """Deterministic episodes per evaluation."""
     until_solved: bool = False
     """End as soon as an evaluation reaches the environment's reward threshold."""

@@ -6,6 +6,7 @@ branches that were not chosen mean nothing. Apart from ``clipper.networks.heads.
 not load torch.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 
 import numpy as np
@@ -43,6 +44,51 @@ def _(space: OneOf, actions: tuple[Tree, tuple[Tree, ...]], i: int) -> tuple[Tre
     choice, arguments = actions
     k = choice[i]
     return k, element(space.spaces[k], arguments[k], i)
+
+
+@singledispatch
+def in_batch(space: Space, action: Tree) -> Tree:
+    """The inverse of ``element``: a batch of one action. Arguments of branches that were not chosen are ``idle``."""
+    return np.asarray(action)[None]
+
+
+@in_batch.register
+def _(space: Dict, action: Mapping[str, Tree]) -> dict[str, Tree]:
+    return {key: in_batch(part, action[key]) for key, part in space.items()}
+
+
+@in_batch.register
+def _(space: Tuple, action: Sequence[Tree]) -> tuple[Tree, ...]:
+    return tuple(in_batch(part, own) for part, own in zip(space, action, strict=True))
+
+
+@in_batch.register
+def _(space: OneOf, action: tuple[Tree, Tree]) -> tuple[Tree, tuple[Tree, ...]]:
+    k, argument = action
+    return np.asarray([k]), tuple(
+        in_batch(branch, argument if i == k else idle(branch)) for i, branch in enumerate(space.spaces)
+    )
+
+
+def is_single(space: Space, action: Tree) -> bool:
+    """Is it one action of the space, not a batch? Its first part tells by its dimensions."""
+    if isinstance(space, Dict | Tuple):
+        key, part = next(iter(space.items() if isinstance(space, Dict) else enumerate(space)))
+        return is_single(part, action[key])
+    return np.ndim(action[0]) == 0 if isinstance(space, OneOf) else np.ndim(action) == len(space.shape or ())
+
+
+def idle(space: Space) -> Tree:
+    """Some action of the space: zeros, or what is nearest to them."""
+    if isinstance(space, Dict):
+        return {key: idle(part) for key, part in space.items()}
+    if isinstance(space, Tuple):
+        return tuple(map(idle, space))
+    if isinstance(space, OneOf):
+        return 0, idle(space.spaces[0])
+    if isinstance(space, Box):
+        return np.clip(np.zeros(space.shape), space.low, space.high).astype(space.dtype)
+    return np.broadcast_to(np.asarray(getattr(space, "start", 0)), space.shape or ()).astype(space.dtype)
 
 
 @singledispatch

@@ -21,6 +21,7 @@ from clipper.errors import CorruptCheckpointError
 from clipper.storage import files, json_text
 
 FORMAT = "clipper-1"
+MOST_TENSORS = 50_000  # in a file; each takes some 50 µs to be read and checked, however small it is
 
 
 def save(path: Path, tensors: dict[str, Tensor], values: dict[str, object], keep: int = 1) -> None:
@@ -67,8 +68,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         raise CorruptCheckpointError(f"there is no checkpoint at {path}")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            metadata, names = file.metadata() or {}, file.keys()
+            if len(names) > MOST_TENSORS:
+                raise ValueError(f"it holds {len(names):,} tensors, more than {MOST_TENSORS:,}")
+            tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise CorruptCheckpointError(f"{path} is no whole checkpoint ({error}); take an earlier one") from error
     if metadata.get("format") != FORMAT:

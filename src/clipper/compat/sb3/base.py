@@ -9,11 +9,11 @@ from typing import ClassVar, TypeVar
 import gymnasium
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Generator
 
 from clipper.algorithms import Algorithm, quota_of
 from clipper.cli.progress import ProgressDisplay
+from clipper.cli.terminal import Terminal
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
@@ -30,6 +30,7 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.callbacks import Callbacks, IterationCallback
 from clipper.runs.load import check_finite, check_size
 from clipper.runs.make_run import write_config
 from clipper.runs.run import Row, Run
@@ -183,12 +184,12 @@ class Model:
     def train(self, run: Run, callback: BaseCallback | None, progress_bar: bool) -> None:
         """The loop, with what is to be called in it."""
         with ExitStack() as stack:
-            watching: list[Callable[[Run], bool | None]] = []
+            watching: list[IterationCallback] = []
             if callback is not None:
                 watching.append(stack.enter_context(Watching(self, run, callback)))
             if self.verbose > 0 or progress_bar:
                 watching.append(stack.enter_context(ProgressDisplay()))
-            go_on(run, watching)
+            go_on(run, Callbacks(watching))
 
     def check_masks(self, wanted: bool, there: bool) -> None:
         """Whether masks are as this algorithm wants them."""
@@ -212,7 +213,7 @@ class Model:
     def say(self, text: str) -> None:
         """Tell the user, where ``verbose`` asks for it."""
         if self.verbose > 0:
-            Console().print(text, highlight=False)
+            Terminal().print(text)
 
     def predict(
         self,

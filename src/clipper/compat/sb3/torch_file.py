@@ -17,8 +17,7 @@ from torch import Tensor
 
 from clipper.errors import CorruptCheckpointError
 
-LARGEST_PROGRAM = 4_000_000  # bytes of data.pkl
-LARGEST_TENSORS = 100_000
+LARGEST_PROGRAM = 300_000  # bytes of data.pkl, of which each takes a microsecond; SB3's have some thousands
 STORAGES = {
     "FloatStorage": torch.float32, "DoubleStorage": torch.float64, "HalfStorage": torch.float16,
     "LongStorage": torch.int64, "IntStorage": torch.int32, "BoolStorage": torch.bool, "ByteStorage": torch.uint8,
@@ -108,9 +107,6 @@ def tensors(data: bytes, what: str) -> dict[str, Tensor]:
         raise CorruptCheckpointError(f"{what} is no program that makes tensors: {error}") from error
     if not isinstance(found, dict) or not all(isinstance(k, str) and isinstance(v, Lazy) for k, v in found.items()):
         raise CorruptCheckpointError(f"{what} holds something else than tensors by name")
-    if len(found) > LARGEST_TENSORS:
-        raise CorruptCheckpointError(f"{what} holds {len(found):,} tensors")
-
     whole: dict[str, bytearray] = {}
 
     def numbers(storage: Storage) -> bytearray:
@@ -159,12 +155,15 @@ class Machine:
 
     def __init__(self) -> None:
         self.stack: list[object] = []
+        self.marks: list[int] = []
+        """Where on it there are marks: to look for them would take a time that grows with its square."""
         self.memo: dict[object, object] = {}
 
     def step(self, code: str, argument: object) -> None:  # noqa: PLR0912 (one branch for each instruction)
         """Follow one instruction."""
         stack = self.stack
         if code in VALUES:
+            self.marks += [len(stack)] if code == "MARK" else []
             stack.append(VALUES[code])
         elif code in ("BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"):
             stack.append(argument)
@@ -207,8 +206,10 @@ class Machine:
 
     def since_mark(self) -> list[object]:
         """What lies above the last mark, taken off with it."""
-        _, *found = self.top(max(i for i, x in enumerate(self.stack) if x is MARK))
-        return found
+        at = self.marks.pop()
+        if at >= len(self.stack) or self.stack[at] is not MARK:
+            raise CorruptCheckpointError("its program takes a mark for something else")
+        return self.top(at)[1:]
 
     def insert(self, pairs: list[object]) -> None:
         """Entries into the dict below them."""

@@ -1,5 +1,6 @@
 """Callbacks at each step of the environments, in a loop that collects whole segments."""
 
+import time
 from types import TracebackType
 from typing import Literal
 
@@ -13,6 +14,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.environments.checks import Answer
 from clipper.environments.told_episodes import Info
+from clipper.environments.vector.infos import ask_for_infos, info_of_each
 from clipper.learning.metrics import Metrics
 from clipper.networks.protocol import Actor
 from clipper.rollout.protocol import abilities
@@ -32,6 +34,8 @@ class Watching:
         self.going = True
         n = run.rollouts.num_envs
         self.ended, self.total, self.length = np.zeros(n, dtype=bool), np.zeros(n), np.zeros(n, dtype=int)
+        self.noted, self.began = run.noted, time.time()
+        ask_for_infos(env)
         run.engine = self
         self.original, self.env.step = self.env.step, self.step
         self.original_collect, run.rollouts.collect = run.rollouts.collect, self.collect
@@ -43,6 +47,8 @@ class Watching:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.env.step, self.rollouts.collect = self.original, self.original_collect
+        if not self.env.closed:
+            ask_for_infos(self.env, wanted=False)
         if kind is None:
             self.callback.on_training_end()
 
@@ -62,18 +68,22 @@ class Watching:
         """The engine's, with what was noted since the last."""
         values = self.model.logger.values
         noted = {key: torch.tensor(value) for key, value in values.items()}
+        self.noted |= values
         values.clear()
         return self.engine.update(steps, last_obs) | noted
 
     def step(self, actions: Tree) -> Answer:
         """The environments' step, told to the callback; rows that only reset an environment are none of it."""
-        found = obs, rewards, terminated, truncated, _ = self.original(actions)
+        found = obs, rewards, terminated, truncated, info = self.original(actions)
         decided = ~self.ended
         self.total, self.length = self.total + rewards * decided, self.length + decided
         done = (terminated | truncated) & decided
-        infos: list[Info] = [{"TimeLimit.truncated": bool(x)} for x in truncated & ~terminated]
+        infos: list[Info] = [dict(own) for own in info_of_each(info, len(done))]
+        for own, cut_off in zip(infos, truncated & ~terminated, strict=True):
+            own["TimeLimit.truncated"] = bool(cut_off)
         for i in np.flatnonzero(done):
-            infos[i]["episode"] = {"r": float(self.total[i]), "l": int(self.length[i])}
+            seconds = round(time.time() - self.began, 6)
+            infos[i].setdefault("episode", {"r": float(self.total[i]), "l": int(self.length[i]), "t": seconds})
         self.total[done], self.length[done] = 0.0, 0
         self.ended = done
         if self.going and decided.any():

@@ -34,7 +34,7 @@ from clipper.environments.checks import (
 )
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
-from clipper.environments.told_episodes import TELLS, TOLD, WHOLE, Info
+from clipper.environments.told_episodes import EACH, TELLS, TOLD, WHOLE, Info
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
@@ -117,6 +117,13 @@ class Serial(VectorEnv):
         self.asks = not shown and first.has_wrapper_attr("action_masks")
         """Is ``action_masks()`` of an environment asked where its info tells nothing?"""
         self.masks: list[Tree] = [None] * n
+        self.infos: list[Info] = [NOTHING] * n
+        """What each environment told with the latest step."""
+        self.passes_infos = False
+
+    def pass_infos(self, wanted: bool = True) -> None:
+        """Put each environment's own info into ``info[EACH]`` of every step, or no longer."""
+        self.passes_infos = wanted
 
     def limit(self, steps: int) -> list[bool]:
         """End episodes after so many steps, where an environment has no time limit of its own; which those are."""
@@ -240,7 +247,7 @@ class Serial(VectorEnv):
         self.terminated.fill(False)
         self.truncated.fill(False)
         rows, rewards, resets, info = self.rows, self.reward, self.resets, NOTHING
-        lone, leaf, masked = self.lone, self.leaves[0], self.mask_key is not None
+        lone, leaf, masked, infos = self.lone, self.leaves[0], self.mask_key is not None, self.infos
         dtype, shape = leaf.dtype, leaf.shape
         for i, env in enumerate(self.envs):
             try:
@@ -268,10 +275,11 @@ class Serial(VectorEnv):
                 if masked or type(own) is not dict or (own and not own.keys().isdisjoint(MASK_KEYS)):
                     self.note_mask(i, own)
                 rewards[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
+                infos[i] = own
             except (Exception, SystemExit) as error:
                 info = self.restart(i, error, info)
-        if masked:
-            info = self.with_masks(info)
+        if masked or self.passes_infos:
+            info = {**self.with_masks(info), **({EACH: list(infos)} if self.passes_infos else {})}
         return self.obs, rewards, self.terminated, self.truncated, info
 
     def with_last(self, i: int, own: Info, info: Info) -> Info:
@@ -307,6 +315,7 @@ class Serial(VectorEnv):
         )
         info = {RESTARTED: np.zeros(self.num_envs, dtype=bool), **info}
         info[RESTARTED][i] = True
+        self.infos[i] = NOTHING
         return info
 
     def failure(self, i: int, error: BaseException) -> EnvWorkerError:

@@ -20,6 +20,7 @@ from gymnasium.vector import VectorEnv
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.ids import called, split_id
+from clipper.environments.ignored_keys import check_keys, without
 from clipper.environments.make import make, make_single, named_errors
 from clipper.environments.sources import EnvSource, SingleSource, each_source
 from clipper.environments.told_episodes import Info
@@ -53,19 +54,21 @@ def vectorise(
     total_steps: int = 0,
     env_timeout: float = 0.0,
     max_restarts: int = 0,
+    ignore: tuple[str, ...] = (),
 ) -> Stepping:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as ``make`` takes it.
 
     Of a list of factories each makes an environment, in turn. ``auto`` measures what a step takes, on a copy, and takes
     several processes where they save more of ``total_steps`` than it costs to start them; of Clipper's own environments
-    it takes the natively vectorised form. A time-out can be kept by other processes only.
+    it takes the natively vectorised form. A time-out can be kept by other processes only. ``ignore`` are
+    keys of Dict observations that copies are made without.
     """
     if isinstance(source, VectorEnv):
         if vector != "auto" or env_timeout or max_restarts:
             raise ConfigError(
                 "vector, env_timeout and on_env_error need an id or a factory, not a VectorEnv made ready"
             )
-        return Stepping(make(source, num_envs), "auto", f"stepped by {type(source).__name__}")
+        return Stepping(make(source, num_envs, ignore=ignore), "auto", f"stepped by {type(source).__name__}")
     name, _ = split_id(source) if isinstance(source, str) else ("", {})
     if vector == "auto" and name in hybrid.TASKS and not env_timeout and not max_restarts:
         vector = "native"
@@ -73,10 +76,11 @@ def vectorise(
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
         env = native(source, num_envs) if vector == "native" else pooled(source, num_envs)
+        check_keys(env.single_observation_space, ignore)
         by = type(env.unwrapped).__name__ if vector == "native" else "EnvPool"
         return Stepping(env, vector, f"stepped natively by {by}")
     sources = each_source(source, num_envs)
-    factories = [partial(make_single, one) for one in sources]
+    factories = [without(partial(make_single, one), ignore) for one in sources]
     processes, told = min(num_envs, cores()), ""
     if env_timeout and vector == "serial":
         raise ConfigError("env_timeout needs worker processes: a step that hangs in this one cannot be ended")

@@ -144,3 +144,6 @@ class Desk:
 
     def set_attr(self, name: str, values: list[object]) -> None:
         self.env.set_attr(name, values)
+
+    def pass_infos(self, wanted: bool) -> None:
+        self.env.pass_infos(wanted)

@@ -226,6 +226,7 @@ class Workers(VectorEnv):
         *obs, self.reward, self.terminated, self.truncated, self.room = arrays
         self.obs = observation_tree(space, iter(obs))
         self.actions: np.ndarray | None = None
+        self.infos_wanted = False
         self.seeds: list[int | None] = [None] * self.num_envs
         for worker in self.workers:
             worker.say(self.layout)
@@ -306,6 +307,9 @@ class Workers(VectorEnv):
             if self.actions is not None:
                 worker.say(("expect", self.actions.dtype, self.actions.shape[1:]))
                 worker.answer(PATIENCE)
+            if self.infos_wanted:
+                worker.say(("pass_infos", True))
+                worker.answer(PATIENCE)
             worker.say(("reset", [anew(seed, self.rows_stepped) for seed in self.seeds[part]], None))
             answer = worker.answer(self.env_timeout)
         except DeadError as error:
@@ -357,6 +361,11 @@ class Workers(VectorEnv):
                 f"these environments of {describe(self)} are closed, and their processes ended, as by train at its end "
                 "or by a failure before, or belong to the process that this one was forked from: make others"
             )
+
+    def pass_infos(self, wanted: bool = True) -> None:
+        """As ``Serial``'s; infos come from other processes as copies."""
+        self.infos_wanted = wanted
+        self.ask("pass_infos", [(wanted,)] * len(self.workers))
 
     def get_states(self) -> list[EnvironmentState] | None:
         """The states of all environments, as ``Serial``'s; None if one is opaque."""

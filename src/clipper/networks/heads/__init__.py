@@ -2,6 +2,7 @@
 
 from clipper.networks.heads.autoregressive import AutoregressiveHead
 from clipper.networks.heads.beta import Beta, BetaHead
+from clipper.networks.heads.binned import Binned, BinnedHead
 from clipper.networks.heads.composite import OneOfHead, ProductHead
 from clipper.networks.heads.discrete import CategoricalHead, MultiCategoricalHead
 from clipper.networks.heads.gaussian import Gaussian, GaussianHead, SquashedHead, TanhGaussian
@@ -15,6 +16,8 @@ __all__ = [
     "AutoregressiveHead",
     "Beta",
     "BetaHead",
+    "Binned",
+    "BinnedHead",
     "BoxDistribution",
     "CategoricalHead",
     "ExpOfState",

@@ -13,7 +13,7 @@ from clipper.data.trees import Tree, across, each
 from clipper.distributions import Autoregressive
 from clipper.distributions.autoregressive import keys_of, like
 from clipper.distributions.protocol import Distribution
-from clipper.networks.heads.composite import without_memory
+from clipper.networks.heads.composite import sample_of, without_memory
 from clipper.networks.heads.encodings import encoding
 from clipper.networks.heads.protocol import Head
 from clipper.networks.initialisation import OrthogonalLinear
@@ -53,6 +53,13 @@ class AutoregressiveHead(nn.Module):
         masks = action_mask or across(lambda _: (), self.parts)
         before = {key: action[key] for key in self.order}
         found = {key: self.parts[key].to_env(action[key], allowed(masks[key], before)) for key in self.order}
+        return like(found, self.parts)
+
+    def from_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
+        masks = action_mask or across(lambda _: (), self.parts)
+        found: dict[Key, Tree] = {}
+        for key in self.order:
+            found[key] = sample_of(self.parts[key], action[key], allowed(masks[key], found))
         return like(found, self.parts)
 
 

@@ -11,6 +11,7 @@ from clipper.data.values import value
 from clipper.distributions import IndependentBeta
 from clipper.errors import ConfigError
 from clipper.networks.heads.box import finite_box
+from clipper.networks.heads.gaussian import LARGEST_TANH
 from clipper.networks.heads.scales import Learned, Scale
 from clipper.networks.initialisation import OrthogonalLinear
 
@@ -44,3 +45,6 @@ class BetaHead(nn.Module):
 
     def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
         return self.box((action / 2).tanh(), action_mask)  # 2x − 1 of the x whose logit was drawn
+
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Float[Tensor, "*batch A"]:
+        return 2 * self.box.inverse(action, action_mask).clamp(-LARGEST_TANH, LARGEST_TANH).atanh()

@@ -2,6 +2,7 @@
 
 import gymnasium.spaces
 import numpy as np
+import torch
 from torch import Tensor
 
 from clipper.data.trees import Tree
@@ -35,6 +36,16 @@ class BoxMap:
         low, high = np.moveaxis(bounds.cpu().numpy().reshape(*action.shape[:-1], 2, *self.shape), action.ndim - 1, 0)
         centre, half_width = self.middle(low, high)
         return np.clip(centre + half_width * raw, low, high).astype(self.dtype)
+
+    def inverse(self, action: np.ndarray, bounds: Tree = ()) -> Tensor:
+        """The numbers ``[*batch, A]`` of which ``__call__`` makes these actions; 0 where both bounds are one number."""
+        lead = action.shape[: action.ndim - len(self.shape)]
+        centre, half_width = self.centre, self.half_width
+        if not isinstance(bounds, tuple):
+            rows = bounds.cpu().numpy().reshape(*lead, 2, *self.shape)
+            centre, half_width = self.middle(*np.moveaxis(rows, len(lead), 0))
+        raw = (action - centre) / np.where(half_width == 0, np.inf, half_width)
+        return torch.from_numpy(raw.reshape(*lead, self.size).astype(np.float32))
 
 
 def finite_box(space: gymnasium.spaces.Box, kind: str) -> BoxMap:

@@ -1,6 +1,7 @@
 """Heads that join others, as a tree of spaces joins its parts."""
 
 from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -29,6 +30,22 @@ def refuse_table(mask: Tree) -> None:
         )
 
 
+@runtime_checkable
+class Invertible(Protocol):
+    """A head that also knows the way back, as all of Clipper's own do."""
+
+    def from_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
+        """The inverse of ``to_env``: arrays ``[*batch, ...]`` at the leaves → what ``log_prob`` reads."""
+        ...
+
+
+def sample_of(head: object, action: Tree, mask: Tree = ()) -> Tree:
+    """What ``head.from_env`` makes of actions; raises ``ConfigError`` where the head has no way back."""
+    if not isinstance(head, Invertible):
+        raise ConfigError(f"{type(head).__name__} knows no way back from actions: give it from_env(action, mask)")
+    return head.from_env(action, mask)
+
+
 class ProductHead(nn.Module):
     """Parts that are independent given the state: those of a Dict, or of a Tuple."""
 
@@ -48,6 +65,10 @@ class ProductHead(nn.Module):
         masks = action_mask or across(lambda _: (), self.parts)
         return across(lambda head, part, mask: head.to_env(part, mask), self.parts, action, masks)
 
+    def from_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
+        masks = action_mask or across(lambda _: (), self.parts)
+        return across(sample_of, self.parts, action, masks)
+
 
 class OneOfHead(nn.Module):
     """A choice, and the arguments of each branch."""
@@ -65,3 +86,7 @@ class OneOfHead(nn.Module):
     ) -> tuple[np.ndarray, tuple[Tree, ...]]:
         _, masks = action_mask or ((), ())
         return self.choice.to_env(action[0]), self.arguments.to_env(action[1], masks)
+
+    def from_env(self, action: tuple[np.ndarray, tuple[Tree, ...]], action_mask: Tree = ()) -> Tree:
+        _, masks = action_mask or ((), ())
+        return self.choice.from_env(action[0]), self.arguments.from_env(action[1], masks)

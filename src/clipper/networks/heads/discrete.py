@@ -7,7 +7,6 @@ from torch import Generator, Tensor, nn
 
 from clipper.data.trees import Tree
 from clipper.distributions import Categorical, MultiCategorical
-from clipper.networks.heads.head_options import HeadOptions
 from clipper.networks.initialisation import OrthogonalLinear
 
 IMPOSSIBLE = -1e9  # a logit whose probability is exactly 0, while 0 · log 0 stays 0
@@ -16,10 +15,10 @@ IMPOSSIBLE = -1e9  # a logit whose probability is exactly 0, while 0 · log 0 st
 class CategoricalHead(nn.Module):
     """Logits of K choices."""
 
-    def __init__(self, n: int, start: int, features: int, options: HeadOptions, generator: Generator) -> None:
+    def __init__(self, n: int, start: int, features: int, gain: float, generator: Generator) -> None:
         super().__init__()
         self.start = start
-        self.logits = OrthogonalLinear(features, n, options.action_gain, generator)
+        self.logits = OrthogonalLinear(features, n, gain, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> Categorical:
         logits = self.logits(features)
@@ -29,6 +28,9 @@ class CategoricalHead(nn.Module):
     def to_env(self, action: Int[Tensor, "*batch"], action_mask: Tree = ()) -> np.ndarray:
         return action.cpu().numpy() + self.start
 
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Int[Tensor, "*batch"]:
+        return torch.from_numpy(np.asarray(action, dtype=np.int64) - self.start)
+
 
 class MultiCategoricalHead(nn.Module):
     """Logits of ``nvec[i]`` choices for each component i of an array of integers."""
@@ -37,12 +39,11 @@ class MultiCategoricalHead(nn.Module):
     place: Tensor
 
     def __init__(
-        self, nvec: np.ndarray, start: np.ndarray, dtype: np.dtype, features: int, options: HeadOptions,
-        generator: Generator,
-    ) -> None:  # fmt: skip
+        self, nvec: np.ndarray, start: np.ndarray, dtype: np.dtype, features: int, gain: float, generator: Generator
+    ) -> None:
         super().__init__()
         self.start, self.dtype = start, dtype
-        self.logits = OrthogonalLinear(features, int(nvec.sum()), options.action_gain, generator)
+        self.logits = OrthogonalLinear(features, int(nvec.sum()), gain, generator)
         sizes = torch.as_tensor(nvec.reshape(-1).astype(np.int64))
         column = torch.arange(int(sizes.max()))
         self.register_buffer("exists", column < sizes[:, None], persistent=False)
@@ -55,3 +56,7 @@ class MultiCategoricalHead(nn.Module):
     def to_env(self, action: Int[Tensor, "*batch D"], action_mask: Tree = ()) -> np.ndarray:
         values = action.cpu().numpy().reshape(*action.shape[:-1], *self.start.shape)
         return (values + self.start).astype(self.dtype)
+
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Int[Tensor, "*batch D"]:
+        lead = action.shape[: action.ndim - self.start.ndim]
+        return torch.from_numpy((action.astype(np.int64) - self.start).reshape(*lead, -1))

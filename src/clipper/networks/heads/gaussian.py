@@ -12,6 +12,9 @@ from clipper.networks.heads.box import BoxMap, finite_box
 from clipper.networks.heads.scales import Scale
 from clipper.networks.initialisation import OrthogonalLinear
 
+LARGEST_TANH = 1 - 1e-6
+"""What an action at a bound is taken for, where it is to be undone: tanh reaches 1 nowhere."""
+
 
 @value
 class Gaussian:
@@ -54,6 +57,9 @@ class GaussianHead(nn.Module):
     def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
         return self.box(action, action_mask)
 
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Float[Tensor, "*batch A"]:
+        return self.box.inverse(action, action_mask)
+
 
 class SquashedHead(nn.Module):
     """As ``GaussianHead``, before tanh. A sample is kept as it was before tanh, which in floats cannot be undone."""
@@ -71,3 +77,6 @@ class SquashedHead(nn.Module):
 
     def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
         return self.box(action.tanh(), action_mask)
+
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Float[Tensor, "*batch A"]:
+        return self.box.inverse(action, action_mask).clamp(-LARGEST_TANH, LARGEST_TANH).atanh()

@@ -10,6 +10,8 @@ from torch import Generator
 from clipper.errors import UnsupportedSpaceError
 from clipper.networks.heads import (
     AutoregressiveHead,
+    Binned,
+    BinnedHead,
     CategoricalHead,
     Head,
     HeadOptions,
@@ -17,6 +19,7 @@ from clipper.networks.heads import (
     OneOfHead,
     ProductHead,
 )
+from clipper.networks.heads.binned import values_of
 
 MOST_CHOICES = 100_000
 """In one action: each decision has a logit for each of them, and an update holds those of a whole minibatch."""
@@ -52,31 +55,28 @@ def make_head(space: Space, features: int, options: HeadOptions, generator: Gene
 @make_head.register
 def _(space: Discrete, features: int, options: HeadOptions, generator: Generator) -> Head:
     check_choices(space, int(space.n))
-    return CategoricalHead(int(space.n), int(space.start), features, options, generator)
+    return CategoricalHead(int(space.n), int(space.start), features, options.action_gain, generator)
 
 
 @make_head.register
 def _(space: MultiDiscrete, features: int, options: HeadOptions, generator: Generator) -> Head:
     check_choices(space, space.nvec.size * int(space.nvec.max()))
     start = np.broadcast_to(space.start, space.nvec.shape)
-    return MultiCategoricalHead(space.nvec, start, space.dtype, features, options, generator)
+    return MultiCategoricalHead(space.nvec, start, space.dtype, features, options.action_gain, generator)
 
 
 @make_head.register
 def _(space: MultiBinary, features: int, options: HeadOptions, generator: Generator) -> Head:
     start = np.zeros(space.shape, dtype=np.int64)
-    return MultiCategoricalHead(start + 2, start, space.dtype, features, options, generator)
+    return MultiCategoricalHead(start + 2, start, space.dtype, features, options.action_gain, generator)
 
 
 @make_head.register
 def _(space: Box, features: int, options: HeadOptions, generator: Generator) -> Head:
-    if not np.issubdtype(space.dtype, np.floating):
-        raise UnsupportedSpaceError(
-            f"no action head for {space}: its numbers are {space.dtype}; use MultiDiscrete, or a float Box that the "
-            "environment rounds"
-        )
     if 0 in space.shape:
         raise UnsupportedSpaceError(f"no action head for {space}: it holds no number")
+    if not np.issubdtype(space.dtype, np.floating) and not isinstance(options.distribution, Binned):
+        return BinnedHead(space, values_of(space), features, options.action_gain, generator)
     return options.distribution.box_head(
         space, features, generator, gain=options.action_gain, std=options.std, initial_log_std=options.initial_log_std,
         rescale=options.rescale_action,
@@ -103,5 +103,5 @@ def _(space: Tuple, features: int, options: HeadOptions, generator: Generator) -
 
 @make_head.register
 def _(space: OneOf, features: int, options: HeadOptions, generator: Generator) -> Head:
-    choice = CategoricalHead(len(space.spaces), 0, features, options, generator)
+    choice = CategoricalHead(len(space.spaces), 0, features, options.action_gain, generator)
     return OneOfHead(choice, tuple(make_head(branch, features, options, generator) for branch in space.spaces))

@@ -81,3 +81,6 @@ class StateDependentHead(nn.Module):
 
     def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
         return self.box(action, action_mask)
+
+    def from_env(self, action: np.ndarray, action_mask: Tree = ()) -> Float[Tensor, "*batch A"]:
+        return self.box.inverse(action, action_mask)

@@ -12,7 +12,7 @@ from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
 from clipper.compat.sb3.protocol import LearningModel
 from clipper.errors import ConfigError
-from clipper.runs.train import says_stop
+from clipper.runs.callbacks import says_stop
 from clipper.storage.files import from_user
 
 StepFunction = Callable[[dict[str, Any], dict[str, Any]], object]

@@ -10,8 +10,8 @@ class Logger:
         self.values: dict[str, float] = {}
 
     def record(self, key: str, value: object, exclude: object = None) -> None:
-        """Note a number for the next row; what is no number is left out."""
-        if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        """Note a number or truth value for the next row; all else, as texts and pictures, is left out."""
+        if isinstance(value, int | float | np.number | np.bool_):
             self.values[key if "/" in key else f"custom/{key}"] = float(value)
 
     def dump(self, step: int = 0) -> None:

@@ -1,0 +1,36 @@
+"""A console that shows whatever it is given, and obeys none of it: names and texts out of files may mean harm."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
+
+from clipper.errors import visible
+
+
+class Terminal(Console):
+    """rich's, in which strings are no markup unless that is asked for, and control characters are shown as escapes."""
+
+    def __init__(self, **options: bool) -> None:
+        super().__init__(markup=False, highlight=False, **options)  # pyright: ignore[reportArgumentType] (stderr alone)
+        self.push_render_hook(Visibly())
+
+
+class Visibly(RenderHook):
+    """Has all that is printed rendered visibly."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [Visible(renderable) for renderable in renderables]
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Something that is printed, whose own letters do nothing to a terminal."""
+
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        segments: Iterable[Segment] = console.render(self.inner, options)
+        for text, style, control in segments:
+            yield Segment(text if control else visible(text), style, control)
