@@ -357,7 +357,7 @@ def test_the_command_that_goes_on_names_what_it_will_be_asked_for(
             TASK, algorithm, run_dir=folder, num_envs=2, total_steps=1200, vector="serial", engine="torch",
             policy=module.policy(), callback=lambda run: False,
         )  # fmt: skip
-        assert algorithm_again(run) == words
+        assert algorithm_again(run.config.algorithm, run.settings) == words
         again = [word.replace("MODULE:NAME", f"{NAME}:ppo") for word in words]
         assert run_command(["resume", str(folder), *again]) == 0
         assert clipper.train(resume=folder, algorithm=algorithm).exact

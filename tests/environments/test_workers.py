@@ -333,6 +333,7 @@ class Starts(Choosing):
         child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
         Path(os.environ["CLIPPER_TEST_FILE"]).write_text(str(child.pid))
         time.sleep(3600)
+        return super().step(action)
 
 
 def test_what_an_environment_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

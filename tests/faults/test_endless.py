@@ -54,7 +54,7 @@ def test_an_evaluation_ends_episodes_that_do_not_and_says_so() -> None:
 def test_what_ends_by_itself_is_left_alone() -> None:
     run = clipper.train(Endless, **QUICK)
     assert clipper.evaluate(run.policy, lambda: Endless(29), episodes=3, max_steps=30).lengths.tolist() == [29] * 3
-    gymnasium.register("Limited-v0", Endless, max_episode_steps=40)
+    gymnasium.register("Limited-v0", f"{__name__}:Endless", max_episode_steps=40)
     assert clipper.evaluate(run.policy, "Limited-v0", episodes=2, max_steps=30).lengths.tolist() == [40, 40]
     del gymnasium.registry["Limited-v0"]
 

@@ -123,11 +123,12 @@ class Seen(Ten):
     observation_space = Dict(own=Box(0.0, 1.0, (1,), np.float32), secret=Box(0.0, 1.0, (2,), np.float32))
 
     def look(self) -> Any:
+        assert isinstance(self.observation_space, Dict)
         return {key: np.zeros(part.shape or (), np.float32) for key, part in self.observation_space.items()}
 
 
 def with_keys(**parts: gymnasium.Space) -> type[Ten]:
-    return type("Other", (Seen,), {"observation_space": Dict(**parts)})
+    return type("Other", (Seen,), {"observation_space": Dict(parts)})
 
 
 def test_of_an_observation_counts_what_is_seen() -> None:

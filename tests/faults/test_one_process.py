@@ -38,17 +38,24 @@ def in_a_fork(action: Callable[[], bool]) -> bool:
 
 def test_no_other_process_trains_in_a_folder_at_the_same_time(tmp_path: Path) -> None:
     def another(run: clipper.Run) -> None:
-        for how in ({"resume": tmp_path / "run"}, {"env": "CartPole-v1", "run_dir": tmp_path / "run", **QUICK}):
+        hows: tuple[Any, Any] = (
+            {"resume": tmp_path / "run"},
+            {"env": "CartPole-v1", "run_dir": tmp_path / "run"} | QUICK,
+        )
+        for how in hows:
             with pytest.raises(ConfigError, match=r"another process trains in .*run at this moment: wait"):
                 clipper.train(**how)
         seen.append(run.iteration)
+
+    def fail(run: clipper.Run) -> None:
+        raise ZeroDivisionError
 
     seen: list[int] = []
     clipper.train("CartPole-v1", run_dir=tmp_path / "run", callback=another, **QUICK)
     assert seen == list(range(1, len(seen) + 1))
     clipper.train(resume=tmp_path / "run", total_steps=96, callback=another)  # afterwards it may
     with pytest.raises(ZeroDivisionError):
-        clipper.train(resume=tmp_path / "run", total_steps=128, callback=lambda run: 1 / 0)
+        clipper.train(resume=tmp_path / "run", total_steps=128, callback=fail)
     clipper.train(resume=tmp_path / "run", total_steps=128)
 
 

@@ -34,8 +34,8 @@ def test_each_episode_is_told_by_its_last_info(backend: str, key: str) -> None:
 def test_an_array_of_one_tells_as_well(form: Callable, backend: str) -> None:
     class Arrays(Telling):
         def step(self, action):
-            *rest, info = super().step(action)
-            return *rest, info | {self.key: form(info[self.key])}
+            obs, reward, terminated, truncated, info = super().step(action)
+            return obs, reward, terminated, truncated, info | {self.key: form(info[self.key])}
 
     evaluation = evaluate_policy(
         ScriptedPolicy(), vectorised([partial(Arrays, i) for i in range(3)], backend), episodes=11
