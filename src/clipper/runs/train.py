@@ -20,6 +20,7 @@ from clipper.rollout.protocol import abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.callbacks import STOPS, Callback, Callbacks
 from clipper.runs.curve import plot_run
+from clipper.runs.labels import settings_of
 from clipper.runs.logs import Log, Logger, logger_list
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, restore
 from clipper.runs.profile import Profile
@@ -114,7 +115,8 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
         evaluate_now(run, run.history[-1])  # the run was ended in the midst of it
     if run.iteration == 0:
         save_or_warn(run)
-    run.log = Log(run.path, run.history, loggers)
+    settings = {} if run.path is None else {path: x.text for path, x in settings_of(config).items()}
+    run.log = Log(run.path, run.history, loggers, settings)
     end, going, quota = config.total_steps, True, quota_of(config.algorithm)
     own, dtype = not isinstance(rollouts, VectorRollouts), next(iter(learner.parts.values())).vectors[0].dtype
     began = run.waiting.began = time.perf_counter()
