@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from clipper.data.values import shown
 from clipper.errors import ConfigError
+from clipper.runs.metrics_file import line_of
 from clipper.runs.rows import Row
 from clipper.storage import files
 
@@ -50,8 +51,8 @@ class Log:
         self.events: Events | None = None
         if folder is not None:
             path = folder / "metrics.jsonl"
-            if not keep:
-                files.replace(path, b"")
+            if not keep or not path.exists():
+                files.replace(path, "".join(map(line_of, keep)).encode())
             self.file, self.events = path.open("a", buffering=1), tensorboard_events(folder, keep)
         if self.events is not None and settings:
             try:
