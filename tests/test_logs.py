@@ -4,6 +4,10 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import clipper
+from clipper.networks.heads import LinearStd
 from clipper.runs.logs import Log
 from clipper.runs.run import Row
 
@@ -33,3 +37,23 @@ def test_a_resumed_run_hides_the_rows_that_were_lost(tmp_path: Path) -> None:
     write(tmp_path, [], rows)
     write(tmp_path, rows[:1], [{"steps": 2, "loss/policy": 20.0}])
     assert curves(tmp_path) == {"loss/policy": [(1, 1.0), (2, 20.0)]}
+
+
+def test_tensorboard_shows_the_settings_and_the_schedules(tmp_path: Path) -> None:
+    algorithm = clipper.PPO(horizon=16, epochs=1, learning_rate=clipper.schedules.Linear(1e-2), clip=0.3)
+    head = clipper.HeadOptions(std=LinearStd(0.5))
+    policy = clipper.PolicyOptions(hidden=(4,), head=head)
+    clipper.train("Pendulum-v1", algorithm, policy=policy, num_envs=2, total_steps=128, run_dir=tmp_path)
+    found = curves(tmp_path)
+    progress = [0, 0.25, 0.5, 0.75]
+    assert [x for _, x in found["setting/learning_rate"]] == pytest.approx([1e-2 * (1 - p) for p in progress], rel=1e-5)
+    assert [x for _, x in found["setting/std"]] == pytest.approx([1 - 0.5 * p for p in progress], rel=1e-5)
+    assert [x for _, x in found["setting/clip"]] == pytest.approx([0.3] * 4)
+    name = "tensorboard.backend.event_processing.event_accumulator"
+    reader: Any = importlib.import_module(name).EventAccumulator(str(tmp_path / "tensorboard"))
+    reader.Reload()
+    (event,) = reader.Tensors("settings")
+    text = event.tensor_proto.string_val[0].decode()
+    assert "| algorithm.clip | 0.3 |" in text
+    assert "| policy.hidden | 4 |" in text
+    assert reader.SummaryMetadata("settings").plugin_data.plugin_name == "text"

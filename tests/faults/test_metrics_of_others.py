@@ -13,7 +13,7 @@ import clipper
 from clipper.pictures.diagnostics import plot_diagnostics
 from clipper.runs import metrics_file
 from clipper.runs.curve import plot_runs, read_curve
-from clipper.runs.metrics_file import cut_after, read_rows
+from clipper.runs.metrics_file import cut_after, read_rows, replace_last
 from clipper.settings.config import Config
 
 NINES = "9" * 400  # beyond what a float can hold
@@ -106,3 +106,12 @@ def test_what_is_left_is_whole_or_as_before(tmp_path: Path, monkeypatch: pytest.
     assert (folder / "metrics.jsonl").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "metrics.jsonl"]
     assert [r["iteration"] for r in cut_after(folder, 5)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_last_row_is_replaced_and_no_other(tmp_path: Path, count: int) -> None:
+    folder = written(tmp_path, [row(i) for i in range(1, count + 1)])
+    replace_last(folder, json.loads(row(count)) | {"eval/return": 5.0, "eval/std": float("nan")})
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert lines[:-1] == [row(i) for i in range(1, count)]
+    assert json.loads(lines[-1]) == json.loads(row(count)) | {"eval/return": 5.0, "eval/std": None}

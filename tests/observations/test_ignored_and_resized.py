@@ -54,7 +54,7 @@ class Grid(gymnasium.Env):
 
 @pytest.fixture
 def grid(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setitem(gymnasium.registry, "Grid-v0", gymnasium.envs.registration.EnvSpec("Grid-v0", entry_point=Grid))
+    monkeypatch.setitem(gymnasium.registry, "Grid-v0", EnvSpec("Grid-v0", entry_point=Grid))
     return "Grid-v0"
 
 

@@ -6,12 +6,13 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from clipper.data.values import shown
 from clipper.errors import ConfigError
+from clipper.runs.metrics_file import line_of
 from clipper.runs.rows import Row
 from clipper.storage import files
 
@@ -39,19 +40,32 @@ class Log:
     once, and the run goes on.
     """
 
-    def __init__(self, folder: Path | None, keep: list[Row], loggers: Sequence[Logger] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        keep: list[Row],
+        loggers: Sequence[Logger] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.warned: set[str] = set()
         self.loggers, self.written = list(loggers), len(keep)
         self.file: TextIO | None = None
         self.events: Events | None = None
         if folder is not None:
             path = folder / "metrics.jsonl"
-            if not keep:
-                files.replace(path, b"")
+            if not keep or not path.exists():
+                files.replace(path, "".join(map(line_of, keep)).encode())
             self.file, self.events = path.open("a", buffering=1, encoding="utf-8"), tensorboard_events(folder, keep)
+        if self.events is not None and settings:
+            try:
+                writer, event, summary = self.events
+                told = event(step=0, wall_time=time.time(), summary=table(settings, summary))
+                writer.write(told.SerializeToString())
+            except Exception as error:
+                self.warn("TensorBoard's events", error)
 
-    def write(self, row: Row) -> None:
-        """Append one row. NaN and infinity become null, since JSON has neither.
+    def write(self, row: Row, now: Mapping[str, float] | None = None) -> None:
+        """Append one row. NaN and infinity become null, since JSON has neither. ``now`` is what TensorBoard shows, too.
 
         One event of TensorBoard holds the whole of it, which costs a tenth of an event for each number. It is on the
         disk when this returns: who looks sees the run as it is.
@@ -66,7 +80,7 @@ class Log:
         try:
             if self.events is not None:
                 writer, event, summary = self.events
-                grouped = [(name, x) for name, x in row.items() if x is not None and "/" in name]
+                grouped = [(name, x) for name, x in {**row, **(now or {})}.items() if x is not None and "/" in name]
                 numbers = summary(value=[summary.Value(tag=name, simple_value=x) for name, x in grouped])
                 told = event(step=int(row["steps"] or 0), wall_time=time.time(), summary=numbers)
                 writer.write(told.SerializeToString())
@@ -129,3 +143,14 @@ def tensorboard_events(folder: Path, keep: list[Row]) -> Events | None:
         warnings.warn(f"no TensorBoard events: {error}", stacklevel=2)
         return None
     return Events(writer, event.Event, summary)
+
+
+def table(settings: Mapping[str, str], summary: Any) -> object:
+    """All settings of a run for TensorBoard's page of texts, as a table in Markdown."""
+    tensor = importlib.import_module("tensorboard.compat.proto.tensor_pb2").TensorProto
+    types = importlib.import_module("tensorboard.compat.proto.types_pb2")
+    kind = importlib.import_module("tensorboard.compat.proto.summary_pb2").SummaryMetadata
+    cells = (f"| {name} | {text} |" for name, text in settings.items())
+    text = tensor(dtype=types.DT_STRING, string_val=["\n".join(["| setting | value |", "|---|---|", *cells]).encode()])
+    page = kind(plugin_data=kind.PluginData(plugin_name="text"))
+    return summary(value=[summary.Value(tag="settings", metadata=page, tensor=text)])

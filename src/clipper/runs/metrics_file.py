@@ -1,6 +1,7 @@
 """``metrics.jsonl`` as it is read: row by row, within bounds of memory and time, whoever wrote it."""
 
 import json
+import math
 import os
 import warnings
 from collections import deque
@@ -100,7 +101,7 @@ def cut_after(folder: Path, iteration: int) -> list[Row]:
                 if (row["iteration"] or 0) > iteration:
                     break
                 kept.append(row)
-                file.write(json.dumps(row) + "\n")
+                file.write(line_of(row))
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
@@ -108,3 +109,20 @@ def cut_after(folder: Path, iteration: int) -> list[Row]:
         aside.unlink(missing_ok=True)
         raise
     return list(kept)
+
+
+def replace_last(folder: Path, row: Row) -> None:
+    """Let a row take the place of the last one in the file, which it has more numbers than."""
+    with (folder / NAME).open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        start = max(end - LONGEST_LINE, 0)
+        file.seek(start)
+        before = file.read(max(end - start - 1, 0)).rfind(b"\n")
+        file.seek(start + before + 1)
+        file.write(line_of(row).encode())
+        file.truncate()
+
+
+def line_of(row: Row) -> str:
+    """A row as it is written. NaN and infinity become null, since JSON has neither."""
+    return json.dumps({name: x if x is not None and math.isfinite(x) else None for name, x in row.items()}) + "\n"

@@ -20,6 +20,8 @@ from clipper.environments.sources import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
+from clipper.learning.schedules import Linear, at
+from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
@@ -196,7 +198,13 @@ class Run:
             row[f"custom/{name}" if name in row else name] = sum(numbers) / len(numbers)
         self.notes = {}
         if self.log is not None:
-            self.log.write(row)
+            given = {name: getattr(self.config.algorithm, name, None) for name in ("learning_rate", "clip")}
+            now = {
+                f"setting/{k}": at(x, self.learner.progress) for k, x in given.items() if isinstance(x, float | Linear)
+            }
+            scales = [x for x in self.learner.policy.modules() if isinstance(x, LearnedLogStd | PlannedLogStd)]
+            stds = [x(torch.empty(0)).detach().exp().mean() for x in scales]
+            self.log.write(row, now | ({"setting/std": float(sum(stds) / len(stds))} if stds else {}))
 
     def close_log(self) -> None:
         """Write the rows that are not written, since their evaluation or a callback failed, and close the log."""

@@ -20,9 +20,11 @@ from clipper.rollout.protocol import abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.callbacks import Callback, Callbacks, says_stop
 from clipper.runs.curve import plot_run
+from clipper.runs.labels import settings_of
 from clipper.runs.lock import locked
 from clipper.runs.logs import Log, Logger, logger_list
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making, restore
+from clipper.runs.metrics_file import replace_last
 from clipper.runs.profile import Profile
 from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
@@ -125,10 +127,11 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
     config, learner, rollouts, engine = run.config, run.learner, run.rollouts, run.engine
     timed = nullcontext if run.profile is None else run.profile.part
     if run.history and "eval/return" not in run.history[-1] and evaluation_is_due(run):
-        evaluate_now(run, run.history[-1])  # the run was ended in the midst of it
+        make_up(run)
     if run.iteration == 0:
         save_or_warn(run)
-    run.log = Log(run.path, run.history, loggers)
+    settings = {} if run.path is None else {path: x.text for path, x in settings_of(config).items()}
+    run.log = Log(run.path, run.history, loggers, settings)
     end, going, quota = config.total_steps, True, quota_of(config.algorithm)
     own, dtype = not isinstance(rollouts, VectorRollouts), next(iter(learner.parts.values())).vectors[0].dtype
     began = run.waiting.began = time.perf_counter()
@@ -224,6 +227,13 @@ def plot_or_warn(run: Run) -> None:
         plot_run(run)
     except Exception as error:  # whatever matplotlib and the disk may raise
         warnings.warn(f"curve.png cannot be drawn: {error}", stacklevel=2)
+
+
+def make_up(run: Run) -> None:
+    """The evaluation in the midst of which the run was ended."""
+    evaluate_now(run, run.history[-1])
+    if run.path is not None:
+        replace_last(run.path, run.history[-1])
 
 
 def evaluation_is_due(run: Run) -> bool:
