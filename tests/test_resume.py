@@ -12,7 +12,8 @@ from clipper.algorithms import quota_of
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.learning.critic_targets import TDLambda
 from clipper.learning.rewards import Scaled
-from clipper.runs.make_run import Settings, restore
+from clipper.runs.make_run import Settings
+from clipper.runs.restore import restore
 from clipper.runs.run import Run
 from clipper.storage import checkpoint
 

@@ -11,7 +11,7 @@ import clipper
 from clipper.cli.commands import run_command
 from clipper.environments.from_file import why_asked
 from clipper.errors import ConfigError
-from clipper.runs.make_run import asked_for
+from clipper.runs.restore import asked_for
 from clipper.settings.config import Config
 
 QUICK = clipper.PPO(horizon=8, epochs=1, minibatches=1)

@@ -29,8 +29,8 @@ from clipper.networks.encoders import ImageEncoder
 from clipper.rollout.evaluation import MAX_STEPS
 from clipper.rollout.protocol import abilities
 from clipper.runs.curve import thousands
-from clipper.runs.make_run import asked_for
 from clipper.runs.profile import PARTS, Profile
+from clipper.runs.restore import asked_for
 from clipper.runs.run import Run
 from clipper.runs.train import train
 from clipper.settings.config import Config

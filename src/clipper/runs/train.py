@@ -23,9 +23,10 @@ from clipper.runs.curve import plot_run
 from clipper.runs.labels import settings_of
 from clipper.runs.lock import locked
 from clipper.runs.logs import Log, Logger, logger_list
-from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making, restore
+from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making
 from clipper.runs.metrics_file import replace_last
 from clipper.runs.profile import Profile
+from clipper.runs.restore import restore
 from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
@@ -154,7 +155,10 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
                     evaluate_now(run, row)
             with timed("callbacks"):
                 answers = [callback(run) for callback in callbacks.of_iterations]
-                going = callbacks.going and not any(says_stop(x) for x in answers)
+                stops = [x is False or (x is not None and x is not True and says_stop(x)) for x in answers]
+                going = callbacks.going and not any(stops)
+                    x is False or (x is not None and x is not True and says_stop(x)) for x in answers
+                )
             if row:
                 with timed("logging"):
                     run.write(row)

@@ -1,0 +1,147 @@
+"""A run as it was left, from its folder: settings, what is handed over anew, and the latest whole checkpoint."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from gymnasium.vector import VectorEnv
+from torch import nn
+
+from clipper.algorithms import Algorithm
+from clipper.environments.from_file import env_of_file
+from clipper.environments.ids import called
+from clipper.errors import ConfigError
+from clipper.networks.policy_options import PolicyOptions
+from clipper.rollout.protocol import Rollouts
+from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.load import check_finite, check_fit, check_size, weights_of
+from clipper.runs.make_run import (
+    Settings,
+    build,
+    check_all_there,
+    check_given,
+    check_settings,
+    describe_source,
+    number_of,
+    write_config,
+)
+from clipper.runs.metrics_file import cut_after
+from clipper.runs.run import Run, Source, read_config
+from clipper.settings.config import Config
+from clipper.settings.config_json import name_of, same, same_name, to_json
+from clipper.settings.old import checkpoint_as_now
+from clipper.storage import checkpoint
+
+
+def restore(
+    folder: Path,
+    env: Source | Config | None,
+    algorithm: Algorithm | None,
+    policy: object,
+    settings: Settings,
+) -> Run:
+    """A run as its latest whole checkpoint left it; what is handed over is used, and recorded where it differs."""
+    planned = read_config(folder)
+    check_given(algorithm, policy)
+    check_settings(settings, planned.algorithm)
+    changes: dict[str, object] = dict(settings)
+    if isinstance(env, VectorEnv | Rollouts | list | tuple):
+        changes["num_envs"] = number_of(env, settings)
+    config = called(dataclasses.replace, planned, **changes, **handed_over(planned, env, algorithm, policy))
+    assert isinstance(config, Config)
+    check_all_there(config, isinstance(policy, nn.Module))
+    source = env_of_file(config.env, None if isinstance(env, Config) else env)
+    check_asked(config, settings)
+    module = policy if isinstance(policy, nn.Module) else None
+    if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
+        run = build(config, source, module, folder, insist="engine" in settings)
+        write_config(run)  # the run was ended before it began
+        return run
+    tensors, values = checkpoint_as_now(*checkpoint.load_latest(folder))
+    if config.total_steps != planned.total_steps and config.total_steps <= values["steps"]:
+        raise ConfigError(
+            f"this run has taken {values['steps']} steps already: to go on, total_steps must be more than that, not "
+            f"{config.total_steps}"
+        )
+    if values.get("custom_policy") is False and module is not None:
+        raise ConfigError("this run made its policy itself, and goes on with it: leave out policy=")
+    if values.get("custom_policy") and not isinstance(policy, nn.Module):
+        raise ConfigError("this run trained a policy module of your own: pass it again with policy=")
+    if module is not None:
+        check_fit(module, weights_of(tensors))
+    check_size(config, tensors, values)
+    run = build(config, source, module, folder, insist="engine" in settings)
+    try:
+        return go_back(run, planned, tensors, values)
+    except BaseException:
+        run.close()
+        raise
+
+
+def asked_for(config: Config) -> dict[str, str]:
+    """The settings of how a run computes that a file alone does not decide, where they are not the usual ones."""
+    usual = {"device": ("cpu",), "engine": ("auto", "torch", "cpu")}
+    return {name: getattr(config, name) for name, words in usual.items() if getattr(config, name) not in words}
+
+
+def check_asked(config: Config, settings: Settings) -> None:
+    """Raise ``ConfigError`` where a file names another device than the cpu, or the compiler, and nobody else does."""
+    for name, given in asked_for(config).items():
+        if name not in settings:
+            raise ConfigError(
+                f"this run's {name} is {given}: name it again with {name}= (--{name} {given}), or another one, since "
+                "none but the cpu's is used because a file says so"
+            )
+
+
+def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values: dict[str, object]) -> Run:
+    """The run, brought to where a checkpoint left it."""
+    folder = run.path
+    assert folder is not None
+    for name, module in run.learner.modules.items():
+        if module.state_dict() and not any(saved.startswith(f"learner.{name}.") for saved in tensors):
+            raise ConfigError(
+                f"the algorithm that was handed over needs a {name.replace('_', ' ')} state, which this run never had: "
+                "begin a run with policy=clipper.load(…) instead"
+            )
+    same_number = run.config.num_envs == planned.num_envs
+    if not same_number and not isinstance(run.rollouts, VectorRollouts):
+        raise ConfigError(
+            f"this run's rollouts have {planned.num_envs} environments, and those handed over {run.config.num_envs}: "
+            "hand over as many"
+        )
+    restored = run.load_state_dict(tensors, values, environments=same_number)
+    check_finite(run.policy, folder)
+    changed = not same(run.settings, to_json(planned))
+    run.exact = run.exact and restored and not changed
+    run.history = cut_after(folder, run.iteration)
+    if changed:
+        write_config(run)
+    return run
+
+
+def handed_over(
+    planned: Config, env: Source | Config | None, algorithm: Algorithm | None, policy: object
+) -> dict[str, object]:
+    """Fields of the settings that change when a run goes on; raises ``ConfigError`` for those that cannot."""
+    changes: dict[str, object] = {}
+    if isinstance(env, Config):
+        raise ConfigError("a run that is resumed has its settings in its folder: name those that change, total_steps=…")
+    if env is not None:
+        name = env if isinstance(env, str) else describe_source(env)
+        changes = {} if name == planned.env else {"env": name}
+    has, given = name_of(planned.algorithm), None if algorithm is None else name_of(algorithm)
+    if given is not None and not same_name(given, has):
+        raise ConfigError(
+            f"this run's algorithm is {has}, and {given} cannot go on from its state: begin a run with "
+            "policy=clipper.load(…) instead"
+        )
+    if algorithm is not None:
+        changes["algorithm"] = algorithm
+    if isinstance(policy, PolicyOptions):
+        changes["policy"] = policy
+    if isinstance(policy, PolicyOptions) and not same(to_json(policy), to_json(planned.policy)):
+        raise ConfigError(
+            "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="
+        )
+    return changes
