@@ -43,7 +43,7 @@ class Train:
     """A spelling of --parts joint, or --parts per_part."""
 
 
-def with_spellings(options: Train) -> Config:
+def with_spellings(options: "Train | Unroll") -> Config:
     """The settings, with what short flags say of the algorithm's values."""
     algorithm: Any = options.config.algorithm
     given = {"stop": options.target_kl, "rewards": options.scale_rewards or None, "parts": options.ratio}
@@ -158,12 +158,19 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class Unroll:
-    """Print one standalone file of exactly what a recipe runs."""
+    """Print one standalone file of exactly what some settings run: of a recipe, of what train takes, or of a run."""
 
-    recipe: tyro.conf.Positional[str]
-    """Name of a recipe."""
-    output: Path | None = None
+    config: Config
+    preset: str | None = None
+    """Another library's settings, as train takes them."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """Write the file here instead of printing it."""
+    target_kl: Annotated[float | None, tyro.conf.arg(metavar="KL")] = None
+    """A spelling of --stop klstop(KL)."""
+    scale_rewards: bool = False
+    """A spelling of --rewards scaled."""
+    ratio: Literal["joint", "per_part"] | None = None
+    """A spelling of --parts joint, or --parts per_part."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -319,14 +319,33 @@ def export_command(args: Sequence[str]) -> int:
     return 0
 
 
+def unroll_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
+    """A run's settings, or what ``train`` would begin with, and the flags that follow."""
+    if args and (Path(args[0]) / "config.json").exists():
+        from clipper.runs.run import read_config  # noqa: PLC0415
+
+        config, own = read_config(Path(args[0])), said("--env", args[1:])
+        if own is None and (":" in config.env or config.env.startswith("<")):
+            raise ConfigError(
+                f"this run's environment is {config.env}, which is code of your own: name it again with --env, so that "
+                "nothing is imported because a file says so"
+            )
+        reach_own_code(own)
+        return config, list(args[1:])
+    for word in args:
+        reach_own_code(word)
+        check_flag(word)
+    return train_defaults(args)
+
+
 def unroll_command(args: Sequence[str]) -> int:
     """``clipper unroll``."""
     from clipper.unroll import unroll  # noqa: PLC0415
 
-    options = parse(Unroll, args, "clipper unroll")
-    if options.recipe not in RECIPES:
-        raise ConfigError(f"there is no recipe {options.recipe!r}.{nearest(options.recipe, RECIPES)}")
-    text = unroll(RECIPES[options.recipe]())
+    default, rest = unroll_defaults(args)
+    prog = f"clipper unroll RUN | ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]"
+    options = parse(Unroll, rest, prog, Unroll(config=default))
+    text = unroll(with_spellings(options))
     if options.output is None:
         sys.stdout.write(text)
     else:

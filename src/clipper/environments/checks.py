@@ -272,19 +272,20 @@ def checked_start(answer: object, name: str) -> tuple[Tree, Info]:
     return answer[0], checked_info(answer[1], name)
 
 
-def checked_reset(promise: Promise, steps: int, **options: object) -> tuple[Tree, Info]:
-    """``env.reset(**options)``, after ``steps`` decisions in all: what it gave, held to the same."""
+def checked_reset(env: VectorEnv, state: Collecting, **options: object) -> tuple[Tree, Info]:
+    """``env.reset(**options)``: what it gave, held to the same."""
+    promise = state.promise
     try:
-        obs, info = checked_start(called(promise.env.reset, **options), describe(promise.env))
+        obs, info = checked_start(called(env.reset, **options), describe(promise.env))
         obs = promise.observations(obs)
     except EnvironmentContractError as error:
-        error.args = (f"{error} (after {steps} decisions in all)",)
+        error.args = (f"{error} (after {state.steps} decisions in all)",)
         raise
     except ClipperError:
         raise
     except (Exception, SystemExit) as error:
-        raise failure(error, promise.env, steps, "a reset") from error
-    check_finite(promise.env, obs, "observation", steps)
+        raise failure(error, promise.env, state.steps, "a reset") from error
+    check_finite(env, obs, "observation", state.steps)
     return obs, info
 
 

@@ -16,7 +16,7 @@ from clipper.functional.returns import discounted_sum_so_far
 from clipper.learning.critic_targets import Lag
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer
-from clipper.learning.parts import Part, actor_and_critic_parts, make_part, part
+from clipper.learning.parts import Part, actor_and_critic_parts, part, whole_part
 from clipper.learning.world import ALONE, World
 
 OWN_NAMES = ("extra", "skipped", "skipped_in_a_row", "generator", "progress", "running_return")
@@ -59,13 +59,9 @@ class Learner:
         separate: bool = False,
     ) -> None:
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
-        self.parts: dict[str, Part] = {}
+        make = actor_and_critic_parts if separate else whole_part
+        self.parts: dict[str, Part] = make(policy, optimizer or Adam())
         """What optimizers move, by name."""
-        optimizer = optimizer or Adam()
-        if separate:
-            self.parts[""], self.parts["critic"] = actor_and_critic_parts(policy, optimizer)
-        else:
-            self.parts[""] = make_part(policy.parameters(), optimizer)
         self.modules: dict[str, Any] = {}
         """What else has a state that checkpoints keep (``Stateful``), by name."""
         self.extra: dict[str, Tensor] = {}

@@ -1,5 +1,6 @@
 """First-order optimizers as values that an algorithm holds."""
 
+import functools
 import inspect
 from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -9,6 +10,7 @@ from torch import nn
 from clipper.data.values import Fraction, NonNegative, Range, value
 
 
+@functools.cache
 def light(kind: type[torch.optim.Optimizer]) -> Any:
     """The same optimizer, without the decorators that load torch's compiler: some 75 MB, and over a second."""
     add, step = (inspect.unwrap(x) for x in (kind.add_param_group, kind.step))
@@ -21,7 +23,6 @@ def as_list(parameters: nn.Parameter | list[nn.Parameter]) -> list[nn.Parameter]
 
 
 Decay: TypeAlias = Annotated[float, Range(0, 1, open_above=True)]
-FUSED, MEAN_SQUARE, PLAIN = map(light, (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Optimizer))
 
 
 @value
@@ -36,11 +37,13 @@ class Adam:
     """λ of an L2 penalty: λ θ is added to the gradient, as torch's Adam does."""
 
     def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
-        rest = {"betas": self.betas, "weight_decay": self.weight_decay, "fused": True}
-        return FUSED(as_list(parameters), eps=self.eps, **rest)
+        fused = light(torch.optim.Adam)
+        return fused(
+            as_list(parameters), eps=self.eps, betas=self.betas, weight_decay=self.weight_decay, fused=True
+        )  # fmt: skip
 
 
-class RMSprop(MEAN_SQUARE):
+class RMSprop(light(torch.optim.RMSprop)):
     """torch's, which leaves all as it was where ``found_inf`` is 1, as torch's fused Adam does."""
 
     found_inf: torch.Tensor | None = None
@@ -88,7 +91,7 @@ class RMSPropTF:
         return TensorFlowRMSProp(as_list(parameters), {"lr": 0.0, "alpha": self.decay, "eps": self.eps})
 
 
-class TensorFlowRMSProp(PLAIN):
+class TensorFlowRMSProp(light(torch.optim.Optimizer)):
     """What ``RMSPropTF`` describes."""
 
     @torch.no_grad()

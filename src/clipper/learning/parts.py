@@ -34,11 +34,8 @@ class Part:
         """The modules' own parameters, views of these."""
         self.vectors = vectors or parameters
         """Where they lie: the memory whose gradient is cleared and bounded."""
-        self.gradients: list[Tensor] = []
+        self.gradients = [gradient_of(x) for x in self.vectors]
         """That memory, vector by vector."""
-        for x in self.vectors:
-            x.grad = torch.zeros_like(x) if x.grad is None else x.grad
-            self.gradients.append(x.grad)
         moved = {id(x): x for x in (*self.leaves, *self.parameters, *self.vectors)}.values()
         self.views = [(x, x.grad, x.data_ptr()) for x in moved if type(x.data) is Tensor]
         """Whatever lies in that memory, with its gradient there and its place; sharded tensors know their own."""
@@ -83,6 +80,13 @@ class Part:
             self.optimizer.state[p] = {name: x.clone().to(places[name]) for name, x in own.items()}
 
 
+def gradient_of(vector: nn.Parameter) -> Tensor:
+    """Where a vector's gradient is added up, from now on."""
+    if vector.grad is None:
+        vector.grad = torch.zeros_like(vector)
+    return vector.grad
+
+
 def joint_norm(gradients: list[Tensor]) -> Float[Tensor, ""]:
     """‖g‖₂ of the vector that tensors of several dtypes or devices make together, in float32 or wider."""
     lengths = [torch.linalg.vector_norm(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in gradients]
@@ -96,20 +100,25 @@ def make_part(parameters: Iterable[nn.Parameter], optimizer: Optimizer) -> Part:
     return Part(vectors, optimizer.make(vectors[0] if len(vectors) == 1 else vectors), leaves)
 
 
-def actor_and_critic_parts(policy: Any, optimizer: Optimizer) -> tuple[Part, Part]:
-    """Parts that share one vector, the actor's parameters first and the critic's second, where they are of one kind.
+def whole_part(policy: nn.Module, optimizer: Optimizer) -> dict[str, Part]:
+    """All of a policy as one part, by its name."""
+    return {"": make_part(policy.parameters(), optimizer)}
+
+
+def actor_and_critic_parts(policy: Any, optimizer: Optimizer) -> dict[str, Part]:
+    """Parts by name, which share one vector, the actor's parameters first and the critic's second, if of one kind.
 
     Raises ``ConfigError`` where actor and critic share parameters.
     """
     actor, critic = actor_and_critic(policy)
-    if len({kind(p) for p in (*actor, *critic)}) > 1:
-        return make_part(actor, optimizer), make_part(critic, optimizer)
+    if not alike([*actor, *critic]):
+        return {"": make_part(actor, optimizer), "critic": make_part(critic, optimizer)}
     whole = flatten([*actor, *critic])
     first, second = halves(whole, sum(p.numel() for p in actor))
-    return (
-        Part([first], optimizer.make(first), actor, [whole]),
-        Part([second], optimizer.make(second), critic, [whole]),
-    )
+    return {
+        "": Part([first], optimizer.make(first), actor, [whole]),
+        "critic": Part([second], optimizer.make(second), critic, [whole]),
+    }
 
 
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -186,10 +195,17 @@ def kind(parameter: nn.Parameter) -> Any:
     return (parameter.dtype, parameter.device) if plain else id(parameter)
 
 
+def alike(parameters: list[nn.Parameter]) -> bool:
+    """Can they lie in one vector?"""
+    return len({kind(p) for p in parameters}) == 1 and type(parameters[0].data) is Tensor
+
+
 def flat_vectors(parameters: list[nn.Parameter]) -> list[nn.Parameter]:
     """Make parameters views of a flat one for each dtype and device; what is no plain tensor stays as it is."""
     if not parameters:
         raise ConfigError("there is nothing to train: no parameter has requires_grad")
+    if alike(parameters):
+        return [flatten(parameters)]
     groups: dict[Any, list[nn.Parameter]] = {}
     for p in parameters:
         groups.setdefault(kind(p), []).append(p)

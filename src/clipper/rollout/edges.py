@@ -40,7 +40,7 @@ def reset_ended(
     if state.mode is AutoresetMode.DISABLED:
         final = [each(lambda x, i=i: x[i].copy(), obs) for i in ended]
         ending = {key: np.array(x) for key, x in told_part(info).items()}  # a reset may clear it
-        obs, fresh = checked_reset(promise, state.steps, options={"reset_mask": done})
+        obs, fresh = checked_reset(env, state, options={"reset_mask": done})
         info = masks_where_done(env, done, fresh, info) | told_part(fresh) | {FINAL: ending}
     elif "final_obs" in info:
         final = [each(np.array, x) for x in promise.last_observations(info["final_obs"], ended)]  # kept by nobody else

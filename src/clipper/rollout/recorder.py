@@ -78,7 +78,8 @@ class TensorRecorder:
         self.next_step = state.mode is AutoresetMode.NEXT_STEP
         self.on_finish: list[OnFinish] = [] if own.memory is None else [self.remember]
         self.rows, self.reward = list[tuple[Any, ...]](), np.empty((0, 0))
-        self.flags: tuple[np.ndarray, ...] = ()
+        nothing = np.empty((0, 0), bool)
+        self.flags: tuple[np.ndarray, ...] = nothing, nothing, nothing
 
     def begin(self, horizon: int | None) -> None:
         self.rows = []
@@ -117,8 +118,8 @@ class TensorRecorder:
 
     def steps(self, rows: int) -> Steps:
         *decisions, reward, terminated, done, decided = zip(*self.rows, strict=True)
-        self.reward, *flags = map(np.stack, (reward, terminated, done, decided))
-        self.flags = tuple(flags)
+        self.reward = np.stack(reward)
+        self.flags = np.stack(terminated), np.stack(done), np.stack(decided)
         if not float(np.vdot(self.reward, self.reward)) <= LARGEST_REWARD * LARGEST_REWARD:
             check_rewards(self.env, self.reward, self.flags[-1], self.state.steps)
         obs, action, log_prob, log_probs, masks = (each(lambda *x: torch.stack(x), *column) for column in decisions)

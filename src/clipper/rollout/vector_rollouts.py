@@ -101,13 +101,13 @@ class VectorRollouts(CollectState):
             self.reset()
         if actor is not self.actor:
             self.join(actor)
-        self.fresh, self.stale = False, True  # nothing goes on from a segment that is broken off
+        self.fresh = False
         self.left[:] = UNLIMITED if episodes is None else quota(episodes, self.num_envs)
         recorder, t, before = self.recorder, 0, self.steps
-        recorder.begin(horizon)
-        for begin in self.on_begin:
-            begin()
         try:
+            recorder.begin(horizon)
+            for begin in self.on_begin:
+                begin()
             with recorder.around:
                 while t < horizon if horizon is not None else (self.left > 0).any():
                     answer = checked_step(self.env, recorder.act(t), self, recorder.looks)
@@ -121,7 +121,7 @@ class VectorRollouts(CollectState):
             for finish in self.on_finish:
                 steps = finish(steps)
         except BaseException:
-            self.steps = before  # nobody gets these rows
+            self.steps, self.stale = before, True  # nobody gets these rows, and nothing goes on from them
             raise
         self.stale = episodes is not None
         return steps, self.obs
@@ -159,8 +159,11 @@ class VectorRollouts(CollectState):
 
         Without a ``seed`` they are not seeded anew. ``options`` are what else ``env.reset`` takes.
         """
-        self.stale = True
-        obs, info = checked_reset(self.promise, self.steps, **({} if seed is None else {"seed": seed}), **options)
+        try:
+            obs, info = checked_reset(self.env, self, seed=seed, **options)
+        except BaseException:
+            self.stale = True
+            raise
         n = self.num_envs
         self.obs, self.memory = observation_tensor(obs, self.generator.device), ()
         self.done, self.running_total, self.running_length = np.zeros(n, bool), np.zeros(n), np.zeros(n, np.int64)

@@ -155,8 +155,7 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
                     evaluate_now(run, row)
             with timed("callbacks"):
                 answers = [callback(run) for callback in callbacks.of_iterations]
-                stops = [x is False or (x is not None and x is not True and says_stop(x)) for x in answers]
-                going = callbacks.going and not any(stops)
+                going = callbacks.going and not any(
                     x is False or (x is not None and x is not True and says_stop(x)) for x in answers
                 )
             if row:

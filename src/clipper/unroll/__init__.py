@@ -1,19 +1,17 @@
-"""Any recipe → one standalone Python file of exactly what runs (torch engine), to be read from top to bottom.
+"""Any settings → one standalone Python file of what they run (torch engine), to be read from top to bottom.
 
-The library's source is cut, not rewritten. Kept is what ``main`` reaches by name; a method counts as reached where
-reached code mentions an attribute of its name. Dispatched functions (heads, encoders) bring only the cases that the
-recipe's spaces enter. Three things are changed in annotations: jaxtyping's shapes become plain tensors, a
-protocol becomes the one class that implements it, and unions of settings lose the members that nothing makes. Values
-become plain frozen dataclasses, whose fields nothing checks.
+The library's source is followed from ``main`` with these settings, and folded by what is found: which statements can
+run, and what is the same in every run. Then what nothing reads is dropped, until all that is left is read.
 """
 
 import ast
 import builtins
+import symtable
 
 from clipper.settings.config import Config
-from clipper.unroll.entry import entered, extra, main_source
-from clipper.unroll.program import Program
-from clipper.unroll.source import UnrollError, defined, global_reads
+from clipper.unroll.build import built
+from clipper.unroll.entry import extra
+from clipper.unroll.source import UnrollError
 from clipper.unroll.text import assemble
 
 __all__ = ["UnrollError", "unroll"]
@@ -21,9 +19,21 @@ __all__ = ["UnrollError", "unroll"]
 
 def unroll(config: Config) -> str:
     """The text of a Python file that trains as ``config`` says, and needs neither Clipper nor jaxtyping."""
-    program = Program(main_source(config), entered(config))
-    text = assemble(program, f"{type(config.algorithm).__name__} on {config.env}", extra(config))
-    undefined = sorted(global_reads(ast.parse(text)) - defined(text) - set(dir(builtins)) - {"__name__"})
-    if undefined:
-        raise UnrollError(f"the file would read {', '.join(undefined)}, which nothing in it defines")
+    units, names = built(config)
+    text = assemble(units, names.imports, f"{type(config.algorithm).__name__} on {config.env}", extra(config))
+    if missing := undefined(text):
+        raise UnrollError(f"the file would read {', '.join(missing)}, which nothing in it defines")
     return text
+
+
+def undefined(text: str) -> list[str]:
+    """Global names that a file reads and nothing in it binds."""
+    top = symtable.symtable(text, "<unroll>", "exec")
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    read = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    found, rest = set[str](), [top]
+    while rest:
+        table = rest.pop()
+        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and (table is top or s.is_global())}
+        rest += table.get_children()
+    return sorted((found & read) - bound - set(dir(builtins)) - {"__name__"})

@@ -1,44 +1,60 @@
-"""The last part of an unrolled file: the recipe's settings as code, and the loop."""
+"""The main function of an unrolled file: the environments, the settings as code, and the loop."""
 
 import dataclasses
 import re
-import sys
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import gymnasium
-from torch import Generator
+import numpy as np
+from gymnasium.spaces import Dict, OneOf, Tuple
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from clipper.algorithms import quota_of
-from clipper.environments import make
+from clipper.algorithms import KNOWN, quota_of
+from clipper.data.values import Elsewhere
 from clipper.environments.atari import is_atari
+from clipper.environments.checks import MASK_KEYS
 from clipper.environments.hybrid import TASKS
 from clipper.environments.ids import split_id
+from clipper.environments.make import make, make_single
 from clipper.environments.recall import MEMORY_TASKS
-from clipper.networks.make_policy import make_policy
+from clipper.environments.vector.serial import Serial
 from clipper.networks.policy_options import EncoderOptions
 from clipper.settings.config import Config
-from clipper.unroll.source import ROOT, WIDTH, UnrollError
+from clipper.unroll.source import It, UnrollError
+
+COMPARED = 200
+"""Rows over which Gymnasium's vector environment is held to Clipper's."""
 
 
-def main_source(config: Config) -> str:
+class Environment(NamedTuple):
+    """What makes a run's environments, as code, with its imports, and such environments themselves."""
+
+    code: str
+    imports: list[str]
+    made: VectorEnv
+
+
+def main_source(config: Config, environment: Environment) -> str:
     """``main()``, with the imports from which everything else is found."""
+    if type(config.algorithm) not in KNOWN:
+        raise UnrollError(f"{type(config.algorithm).__name__} is an algorithm of your own: its file is one already")
     device = "" if config.device == "cpu" else f".to({config.device!r})"
     rest = "" if config.device == "cpu" else f", {config.device!r}"
     if config.policy.encoder.mask_key != EncoderOptions().mask_key:
         rest += f", mask_key={config.policy.encoder.mask_key!r}"
     values = [v for part in (config.policy, config.algorithm) for v in instances(part)]
-    imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values})
-    made, needed = environment(config)
+    if elsewhere := [v.name for v in values if isinstance(v, Elsewhere)]:
+        raise UnrollError(f"{elsewhere[0]} is code of your own, which this run's file only names")
+    imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values} | {*environment.imports})
     (name,) = quota_of(config.algorithm)
-    quota = f"{name}=algorithm.{name}"
-    imports = sorted({*imports, *needed})
     spaces = "env.single_observation_space, env.single_action_space"
     return f'''
 import hashlib
 import torch
 import gymnasium
+from gymnasium.vector import SyncVectorEnv
 from torch import Generator
 from clipper.networks.make_policy import make_policy
 from clipper.rollout.vector_rollouts import VectorRollouts
@@ -47,16 +63,16 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 def main() -> None:
     """Train, print the mean return of the episodes that finished in each iteration, then what identifies the result."""
     torch.set_num_threads({config.threads})
-    seed, total_steps = {config.seed}, {config.total_steps:_}
-    env = {made}
-    algorithm = {code(config.algorithm, 4, len("algorithm = "))}
-    options = {code(config.policy, 4, len("options = "))}
+    seed, total_steps = {config.seed}, {config.total_steps}
+    env = {environment.code}
+    algorithm = {code(config.algorithm)}
+    options = {code(config.policy)}
     policy = make_policy({spaces}, options, Generator().manual_seed(seed)){device}
     learner = algorithm.init(policy, seed=seed)
     rollouts = VectorRollouts(env, seed{rest})
     while rollouts.steps < total_steps:
         learner.advance(rollouts.steps / total_steps)
-        steps, last_obs = rollouts.collect(policy, {quota})
+        steps, last_obs = rollouts.collect(policy, {name}=algorithm.{name})
         algorithm.update(learner, steps, last_obs)
         if rollouts.episodes:
             mean_return = sum(episode.total for episode in rollouts.episodes) / len(rollouts.episodes)
@@ -67,35 +83,89 @@ def main() -> None:
 '''
 
 
-def environment(config: Config) -> tuple[str, list[str]]:
-    """What makes the environments, as code, and its imports; of Clipper's own tasks, without Gymnasium's registry."""
+def environment_of(config: Config) -> Environment:
+    """Gymnasium's own vector environment where that gives what Clipper's does, row by row; else Clipper's."""
     name, given = split_id(config.env)
+    n, episodes = config.num_envs, "episodes" in quota_of(config.algorithm)
+    if name in TASKS:
+        task, _, settings = TASKS[name]
+        module, _, maker = task.partition(":")
+        package = "clipper.environments.hybrid"
+        needed = [f"from {package}.vector import Native", f"from {package}.{module} import {maker}"]
+        return Environment(f"Native({maker}, {n}{keywords(settings | given)})", needed, make(config.env, n))
+    factory, needed = factory_of(name, given)
+    ours, theirs = make(config.env, n), SyncVectorEnv([partial(make_single, config.env)] * n)
+    needed += ["from functools import partial"] if factory.startswith("partial(") else []
+    if not alike(ours, theirs, config.seed, episodes):
+        serial = "from clipper.environments.vector.serial import Serial"
+        return Environment(f"Serial([{factory}] * {n})", [*needed, serial], ours)
+    if name in gymnasium.registry and factory.startswith("partial(gymnasium.make,"):
+        made = f'gymnasium.make_vec({name!r}, num_envs={n}, vectorization_mode="sync"{keywords(given)})'
+        return Environment(made, [], theirs)
+    return Environment(f"SyncVectorEnv([{factory}] * {n})", needed, theirs)
+
+
+def factory_of(name: str, given: dict[str, It]) -> tuple[str, list[str]]:
+    """What makes one environment, as code, and its imports."""
     if name in MEMORY_TASKS:
         maker, _, settings = MEMORY_TASKS[name]
-        arguments = "".join(f", {key}={value!r}" for key, value in (settings | given).items())
-        needed = ["from clipper.environments import make", f"from clipper.environments.recall.tasks import {maker}"]
-        if not arguments:
-            return f"make({maker}, num_envs={config.num_envs})", needed
-        made = f"make(partial({maker}{arguments}), num_envs={config.num_envs})"
-        return made, [*needed, "from functools import partial"]
+        return bound(maker, settings | given), [f"from clipper.environments.recall.tasks import {maker}"]
     if is_atari(name):
-        needed = ["from clipper.environments import make", "from clipper.environments.atari.game import make_game"]
-        arguments = ", ".join(f"{quoted(key)}: {code(value, 0, 0)}" for key, value in given.items())
-        made = f"make(partial(make_game, {quoted(name)}, {{{arguments}}}), num_envs={config.num_envs})"
-        return made, [*needed, "from functools import partial"]
-    if name not in TASKS:
-        if name.startswith("clipper/"):
-            raise UnrollError(f"{name} is an environment of Clipper's own that is not cut into files yet")
-        return f"make({quoted(config.env)}, num_envs={config.num_envs})", ["from clipper.environments import make"]
-    task, _, settings = TASKS[name]
-    module, _, maker = task.partition(":")
-    arguments = "".join(f", {key}={value!r}" for key, value in (settings | given).items())
-    package = "clipper.environments.hybrid"
-    needed = [f"from {package}.vector import Native", f"from {package}.{module} import {maker}"]
-    return f"Native({maker}, {config.num_envs}{arguments})", needed
+        listed = ", ".join(f"{key!r}: {code(value)}" for key, value in given.items())
+        return f"partial(make_game, {name!r}, {{{listed}}})", ["from clipper.environments.atari.game import make_game"]
+    if name in gymnasium.registry and not name.startswith("clipper/"):
+        return bound("gymnasium.make", given, repr(name)), []
+    if name.startswith("clipper/"):
+        raise UnrollError(f"{name} is an environment of Clipper's own that is not cut into files yet")
+    module, _, maker = name.partition(":")
+    if not maker:
+        make_single(name)  # which says what is wrong
+    return bound(maker, given), [f"from {module} import {maker}"]
 
 
-def instances(value: Any) -> Iterator[Any]:
+def alike(ours: VectorEnv, theirs: VectorEnv, seed: int, episodes: bool) -> bool:
+    """Do both give the same rows, and do the infos of both say the same of what is read there?"""
+    if not isinstance(ours, Serial) or has_choice(ours.single_action_space) or (ours.tells and episodes):
+        return False
+    ours.action_space.seed(seed)
+    (mine, info), (other, _) = (env.reset(seed=seed) for env in (ours, theirs))
+    if ours.asks or not same(mine, other) or not set(MASK_KEYS).isdisjoint(info):
+        return False
+    for _ in range(COMPARED):
+        actions = ours.action_space.sample()
+        (*mine, info), (*other, _) = ours.step(actions), theirs.step(actions)
+        if not same(tuple(mine), tuple(other)) or not set(MASK_KEYS).isdisjoint(info):
+            return False
+    return True
+
+
+def has_choice(space: gymnasium.Space) -> bool:
+    """Is a part of it a ``OneOf``, which Gymnasium batches in another way?"""
+    parts = space.values() if isinstance(space, Dict) else space if isinstance(space, Tuple) else ()
+    return isinstance(space, OneOf) or any(map(has_choice, parts))
+
+
+def same(a: It, b: It) -> bool:
+    """Are two trees of arrays the same, bit for bit?"""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(x, b[key]) for key, x in a.items())
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return np.array_equal(a, b) and np.asarray(a).dtype == np.asarray(b).dtype
+
+
+def keywords(given: dict[str, It]) -> str:
+    """As further arguments of a call."""
+    return "".join(f", {key}={code(value)}" for key, value in given.items())
+
+
+def bound(maker: str, given: dict[str, It], *places: str) -> str:
+    """What makes one environment."""
+    inner = ", ".join([maker, *places]) + keywords(given)
+    return f"partial({inner})" if given or places else maker
+
+
+def instances(value: It) -> Iterator[It]:
     """A dataclass instance and those in its fields that are not at their default."""
     if isinstance(value, tuple):
         for item in value:
@@ -106,7 +176,7 @@ def instances(value: Any) -> Iterator[Any]:
             yield from instances(item)
 
 
-def changed_fields(value: Any) -> list[tuple[str, Any]]:
+def changed_fields(value: It) -> list[tuple[str, It]]:
     """Fields of a dataclass instance that differ from their default."""
     pairs = []
     for f in dataclasses.fields(value):
@@ -116,25 +186,14 @@ def changed_fields(value: Any) -> list[tuple[str, Any]]:
     return pairs
 
 
-def code(value: Any, indent: int, taken: int) -> str:
-    """A setting as Python code; ``taken`` columns after ``indent`` are in use before it."""
-    if isinstance(value, str):
-        return quoted(value)
+def code(value: It) -> str:
+    """A setting as Python code."""
     if isinstance(value, tuple):
-        return f"({', '.join(code(v, indent, taken) for v in value)}{',' * (len(value) == 1)})"
+        return f"({', '.join(map(code, value))}{',' * (len(value) == 1)})"
     if not dataclasses.is_dataclass(value):
         return f'float("{value}")' if value in (float("inf"), float("-inf")) else repr(value)
-    fields = [f"{name}={code(v, indent + 4, len(name) + 1)}" for name, v in changed_fields(value)]
-    line = f"{type(value).__name__}({', '.join(fields)})"
-    if indent + taken + len(line) <= WIDTH and "\n" not in line:
-        return line
-    inner = "".join(f"{' ' * (indent + 4)}{f},\n" for f in fields)
-    return f"{type(value).__name__}(\n{inner}{' ' * indent})"
-
-
-def quoted(text: str) -> str:
-    """In double quotes where that needs no escapes."""
-    return f'"{text}"' if text.isprintable() and not set(text) & {'"', "\\"} else repr(text)
+    fields = [f"{name}={code(v)}" for name, v in changed_fields(value)]
+    return f"{type(value).__name__}({', '.join(fields)})"
 
 
 def extra(config: Config) -> str:
@@ -143,22 +202,3 @@ def extra(config: Config) -> str:
     spec = gymnasium.registry.get(name)
     found = re.match(r"gymnasium\.envs\.(box2d|mujoco)\b", str(spec.entry_point) if spec is not None else "")
     return "atari" if is_atari(name) else found[1] if found else ""
-
-
-def entered(config: Config) -> set[tuple[str, int]]:
-    """(file, first line) of the library's functions that run when the recipe's policy is made."""
-    env = make(config.env, 1)
-    found: set[tuple[str, int]] = set()
-
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(str(ROOT)):
-            found.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
-
-    before = sys.gettrace()
-    sys.settrace(note)
-    try:
-        make_policy(env.single_observation_space, env.single_action_space, config.policy, Generator())
-    finally:
-        sys.settrace(before)
-        env.close()
-    return found

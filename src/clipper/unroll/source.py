@@ -1,26 +1,28 @@
-"""One file of the library taken apart: imports, definitions, and the names that each reads."""
+"""Files of the library taken apart: imports, top-level definitions, functions, and what a global name means."""
 
 import ast
-import copy
-import symtable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+import builtins
+import functools
+import importlib
+import inspect
+import io
+import tokenize
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any, NamedTuple, TypeAlias
 
-from clipper.data import values
 from clipper.errors import ClipperError
 
 PACKAGE = "clipper"
-VALUES = values.__name__
-PLAIN = {n: values.plain(hint).__name__ for n, hint in vars(values).items() if values.plain(hint) is not hint}
-"""Count → int: what a number's range is left out of."""
-ROOT = Path(__file__).parent.parent
-WIDTH = 120
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+It = Any
+"""An object of the program that is followed, of whatever class."""
+Syntax = Any
+"""A node of a syntax tree, or what a field of one holds."""
+Node: TypeAlias = ast.FunctionDef | ast.Lambda
 
 
 class UnrollError(ClipperError, RuntimeError):
-    """The library's source holds something that cannot be cut into one file."""
+    """What cannot be written as one file."""
 
 
 class Import(NamedTuple):
@@ -33,192 +35,172 @@ class Import(NamedTuple):
 
 @dataclass(eq=False)
 class Definition:
-    """A top-level statement that binds a name, with the comments directly above it: lines ``first`` to ``last``."""
+    """A top-level statement that binds a name."""
 
     name: str
     module: "Module"
     node: ast.stmt
-    first: int
-    last: int
+    doc: str = ""
+    """The text that stands below an assignment."""
 
-    @property
-    def extends(self) -> str | None:
-        """The dispatched function that ``@f.register`` or ``@f.register(type)`` adds a case to."""
-        for decorator in getattr(self.node, "decorator_list", []):
-            target = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if isinstance(target, ast.Attribute) and target.attr == "register" and isinstance(target.value, ast.Name):
-                return target.value.id
-        return None
 
-    @property
-    def is_protocol(self) -> bool:
-        bases = self.node.bases if isinstance(self.node, ast.ClassDef) else []
-        return any(isinstance(n, ast.Name) and n.id == "Protocol" for base in bases for n in ast.walk(base))
+@dataclass(eq=False)
+class Function:
+    """A function, method or lambda: where it stands, and what was compiled from it."""
 
-    @property
-    def union(self) -> list[ast.expr]:
-        """A, B, C of ``Name: TypeAlias = A | B | C``; empty for everything else."""
-        node = self.node
-        if not (isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).endswith("TypeAlias") and node.value):
-            return []
-        members, rest = [], [node.value]
+    node: Node
+    module: "Module"
+    parent: "Function | None" = None
+    owner: type | None = None
+    """The class whose method it is."""
+    real: FunctionType | None = None
+
+    @functools.cached_property
+    def body(self) -> list[ast.stmt]:
+        return [ast.Return(self.node.body)] if isinstance(self.node, ast.Lambda) else self.node.body
+
+    @functools.cached_property
+    def parameters(self) -> list[str]:
+        """All names, in order."""
+        a = self.node.args
+        starred = [x for x in (a.vararg, a.kwarg) if x]
+        return [x.arg for x in (*a.posonlyargs, *a.args, *a.kwonlyargs, *starred)]
+
+    @functools.cached_property
+    def locals(self) -> set[str]:
+        """Names that it binds."""
+        found, rest = set(self.parameters), list[ast.AST](self.body)
         while rest:
-            part = rest.pop()
-            rest += [part.left, part.right] if isinstance(part, ast.BinOp) else []
-            members += [] if isinstance(part, ast.BinOp) else [part]
-        return members[::-1]
+            node = rest.pop()
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Lambda):
+                continue
+            elif isinstance(node, ast.ExceptHandler) and node.name:
+                found.add(node.name)
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                found |= set(bindings(node))
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+                rest += ast.iter_child_nodes(node)
+        return found
 
-    @property
-    def members(self) -> list[Function]:
-        body = self.node.body if isinstance(self.node, ast.ClassDef) else []
-        return [n for n in body if isinstance(n, Function)]
+    @functools.cached_property
+    def generates(self) -> bool:
+        """Does it yield?"""
+        return any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(self.node))
 
 
+@dataclass(eq=False)
 class Module:
-    """One file of the library (or ``main``), taken apart into imports and definitions."""
+    """One file of the library, or the program that is begun with."""
 
-    def __init__(self, name: str, source: str, path: Path | None = None) -> None:
-        self.name, self.path, self.lines = name, path, source.splitlines()
-        self.tree = ast.parse(source)
-        self.doc = ast.get_docstring(self.tree)
-        self.imports: dict[str, Import] = {}
-        self.definitions: list[Definition] = []
-        self.strays: list[ast.stmt] = []
-        for previous, node in zip([None, *self.tree.body], self.tree.body, strict=False):
-            self.add(node, previous)
-        self.by_name = {d.name: d for d in self.definitions if d.name != "_"}
+    name: str
+    source: str
+    space: dict[str, It]
+    """What its global names are."""
+    imports: dict[str, Import] = field(default_factory=dict)
+    definitions: dict[str, Definition] = field(default_factory=dict)
 
-    def add(self, node: ast.stmt, previous: ast.stmt | None) -> None:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            self.imports |= bindings(node)
-        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            for inner in node.body:
-                self.add(inner, None)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(previous, ast.Assign | ast.AnnAssign) and self.definitions:
-                self.definitions[-1].last = node.end_lineno or node.lineno
-        elif names := bound_names(node):
-            if names != ["__all__"]:
-                decorators = getattr(node, "decorator_list", [])
-                first = min([node.lineno, *(d.lineno for d in decorators)])
-                while self.lines[first - 2].startswith("#"):
-                    first -= 1
-                self.definitions += [Definition(n, self, node, first, node.end_lineno or first) for n in names]
-        else:
-            self.strays.append(node)
+    def __post_init__(self) -> None:
+        self.tree, self.lines = ast.parse(self.source), self.source.splitlines()
+        tokens = tokenize.generate_tokens(io.StringIO(self.source).readline)
+        self.comments = {t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
+        last: Definition | None = None
+        for node in self.tree.body:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and last is not None:
+                last.doc = str(node.value.value)
+            last = None
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self.imports |= bindings(node)
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+                for inner in node.body:
+                    self.imports |= bindings(inner) if isinstance(inner, ast.Import | ast.ImportFrom) else {}
+            for name in bound_names(node):
+                last = self.definitions[name] = Definition(name, self, node)
+        self.starts = {
+            min([n.lineno, *(d.lineno for d in getattr(n, "decorator_list", []))]): n
+            for n in ast.walk(self.tree)
+            if isinstance(n, ast.FunctionDef)
+        }
+        self.cases = [n for n in self.tree.body if isinstance(n, ast.FunctionDef) and n.name == "_"]
+        """Of dispatched functions."""
 
-    @property
-    def shapes(self) -> set[str]:
-        return {name for name, imported in self.imports.items() if imported.module == "jaxtyping"}
+
+@functools.cache
+def module_of(name: str) -> Module:
+    """A file of the library."""
+    found = importlib.import_module(name)
+    return Module(name, inspect.getsource(found), vars(found))
+
+
+def is_ours(x: object) -> bool:
+    """Does the library define this function or class?"""
+    return (getattr(x, "__module__", None) or "").partition(".")[0] == PACKAGE
+
+
+FUNCTIONS: dict[ast.AST, Function] = {}
+"""By node: one place of the source is one function."""
+
+
+def function_of(real: object, owner: type | None = None) -> Function | None:
+    """What stands in the library's source for a function object; None for any other."""
+    real = inspect.unwrap(real) if callable(real) else real
+    if not isinstance(real, FunctionType) or not is_ours(real):
+        return None
+    module = module_of(real.__module__)
+    node = module.starts.get(real.__code__.co_firstlineno)
+    if node is None:
+        return None
+    first, dot, _ = real.__qualname__.partition(".")
+    if owner is None and dot and isinstance(module.space.get(first), type):
+        owner = module.space[first]
+    if node not in FUNCTIONS:
+        FUNCTIONS[node] = Function(node, module, None, owner, real)
+    return FUNCTIONS[node]
+
+
+def inner_function(node: Node, parent: Function) -> Function:
+    """A function that another one makes."""
+    if node not in FUNCTIONS:
+        FUNCTIONS[node] = Function(node, parent.module, parent)
+    return FUNCTIONS[node]
+
+
+def resolve(module: Module, name: str) -> Definition | Import | None:
+    """What a global name is: a definition of the library, something from outside it, or a builtin (None)."""
+    while name not in module.definitions:
+        imported = module.imports.get(name)
+        if imported is None:
+            if hasattr(builtins, name) or name in ("__name__",):
+                return None
+            raise UnrollError(f"{module.name} reads {name}, which it neither defines nor imports")
+        if imported.module.partition(".")[0] != PACKAGE:
+            return imported
+        if imported.member is None:
+            raise UnrollError(f"{module.name} imports {imported.module}: write `from module import name`")
+        module, name = module_of(imported.module), imported.member
+    return module.definitions[name]
 
 
 def bindings(node: ast.Import | ast.ImportFrom) -> dict[str, Import]:
     """Bound name → import."""
     if isinstance(node, ast.Import):
         return {a.asname or a.name.partition(".")[0]: Import(a.name, None, a.asname) for a in node.names}
-    if node.level or node.module is None:
-        raise UnrollError(f"relative import: {ast.unparse(node)}")
-    return {a.asname or a.name: Import(node.module, a.name, a.asname) for a in node.names}
+    return {a.asname or a.name: Import(node.module or "", a.name, a.asname) for a in node.names}
 
 
 def bound_names(node: ast.stmt) -> list[str]:
-    """Names that a definition or an assignment binds, or definitions of which only some are made (``try``)."""
-    if isinstance(node, Function | ast.ClassDef):
+    """Names that a statement binds, imports aside."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.Try):
-        inner = [*node.body, *(n for handler in node.handlers for n in handler.body), *node.orelse]
-        names = [list(bindings(n)) if isinstance(n, ast.Import | ast.ImportFrom) else bound_names(n) for n in inner]
-        return list(dict.fromkeys(name for found in names for name in found))
+        inner = (*node.body, *(n for h in node.handlers for n in h.body), *node.orelse)
+        return list(
+            dict.fromkeys(
+                name for n in inner for name in (bindings(n) if isinstance(n, ast.ImportFrom) else bound_names(n))
+            )
+        )
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    parts = [part for t in targets for part in (t.elts if isinstance(t, ast.Tuple) else [t])]
-    return [t.id for t in parts if isinstance(t, ast.Name)]
-
-
-def global_reads(tree: ast.AST) -> set[str]:
-    """Names that the code reads and that no function or class of its own binds."""
-    found: set[str] = set()
-
-    def walk(table: symtable.SymbolTable) -> None:
-        top = table.get_type() == "module"
-        found.update(s.get_name() for s in table.get_symbols() if s.is_referenced() and (top or s.is_global()))
-        for child in table.get_children():
-            walk(child)
-
-    walk(symtable.symtable(ast.unparse(tree), "<unroll>", "exec"))
-    return found | read_before_bound(tree)
-
-
-def read_before_bound(tree: ast.AST) -> set[str]:
-    """Names that a class's body reads before it binds them itself, as in ``mean = staticmethod(mean)``."""
-    found: set[str] = set()
-    for body in (n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef)):
-        later = {name for node in body for name in bound_names(node)}
-        for node in body:
-            inner = [] if isinstance(node, Function | ast.ClassDef) else ast.walk(node)
-            found |= later & {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-            later -= set(bound_names(node))
-    return found
-
-
-def defined(text: str) -> set[str]:
-    """Names that a file binds at its top level."""
-    names: set[str] = set()
-    for node in ast.parse(text).body:
-        names |= set(bindings(node)) if isinstance(node, ast.Import | ast.ImportFrom) else set(bound_names(node))
-    return names
-
-
-def annotations(node: ast.AST) -> list[ast.expr]:
-    """All annotations inside a definition."""
-    found = [n.returns if isinstance(n, Function) else getattr(n, "annotation", None) for n in ast.walk(node)]
-    return [a for a in found if a is not None]
-
-
-def without_annotations(node: ast.stmt) -> ast.stmt:
-    """A copy of which only what Python executes is left."""
-    node = copy.deepcopy(node)
-    for n in ast.walk(node):
-        if isinstance(n, Function):
-            n.returns = None
-        elif isinstance(n, ast.AnnAssign):
-            n.annotation = ast.Constant(None)
-        elif isinstance(n, ast.arg):
-            n.annotation = None
-    return node
-
-
-def annotated_names(node: ast.expr, shapes: set[str]) -> set[str]:
-    """Names in an annotation, quoted ones too, but not the words of a ``Literal`` or of a shape."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return annotated_names(ast.parse(node.value, mode="eval").body, shapes)
-    if isinstance(node, ast.Name):
-        return {node.id}
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-        if node.value.id == "Literal":
-            return {"Literal"}
-        if node.value.id == "Annotated":
-            return annotated_names(without_range(node), shapes)
-        if node.value.id in shapes:
-            return annotated_names(shaped(node), shapes)
-    return set().union(*(annotated_names(c, shapes) for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)))
-
-
-def shaped(node: ast.Subscript) -> ast.expr:
-    """``Tensor`` in ``Float[Tensor, "T N"]``."""
-    if not isinstance(node.slice, ast.Tuple):
-        raise UnrollError(f"not an array type and its shape: {ast.unparse(node)}")
-    return node.slice.elts[0]
-
-
-def without_range(node: ast.expr) -> ast.expr:
-    """``float`` in ``Annotated[float, Range(0)]``; everything else as it is."""
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Annotated":
-        return node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
-    return node
-
-
-def attributes(node: ast.AST) -> set[str]:
-    """Names that may be looked up in an object: attributes, and strings that ``getattr`` could be given."""
-    names = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
-    strings = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return names | {s for s in strings if s.isidentifier()}
+    return [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
