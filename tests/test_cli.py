@@ -116,7 +116,7 @@ def test_a_recipe_is_the_default_that_flags_change() -> None:
         (["train", "CartPole-v1", "pppo"], "Did you mean ppo"),
         (["trian"], "Did you mean train"),
         (["train"], "name an environment or a recipe"),
-        (["unroll", "cartpol"], "Did you mean cartpole"),
+        (["unroll", "cartpol"], "Did you mean CartPole-v1"),
         (["resume", "nowhere"], "nowhere is no run"),
         (["evaluate", "nowhere"], "no checkpoint"),
         (["plot", "nowhere"], "nowhere is no run"),
