@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Dict, Discrete, Text
 from PIL import Image
 
@@ -54,7 +55,8 @@ class Grid(gymnasium.Env):
 
 @pytest.fixture
 def grid(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setitem(gymnasium.registry, "Grid-v0", EnvSpec("Grid-v0", entry_point=Grid))
+    made: Any = Grid
+    monkeypatch.setitem(gymnasium.registry, "Grid-v0", EnvSpec("Grid-v0", entry_point=made))
     return "Grid-v0"
 
 
