@@ -46,7 +46,7 @@ def custom() -> nn.Module:
 
 def integers() -> gymnasium.Env:
     env = gymnasium.make("CartPole-v1")
-    space = gymnasium.spaces.Box(-100, 100, (4,), np.int64)
+    space = gymnasium.spaces.Box(-(2**40), 2**40, (4,), np.int64)
     return gymnasium.wrappers.TransformObservation(env, lambda obs: obs.astype(np.int64), space)
 
 
@@ -69,7 +69,7 @@ def integers() -> gymnasium.Env:
         ({"algorithm": clipper.PPO(parts=PerPart())}, "no parts=PerPart"),
         ({"policy": custom()}, "a Odd is no ActorCritic"),
         ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512"),
-        ({"env": integers}, "observations are int64"),
+        ({"env": integers}, "observations may be integers beyond 16777216"),
     ],
     ids=[
         "algorithm",

@@ -37,15 +37,12 @@ CHUNK = 384  # rows that pass forward and backward together: the buffers stay in
 
 
 def make_net(learner: Learner, network: Network) -> Net:
-    """The learner's own parameters and its normaliser's statistics."""
-    normaliser, width = learner.policy.encoder.normaliser, network.features
-    return Net(
-        theta=learner.parameters.detach().numpy(),
-        layers=network.layers,
-        shift=np.zeros(width, np.float32) if normaliser is None else normaliser.shift.numpy(),
-        scale=np.ones(width, np.float32) if normaliser is None else normaliser.scale.numpy(),
-        bound=0.0 if normaliser is None else float(normaliser.bound),
-    )
+    """The learner's own parameters, and room for its normalisers' statistics."""
+    bound, *units = np.zeros((3, network.columns.size), np.float32)
+    for normaliser, first in network.statistics:
+        bound[first : first + len(normaliser.shift)] = normaliser.bound
+    theta = learner.parameters.detach().numpy()
+    return Net(theta, network.layers, network.columns, units[0], units[1], bound, network.choices)
 
 
 def make_head(network: Network, theta: np.ndarray) -> Head:
@@ -67,8 +64,8 @@ def make_head(network: Network, theta: np.ndarray) -> Head:
 def make_work(network: Network, lanes: int) -> Work:
     """Memory for one thread."""
     buffers = np.zeros((3, network.width * (CHUNK + lanes)), np.float32)
-    order, sums = np.arange(CHUNK), np.zeros(tables.RATIO + 1)
-    return Work(CHUNK, *buffers, *np.empty((5, CHUNK), np.float32), order=order, sums=sums)
+    place, order, sums = np.empty(CHUNK, np.int64), np.arange(CHUNK), np.zeros(tables.RATIO + 1)
+    return Work(CHUNK, *buffers, *np.empty((5, CHUNK), np.float32), place=place, order=order, sums=sums)
 
 
 class CPU:
@@ -91,10 +88,14 @@ class CPU:
         self.works = [Packed(make_work(self.network, self.kernels.lanes)) for _ in range(threads)]
         self.gradients = [self.gradient, *(np.empty_like(self.gradient) for _ in range(threads - 1))]
         self.actor = KernelActor(learner.policy, self.recorder)
+        self.look()
 
-    def look_at_plan(self) -> None:
-        """Note the present log σ, where it follows a plan; a learned one is the learner's own memory."""
-        head = self.head.value
+    def look(self) -> None:
+        """Note what of the policy is no parameter: its normalisers' statistics, and a log σ that follows a plan."""
+        head, net = self.head.value, self.net.value
+        for normaliser, first in self.network.statistics:
+            last = first + len(normaliser.shift)
+            net.shift[first:last], net.scale[first:last] = normaliser.shift, normaliser.scale
         if head.kind == GAUSSIAN and head.log_std_at < 0:
             head.log_std[:] = self.learner.policy.head.log_std(torch.zeros(1)).numpy()
 
@@ -102,7 +103,7 @@ class CPU:
         """What acts in these environments."""
         return KernelRecorder(
             self.kernels, self.learner.policy, self.network, self.net, self.head, self.works, self.team,
-            self.look_at_plan, env, state,
+            self.look, env, state,
         )  # fmt: skip
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
@@ -120,32 +121,32 @@ class CPU:
 
     def decisions(self, steps: Steps, *last_obs: Tree) -> int:
         """How many there are; raises ``ConfigError`` for steps, of anyone's making, that the kernels cannot read."""
-        check_steps(self.network.features, self.head.value, self.learner.policy.head, steps, *last_obs)
+        check_steps(self.network.rows, self.head.value, self.learner.policy.head, steps, *last_obs)
         return int(steps.mask.sum())
 
     def take_steps(self, targets: Targets) -> Metrics:
         """``improve``, without a look at sizes."""
-        self.look_at_plan()
+        self.look()
         rows, steps = self.rows(targets), targets.steps
         keep = np.flatnonzero(steps.mask.numpy())
         loss = self.loss(rows, keep, steps)
         history = self.epochs(rows, loss, keep)
         if loss.actor_weight:
             history[:, 0] *= loss.actor_weight * len(keep)
-        policy = self.learner.policy
-        if policy.encoder.normaliser is not None or policy.returns is not None:
+        if self.network.statistics or self.learner.policy.returns is not None:
             self.learner.absorb(targets)
         return self.summarise(history, rows, keep)
 
-    def targets(self, steps: Steps, last_obs: Tensor, checked: bool = False) -> Targets:
+    def targets(self, steps: Steps, last_obs: Tree, checked: bool = False) -> Targets:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
         if not checked:
             self.decisions(steps, last_obs)
+        self.look()
         algorithm, plan, learner = self.algorithm, self.plan, self.learner
         t, n = steps.mask.shape
         value, zero = np.empty((t + 1, n), np.float32), np.zeros((t + 1, n), np.float32)
-        self.values(flat(steps.obs, t * n), value[:t].reshape(-1))
-        self.values(flat(last_obs, n), value[t])
+        self.values(self.network.rows.of(steps.obs, (t * n,)), value[:t].reshape(-1))
+        self.values(self.network.rows.of(last_obs, (n,)), value[t])
         reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, algorithm.gamma)
         terminated, done, mask = (x.numpy() for x in (steps.terminated, steps.done, steps.mask))
         advantage, target = np.empty((2, t, n), np.float32)
@@ -186,7 +187,7 @@ class CPU:
         if not isinstance(mask, tuple):
             legal = np.ascontiguousarray(flat_mask(self.learner.policy.head, mask).reshape(n, -1))
         return Rows(
-            obs=flat(steps.obs, n),
+            obs=self.network.rows.of(steps.obs, (n,)),
             choice=action if discrete else nothing,
             action=nothing if discrete else action,
             legal=legal,

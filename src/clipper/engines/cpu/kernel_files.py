@@ -19,7 +19,7 @@ import numpy as np
 from llvmlite import binding
 
 from clipper.engines.cpu.calls import Kernel
-from clipper.engines.cpu.network import UnsuitableError
+from clipper.engines.protocol import UnsuitableError
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.functional.objectives import LARGEST_LOG_RATIO
 from clipper.storage.files import replace
@@ -119,7 +119,7 @@ def digest() -> str:
                         binding.get_host_cpu_features().flatten(), os.environ.get("NUMBA_CPU_NAME"),
                         os.environ.get("NUMBA_CPU_FEATURES"), bool(os.environ.get("CLIPPER_BOUNDS_CHECK"))]  # fmt: skip
     found = hashlib.sha256(repr(parts).encode())
-    for path in [*sorted(SOURCES.glob("*.py")), SOURCES.parent / "network.py"]:
+    for path in sorted(SOURCES.glob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()[:20]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
-from clipper.engines.cpu.network import UnsuitableError
+from clipper.engines.protocol import UnsuitableError
 from clipper.learning.advantages import Advantages, Standardised
 from clipper.learning.kl import KLStop
 from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped

@@ -10,18 +10,21 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
 from clipper.data.steps import Steps
+from clipper.data.tree_type import Key
 from clipper.data.trees import Tree
 from clipper.distributions import Sampler
 from clipper.engines.cpu.calls import Call, Packed
 from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.tables import CATEGORICAL, Head, Net, Work
 from clipper.engines.cpu.network import Network
+from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.cpu.threads import Team
-from clipper.environments.checks import LARGEST_REWARD, Answer, check_finite
+from clipper.environments.checks import LARGEST_REWARD, Answer, check_finite, describe
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
 from clipper.rollout.recorder import OnFinish
 from clipper.rollout.state import CollectState
+from clipper.spaces.observations import place
 
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles
 
@@ -39,11 +42,13 @@ class KernelRecorder:
         self, kernels: Kernels, policy: Any, network: Network, net: Packed[Net], head: Packed[Head],
         works: list[Packed[Work]], team: Team, look: Callable[[], None], env: VectorEnv, state: CollectState,
     ) -> None:  # fmt: skip
-        self.kernels, self.policy, self.net, self.head, self.works, self.team = kernels, policy, net, head, works, team
+        self.kernels, self.policy, self.head, self.works, self.team = kernels, policy, head, works, team
         self.look = look
         """Notes what of the policy the kernels have a copy of."""
-        self.env, self.state, self.n, self.shape = env, state, env.num_envs, env.single_observation_space.shape or ()
-        self.layers, self.features = network.actor, network.features
+        self.env, self.state, self.n = env, state, env.num_envs
+        self.rows = ObservationRows(env.single_observation_space)
+        """Those of the environments, which may show more than the policy reads, such as masks."""
+        self.net, self.layers = self.seen(network, net), network.actor
         self.on_finish = list[OnFinish]()
         table = head.value
         self.discrete, self.single = table.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
@@ -61,10 +66,34 @@ class KernelRecorder:
         self.first, self.last_obs = np.empty(0), torch.empty(0)
         self.flags: tuple[np.ndarray, ...] = ()
 
+    def seen(self, network: Network, net: Packed[Net]) -> Packed[Net]:
+        """The network as it reads these environments' rows, which may hold more than it reads, in another order."""
+        own, rows = network.rows, self.rows
+        moved, there = np.empty(own.width, np.int64), [leaf.path for leaf in rows.leaves]
+        for leaf, first, size in zip(own.leaves, own.firsts, own.sizes, strict=True):
+            at, given = rows.place(leaf.path) if leaf.path in there else (0, 0)
+            if given != size:
+                raise ConfigError(
+                    f"observations{place(leaf.path)} of shape {self.given(leaf.path)}, but the policy reads {size} "
+                    f"numbers of each of {self.n} environments: collect from environments of the space that the policy "
+                    "was made for"
+                )
+            moved[first : first + size] = np.arange(at, at + size)
+        if (moved == np.arange(own.width)).all():
+            return net
+        choices = network.choices.copy()
+        choices[:, 0] = moved[choices[:, 0]]
+        return Packed(net.value._replace(columns=moved[network.columns], choices=choices))
+
+    def given(self, path: tuple[Key, ...]) -> tuple[int, ...]:
+        """The shape of what the environments show there."""
+        shapes = [leaf.shape for leaf in self.rows.leaves if leaf.path == path]
+        return (self.n, *shapes[0]) if shapes else ()
+
     def begin(self, horizon: int | None) -> None:
         state = self.state
-        if state.obs is not self.last_obs:  # they are new, and nobody has looked at their form
-            self.first = self.checked(state.obs)
+        if state.obs is not self.last_obs:  # they are new
+            self.first = self.rows.of(state.obs, (self.n,))
         self.look()
         if horizon != self.horizon:
             self.make_storage(horizon)
@@ -73,20 +102,11 @@ class KernelRecorder:
         if horizon is not None:
             self.draw()
 
-    def checked(self, obs: Tensor) -> np.ndarray:
-        """Observations after a reset, if the policy reads such."""
-        if obs.shape != (self.n, *self.shape) or obs.numel() != self.n * self.features:
-            raise ConfigError(
-                f"observations of shape {tuple(obs.shape)}, but the policy reads {self.features} numbers of each "
-                f"of {self.n} environments: collect from environments of the space that the policy was made for"
-            )
-        return obs.numpy()
-
     def make_storage(self, horizon: int | None) -> None:
         """Arrays for segments of this length."""
         rows, n, width = horizon or AT_FIRST, self.n, self.width
         self.horizon = horizon
-        self.obs = np.empty((rows + 1, n, *self.shape), np.float32)
+        self.obs = np.empty((rows + 1, n, self.rows.width), np.float32)
         self.log_prob = np.empty((rows, n), np.float32)
         self.action = np.empty((rows, n, width), np.int64 if self.discrete else np.float32)
         exact = not self.discrete and self.policy.head.box.dtype == np.float64
@@ -98,10 +118,9 @@ class KernelRecorder:
     def bind(self) -> None:
         """Note where the kernels find their arrays."""
         kernels, self.calls, self.keeper = self.kernels, list[Call](), None
-        self.flat_obs = self.obs.reshape(len(self.obs), self.n, self.features)
         for work, piece in zip(self.works, self.pieces, strict=False):
             shared = (
-                self.net, self.layers, self.head, work, piece.start, piece.stop, self.flat_obs, self.noise.numpy(),
+                self.net, self.layers, self.head, work, piece.start, piece.stop, self.obs, self.noise.numpy(),
                 self.action, self.log_prob,
             )  # fmt: skip
             if self.discrete:
@@ -151,9 +170,9 @@ class KernelRecorder:
 
     def keep(self, t: int, answer: Answer) -> int:
         seen, gain, *_ = answer
-        if self.keeper is None or self.keeper.wide != (seen.dtype != np.float32):
-            storage = self.done, self.state.left, self.flat_obs, self.rewards, *self.all_flags
-            self.keeper = Keeper(self.kernels, seen, storage)
+        if self.keeper is None or (self.rows.lone and self.keeper.wide != (seen.dtype != np.float32)):
+            storage = self.done, self.state.left, self.obs, self.rewards, *self.all_flags
+            self.keeper = Keeper(self.kernels, self.rows, seen, storage)
         decided = self.keeper.keep(t, answer)
         if decided < 0:
             check_finite(self.env, gain, "reward", self.state.steps, largest=LARGEST_REWARD)
@@ -163,13 +182,15 @@ class KernelRecorder:
 
     def steps(self, rows: int) -> Steps:
         tensor = torch.from_numpy
+        if self.rows.long:
+            self.rows.check_exact(self.obs[: rows + 1], describe(self.env))
         self.first = self.obs[rows].copy()
-        self.state.obs = self.last_obs = tensor(self.first)
+        self.state.obs = self.last_obs = self.rows.tree(self.first)
         self.reward = self.rewards[:rows]
         action = self.action[:rows, :, 0] if self.single else self.action[:rows]
         self.flags = terminated, done, mask = tuple(self.all_flags[:, :rows].copy())
         return Steps(
-            obs=tensor(self.obs[:rows].copy()),
+            obs=self.rows.tree(self.obs[:rows]),
             action=tensor(action.copy()),
             log_prob=tensor(self.log_prob[:rows].copy()),
             reward=tensor(self.reward.astype(np.float32)),
@@ -199,16 +220,22 @@ class KernelActor:
 class Keeper:
     """Keeps rows of a segment. What environments answer may be of any type; it is copied to where a kernel reads it."""
 
-    def __init__(self, kernels: Kernels, seen: np.ndarray, storage: tuple[np.ndarray, ...]) -> None:
-        n, self.wide = len(seen), seen.dtype != np.float32
-        self.seen = np.empty(seen.shape, np.float64 if self.wide else np.float32)
+    def __init__(self, kernels: Kernels, rows: ObservationRows, seen: Tree, storage: tuple[np.ndarray, ...]) -> None:
+        n, self.rows = len(storage[0]), rows
+        self.wide = not rows.lone or seen.dtype != np.float32
+        shape = seen.shape if rows.lone else (n, rows.width)
+        self.seen = np.empty(shape, np.float64 if self.wide else np.float32)
         self.gain, self.terminated, self.truncated = np.empty(n), np.empty(n, bool), np.empty(n, bool)
         kernel = kernels.keep_f8 if self.wide else kernels.keep
         self.call = kernel.bind(*storage, self.seen.reshape(n, -1), self.gain, self.terminated, self.truncated, 0)
 
     def keep(self, t: int, answer: Answer) -> int:
         """Row t from what ``env.step`` gave; the number of decisions, or −1 where a number may not be finite."""
-        self.seen[...], self.gain[...], self.terminated[...], self.truncated[...], _ = answer
+        seen, self.gain[...], self.terminated[...], self.truncated[...], _ = answer
+        if self.rows.lone:
+            self.seen[...] = seen
+        else:
+            self.rows.pack(seen, self.seen)
         return self.call(t)
 
 

@@ -10,23 +10,23 @@ from torch import Tensor, nn
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.engines.cpu.kernels.tables import CATEGORICAL, Head
+from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
 
 
-def check_steps(features: int, head: Head, module: nn.Module, steps: Steps, *last_obs: Tree) -> None:
+def check_steps(rows: ObservationRows, head: Head, module: nn.Module, steps: Steps, *last_obs: Tree) -> None:
     """Raise ``ConfigError`` unless steps, and ``last_obs`` where it is given, are as a network's head has them."""
     n = shape_of(steps.mask)
-    discrete, rows = head.kind == CATEGORICAL, (*n, features)
-    action = (*n, head.sizes.size if discrete else head.outputs)
-    flat: dict[str, tuple[Tree, tuple[int, ...]]] = {"obs": (steps.obs, rows), "action": (steps.action, action)}
+    rows.check("obs", steps.obs, n)
     if last_obs:
-        flat["last_obs"] = last_obs[0], rows[1:]
-    for name, (x, shape) in flat.items():
-        numbers = torch.int64 if name == "action" and discrete else torch.float32
-        fits = isinstance(x, Tensor) and x.shape[: len(shape) - 1] == shape[:-1] and x.numel() == int(np.prod(shape))
-        if not fits or x.dtype != numbers:
-            raise wrong(name, x, numbers, shape)
+        rows.check("last_obs", last_obs[0], n[1:])
+    discrete = head.kind == CATEGORICAL
+    x, shape = steps.action, (*n, head.sizes.size if discrete else head.outputs)
+    numbers = torch.int64 if discrete else torch.float32
+    fits = isinstance(x, Tensor) and x.shape[: len(shape) - 1] == shape[:-1] and x.numel() == int(np.prod(shape))
+    if not fits or x.dtype != numbers:
+        raise wrong("action", x, numbers, shape)
     for name in ("log_prob", "reward", "terminated", "done", "mask"):
         x, numbers = getattr(steps, name), torch.float32 if name in ("log_prob", "reward") else torch.bool
         if shape_of(x) != n or x.dtype != numbers:

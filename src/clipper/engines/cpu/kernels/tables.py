@@ -17,6 +17,20 @@ Bools1 = Annotated[np.ndarray, "b1", 1]
 Bools2 = Annotated[np.ndarray, "b1", 2]
 """C-contiguous arrays, by what is in them and how many axes they have."""
 
+READ, PRODUCT, GATHER, EMBED = range(4)
+"""What a row of the table of layers does: copy numbers of an observation, multiply by weights, add up the weights'
+columns that an observation's choices name (a product with one-hot vectors), or look up a learned vector for each."""
+KIND, WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK, PITCH, FIRST, LAST = range(12)
+"""Columns of that table: offsets of the parameters, sizes, slots of input and output, activation, what the input's
+gradient is, from one row of the weights to the next; whether the row writes its output or adds to it, and whether that
+is whole then. Several rows make one layer where its input does not lie in one piece.
+
+Of ``READ`` the weight is its first entry in the tables of numbers; of ``GATHER`` and ``EMBED`` the source is its first
+entry in the table of choices, and inputs are their number."""
+LINEAR, TANH, RELU, ELU, SILU = range(5)
+"""Activations."""
+STOP, WRITE, ADD = range(3)
+"""The gradient of a layer's input is not needed, the first one there, or one of several."""
 CATEGORICAL, GAUSSIAN = range(2)
 """Action distributions."""
 POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
@@ -38,11 +52,15 @@ class Net(NamedTuple):
     theta: Floats1
     """All parameters, flat."""
     layers: Ints2
-    """All layers in the order of computation; columns as in ``clipper.engines.cpu.network``."""
+    """All layers in the order of computation."""
+    columns: Ints1
+    """Where each number that is read stands in an observation's row."""
     shift: Floats1
     scale: Floats1
-    bound: float
-    """Observations are brought to clip((s − shift) × scale, ±bound); not at all where the bound is 0."""
+    bound: Floats1
+    """They are brought to clip((s − shift) × scale, ±bound); not at all where the bound is 0."""
+    choices: Ints2
+    """Where each choice stands in an observation's row, and what is taken from it to give a place in the weights."""
 
 
 class Head(NamedTuple):
@@ -79,6 +97,8 @@ class Work(NamedTuple):
     d_log_prob: Floats1
     largest: Floats1
     total: Floats1
+    place: Ints1
+    """Where a choice of theirs leads, in the weights."""
     order: Ints1
     """0, 1, …: the decisions of a piece, one after the other."""
     sums: Doubles1

@@ -65,7 +65,7 @@ def accumulate(
             d_value[b] = 0
             for j in range(o):
                 d_out[j, b] = 0
-        mlp.backward(net, gradient, size, work)
+        mlp.backward(net, gradient, rows.obs, part, work)
 
 
 @njit(**COMPILED)
