@@ -77,7 +77,7 @@ def policy_over(rng: np.random.Generator, seen: gymnasium.Space, done: gymnasium
     """A policy whose parameters all differ, and which has seen some observations."""
     generator = Generator().manual_seed(int(rng.integers(2**31)))
     policy = make_policy(seen, done, options(rng, seen, HeadOptions(**head)), generator)
-    shake(policy, 0.4, generator)
+    shake(policy, 0.1, generator)
     policy.absorb(observations(seen, 50, 1), 1 + 2 * torch.randn(50, generator=generator))
     return policy
 

@@ -3,8 +3,6 @@
 import os
 from importlib.util import find_spec
 
-from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete
-
 from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
@@ -70,5 +68,3 @@ def check_fit(learner: Learner, rollouts: Rollouts) -> None:
         raise UnsuitableError(reason)
     if has.env is not None and has.env.metadata.get(TELLS):
         raise UnsuitableError("the environment keeps count of its episodes, of which kernels do not hear")
-    if has.masked and not isinstance(rollouts.single_action_space, Discrete | MultiDiscrete | MultiBinary):
-        raise UnsuitableError("the bounds of actions change with the state")

@@ -30,9 +30,7 @@ SOURCES = Path(__file__).parent / "kernels"
 class Kernels:
     """All kernels, by name; ``lanes`` are the numbers in one of the processor's vectors."""
 
-    choose: Kernel
-    move: Kernel
-    move_f8: Kernel
+    decide: Kernel
     keep: Kernel
     keep_f8: Kernel
     values: Kernel

@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipper.engines.cpu.action_table import ActionTable
 from clipper.engines.cpu.kernels.tables import INPUTS, KIND, OUTPUTS, PRODUCT
-from clipper.engines.cpu.layers import LayerTable, Statistics, offset
+from clipper.engines.cpu.layers import LayerTable, Statistics
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.protocol import UnsuitableError
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHotBins
-from clipper.networks.heads import CategoricalHead, GaussianHead, MultiCategoricalHead
-from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.networks.normalise import ReturnNormaliser
 
 
@@ -37,16 +36,10 @@ class Network:
     """Which numbers are normalised, and by what."""
     width: int
     """Numbers per row in a buffer that holds what all layers give."""
-    head: int
-    """Slot of the head's output."""
-    outputs: int
-    """Its size: choices, or components of the action."""
-    sizes: tuple[int, ...]
-    """Choices of each part; none where actions are continuous."""
+    actions: ActionTable
+    """What its head stands for."""
     value: int
     """Slot of the value layer's output."""
-    log_std: int
-    """Offset of log σ among the parameters; −1 where there is none."""
 
     def operations(self, layers: np.ndarray) -> int:
         """Multiplications and additions of a forward pass of one row through ``layers``."""
@@ -62,30 +55,17 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError(f"its parameters are {flat.dtype} on {flat.device}, not float32 on the CPU")
     if policy.memory is not None:
         raise UnsuitableError("the policy has a memory")
-    head = policy.head
     if isinstance(policy.returns, TwoHotBins):
         raise UnsuitableError("its critic is a distribution over bins")
     if type(policy.returns) not in (type(None), ReturnNormaliser):
         raise UnsuitableError(f"its critic's answer is read by a {type(policy.returns).__name__}")
-    sizes: tuple[int, ...] = ()
-    if type(head) is CategoricalHead:
-        last, log_std, sizes = head.logits, -1, (head.logits.out_features,)
-    elif type(head) is MultiCategoricalHead:
-        last, log_std, sizes = head.logits, -1, tuple(head.exists.sum(1).tolist())
-    elif type(head) is GaussianHead:
-        if type(head.log_std) not in (LearnedLogStd, PlannedLogStd):
-            raise UnsuitableError(f"its head's σ is a {type(head.log_std).__name__}")
-        last = head.mean
-        log_std = offset(head.log_std.value, flat) if isinstance(head.log_std, LearnedLogStd) else -1
-    else:
-        raise UnsuitableError(f"its head is a {type(head).__name__}")
     rows = ObservationRows((policy.critic_encoder or policy.encoder).space)
     table = LayerTable(flat, rows)
     seen = table.encoder(policy.encoder)
     encoded = len(table.rows)
     actor = table.trunk(policy.actor, seen)
     trunk = len(table.rows)
-    head_slot = table.add(last, actor)
+    actions = ActionTable(policy.head, table, actor)
     acting = len(table.rows)
     shared = policy.critic is policy.actor
     if policy.critic_encoder is not None:
@@ -103,9 +83,6 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         choices=np.array(table.choices, np.int64).reshape(-1, 2),
         statistics=table.statistics,
         width=table.width,
-        head=head_slot,
-        outputs=last.out_features,
-        sizes=sizes,
+        actions=actions,
         value=value,
-        log_std=log_std,
     )

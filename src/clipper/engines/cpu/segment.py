@@ -7,21 +7,20 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
-from torch import Tensor
 
 from clipper.data.steps import Steps
 from clipper.data.tree_type import Key
-from clipper.data.trees import Tree
+from clipper.data.trees import Tree, each
 from clipper.distributions import Sampler
+from clipper.engines.cpu.action_table import at, none
 from clipper.engines.cpu.calls import Call, Packed
 from clipper.engines.cpu.kernel_files import Kernels
-from clipper.engines.cpu.kernels.tables import CATEGORICAL, Head, Net, Work
+from clipper.engines.cpu.kernels.tables import Head, Net, Work
 from clipper.engines.cpu.network import Network
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.cpu.threads import Team
 from clipper.environments.checks import LARGEST_REWARD, Answer, check_finite, describe
 from clipper.errors import ConfigError
-from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
 from clipper.rollout.recorder import OnFinish
 from clipper.rollout.state import CollectState
 from clipper.spaces.observations import place
@@ -50,16 +49,10 @@ class KernelRecorder:
         """Those of the environments, which may show more than the policy reads, such as masks."""
         self.net, self.layers = self.seen(network, net), network.actor
         self.on_finish = list[OnFinish]()
-        table = head.value
-        self.discrete, self.single = table.kind == CATEGORICAL, isinstance(policy.head, CategoricalHead)
-        self.width = table.sizes.size if self.discrete else table.outputs
+        self.actions = network.actions
         self.pieces = team.pieces(self.n, network.operations(network.actor))
-        self.all_legal = np.empty((0, table.outputs), bool)
-        self.bounds: list[np.ndarray] = []
-        if not self.discrete:
-            own = policy.head.box
-            self.bounds = [np.broadcast_to(x, own.shape).astype(np.float64).reshape(-1) for x in
-                           (own.centre, own.half_width, own.low, own.high)]  # fmt: skip
+        self.legal, self.bounds = np.empty((0, self.actions.legal), bool), self.actions.bounds()
+        self.rescaled = self.actions.rescaled()
         self.horizon: int | None = 0
         self.masks: list[Tree] = []
         self.done, self.reward, self.keeper = np.empty(self.n, bool), np.empty((0, 0)), None
@@ -95,6 +88,7 @@ class KernelRecorder:
         if state.obs is not self.last_obs:  # they are new
             self.first = self.rows.of(state.obs, (self.n,))
         self.look()
+        self.look_at_masks()
         if horizon != self.horizon:
             self.make_storage(horizon)
         self.done[:], self.obs[0], self.masks = state.done, self.first, []
@@ -104,66 +98,78 @@ class KernelRecorder:
 
     def make_storage(self, horizon: int | None) -> None:
         """Arrays for segments of this length."""
-        rows, n, width = horizon or AT_FIRST, self.n, self.width
+        rows, n, actions, noise = horizon or AT_FIRST, self.n, self.actions, horizon or 1
         self.horizon = horizon
         self.obs = np.empty((rows + 1, n, self.rows.width), np.float32)
-        self.log_prob = np.empty((rows, n), np.float32)
-        self.action = np.empty((rows, n, width), np.int64 if self.discrete else np.float32)
-        exact = not self.discrete and self.policy.head.box.dtype == np.float64
-        self.sent = np.empty((0 if self.discrete else rows, n, width), np.float64 if exact else np.float32)
+        self.log_prob, self.log_probs = (
+            np.empty((rows, n), np.float32),
+            np.empty((rows, n, len(actions.names)), np.float32),
+        )
+        self.choice = np.empty((rows, n, actions.choices), np.int64)
+        self.action = np.empty((rows, n, actions.components), np.float32)
+        self.sent = np.empty((n, actions.components))
         self.rewards, self.all_flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
-        self.noise = torch.empty(horizon or 1, n, width)
+        self.uniform, self.normal = torch.empty(noise, n, actions.choices), torch.empty(noise, n, actions.components)
         self.bind()
 
     def bind(self) -> None:
         """Note where the kernels find their arrays."""
-        kernels, self.calls, self.keeper = self.kernels, list[Call](), None
+        self.calls, self.keeper = list[Call](), None
+        noise = self.uniform.numpy(), self.normal.numpy()
         for work, piece in zip(self.works, self.pieces, strict=False):
-            shared = (
-                self.net, self.layers, self.head, work, piece.start, piece.stop, self.obs, self.noise.numpy(),
-                self.action, self.log_prob,
+            self.calls.append(
+                self.kernels.decide.bind(
+                    self.net, self.layers, self.head, work, piece.start, piece.stop, self.obs, *noise, self.choice,
+                    self.action, self.log_prob, self.log_probs, self.legal, *self.bounds, self.rescaled, self.sent, 0,
+                )
             )  # fmt: skip
-            if self.discrete:
-                self.calls.append(kernels.choose.bind(*shared, self.all_legal, 0))
-            else:
-                move = kernels.move_f8 if self.sent.dtype == np.float64 else kernels.move
-                self.calls.append(move.bind(*shared, *self.bounds, self.sent, 0))
 
     def draw(self) -> None:
         """Uniform numbers for choices, normal ones for movements."""
-        draw = self.noise.uniform_ if self.discrete else self.noise.normal_
-        draw(generator=self.state.generator)
+        generator = self.state.generator
+        if self.actions.choices:
+            self.uniform.uniform_(generator=generator)
+        if self.actions.components:
+            self.normal.normal_(generator=generator)
 
-    def act(self, t: int) -> np.ndarray:
+    def look_at_masks(self) -> None:
+        """Room for what masks say, which are such as these environments' actions have."""
+        mask, n, actions = self.state.action_mask, self.n, self.actions
+        masked = not none(mask)
+        for leaf in actions.leaves if masked else ():
+            x = at(mask, leaf.path)
+            form = (n, *leaf.forms) if leaf.box is None else (n, 2, leaf.size)
+            if not none(x) and x.shape != form:
+                raise ConfigError(
+                    f"masks of shape {tuple(x.shape)}, but {n} environments choose among {leaf.choices or leaf.size}"
+                )
+        if masked != bool(len(self.legal) or len(self.bounds[0]) > 1):
+            self.legal = np.empty((n if masked else 0, actions.legal), bool)
+            self.bounds = actions.bounds()
+            if masked:
+                self.bounds = tuple(np.repeat(x, n, axis=0) for x in self.bounds)
+            self.horizon = 0
+
+    def act(self, t: int) -> Tree:
         if t == len(self.log_prob):
             self.grow()
         if self.horizon is None:
             self.draw()
-        mask, changed = self.state.action_mask, (t,)
-        if not isinstance(mask, tuple):
+        mask, actions = self.state.action_mask, self.actions
+        if not none(mask):
             self.masks.append(mask)
-            legal = np.ascontiguousarray(flat_mask(self.policy.head, mask))
-            if legal.shape != (self.n, self.all_legal.shape[1]):
-                raise ConfigError(
-                    f"masks of shape {legal.shape}, but {self.n} environments choose among {self.all_legal.shape[1]}"
-                )
-            changed = legal, t
+            actions.legal_rows(mask, self.legal)
+            actions.bound_rows(mask, *self.bounds)
         if len(self.calls) == 1:
-            self.calls[0](*changed)
+            self.calls[0](t)
         else:
-            self.team.run(lambda k, _: self.calls[k](*changed), self.pieces)
+            self.team.run(lambda k, _: self.calls[k](t), self.pieces)
         # Copies: environments may keep their actions, or write into them, and these rows are written again.
-        if not self.discrete:
-            box = self.policy.head.box
-            return self.sent[t].reshape(self.n, *box.shape).astype(box.dtype)
-        action, head = self.action[t], self.policy.head
-        if self.single:
-            return action[:, 0] + head.start
-        return (action.reshape(self.n, *head.start.shape) + head.start).astype(head.dtype)
+        return actions.sent(self.choice[t], self.sent)
 
     def grow(self) -> None:
         """Double the storage."""
-        for name in ("obs", "log_prob", "action", "sent", "rewards"):
+        for name in ("obs", "log_prob", "log_probs", "choice", "action", "rewards"):
             setattr(self, name, doubled(getattr(self, name)))
         self.all_flags = np.stack([doubled(x) for x in self.all_flags])
         self.bind()
@@ -187,17 +193,17 @@ class KernelRecorder:
         self.first = self.obs[rows].copy()
         self.state.obs = self.last_obs = self.rows.tree(self.first)
         self.reward = self.rewards[:rows]
-        action = self.action[:rows, :, 0] if self.single else self.action[:rows]
         self.flags = terminated, done, mask = tuple(self.all_flags[:, :rows].copy())
         return Steps(
             obs=self.rows.tree(self.obs[:rows]),
-            action=tensor(action.copy()),
+            action=self.actions.actions(self.choice[:rows], self.action[:rows]),
             log_prob=tensor(self.log_prob[:rows].copy()),
             reward=tensor(self.reward.astype(np.float32)),
             terminated=tensor(terminated),
             done=tensor(done),
             mask=tensor(mask),
-            action_mask=torch.stack(self.masks) if self.masks else (),
+            log_probs=self.actions.log_probs(self.log_probs[:rows]),
+            action_mask=each(lambda *x: torch.stack(x), *self.masks) if self.masks else (),
         )
 
 
@@ -237,11 +243,6 @@ class Keeper:
         else:
             self.rows.pack(seen, self.seen)
         return self.call(t)
-
-
-def flat_mask(head: CategoricalHead | MultiCategoricalHead, mask: Tensor) -> np.ndarray:
-    """``[*rows, ΣK]`` from ``[*rows, K]``, or from ``[*rows, D, K]``, in which parts are padded to the longest."""
-    return mask.numpy() if isinstance(head, CategoricalHead) else mask.numpy()[..., head.exists.numpy()]
 
 
 def doubled(x: np.ndarray) -> np.ndarray:

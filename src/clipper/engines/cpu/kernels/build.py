@@ -14,12 +14,10 @@ from numba import types
 from numba.core import config
 
 from clipper.engines.cpu.kernels import act, loss, returns, tiles, update
-from clipper.engines.cpu.kernels.tables import Doubles2, Doubles3
+from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
-    "choose": (act.choose, {}),
-    "move": (act.move, {}),
-    "move_f8": (act.move, {"sent": Doubles3}),
+    "decide": (act.decide, {}),
     "keep": (act.keep, {}),
     "keep_f8": (act.keep, {"obs": Doubles2}),
     "values": (returns.values, {}),
