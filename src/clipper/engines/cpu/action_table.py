@@ -15,13 +15,17 @@ from clipper.data.trees import Tree, leaves
 from clipper.engines.cpu.kernels.tables import (
     BETA,
     CATEGORICAL,
+    CLIPPED,
     EXP,
     GAUSSIAN,
     LEARNED,
     PARTS,
     PLANNED,
+    RESCALED,
     SOFTPLUS,
     SQUASHED,
+    TANH_OF,
+    TANH_OF_HALF,
 )
 from clipper.engines.cpu.layers import Features, LayerTable, offset
 from clipper.engines.protocol import UnsuitableError
@@ -145,8 +149,6 @@ class ActionTable:
             assert isinstance(inner, GaussianHead)
             slot = self.table.add(inner.mean, self.features)
             scale, at, start = self.scale(inner.log_std, size)
-        if kind in (SQUASHED, BETA):
-            raise UnsuitableError(f"its head is a {type(head).__name__}")
         leaf = ActionLeaf(path, head, box, self.components, size, self.legal, 0, (len(self.rows),))
         self.add([kind, slot, size, self.components, 0, gate, branch, len(self.leaves), scale, at], start)
         self.components += size
@@ -173,9 +175,20 @@ class ActionTable:
         self.rows.append(row)
         self.starts.append(start)
 
-    def rescaled(self) -> np.ndarray:
-        """Of each component, whether [−1, 1] is mapped onto its bounds."""
-        return np.array([leaf.box.rescale for leaf in self.boxes if leaf.box for _ in range(leaf.size)], bool)
+    def forms(self) -> np.ndarray:
+        """What each component becomes before it is clipped."""
+        found = list[int]()
+        for leaf in self.boxes:
+            assert leaf.box is not None
+            form = RESCALED if leaf.box.rescale else CLIPPED
+            form = TANH_OF if isinstance(leaf.head, SquashedHead) else form
+            found += [TANH_OF_HALF if isinstance(leaf.head, BetaHead) else form] * leaf.size
+        return np.array(found, np.int64)
+
+    @property
+    def seeded(self) -> bool:
+        """Are some components drawn by generators of their own, and not from one number each?"""
+        return any(isinstance(leaf.head, BetaHead) for leaf in self.leaves)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Of all components, ``[1, components]`` each."""

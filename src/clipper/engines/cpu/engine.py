@@ -59,7 +59,7 @@ def make_work(network: Network, lanes: int) -> Work:
     buffers = np.zeros((3, network.width * (CHUNK + lanes)), np.float32)
     parts, leaves = len(network.actions.parts), len(network.actions.names)
     return Work(
-        CHUNK, *buffers, *np.empty((8, CHUNK), np.float32), *np.empty((4, parts, CHUNK), np.float32),
+        CHUNK, *buffers, *np.empty((9, CHUNK), np.float32), *np.empty((4, parts, CHUNK), np.float32),
         *np.empty((3, leaves, CHUNK), np.float32), used=np.empty((parts, CHUNK), bool),
         chosen=np.empty((parts, CHUNK), np.int64), place=np.empty(CHUNK, np.int64), order=np.arange(CHUNK),
         sums=np.zeros(tables.RATIO + 1 + tables.LEAF_SUMS * leaves),

@@ -52,7 +52,7 @@ class KernelRecorder:
         self.actions = network.actions
         self.pieces = team.pieces(self.n, network.operations(network.actor))
         self.legal, self.bounds = np.empty((0, self.actions.legal), bool), self.actions.bounds()
-        self.rescaled = self.actions.rescaled()
+        self.forms = self.actions.forms()
         self.horizon: int | None = 0
         self.masks: list[Tree] = []
         self.done, self.reward, self.keeper = np.empty(self.n, bool), np.empty((0, 0)), None
@@ -110,27 +110,30 @@ class KernelRecorder:
         self.sent = np.empty((n, actions.components))
         self.rewards, self.all_flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
         self.uniform, self.normal = torch.empty(noise, n, actions.choices), torch.empty(noise, n, actions.components)
+        self.seeds = torch.empty(noise, n, actions.components if actions.seeded else 0, dtype=torch.int64)
         self.bind()
 
     def bind(self) -> None:
         """Note where the kernels find their arrays."""
         self.calls, self.keeper = list[Call](), None
-        noise = self.uniform.numpy(), self.normal.numpy()
+        noise = self.uniform.numpy(), self.normal.numpy(), self.seeds.numpy()
         for work, piece in zip(self.works, self.pieces, strict=False):
             self.calls.append(
                 self.kernels.decide.bind(
                     self.net, self.layers, self.head, work, piece.start, piece.stop, self.obs, *noise, self.choice,
-                    self.action, self.log_prob, self.log_probs, self.legal, *self.bounds, self.rescaled, self.sent, 0,
+                    self.action, self.log_prob, self.log_probs, self.legal, *self.bounds, self.forms, self.sent, 0,
                 )
             )  # fmt: skip
 
     def draw(self) -> None:
-        """Uniform numbers for choices, normal ones for movements."""
+        """Uniform numbers for choices, normal ones for movements, and seeds for what takes several."""
         generator = self.state.generator
         if self.actions.choices:
             self.uniform.uniform_(generator=generator)
         if self.actions.components:
             self.normal.normal_(generator=generator)
+        if self.actions.seeded:
+            self.seeds.random_(generator=generator)
 
     def look_at_masks(self) -> None:
         """Room for what masks say, which are such as these environments' actions have."""

@@ -24,8 +24,8 @@ from clipper.environments.checks import LARGEST_REWARD
 @njit(**COMPILED)
 def decide(
     net: Net, layers: Ints2, head: Head, work: Work, first: int, last: int, obs: Floats3, uniform: Floats3,
-    normal: Floats3, choice: Ints3, action: Floats3, log_prob: Floats2, log_probs: Floats3,
-    legal: Bools2, low: Doubles2, high: Doubles2, rescale: Bools1, sent: Doubles2, t: int,
+    normal: Floats3, seeds: Ints3, choice: Ints3, action: Floats3, log_prob: Floats2, log_probs: Floats3,
+    legal: Bools2, low: Doubles2, high: Doubles2, forms: Ints1, sent: Doubles2, t: int,
 ) -> None:  # fmt: skip
     """Draw actions for the environments from ``first`` to ``last`` in row ``t``, ``capacity`` at a time.
 
@@ -39,11 +39,11 @@ def decide(
         own = action[t, start:stop]
         parts.sample(
             net, head, legal[start:stop], uniform[noise, start:stop], normal[noise, start:stop],
-            choice[t, start:stop], own, log_prob[t, start:stop], log_probs[t, start:stop],
+            seeds[noise, start:stop], choice[t, start:stop], own, log_prob[t, start:stop], log_probs[t, start:stop],
             work,
         )  # fmt: skip
-        if rescale.size > 0:
-            continuous.send(head, own, start, low, high, rescale, sent)
+        if forms.size > 0:
+            continuous.send(own, start, low, high, forms, sent)
 
 
 @njit(**COMPILED)

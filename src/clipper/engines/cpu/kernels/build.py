@@ -35,7 +35,7 @@ ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
 PREFIX = "clipper_"
 """Of the entrances' names."""
 NUMBERS = {int: ("i8", types.int64), float: ("f8", types.float64), bool: ("i8", types.boolean)}
-MATHEMATICS = ("exp", "expf", "expm1", "memcpy", "memset", "pow", "sqrt", "sqrtf")
+MATHEMATICS = ("erf", "exp", "expf", "expm1", "log", "memcpy", "memset", "pow", "sqrt", "sqrtf")
 """What the C library has to bring."""
 NEVER = "NRT_MemInfo_call_dtor"
 """Numba's function that frees an array of its own; there are none."""

@@ -11,7 +11,7 @@ from numba import njit
 from clipper.engines.cpu.kernels import categorical, continuous, mlp
 from clipper.engines.cpu.kernels.elementary import exp
 from clipper.engines.cpu.kernels.numba_options import COMPILED
-from clipper.engines.cpu.kernels.tables import CATEGORICAL, EXP
+from clipper.engines.cpu.kernels.tables import BETA, CATEGORICAL, EXP
 from clipper.engines.cpu.kernels.views import sheet
 
 
@@ -128,7 +128,7 @@ def backward(net, head, loss, rows, index, weight, work, gradient):
             continuous.backward(net, head, p, rows.action, index, work, stride, gate >= 0, gradient)
             if scale >= EXP:
                 clear_beyond(work.slopes, at, outputs, size, stride)
-        clear_beyond(work.slopes, slot, outputs, size, stride)
+        clear_beyond(work.slopes, slot, 2 * outputs if kind == BETA else outputs, size, stride)
 
 
 @njit(**COMPILED)
@@ -140,7 +140,7 @@ def clear_beyond(slopes, slot, outputs, size, stride):
 
 
 @njit(**COMPILED)
-def sample(net, head, legal, uniform, normal, choice, action, log_prob, log_probs, work):
+def sample(net, head, legal, uniform, normal, seeds, choice, action, log_prob, log_probs, work):
     """Draw every part, and log π of those that count; ``log_probs`` ``[B, parts with names]``."""
     parts, size, stride = head.parts, log_prob.size, mlp.stride_of(log_prob.size)
     index = work.order[:size]
@@ -157,7 +157,7 @@ def sample(net, head, legal, uniform, normal, choice, action, log_prob, log_prob
                 categorical.forbid(out, legal, first, index)
             categorical.sample(out, uniform, choice, column, own)
         else:
-            continuous.sample(net, head, p, normal, action, work, stride, own)
+            continuous.sample(net, head, p, normal, seeds, action, work, stride, own)
         if parts.shape[0] > 1:
             note_uses(parts, p, choice, index, work, stride, False)
         for b in range(size):

@@ -33,6 +33,8 @@ STOP, WRITE, ADD = range(3)
 """The gradient of a layer's input is not needed, the first one there, or one of several."""
 CATEGORICAL, GAUSSIAN, SQUASHED, BETA = range(4)
 """Action distributions."""
+CLIPPED, RESCALED, TANH_OF, TANH_OF_HALF = range(4)
+"""What a component becomes before it is clipped to its bounds: itself, or mapped from [−1, 1] onto them, after tanh."""
 LEARNED, PLANNED, EXP, SOFTPLUS = range(4)
 """Where log σ stands: among the parameters, in a table, or what a layer says, itself or as σ's softplus."""
 PARTS = 10
@@ -107,6 +109,7 @@ class Work(NamedTuple):
     largest: Floats1
     total: Floats1
     spare: Floats1
+    std: Floats1
     log_probs: Floats2
     entropies: Floats2
     reach: Floats2
