@@ -2,7 +2,7 @@
 
 import sys
 
-from clipper.engines.cpu.network import UnsuitableError
+from clipper.engines.protocol import UnsuitableError
 
 try:
     from clipper.engines.cpu import kernel_files

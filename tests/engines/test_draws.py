@@ -62,9 +62,9 @@ def drawn(policy: ActorCritic, obs: np.ndarray, mask: Any, u: float | np.ndarray
     rollouts.action_mask = mask
     recorder = CPU(algorithm.init(policy), algorithm).recorder(env, rollouts)
     recorder.begin(1)
-    recorder.noise[:] = torch.as_tensor(u)
+    recorder.uniform[:] = torch.as_tensor(u)
     recorder.act(0)
-    return recorder.action[0], recorder.log_prob[0]
+    return recorder.choice[0], recorder.log_prob[0]
 
 
 @pytest.mark.parametrize("kind", ["first", "last", "one", "any"])

@@ -14,7 +14,6 @@ import clipper
 from clipper.data.steps import Targets
 from clipper.data.trees import each
 from clipper.engines.cpu.engine import CPU, Shares
-from clipper.errors import ConfigError
 from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
 
 SIZES = {"categorical": [3], "several": [2, 3, 4, 2]}
@@ -100,24 +99,33 @@ def test_a_masked_segment_is_the_definition_s() -> None:
 
 
 class Fenced(Lock):
-    """A movement whose bounds change."""
+    """A movement whose bounds change, and are kept."""
 
-    action_space: Any = gymnasium.spaces.Box(-1, 1, (1,))
+    action_space: Any = gymnasium.spaces.Box(np.array([-2, -np.inf], np.float32), np.array([2, np.inf], np.float32))
 
     def look(self) -> tuple[np.ndarray, dict[str, Any]]:
-        low = self.np_random.uniform(-1, 0, 1).astype(np.float32)
-        return np.zeros(2, np.float32), {"action_mask": (low, low + 1)}
+        self.low = self.np_random.uniform(-1, 0, 2).astype(np.float32)
+        return np.zeros(2, np.float32), {"action_mask": (self.low, self.low + 1)}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        assert (self.low <= action).all()
+        assert (action <= self.low + 1).all()
+        self.taken = action
         obs, info = self.look()
         return obs, 0.0, False, False, info
 
 
-def test_masked_runs_get_kernels_and_bounds_by_state_do_not() -> None:
-    options = {"algorithm": clipper.PPO(horizon=16, epochs=2), "total_steps": 96, "num_envs": 2}
-    assert clipper.train(Lock, engine="cpu", **options).engine.name == "cpu"
-    with pytest.raises(ConfigError, match="bounds of actions change with the state"):
-        clipper.train(Fenced, engine="cpu", **options)
+def test_bounds_by_state_are_the_definition_s() -> None:
+    """What environments take is what the head makes of the same draw."""
+    env = clipper.make_env(Fenced, 3)
+    spaces = env.single_observation_space, env.single_action_space
+    policy = clipper.make_policy(*spaces, clipper.PolicyOptions(), Generator().manual_seed(1))
+    algorithm = clipper.PPO()
+    rollouts = clipper.VectorRollouts(env, 0)
+    steps, _ = rollouts.collect(CPU(algorithm.init(policy), algorithm).actor, horizon=1)
+    taken = np.stack([one.unwrapped.taken for one in env.unwrapped.envs])  # pyright: ignore[reportAttributeAccessIssue]
+    np.testing.assert_array_equal(taken, policy.to_env(steps.action[0], steps.action_mask[0]))
+    assert clipper.train(Fenced, clipper.PPO(horizon=16, epochs=1), total_steps=64, engine="cpu").engine.name == "cpu"
 
 
 @pytest.mark.parametrize("scale", [Fixed(), LinearLogStd(-1.5), LinearStd(0.2)], ids=lambda s: type(s).__name__)

@@ -54,7 +54,7 @@ def test_add_product_equals_numpys_product(rows: int, columns: int, used: int) -
     result = sheet(rows, columns, columns)
     expected = result + left.astype(float) @ right.T
     kept = np.concatenate([result.ravel(), np.full(3, 7, np.float32)])
-    tiles.add_product(left.ravel(), 0, right.ravel(), 0, stride, kept, 0, rows, columns, inner)
+    tiles.add_product(left.ravel(), 0, right.ravel(), 0, stride, kept, 0, columns, rows, columns, inner)
     np.testing.assert_allclose(kept[:-3].reshape(rows, columns), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(kept[-3:], 7)
 

@@ -13,7 +13,8 @@ import torch
 
 import clipper
 from clipper.cli.commands import run_command
-from clipper.engines.cpu.network import UnsuitableError, read_network
+from clipper.engines.cpu.network import read_network
+from clipper.engines.protocol import UnsuitableError
 from clipper.errors import ConfigError
 from clipper.networks.heads import (
     GSDE,

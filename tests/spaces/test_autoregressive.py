@@ -14,7 +14,8 @@ from torch import Generator
 from clipper.algorithms import PPO, TRPO
 from clipper.data.trees import each, leaves
 from clipper.distributions import Autoregressive
-from clipper.engines.cpu.network import UnsuitableError, read_network
+from clipper.engines.cpu.network import read_network
+from clipper.engines.protocol import UnsuitableError
 from clipper.environments import make
 from clipper.errors import ConfigError, EnvironmentContractError
 from clipper.learning.action_parts import Joint, Parts, PerPart

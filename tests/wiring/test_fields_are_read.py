@@ -15,8 +15,8 @@ from wiring.rig import ALGORITHMS, EngineName, Trained, apart, engines_of, hybri
 
 import clipper
 from clipper.algorithms import quota_of
-from clipper.engines.cpu.network import UnsuitableError
 from clipper.engines.cpu.plan import read_algorithm
+from clipper.engines.protocol import UnsuitableError
 from clipper.learning.action_parts import Joint, PerPart
 from clipper.learning.advantages import Raw, Standardised
 from clipper.learning.critic_targets import TD0, MonteCarlo, NStep, Periodic, Polyak, TDLambda

@@ -3,13 +3,11 @@
 import os
 from importlib.util import find_spec
 
-import numpy as np
-from gymnasium.spaces import Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
-
-from clipper.engines.cpu.network import UnsuitableError, read_network
+from clipper.engines.cpu.network import read_network
+from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
 from clipper.engines.eager import Torch
-from clipper.engines.protocol import Engine
+from clipper.engines.protocol import Engine, UnsuitableError
 from clipper.engines.torch_compile import Compiled
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
@@ -64,13 +62,9 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
 
 def check_fit(learner: Learner, rollouts: Rollouts) -> None:
     """Raise ``UnsuitableError`` unless policy and observations are such as the kernels compute with."""
-    space, has = rollouts.single_observation_space, abilities(rollouts)
-    if isinstance(space, Dict | Tuple):
-        raise UnsuitableError("observations are a tree: the torch engine trains it")
+    has = abilities(rollouts)
     read_network(learner.policy, learner.parameters)
-    if space.dtype is None or not np.issubdtype(space.dtype, np.floating):
-        raise UnsuitableError(f"observations are {space.dtype}")
+    if reason := inexact(rollouts.single_observation_space):
+        raise UnsuitableError(reason)
     if has.env is not None and has.env.metadata.get(TELLS):
         raise UnsuitableError("the environment keeps count of its episodes, of which kernels do not hear")
-    if has.masked and not isinstance(rollouts.single_action_space, Discrete | MultiDiscrete | MultiBinary):
-        raise UnsuitableError("the bounds of actions change with the state")

@@ -8,6 +8,10 @@ from clipper.learning.metrics import Metrics
 from clipper.networks.protocol import Actor
 
 
+class UnsuitableError(Exception):
+    """An engine cannot run this; says why."""
+
+
 @runtime_checkable
 class Engine(Protocol):
     """Computes for one learner and algorithm: the same mathematics as the definition, to float32's rounding."""

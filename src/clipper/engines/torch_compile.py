@@ -19,8 +19,8 @@ import torch
 from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
-from clipper.engines.cpu.network import UnsuitableError
 from clipper.engines.eager import Torch
+from clipper.engines.protocol import UnsuitableError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 

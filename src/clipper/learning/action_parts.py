@@ -105,7 +105,15 @@ Parts: TypeAlias = Joint | PerPart
 def entropy_bonus(
     parts: dict[str, ActionPart], coefs: Sequence[tuple[str, Schedule]], otherwise: Schedule, progress: float
 ) -> Float[Tensor, "*batch"]:
-    """Σᵢ cᵢ H(πᵢ), where the coefficient of a name holds for the parts below it too, unless they have their own."""
+    """Σᵢ cᵢ H(πᵢ)."""
+    weights = entropy_coefs(list(parts), coefs, otherwise)
+    return torch.stack([at(weights[name], progress) * part.entropy for name, part in parts.items()]).sum(0)
+
+
+def entropy_coefs(
+    parts: Sequence[str], coefs: Sequence[tuple[str, Schedule]], otherwise: Schedule
+) -> dict[str, Schedule]:
+    """The coefficient of each part by name; a name's holds for the parts below it too, unless they have their own."""
     unknown = [name for name, _ in coefs if not any(is_below(part, name) for part in parts)]
     if unknown or not parts:
         raise ConfigError(
@@ -114,8 +122,7 @@ def entropy_bonus(
             else "parts.entropy is for hybrid actions, whose parts have names: this action has one part"
         )
     longest_first = sorted(coefs, key=lambda pair: -len(pair[0]))
-    weights = {part: next((coef for name, coef in longest_first if is_below(part, name)), otherwise) for part in parts}
-    return torch.stack([at(weights[name], progress) * part.entropy for name, part in parts.items()]).sum(0)
+    return {part: next((coef for name, coef in longest_first if is_below(part, name)), otherwise) for part in parts}
 
 
 def is_below(part: str, name: str) -> bool:

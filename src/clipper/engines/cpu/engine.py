@@ -15,15 +15,17 @@ from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.engines.cpu import kernel_files
+from clipper.engines.cpu.action_table import none
 from clipper.engines.cpu.calls import Call, Packed
 from clipper.engines.cpu.kernels import tables
-from clipper.engines.cpu.kernels.tables import CATEGORICAL, GAUSSIAN, Head, Loss, Net, Optimizer, Rows, Work
+from clipper.engines.cpu.kernels.tables import Head, Loss, Net, Optimizer, Rows, Work
 from clipper.engines.cpu.network import Network, read_network
 from clipper.engines.cpu.plan import read_algorithm
-from clipper.engines.cpu.segment import KernelActor, KernelRecorder, flat_mask
+from clipper.engines.cpu.segment import KernelActor, KernelRecorder
 from clipper.engines.cpu.sizes import check_steps, check_targets
 from clipper.engines.cpu.threads import Team
 from clipper.functional.reduce import trajectory_moments
+from clipper.learning.action_parts import PerPart, entropy_coefs
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
@@ -37,38 +39,31 @@ CHUNK = 384  # rows that pass forward and backward together: the buffers stay in
 
 
 def make_net(learner: Learner, network: Network) -> Net:
-    """The learner's own parameters and its normaliser's statistics."""
-    normaliser, width = learner.policy.encoder.normaliser, network.features
-    return Net(
-        theta=learner.parameters.detach().numpy(),
-        layers=network.layers,
-        shift=np.zeros(width, np.float32) if normaliser is None else normaliser.shift.numpy(),
-        scale=np.ones(width, np.float32) if normaliser is None else normaliser.scale.numpy(),
-        bound=0.0 if normaliser is None else float(normaliser.bound),
-    )
+    """The learner's own parameters, and room for its normalisers' statistics."""
+    bound, *units = np.zeros((3, network.columns.size), np.float32)
+    for normaliser, first in network.statistics:
+        bound[first : first + len(normaliser.shift)] = normaliser.bound
+    theta = learner.parameters.detach().numpy()
+    return Net(theta, network.layers, network.columns, units[0], units[1], bound, network.choices)
 
 
-def make_head(network: Network, theta: np.ndarray) -> Head:
+def make_head(network: Network) -> Head:
     """The head as the kernels have it."""
-    learned, size = network.log_std >= 0, 0 if network.sizes else network.outputs
-    return Head(
-        kind=CATEGORICAL if network.sizes else GAUSSIAN,
-        slot=network.head,
-        outputs=network.outputs,
-        value=network.value,
-        sizes=np.array(network.sizes, np.int64),
-        log_std=theta[network.log_std : network.log_std + network.outputs] if learned else np.empty(size, np.float32),
-        log_std_at=network.log_std,
-        low=LOG_STD_BOUNDS[0],
-        high=LOG_STD_BOUNDS[1],
-    )
+    actions, (low, high) = network.actions, LOG_STD_BOUNDS
+    planned = np.empty(actions.log_stds, np.float32)
+    return Head(actions.parts, len(actions.names), network.value, planned, np.array(actions.starts), low, high)
 
 
 def make_work(network: Network, lanes: int) -> Work:
     """Memory for one thread."""
     buffers = np.zeros((3, network.width * (CHUNK + lanes)), np.float32)
-    order, sums = np.arange(CHUNK), np.zeros(tables.RATIO + 1)
-    return Work(CHUNK, *buffers, *np.empty((5, CHUNK), np.float32), order=order, sums=sums)
+    parts, leaves = len(network.actions.parts), len(network.actions.names)
+    return Work(
+        CHUNK, *buffers, *np.empty((9, CHUNK), np.float32), *np.empty((4, parts, CHUNK), np.float32),
+        *np.empty((3, leaves, CHUNK), np.float32), used=np.empty((parts, CHUNK), bool),
+        chosen=np.empty((parts, CHUNK), np.int64), place=np.empty(CHUNK, np.int64), order=np.arange(CHUNK),
+        sums=np.zeros(tables.RATIO + 1 + tables.LEAF_SUMS * leaves),
+    )  # fmt: skip
 
 
 class CPU:
@@ -85,24 +80,28 @@ class CPU:
         assert learner.parameters.grad is not None
         self.gradient = learner.parameters.grad.numpy()
         net = make_net(learner, self.network)
-        self.net, self.head = Packed(net), Packed(make_head(self.network, net.theta))
-        self.all_legal = np.empty((0, self.network.outputs), bool)
+        self.net, self.head = Packed(net), Packed(make_head(self.network))
+        self.all_legal = np.empty((0, self.network.actions.legal), bool)
         self.team = Team(threads)
         self.works = [Packed(make_work(self.network, self.kernels.lanes)) for _ in range(threads)]
         self.gradients = [self.gradient, *(np.empty_like(self.gradient) for _ in range(threads - 1))]
         self.actor = KernelActor(learner.policy, self.recorder)
+        self.look()
 
-    def look_at_plan(self) -> None:
-        """Note the present log σ, where it follows a plan; a learned one is the learner's own memory."""
-        head = self.head.value
-        if head.kind == GAUSSIAN and head.log_std_at < 0:
-            head.log_std[:] = self.learner.policy.head.log_std(torch.zeros(1)).numpy()
+    def look(self) -> None:
+        """Note what of the policy is no parameter: its normalisers' statistics, and a log σ that follows a plan."""
+        head, net = self.head.value, self.net.value
+        for normaliser, first in self.network.statistics:
+            last = first + len(normaliser.shift)
+            net.shift[first:last], net.scale[first:last] = normaliser.shift, normaliser.scale
+        for module, first, size in self.network.actions.planned:
+            head.log_std[first : first + size] = module(torch.zeros(1)).numpy()
 
     def recorder(self, env: VectorEnv, state: CollectState) -> KernelRecorder:
         """What acts in these environments."""
         return KernelRecorder(
             self.kernels, self.learner.policy, self.network, self.net, self.head, self.works, self.team,
-            self.look_at_plan, env, state,
+            self.look, env, state,
         )  # fmt: skip
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
@@ -120,32 +119,32 @@ class CPU:
 
     def decisions(self, steps: Steps, *last_obs: Tree) -> int:
         """How many there are; raises ``ConfigError`` for steps, of anyone's making, that the kernels cannot read."""
-        check_steps(self.network.features, self.head.value, self.learner.policy.head, steps, *last_obs)
+        check_steps(self.network.rows, self.network.actions, steps, *last_obs)
         return int(steps.mask.sum())
 
     def take_steps(self, targets: Targets) -> Metrics:
         """``improve``, without a look at sizes."""
-        self.look_at_plan()
+        self.look()
         rows, steps = self.rows(targets), targets.steps
         keep = np.flatnonzero(steps.mask.numpy())
         loss = self.loss(rows, keep, steps)
         history = self.epochs(rows, loss, keep)
         if loss.actor_weight:
             history[:, 0] *= loss.actor_weight * len(keep)
-        policy = self.learner.policy
-        if policy.encoder.normaliser is not None or policy.returns is not None:
+        if self.network.statistics or self.learner.policy.returns is not None:
             self.learner.absorb(targets)
         return self.summarise(history, rows, keep)
 
-    def targets(self, steps: Steps, last_obs: Tensor, checked: bool = False) -> Targets:
+    def targets(self, steps: Steps, last_obs: Tree, checked: bool = False) -> Targets:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
         if not checked:
             self.decisions(steps, last_obs)
+        self.look()
         algorithm, plan, learner = self.algorithm, self.plan, self.learner
         t, n = steps.mask.shape
         value, zero = np.empty((t + 1, n), np.float32), np.zeros((t + 1, n), np.float32)
-        self.values(flat(steps.obs, t * n), value[:t].reshape(-1))
-        self.values(flat(last_obs, n), value[t])
+        self.values(self.network.rows.of(steps.obs, (t * n,)), value[:t].reshape(-1))
+        self.values(self.network.rows.of(last_obs, (n,)), value[t])
         reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, algorithm.gamma)
         terminated, done, mask = (x.numpy() for x in (steps.terminated, steps.done, steps.mask))
         advantage, target = np.empty((2, t, n), np.float32)
@@ -180,17 +179,17 @@ class CPU:
         """Steps and targets as flat arrays; advantages in their own units."""
         steps, n = targets.steps, targets.steps.mask.numel()
         (advantage,) = targets.raw or (targets.advantage,)
-        action, mask = flat(steps.action, n), steps.action_mask
-        discrete = self.head.value.kind == CATEGORICAL
-        nothing, legal = np.empty((0, 0), np.float32 if discrete else np.int64), self.all_legal
-        if not isinstance(mask, tuple):
-            legal = np.ascontiguousarray(flat_mask(self.learner.policy.head, mask).reshape(n, -1))
+        actions, mask, legal = self.network.actions, steps.action_mask, self.all_legal
+        if not none(mask):
+            legal = actions.legal_rows(mask, np.empty((n, actions.legal), bool))
+        choice, action = actions.rows_of(steps.action, n)
         return Rows(
-            obs=flat(steps.obs, n),
-            choice=action if discrete else nothing,
-            action=nothing if discrete else action,
+            obs=self.network.rows.of(steps.obs, (n,)),
+            choice=choice,
+            action=action,
             legal=legal,
             log_prob=flat(steps.log_prob, n)[:, 0],
+            log_probs=actions.log_prob_rows(steps.log_probs, n),
             advantage=flat(advantage, n)[:, 0],
             value_target=flat(targets.value_target, n)[:, 0],
             value=flat(targets.value, n)[:, 0],
@@ -218,7 +217,8 @@ class CPU:
             value_loss=kind,
             value_bound=float(bound),
             value_coef=float(algorithm.value_coef),  # pyright: ignore[reportAttributeAccessIssue]
-            entropy_coef=float(at(algorithm.entropy_coef, progress)),  # pyright: ignore[reportAttributeAccessIssue]
+            entropy_coefs=self.entropy_coefs(steps),
+            per_part=isinstance(plan.parts, PerPart) and bool(steps.log_probs),
             value_shift=shift,
             value_scale=scale,
             standardise=plan.per_minibatch,
@@ -228,13 +228,23 @@ class CPU:
             actor_weight=1 / max(trajectories, 1) if plan.trajectories else 0.0,
         )
 
+    def entropy_coefs(self, steps: Steps) -> np.ndarray:
+        """Of each part with a name, or of the whole."""
+        otherwise, plan, progress = self.algorithm.entropy_coef, self.plan, self.learner.progress
+        names = self.network.actions.names if steps.log_probs else []
+        if plan.parts.entropy:
+            coefs = list(entropy_coefs(names, plan.parts.entropy, otherwise).values())
+        else:
+            coefs = [otherwise] * max(len(self.network.actions.names), 1)
+        return np.array([at(coef, progress) for coef in coefs], np.float64)
+
     def epochs(self, rows: Rows, loss: Loss, keep: np.ndarray) -> np.ndarray:
         """Take all steps; returns one row of what is watched for each."""
         plan, learner = self.plan, self.learner
         optimizer, taken_before = self.optimizer()
         counts = np.array([int(taken_before), int(learner.skipped), int(learner.skipped_in_a_row)])
         order, parts = np.empty_like(keep), min(plan.minibatches, len(keep))
-        watched = np.empty((parts, tables.NORM + 1))
+        watched = np.empty((parts, tables.NORM + 1 + tables.LEAF_SUMS * len(self.network.actions.names)))
         largest = np.inf if plan.stop is None else 1.5 * plan.stop.target
         after = optimizer, counts, largest, watched, order
         if len(self.pieces(len(keep) // parts)) == 1:
@@ -304,6 +314,11 @@ class CPU:
         mean, least, largest = history.mean(0), history.min(0), history.max(0)
         summary = dict(zip(plan.watched, mean, strict=False)) | {"loss/gradient_norm": mean[tables.NORM]}
         if plan.objective is not None:
+            if len(rows.log_probs):
+                by_part = mean[tables.NORM + 1 :].reshape(-1, tables.LEAF_SUMS)
+                for name, (entropy, kl, outside) in zip(self.network.actions.names, by_part, strict=True):
+                    summary |= {f"policy/entropy/{name}": entropy, f"policy/kl/{name}": kl}
+                    summary[f"policy/clip_fraction/{name}"] = outside
             summary["policy/ratio_max"] = largest[tables.RATIO]
             for name, k in (("mean", tables.MEAN), ("std", tables.STD)):
                 summary |= {f"advantage/minibatch_{name}_min": least[k], f"advantage/minibatch_{name}_max": largest[k]}

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from llvmlite import binding
 
+from clipper.distributions.squashed import NODES, POINTS, REACH
 from clipper.engines.cpu.calls import Kernel
-from clipper.engines.cpu.network import UnsuitableError
+from clipper.engines.protocol import UnsuitableError
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.functional.objectives import LARGEST_LOG_RATIO
+from clipper.networks.heads.beta import SHARPEST
 from clipper.storage.files import replace
 
 SOURCES = Path(__file__).parent / "kernels"
@@ -30,9 +32,7 @@ SOURCES = Path(__file__).parent / "kernels"
 class Kernels:
     """All kernels, by name; ``lanes`` are the numbers in one of the processor's vectors."""
 
-    choose: Kernel
-    move: Kernel
-    move_f8: Kernel
+    decide: Kernel
     keep: Kernel
     keep_f8: Kernel
     values: Kernel
@@ -114,12 +114,14 @@ def folders() -> list[Path]:
 @cache
 def digest() -> str:
     """The name of what these very sources give, with this Numba, on this processor."""
-    parts: list[object] = [LARGEST_LOG_RATIO, LARGEST_REWARD, version("numba"), version("llvmlite"), np.__version__,
-                        binding.get_process_triple(), binding.get_host_cpu_name(),
-                        binding.get_host_cpu_features().flatten(), os.environ.get("NUMBA_CPU_NAME"),
-                        os.environ.get("NUMBA_CPU_FEATURES"), bool(os.environ.get("CLIPPER_BOUNDS_CHECK"))]  # fmt: skip
+    numbers = LARGEST_LOG_RATIO, LARGEST_REWARD, SHARPEST, NODES, REACH, len(POINTS)
+    parts: list[object] = [
+        numbers, version("numba"), version("llvmlite"), np.__version__, binding.get_process_triple(),
+        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), os.environ.get("NUMBA_CPU_NAME"),
+        os.environ.get("NUMBA_CPU_FEATURES"), bool(os.environ.get("CLIPPER_BOUNDS_CHECK")),
+    ]  # fmt: skip
     found = hashlib.sha256(repr(parts).encode())
-    for path in [*sorted(SOURCES.glob("*.py")), SOURCES.parent / "network.py"]:
+    for path in sorted(SOURCES.glob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()[:20]
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
-from clipper.engines.cpu.network import UnsuitableError
+from clipper.engines.protocol import UnsuitableError
+from clipper.learning.action_parts import Joint, Parts, PerPart
 from clipper.learning.advantages import Advantages, Standardised
 from clipper.learning.kl import KLStop
 from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
@@ -24,7 +25,7 @@ COMMON = {
     "rewards",
 }  # fmt: skip
 KNOWN: dict[type, set[str]] = {
-    PPO: COMMON | {"lam", "clip", "horizon", "epochs", "minibatches", "stop", "objective"},
+    PPO: COMMON | {"lam", "clip", "horizon", "epochs", "minibatches", "stop", "objective", "parts"},
     A2C: COMMON | {"lam", "horizon"},
     Reinforce: (COMMON - {"rewards"}) | {"episodes", "baseline"},
 }
@@ -45,6 +46,8 @@ class Plan:
     """PPO's surrogate; None where the objective is −log π(a|s) Â."""
     clip: Schedule | tuple[float, float] = 0.0
     """Of that surrogate."""
+    parts: Parts = dataclasses.field(default_factory=Joint)
+    """How the parts of a hybrid action enter it."""
     per_minibatch: bool = False
     per_batch: bool = False
     per_trajectory: bool = False
@@ -89,6 +92,7 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
             minibatches=algorithm.minibatches,
             clip=algorithm.clip,
             objective=algorithm.objective,
+            parts=algorithm.parts,
             stop=algorithm.stop,
             **units(algorithm.advantages),
         )
@@ -130,6 +134,7 @@ def check_values(algorithm: Algorithm) -> None:
         if algorithm.stop is not None and algorithm.stop.at != "minibatch":
             raise UnsuitableError(f"kernels know no stop={algorithm.stop!r}")
         known["objective"] = (Clip, DualClip, Unclipped, Rollback, SPO)
+        known["parts"] = (Joint, PerPart)
     for name, kinds in known.items():
         if type(value := getattr(algorithm, name)) not in kinds:
             raise UnsuitableError(f"kernels know no {name}={value!r}")

@@ -5,43 +5,70 @@ What is narrower than the network's input, or a choice that there is none of, wo
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree
-from clipper.engines.cpu.kernels.tables import CATEGORICAL, Head
+from clipper.data.tree_type import Key
+from clipper.data.trees import Tree, leaves
+from clipper.engines.cpu.action_table import ActionTable, at, none
+from clipper.engines.cpu.kernels.tables import CATEGORICAL
+from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.errors import ConfigError
-from clipper.networks.heads import CategoricalHead, MultiCategoricalHead
+from clipper.spaces.observations import place
 
 
-def check_steps(features: int, head: Head, module: nn.Module, steps: Steps, *last_obs: Tree) -> None:
-    """Raise ``ConfigError`` unless steps, and ``last_obs`` where it is given, are as a network's head has them."""
+def check_steps(rows: ObservationRows, actions: ActionTable, steps: Steps, *last_obs: Tree) -> None:
+    """Raise ``ConfigError`` unless steps, and ``last_obs`` where it is given, are as a policy's network has them."""
     n = shape_of(steps.mask)
-    discrete, rows = head.kind == CATEGORICAL, (*n, features)
-    action = (*n, head.sizes.size if discrete else head.outputs)
-    flat: dict[str, tuple[Tree, tuple[int, ...]]] = {"obs": (steps.obs, rows), "action": (steps.action, action)}
+    rows.check("obs", steps.obs, n)
     if last_obs:
-        flat["last_obs"] = last_obs[0], rows[1:]
-    for name, (x, shape) in flat.items():
-        numbers = torch.int64 if name == "action" and discrete else torch.float32
-        fits = isinstance(x, Tensor) and x.shape[: len(shape) - 1] == shape[:-1] and x.numel() == int(np.prod(shape))
-        if not fits or x.dtype != numbers:
-            raise wrong(name, x, numbers, shape)
+        rows.check("last_obs", last_obs[0], n[1:])
+    for leaf in actions.leaves:
+        numbers = torch.int64 if leaf.box is None else torch.float32
+        check_array(f"action{place(leaf.path)}", steps.action, leaf.path, numbers, (*n, *leaf.shape))
+        if leaf.box is None and not none(steps.action_mask):
+            check_array(
+                f"steps.action_mask{place(leaf.path)}", steps.action_mask, leaf.path, torch.bool, (*n, *leaf.forms)
+            )
     for name in ("log_prob", "reward", "terminated", "done", "mask"):
         x, numbers = getattr(steps, name), torch.float32 if name in ("log_prob", "reward") else torch.bool
         if shape_of(x) != n or x.dtype != numbers:
             raise wrong(f"steps.{name}", x, numbers, n)
-    mask = steps.action_mask
-    if isinstance(module, CategoricalHead | MultiCategoricalHead) and not isinstance(mask, tuple):
-        choices = (head.outputs,) if isinstance(module, CategoricalHead) else tuple(module.exists.shape)
-        if shape_of(mask) != (*n, *choices) or mask.dtype != torch.bool:
-            raise wrong("steps.action_mask", mask, torch.bool, (*n, *choices))
-    if discrete and steps.action.numel():
-        chosen = steps.action.reshape(-1, head.sizes.size).numpy()
-        if (chosen < 0).any() or (chosen >= head.sizes).any():
+    if steps.log_probs:
+        for name, x in zip(actions.names, leaves(steps.log_probs), strict=True):
+            if shape_of(x) != n or x.dtype != torch.float32:
+                raise wrong(f"steps.log_probs of {name}", x, torch.float32, n)
+    if steps.mask.numel():
+        check_choices(actions, steps)
+
+
+def check_array(name: str, tree: Tree, path: tuple[Key, ...], numbers: torch.dtype, shape: tuple[int, ...]) -> None:
+    """Raise unless a leaf of a tree is there and of these numbers; a mask of nothing is as good."""
+    try:
+        x = at(tree, path)
+    except (LookupError, TypeError):
+        raise ConfigError(f"{name} is missing, which the policy has") from None
+    if numbers == torch.bool and none(x):
+        return
+    lead = 2
+    fits = isinstance(x, Tensor) and x.shape[:lead] == shape[:lead] and x.numel() == int(np.prod(shape))
+    if not fits or x.dtype != numbers:
+        raise wrong(name, x, numbers, shape)
+
+
+def check_choices(actions: ActionTable, steps: Steps) -> None:
+    """Raise ``ConfigError`` for choices that there are none of, where they count."""
+    choice, _ = actions.rows_of(steps.action, steps.mask.numel())
+    used = list[np.ndarray]()
+    for kind, _, size, column, _, gate, branch, leaf, *_ in actions.parts:
+        used.append(
+            np.ones(len(choice), bool) if gate < 0 else used[gate] & (choice[:, actions.parts[gate, 3]] == branch)
+        )
+        chosen = choice[used[-1], column] if kind == CATEGORICAL else choice[:0]
+        if ((chosen < 0) | (chosen >= size)).any():
             raise ConfigError(
-                f"steps.action holds choices from {chosen.min()} to {chosen.max()}, but the policy has "
-                f"{head.sizes.tolist()} of each part, counted from 0: give actions as they were sampled"
+                f"steps.action{place(actions.leaves[leaf].path)} holds choices from {chosen.min()} to {chosen.max()}, "
+                f"but the policy has {size} of them, counted from 0: give actions as they were sampled"
             )
 
 

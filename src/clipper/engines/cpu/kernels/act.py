@@ -2,7 +2,7 @@
 
 from numba import njit
 
-from clipper.engines.cpu.kernels import categorical, gaussian, mlp
+from clipper.engines.cpu.kernels import continuous, mlp, parts
 from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.tables import (
     Bools1,
@@ -18,56 +18,32 @@ from clipper.engines.cpu.kernels.tables import (
     Net,
     Work,
 )
-from clipper.engines.cpu.kernels.views import sheet
 from clipper.environments.checks import LARGEST_REWARD
 
 
 @njit(**COMPILED)
-def look(net, layers, head, obs, work):
-    """The head's numbers for a few observations, one column for each."""
-    stride = mlp.stride_of(len(obs))
-    mlp.forward(net, layers, obs, work.order[: len(obs)], work)
-    return sheet(work.out, head.slot * stride, head.outputs, stride)
-
-
-@njit(**COMPILED)
-def choose(
+def decide(
     net: Net, layers: Ints2, head: Head, work: Work, first: int, last: int, obs: Floats3, uniform: Floats3,
-    action: Ints3, log_prob: Floats2, legal: Bools2, t: int,
+    normal: Floats3, seeds: Ints3, choice: Ints3, action: Floats3, log_prob: Floats2, log_probs: Floats3,
+    legal: Bools2, low: Doubles2, high: Doubles2, forms: Ints1, sent: Doubles2, t: int,
 ) -> None:  # fmt: skip
-    """Draw discrete actions for the environments from ``first`` to ``last`` in row ``t``, ``capacity`` at a time.
+    """Draw actions for the environments from ``first`` to ``last`` in row ``t``, ``capacity`` at a time.
 
-    No rows of ``legal``: all choices are. Where ``uniform`` has but one row, that is this row's.
+    No rows of ``legal``: all choices are. ``sent`` are the continuous components as environments take them, rescaled
+    and clipped to bounds, each environment's own or one row for all. A single row of noise is this row's.
     """
-    drawn = uniform[t if len(uniform) > 1 else 0]
+    noise = t if len(uniform) > 1 else 0
     for start in range(first, last, work.capacity):
         stop = min(start + work.capacity, last)
-        logits = look(net, layers, head, obs[t, start:stop], work)
-        if legal.shape[0] > 0:
-            categorical.forbid(logits, legal[start:stop], work.order[: stop - start])
-        categorical.sample(
-            logits, head.sizes, drawn[start:stop], action[t, start:stop], log_prob[t, start:stop]
-        )  # fmt: skip
-
-
-@njit(**COMPILED)
-def move(
-    net: Net, layers: Ints2, head: Head, work: Work, first: int, last: int, obs: Floats3, noise: Floats3,
-    action: Floats3, log_prob: Floats2, centre: Doubles1, half_width: Doubles1, low: Doubles1, high: Doubles1,
-    sent: Floats3, t: int,
-) -> None:  # fmt: skip
-    """Draw continuous actions; ``sent`` is what the environments take, rescaled and clipped to their bounds."""
-    drawn = noise[t if len(noise) > 1 else 0]
-    for start in range(first, last, work.capacity):
-        stop = min(start + work.capacity, last)
-        mean = look(net, layers, head, obs[t, start:stop], work)
+        mlp.forward(net, layers, obs[t, start:stop], work.order[: stop - start], work)
         own = action[t, start:stop]
-        gaussian.sample(mean, head.log_std, head.low, head.high, drawn[start:stop], own, log_prob[t, start:stop])
-        for b in range(stop - start):
-            for j in range(head.log_std.size):
-                x = centre[j] + half_width[j] * own[b, j]
-                x = low[j] if x < low[j] else x
-                sent[t, start + b, j] = high[j] if x > high[j] else x
+        parts.sample(
+            net, head, legal[start:stop], uniform[noise, start:stop], normal[noise, start:stop],
+            seeds[noise, start:stop], choice[t, start:stop], own, log_prob[t, start:stop], log_probs[t, start:stop],
+            work,
+        )  # fmt: skip
+        if forms.size > 0:
+            continuous.send(own, start, low, high, forms, sent)
 
 
 @njit(**COMPILED)

@@ -14,12 +14,10 @@ from numba import types
 from numba.core import config
 
 from clipper.engines.cpu.kernels import act, loss, returns, tiles, update
-from clipper.engines.cpu.kernels.tables import Doubles2, Doubles3
+from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
-    "choose": (act.choose, {}),
-    "move": (act.move, {}),
-    "move_f8": (act.move, {"sent": Doubles3}),
+    "decide": (act.decide, {}),
     "keep": (act.keep, {}),
     "keep_f8": (act.keep, {"obs": Doubles2}),
     "values": (returns.values, {}),
@@ -37,7 +35,7 @@ ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
 PREFIX = "clipper_"
 """Of the entrances' names."""
 NUMBERS = {int: ("i8", types.int64), float: ("f8", types.float64), bool: ("i8", types.boolean)}
-MATHEMATICS = ("exp", "expf", "expm1", "memcpy", "memset", "pow", "sqrt", "sqrtf")
+MATHEMATICS = ("erf", "exp", "expf", "expm1", "log", "memcpy", "memset", "pow", "sqrt", "sqrtf")
 """What the C library has to bring."""
 NEVER = "NRT_MemInfo_call_dtor"
 """Numba's function that frees an array of its own; there are none."""

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from numba import njit
 
 from clipper.engines.cpu.kernels.numba_options import COMPILED
@@ -9,6 +10,7 @@ from clipper.engines.cpu.kernels.tables import (
     CLIPPED_MSE,
     DUAL_CLIP,
     HUBER,
+    LEAF_SUMS,
     POLICY_GRADIENT,
     RATIO,
     ROLLBACK,
@@ -88,7 +90,8 @@ def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, valu
             change = math.expm1(within)
             value_of, slope_of = surrogate(change + 1, a, loss.objective, low, high, loss.number)
             d_log_prob[b] = slope_of * (change + 1) * actor_weight if log_ratio <= LARGEST_LOG_RATIO else 0.0
-            sums[0] += value_of
+            if not loss.per_part:
+                sums[0] += value_of
             sums[3] += change - log_ratio
             sums[5] -= log_ratio
             sums[6] += 0.5 * log_ratio * log_ratio
@@ -109,3 +112,30 @@ def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, valu
         )
         d_value[b] = loss.value_coef * slope * weight
         sums[1] += error
+
+
+@njit(**COMPILED)
+def part_slopes(rows, index, loss, mean, factor, actor_weight, leaves, work):
+    """The same for each part with a name: what is watched of it, and ∂L/∂log π where it has a ratio of its own.
+
+    A part that an action does not use has a ratio of 1. Where all ratios are 1 the surrogates of all parts together
+    equal −Â, as the joint one does.
+    """
+    sums, size = work.sums, index.size
+    if rows.log_probs.shape[0] == 0 or loss.objective == POLICY_GRADIENT:
+        return
+    for l in range(leaves):
+        at = RATIO + 1 + LEAF_SUMS * l
+        for b in range(size):
+            i = index[b]
+            log_ratio = np.float64(work.leaf_log_prob[l, b]) - rows.log_probs[i, l]
+            whole, within = math.expm1(log_ratio), min(log_ratio, LARGEST_LOG_RATIO)
+            sums[at] += work.leaf_entropy[l, b]
+            sums[at + 1] += math.expm1(within) - log_ratio
+            if whole < -loss.low or whole > loss.high:
+                sums[at + 2] += 1
+            if loss.per_part:
+                a, r = (rows.advantage[i] - mean) * factor, math.expm1(within) + 1
+                value_of, slope_of = surrogate(r, a, loss.objective, loss.low, loss.high, loss.number)
+                work.d_leaf[l, b] = slope_of * r * actor_weight if log_ratio <= LARGEST_LOG_RATIO else 0.0
+                sums[0] += value_of + (a if l > 0 else 0.0)

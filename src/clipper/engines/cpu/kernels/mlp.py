@@ -1,13 +1,13 @@
-"""Forward and backward passes through linear layers with activations.
+"""Forward and backward passes through the table of layers.
 
 All layers' outputs lie in one flat buffer, one row of it for each feature and one column for each decision: feature f
 of the layer whose slot is s stands from ``(s + f) × stride`` on. Its gradient has the same place in a second buffer.
 The stride depends on how many decisions there are (``stride_of``).
-Slot 0 holds the encoded observations. A network is a table with one row per layer in the order of computation, so that
-trunks may be shared or separate, of any depth.
+A network is a table with one row per layer in the order of computation, so that trunks may be shared or separate, of
+any depth; its first rows read observations.
 
 Products compute whole vectors of columns. What stands in the columns after the last decision is finite and adds nothing
-to a gradient: observations and the outputs' slopes are 0 there.
+to a gradient: numbers read and the outputs' slopes are 0 there.
 """
 
 import numpy as np
@@ -15,8 +15,9 @@ from numba import njit
 
 from clipper.engines.cpu.kernels.elementary import tanh
 from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.observations import add_to_columns, add_to_vectors, look_up, read, sum_columns
+from clipper.engines.cpu.kernels.tables import ELU, GATHER, PRODUCT, READ, RELU, SILU, STOP, TANH, WRITE
 from clipper.engines.cpu.kernels.tiles import LANES, add_product, multiply
-from clipper.engines.cpu.network import ELU, RELU, SILU, STOP, TANH, WRITE
 
 APART = 64  # numbers: a stride that is a multiple of this gets some more
 
@@ -88,47 +89,49 @@ def multiply_by_slope(slopes, out, pre, at, stride, columns, activation, d_bias)
 
 
 @njit(**COMPILED)
-def encode(net, obs, index, out, stride, columns):
-    """The observations ``obs[index]``, normalised where the table says so."""
-    bound, rows = net.bound, index.size
-    for j in range(obs.shape[1]):
-        x = out[j * stride : j * stride + columns]
-        for b in range(rows):
-            x[b] = obs[index[b], j]
-        if bound > 0:
-            shift, scale = net.shift[j], net.scale[j]
-            for b in range(rows):
-                s = (x[b] - shift) * scale
-                s = -bound if s < -bound else s
-                x[b] = bound if s > bound else s
-        for b in range(rows, columns):
-            x[b] = 0
-
-
-@njit(**COMPILED)
 def forward(net, layers, obs, index, work):
     """The observations ``obs[index]`` through some layers of the table."""
     stride, columns, theta, out = stride_of(index.size), whole(index.size), net.theta, work.out
-    encode(net, obs, index, out, stride, columns)
     for row in range(layers.shape[0]):
-        weight, bias, inputs, outputs, source, slot, activation, _ = layers[row]
-        x, y = source * stride, slot * stride
-        multiply(theta, weight, inputs, 1, bias, out, x, out, y, stride, outputs, inputs, columns, 0)
-        end = y + outputs * stride
-        activate(out[y:end], work.pre[y:end], activation)
+        kind, weight, bias, inputs, outputs, source, slot, activation, _, pitch, first, last = layers[row]
+        y, add = slot * stride, 0 if first else 1
+        if kind == PRODUCT:
+            multiply(theta, weight, pitch, 1, bias, out, source * stride, out, y, stride, outputs, inputs, columns, add)
+        elif kind == READ:
+            read(net, weight, obs, index, out, y, stride, outputs, columns)
+        elif kind == GATHER:
+            sum_columns(
+                theta, weight, pitch, bias, net.choices[source : source + inputs], obs, index, work, y, stride, outputs,
+                columns, add,
+            )  # fmt: skip
+        else:
+            look_up(theta, weight, net.choices[source : source + inputs], obs, index, work, y, stride, outputs, columns)
+        if last:
+            end = y + outputs * stride
+            activate(out[y:end], work.pre[y:end], activation)
 
 
 @njit(**COMPILED)
-def backward(net, gradient, rows, work):
+def backward(net, gradient, obs, index, work):
     """From the last layers' ∂L/∂y in ``work.slopes`` to the parameters' gradients, which are added to ``gradient``."""
-    stride, columns, theta, layers = stride_of(rows), whole(rows), net.theta, net.layers
+    stride, columns, theta, layers = stride_of(index.size), whole(index.size), net.theta, net.layers
     out, slopes = work.out, work.slopes
     for row in range(layers.shape[0] - 1, -1, -1):
-        weight, bias, inputs, outputs, source, slot, activation, back = layers[row]
+        kind, weight, bias, inputs, outputs, source, slot, activation, back, pitch, _, last = layers[row]
+        if kind == READ:
+            continue
         x, y = source * stride, slot * stride
-        d_bias = gradient[bias : bias + outputs]
-        multiply_by_slope(slopes, out, work.pre, y, stride, columns, activation, d_bias)
-        add_product(slopes, y, out, x, stride, gradient, weight, outputs, inputs, columns)
-        if back != STOP:
-            add = 0 if back == WRITE else 1
-            multiply(theta, weight, 1, inputs, -1, slopes, y, slopes, x, stride, inputs, outputs, columns, add)
+        if last:
+            d_bias = gradient[bias : bias + outputs]
+            multiply_by_slope(slopes, out, work.pre, y, stride, columns, activation, d_bias)
+        if kind == PRODUCT:
+            add_product(slopes, y, out, x, stride, gradient, weight, pitch, outputs, inputs, columns)
+            if back != STOP:
+                add = 0 if back == WRITE else 1
+                multiply(theta, weight, 1, pitch, -1, slopes, y, slopes, x, stride, inputs, outputs, columns, add)
+        elif kind == GATHER:
+            choices = net.choices[source : source + inputs]
+            add_to_columns(gradient, weight, pitch, choices, obs, index, work, y, stride, outputs)
+        else:
+            choices = net.choices[source : source + inputs]
+            add_to_vectors(gradient, weight, choices, obs, index, work, y, stride, outputs)

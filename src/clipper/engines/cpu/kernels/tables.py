@@ -17,8 +17,31 @@ Bools1 = Annotated[np.ndarray, "b1", 1]
 Bools2 = Annotated[np.ndarray, "b1", 2]
 """C-contiguous arrays, by what is in them and how many axes they have."""
 
-CATEGORICAL, GAUSSIAN = range(2)
+READ, PRODUCT, GATHER, EMBED = range(4)
+"""What a row of the table of layers does: copy numbers of an observation, multiply by weights, add up the weights'
+columns that an observation's choices name (a product with one-hot vectors), or look up a learned vector for each."""
+KIND, WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK, PITCH, FIRST, LAST = range(12)
+"""Columns of that table: offsets of the parameters, sizes, slots of input and output, activation, what the input's
+gradient is, from one row of the weights to the next; whether the row writes its output or adds to it, and whether that
+is whole then. Several rows make one layer where its input does not lie in one piece.
+
+Of ``READ`` the weight is its first entry in the tables of numbers; of ``GATHER`` and ``EMBED`` the source is its first
+entry in the table of choices, and inputs are their number."""
+LINEAR, TANH, RELU, ELU, SILU = range(5)
+"""Activations."""
+STOP, WRITE, ADD = range(3)
+"""The gradient of a layer's input is not needed, the first one there, or one of several."""
+CATEGORICAL, GAUSSIAN, SQUASHED, BETA = range(4)
 """Action distributions."""
+CLIPPED, RESCALED, TANH_OF, TANH_OF_HALF = range(4)
+"""What a component becomes before it is clipped to its bounds: itself, or mapped from [−1, 1] onto them, after tanh."""
+LEARNED, PLANNED, EXP, SOFTPLUS = range(4)
+"""Where log σ stands: among the parameters, in a table, or what a layer says, itself or as σ's softplus."""
+PARTS = 10
+"""Columns of the table of an action's parts: distribution; slot and number of its outputs; first column of its choice,
+or of its components, in an action's row; first column of its choices in a mask's; the part that is its gate, −1 for
+none, and which choice of that opens it; which of the parts with names it belongs to; where log σ stands, and the place
+there: offset, entry, or slot."""
 POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
 """Objectives (``clipper.functional.objectives``)."""
 MSE, HUBER, CLIPPED_MSE = range(3)
@@ -30,6 +53,8 @@ SUMS = 9
 ratios that were bounded so as not to overflow."""
 RATIO, MEAN, STD, NORM = range(SUMS, SUMS + 4)
 """Where the largest ratio, the advantages' mean and deviation, and the gradient's norm stand after these."""
+LEAF_SUMS = 3
+"""Entropy, KL and ratios outside the clip range of each part with a name: they come last."""
 
 
 class Net(NamedTuple):
@@ -38,29 +63,30 @@ class Net(NamedTuple):
     theta: Floats1
     """All parameters, flat."""
     layers: Ints2
-    """All layers in the order of computation; columns as in ``clipper.engines.cpu.network``."""
+    """All layers in the order of computation."""
+    columns: Ints1
+    """Where each number that is read stands in an observation's row."""
     shift: Floats1
     scale: Floats1
-    bound: float
-    """Observations are brought to clip((s − shift) × scale, ±bound); not at all where the bound is 0."""
+    bound: Floats1
+    """They are brought to clip((s − shift) × scale, ±bound); not at all where the bound is 0."""
+    choices: Ints2
+    """Where each choice stands in an observation's row, and what is taken from it to give a place in the weights."""
 
 
 class Head(NamedTuple):
     """The distribution that the network's outputs stand for."""
 
-    kind: int
-    slot: int
-    """Where the logits, or means, are."""
-    outputs: int
-    """How many per row."""
+    parts: Ints2
+    """Of an action, choices before what depends on them."""
+    leaves: int
+    """How many parts have names; 0 where an action is undivided."""
     value: int
     """Where V is."""
-    sizes: Ints1
-    """Choices of each part, for categorical ones."""
     log_std: Floats1
-    """Log σ of each component, for Gaussian ones, before it is brought within bounds."""
-    log_std_at: int
-    """Where its gradient belongs; −1 where it is not learned."""
+    """Log σ where it follows a plan, before it is brought within bounds."""
+    starts: Doubles1
+    """What is added to a layer that says log σ, for each part."""
     low: float
     high: float
     """Bounds on log σ."""
@@ -77,8 +103,28 @@ class Work(NamedTuple):
     log_prob: Floats1
     entropy: Floats1
     d_log_prob: Floats1
+    d_part: Floats1
+    d_entropy: Floats1
+    """∂L/∂log π and ∂L/∂H of the part at hand."""
     largest: Floats1
     total: Floats1
+    spare: Floats1
+    std: Floats1
+    log_probs: Floats2
+    entropies: Floats2
+    reach: Floats2
+    """The probability that a part counts."""
+    worth: Floats2
+    """What a part, and what it opens, is worth to the entropy bonus."""
+    leaf_log_prob: Floats2
+    leaf_entropy: Floats2
+    d_leaf: Floats2
+    """∂L/∂log π of each part with a name."""
+    used: Bools2
+    """Which parts count."""
+    chosen: Ints2
+    place: Ints1
+    """Where a choice of theirs leads, in the weights."""
     order: Ints1
     """0, 1, …: the decisions of a piece, one after the other."""
     sums: Doubles1
@@ -90,12 +136,14 @@ class Rows(NamedTuple):
 
     obs: Floats2
     choice: Ints2
-    """Discrete actions ``[rows, parts]``; no rows for continuous ones."""
+    """Discrete parts of the actions."""
     action: Floats2
-    """Continuous actions ``[rows, components]``; no rows for discrete ones."""
+    """Continuous components."""
     legal: Bools2
     """Which choices are legal ``[rows, ΣK]``; no rows where all are."""
     log_prob: Floats1
+    log_probs: Floats2
+    """Of the parts with names."""
     advantage: Floats1
     value_target: Floats1
     value: Floats1
@@ -113,7 +161,10 @@ class Loss(NamedTuple):
     value_loss: int
     value_bound: float
     value_coef: float
-    entropy_coef: float
+    entropy_coefs: Doubles1
+    """Of each part with a name."""
+    per_part: bool
+    """One ratio for each of them, not one for all."""
     value_shift: float
     value_scale: float
     """Of normalised returns."""

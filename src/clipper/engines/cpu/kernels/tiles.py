@@ -217,11 +217,11 @@ def check_product(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, in
 
 
 @njit(**COMPILED)
-def check_sums(a, a_at, b, b_at, stride, c, c_at, rows, columns, inner):
+def check_sums(a, a_at, b, b_at, stride, c, c_at, pitch, rows, columns, inner):
     """Fail where ``add_product`` would read or write beyond its arrays."""
     within(a, a_at, a_at + (rows - 1) * stride + inner)
     within(b, b_at, b_at + (columns - 1) * stride + inner)
-    within(c, c_at, c_at + rows * columns)
+    within(c, c_at, c_at + (rows - 1) * pitch + columns)
 
 
 @njit(**COMPILED)
@@ -256,28 +256,28 @@ def multiply(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, 
 
 
 @njit(**COMPILED)
-def add_product(a, a_at, b, b_at, stride, c, c_at, rows, columns, inner):
-    """C += A Bᵀ, with C's ``rows`` of ``columns`` numbers side by side from ``c_at`` on.
+def add_product(a, a_at, b, b_at, stride, c, c_at, pitch, rows, columns, inner):
+    """C += A Bᵀ, with C's ``rows`` of ``columns`` numbers from ``c_at`` on, ``pitch`` apart.
 
     A and B begin at ``a_at`` and ``b_at``; their rows are ``stride`` apart and have ``inner`` numbers, a multiple of
     ``LANES``.
     """
     if BOUNDS_CHECKED:
-        check_sums(a, a_at, b, b_at, stride, c, c_at, rows, columns, inner)
+        check_sums(a, a_at, b, b_at, stride, c, c_at, pitch, rows, columns, inner)
     times = inner // LANES
     whole = columns - columns % ACROSS
     row = 0
     while row + SIDE <= rows:
-        left, to = a_at + row * stride, c_at + row * columns
+        left, to = a_at + row * stride, c_at + row * pitch
         for column in range(0, whole, ACROSS):
-            sum_large(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+            sum_large(a, left, b, b_at + column * stride, stride, c, to + column, pitch, 1, times)
         for column in range(whole, columns):
-            sum_down(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+            sum_down(a, left, b, b_at + column * stride, stride, c, to + column, pitch, 1, times)
         row += SIDE
     while row < rows:
-        left, to = a_at + row * stride, c_at + row * columns
+        left, to = a_at + row * stride, c_at + row * pitch
         for column in range(0, whole, ACROSS):
-            sum_across(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+            sum_across(a, left, b, b_at + column * stride, stride, c, to + column, pitch, 1, times)
         for column in range(whole, columns):
-            sum_one(a, left, b, b_at + column * stride, stride, c, to + column, columns, 1, times)
+            sum_one(a, left, b, b_at + column * stride, stride, c, to + column, pitch, 1, times)
         row += 1

@@ -2,12 +2,11 @@
 
 from numba import njit
 
-from clipper.engines.cpu.kernels import categorical, gaussian, mlp
-from clipper.engines.cpu.kernels.loss import mean_and_std, slopes, standard_units
+from clipper.engines.cpu.kernels import mlp, parts
+from clipper.engines.cpu.kernels.loss import mean_and_std, part_slopes, slopes, standard_units
 from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.optimizer import step
 from clipper.engines.cpu.kernels.tables import (
-    CATEGORICAL,
     MEAN,
     NORM,
     RATIO,
@@ -24,7 +23,6 @@ from clipper.engines.cpu.kernels.tables import (
     Rows,
     Work,
 )
-from clipper.engines.cpu.kernels.views import sheet
 
 
 @njit(**COMPILED)
@@ -33,39 +31,22 @@ def accumulate(
     weight: float, mean: float, factor: float,
 ) -> None:  # fmt: skip
     """Add what the rows ``order[first:last]`` give to the gradient and to what is watched, ``capacity`` at a time."""
-    o, sums = head.outputs, work.sums
-    actor_weight = loss.actor_weight if loss.actor_weight > 0 else weight
-    d_entropy = -loss.entropy_coef * weight
-    d_log_std = gradient[head.log_std_at : head.log_std_at + o] if head.log_std_at >= 0 else gradient[:0]
+    sums, actor_weight = work.sums, loss.actor_weight if loss.actor_weight > 0 else weight
     for start in range(first, last, work.capacity):
         part = order[start : min(start + work.capacity, last)]
-        size, columns, stride = part.size, mlp.whole(part.size), mlp.stride_of(part.size)
-        at = head.slot * stride
-        out, d_out = sheet(work.out, at, o, stride), sheet(work.slopes, at, o, stride)
+        size, stride = part.size, mlp.stride_of(part.size)
         value, d_value = work.out[head.value * stride :], work.slopes[head.value * stride :]
         mlp.forward(net, net.layers, rows.obs, part, work)
-        log_prob, entropy, d_log_prob = work.log_prob[:size], work.entropy[:size], work.d_log_prob[:size]
-        if rows.legal.shape[0] > 0:
-            categorical.forbid(out, rows.legal, part)
-        if head.kind == CATEGORICAL:
-            largest, total = work.largest[:size], work.total[:size]
-            categorical.evaluate(out, head.sizes, rows.choice, part, log_prob, entropy, largest, total)
-        else:
-            gaussian.evaluate(out, head.log_std, head.low, head.high, rows.action, part, log_prob, entropy)
-        slopes(rows, part, loss, mean, factor, actor_weight, weight, log_prob, value, d_log_prob, d_value, sums)
+        parts.evaluate(net, head, rows, part, work)
+        slopes(
+            rows, part, loss, mean, factor, actor_weight, weight, work.log_prob, value, work.d_log_prob, d_value, sums
+        )  # fmt: skip
+        part_slopes(rows, part, loss, mean, factor, actor_weight, head.leaves, work)
         for b in range(size):
-            sums[2] += entropy[b]
-        if head.kind == CATEGORICAL:
-            categorical.backward(out, head.sizes, rows.choice, part, d_log_prob, d_entropy, d_out, entropy)
-        else:
-            gaussian.backward(
-                out, head.log_std, head.low, head.high, rows.action, part, d_log_prob, d_entropy, d_out, d_log_std
-            )
-        for b in range(size, columns):
-            d_value[b] = 0
-            for j in range(o):
-                d_out[j, b] = 0
-        mlp.backward(net, gradient, size, work)
+            sums[2] += work.entropy[b]
+        parts.backward(net, head, loss, rows, part, weight, work, gradient)
+        parts.clear_beyond(work.slopes, head.value, 1, size, stride)
+        mlp.backward(net, gradient, rows.obs, part, work)
 
 
 @njit(**COMPILED)
@@ -94,6 +75,8 @@ def finish(
     sums[7] = sums[3]
     for k in range(SUMS):
         watched[i, k] = sums[k] / (last - first)
+    for k in range(RATIO + 1, sums.size):
+        watched[i, k - RATIO + NORM] = sums[k] / (last - first)
     watched[i, RATIO] = sums[RATIO]
     watched[i, MEAN], watched[i, STD] = mean_and_std(rows.advantage, order[first:last], 0)
     if watched[i, 3] > largest_kl:
@@ -106,15 +89,16 @@ def finish(
 @njit(**COMPILED)
 def epoch(
     net: Net, head: Head, loss: Loss, rows: Rows, work: Work, gradient: Floats1, optimizer: Optimizer, counts: Ints1,
-    largest_kl: float, watched: Doubles2, order: Ints1, parts: int,
+    largest_kl: float, watched: Doubles2, order: Ints1, count: int,
 ) -> int:  # fmt: skip
-    """One pass over ``order`` in ``parts`` minibatches, whose sizes differ by at most one; returns how many were taken.
+    """One pass over ``order`` in ``count`` minibatches, whose sizes differ by at most one; returns how many were taken.
 
-    A minibatch whose KL exceeds ``largest_kl`` ends the pass before its step. ``watched`` ``[parts, NORM + 1]`` takes
-    the means of what is watched, the largest ratio, the advantages' mean and deviation, and the gradient's norm.
+    A minibatch whose KL exceeds ``largest_kl`` ends the pass before its step. ``watched`` has a row for each and takes
+    the means of what is watched, the largest ratio, the advantages' mean and deviation, and the gradient's norm; then
+    what is watched of the action's parts.
     """
-    size, extra, first = order.size // parts, order.size % parts, 0
-    for i in range(parts):
+    size, extra, first = order.size // count, order.size % count, 0
+    for i in range(count):
         last = first + size + (i < extra)
         clear(gradient, work)
         mean, factor = units(loss, rows, order, first, last)
@@ -124,4 +108,4 @@ def epoch(
         ):  # fmt: skip
             return i
         first = last
-    return parts
+    return count
