@@ -14,8 +14,11 @@ from rich.markup import escape
 
 from clipper.algorithms import (
     A2C,
+    DDPG,
     NPG,
     PPO,
+    SAC,
+    TD3,
     TRPO,
     VPG,
     Algorithm,
@@ -52,6 +55,7 @@ from clipper.settings.recipes import RECIPES
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
+    "sac": SAC, "td3": TD3, "ddpg": DDPG,
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCat
 from clipper.networks.heads.autoregressive import allowed
 from clipper.networks.heads.beta import BetaHead
 from clipper.networks.heads.box import BoxMap
+from clipper.networks.heads.deterministic import DeterministicHead
 from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
 from clipper.networks.heads.state_dependent import StateDependentHead
 from clipper.spaces.action_masks import action_masks
@@ -130,7 +131,8 @@ def _(head: MultiCategoricalHead, action: Tensor, mask: Tree) -> Tensor:
 
 @in_units.register(GaussianHead)
 @in_units.register(StateDependentHead)
-def _(head: GaussianHead | StateDependentHead, action: Tensor, mask: Tree) -> Tensor:
+@in_units.register(DeterministicHead)
+def _(head: GaussianHead | StateDependentHead | DeterministicHead, action: Tensor, mask: Tree) -> Tensor:
     return boxed(head.box, action, mask)
 
 

@@ -128,7 +128,8 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: Mapping[str, 
         images = any(is_image(leaf, made.image_layout) for leaf in observation_leaves(spaces["observation"]))
         first = [inputs, *([made.cnn_features or 512] if images and made.cnn != "none" else [])]
         trunks = config.policy.hidden, config.policy.critic_hidden or config.policy.hidden
-        ends = flatdim(spaces["action"]), config.policy.critic.outputs
+        critic = config.policy.critic
+        ends = flatdim(spaces["action"]), 1 if critic is None else critic.outputs
         layers = [[made.embedding, *first, *trunk, end] for trunk, end in zip(trunks, ends, strict=True)]
         widths = [width for row in layers for width in row]
         kind = memory_of(config.policy.memory)

@@ -32,7 +32,7 @@ from clipper.runs.load import check_fit, check_policy, check_size, weights_of
 from clipper.runs.run import Run, Source, read_config, read_rows
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, same, same_name, settings_json, short_name, to_json
-from clipper.settings.defaults import config_for
+from clipper.settings.defaults import config_for, usual
 from clipper.settings.old import checkpoint_as_now
 from clipper.storage import checkpoint, files
 
@@ -80,7 +80,7 @@ def configure(
         changes["num_envs"] = env.num_envs
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
-    return called(Config, env=describe_source(env), **changes), env
+    return called(Config, env=describe_source(env), **(usual(algorithm) | changes)), env
 
 
 def check_ready(env: VectorEnv | Rollouts, settings: Settings) -> None:
@@ -299,6 +299,10 @@ def check_critic(config: Config) -> None:
     """Raise ``ConfigError`` where the algorithm cannot fit the critic that the policy's options make."""
     critic, algorithm = config.policy.critic, config.algorithm
     loss = getattr(algorithm, "value_loss", None)
+    if critic is None and loss is not None:
+        raise ConfigError(
+            f"{type(algorithm).__name__} fits V, which a policy with critic=None has not: leave out critic"
+        )
     if isinstance(critic, TwoHot) != isinstance(loss, CrossEntropy):
         has, needs = (type(x).__name__ if x is not None else "none" for x in (critic, loss))
         raise ConfigError(
