@@ -11,6 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from torch import Generator, Tensor, nn
 
 import clipper
+from clipper.distributions import SquashedGaussian
 from clipper.learning.learner import Learner
 from clipper.learning.replay import Transitions
 from clipper.learning.temperature import EntropyTarget
@@ -193,15 +194,14 @@ def test_sac_ends_where_the_policy_is_the_exponential_of_q_over_alpha(tuned: boo
     k = 0.4
     options = clipper.SAC().policy_options(clipper.PolicyOptions(hidden=()))
     policy = make_policy(OBSERVATIONS, Box(-1, 1, (A,)), options, Generator().manual_seed(0))
-    dist = policy.act(torch.zeros(1, 3))[0]
-    entropy = float(type(dist)(Exact.m[None], Exact.d.log()[None]).entropy())
+    entropy = float(SquashedGaussian(Exact.m, Exact.d.log()).entropy())
     alpha = EntropyTarget(entropy, 2.0) if tuned else k
     algorithm = clipper.SAC(alpha=alpha, learning_rate=clipper.schedules.Linear(0.05))
     learner = algorithm.init(policy)
     learner.modules["critics"] = learner.modules["lagged_critics"] = exact = Exact(k)
     learner.parts["critics"] = type(learner.parts[""])([exact.zero], torch.optim.SGD([exact.zero], lr=0.0))
     obs, g = torch.zeros(256, 3), Generator().manual_seed(1)
-    steps = 700
+    steps = 400
     for i in range(steps):
         learner.progress = i / steps
         action = 2 * torch.rand(256, A, generator=g) - 1
@@ -221,17 +221,18 @@ def test_q_networks_are_as_many_networks_side_by_side() -> None:
     policy = make_policy(Discrete(4), Box(-1, 1, (A,)), options, Generator().manual_seed(0))
     algorithm = clipper.SAC(**SHARED)
     learner = algorithm.init(policy)
-    before, own = copy.deepcopy(policy.encoder.state_dict()), learner.modules["critics"].encoder
+    before, own = copy.deepcopy(policy.state_dict()), learner.modules["critics"].encoder
     assert own is not policy.encoder
     batch = drawn()
     states = torch.tensor([0, 1, 2, 3, 0, 1, 2])
-    batch = Transitions(states, *(x.float() for x in batch[1:4]), states.flip(0))
+    action, reward, discount = batch.action.float(), batch.reward.float(), batch.discount.float()
+    batch = Transitions(states, action, reward, discount, states.flip(0))
     q = learner.modules["critics"](states, batch.action)
     assert q.shape == (2, B)
     assert not torch.allclose(q[0], q[1])
     table = own.table.detach().clone()
     algorithm.gradient_step(learner, batch)
     assert not torch.equal(own.table, table)
-    assert not torch.equal(policy.encoder.state_dict()["table"], before["table"])
+    assert not torch.equal(policy.state_dict()["encoder.table"], before["encoder.table"])
     lagged = learner.modules["lagged_critics"].encoder.table
     torch.testing.assert_close(lagged, (1 - TAU) * table + TAU * own.table.detach())

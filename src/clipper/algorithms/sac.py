@@ -59,12 +59,11 @@ class SAC:
         return acting_with(options, TanhGaussian(), ExpOfState())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        start = self.learning_starts
-        learner = make_learner(policy, SquashedHead, 2, self.optimizer, self.capacity, start, seed)
-        fixed = not isinstance(self.alpha, EntropyTarget)
-        alpha = Temperature(self.alpha if fixed else self.alpha.start).to(learner.parameters.dtype)
-        learner.modules["alpha"] = alpha.requires_grad_(not fixed)
-        if not fixed:
+        starts = self.learning_starts
+        learner = make_learner(policy, SquashedHead, 2, self.optimizer, self.capacity, starts, seed)
+        alpha = Temperature(self.alpha.start if isinstance(self.alpha, EntropyTarget) else self.alpha)
+        learner.modules["alpha"] = alpha.to(learner.parameters.dtype)
+        if isinstance(self.alpha, EntropyTarget):
             learner.parts["alpha"] = make_part(alpha.parameters(), self.optimizer)
         return learner
 

@@ -60,8 +60,8 @@ class TD3:
         return acting_with(options, Deterministic(), Learned())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        start = self.learning_starts
-        learner = make_learner(policy, DeterministicHead, 2, self.optimizer, self.capacity, start, seed)
+        starts = self.learning_starts
+        learner = make_learner(policy, DeterministicHead, 2, self.optimizer, self.capacity, starts, seed)
         learner.modules["lagged_actor"] = lagging(policy)
         return learner
 

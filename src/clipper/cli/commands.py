@@ -101,11 +101,21 @@ def said(flag: str, args: Sequence[str]) -> str | None:
     return None
 
 
-def check_flag(word: str) -> None:
-    """Raise ``ConfigError`` for a flag that another library, or an earlier version, has under another name."""
+def fields_named(args: Sequence[str]) -> set[str]:
+    """The fields of the algorithm that the arguments name."""
+    words = {*args[:2], said("--algorithm", args)}
+    kinds = [kind for name, kind in ALGORITHMS.items() if name in words]
+    return {field.name for kind in kinds for field in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+
+
+def check_flag(word: str, own: set[str]) -> None:
+    """Raise ``ConfigError`` for a flag that another library, or an earlier version, has under another name.
+
+    It is none where the algorithm itself has a field of its ``own`` by that name.
+    """
     flag = word.partition("=")[0]
     name = flag.removeprefix("--").replace("-", "_")
-    if not flag.startswith("--") or name in SHORT_FLAGS:
+    if not flag.startswith("--") or name in SHORT_FLAGS | own:
         return
     if name in GATHERED:
         field, _, text = GATHERED[name]
@@ -151,9 +161,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def train_command(args: Sequence[str]) -> int:
     """``clipper train``."""
+    own = fields_named(args)
     for word in args:
         reach_own_code(word)
-        check_flag(word)
+        check_flag(word, own)
     default, rest = train_defaults(args)
     prog, more = f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", ""
     if is_atari(default.env):

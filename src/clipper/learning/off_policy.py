@@ -115,7 +115,9 @@ def make_learner(
     learner = Learner(policy, seed=seed, optimizer=optimizer)
     if learner.parameters.device.type != "cpu":
         raise ConfigError("the replay, and what is learned from it, are on the CPU: set device='cpu'")
-    networks = make_q_networks(policy, policy.options, critics, learner.generator).to(learner.parameters.dtype)
+    size = bounded_head(policy).box.size
+    networks = make_q_networks(policy.encoder, size, policy.options, critics, learner.generator)
+    networks = networks.to(learner.parameters.dtype)
     learner.modules["critics"], learner.modules["lagged_critics"] = networks, lagging(networks)
     learner.parts["critics"] = make_part(networks.parameters(), optimizer)
     learner.modules["replay"] = Replay(capacity)

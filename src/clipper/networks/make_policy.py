@@ -54,7 +54,7 @@ def make_policy(
     critic_inputs = (critic_encoder or encoder).features
     widths = options.hidden if options.critic_hidden is None else options.critic_hidden
     actor = mlp(encoder.features, options.hidden, options, generator)
-    critic = mlp(critic_inputs, widths, options, generator) if separate else actor
+    critic = mlp(critic_inputs, widths, options, generator) if separate else actor if options.shared else NoValue()
     actor_width, critic_width = (encoder.features, *options.hidden)[-1], (critic_inputs, *widths)[-1]
     kind, memory = memory_of(options.memory), None
     if kind is not None:
@@ -62,14 +62,15 @@ def make_policy(
         actor_width = critic_width = memory.size
     head = make_head(action_space, actor_width, options.head, generator)
     start_means(head, options.head.initial_mean)
-    rest = {"critic_encoder": critic_encoder, "mask_key": options.encoder.mask_key, "memory": memory}
-    if options.critic is None:
-        policy = ActorCritic(encoder, actor, NoValue(), head, NoValue(), None, action_space, **rest)
-    else:
-        value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
-        policy = ActorCritic(encoder, actor, critic, head, value_layer, None, action_space, **rest)
-    policy = policy if options.orthogonal else draw_uniform(policy, generator)
+    value_layer = None
     if options.critic is not None:
-        policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(policy.value_layer)
+        value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
+    policy = ActorCritic(
+        encoder, actor, critic, head, value_layer or NoValue(), None, action_space, critic_encoder=critic_encoder,
+        mask_key=options.encoder.mask_key, memory=memory,
+    )  # fmt: skip
+    policy = policy if options.orthogonal else draw_uniform(policy, generator)
+    if options.critic is not None and value_layer is not None:
+        policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
     policy.options = options
     return policy

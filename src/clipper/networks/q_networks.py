@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.data.trees import Tree
-from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import Encoder
 from clipper.networks.make_policy import ACTIVATIONS
 from clipper.networks.policy_options import PolicyOptions
@@ -44,14 +43,14 @@ class QNetworks(nn.Module):
         return x.squeeze(-1)
 
 
-def make_q_networks(policy: ActorCritic, options: PolicyOptions, count: int, generator: Generator) -> QNetworks:
-    """``count`` of them for this policy's observations and actions, with the critic's widths and the activation.
+def make_q_networks(
+    encoder: Encoder, action_size: int, options: PolicyOptions, count: int, generator: Generator
+) -> QNetworks:
+    """``count`` of them with the critic's widths and the activation, for a policy that has this encoder.
 
-    Their encoder is the policy's where it has no weights, else a copy.
+    Theirs is the same where it has no weights, else a copy.
     """
-    encoder = policy.encoder
     if any(True for _ in encoder.parameters()):
         encoder = copy.deepcopy(encoder)
     widths = options.hidden if options.critic_hidden is None else options.critic_hidden
-    size = policy.head.box.size
-    return QNetworks(encoder, size, widths, ACTIVATIONS[options.activation](), count, generator)
+    return QNetworks(encoder, action_size, widths, ACTIVATIONS[options.activation](), count, generator)
