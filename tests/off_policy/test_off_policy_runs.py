@@ -19,6 +19,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import each
 from clipper.errors import ClipperError
 from clipper.learning.learner import Learner
+from clipper.learning.optimizers import Adam
 from clipper.learning.temperature import EntropyTarget
 from clipper.runs.make_run import configure
 from clipper.runs.run import Run, read_config
@@ -115,6 +116,30 @@ def test_nothing_is_read_of_what_is_no_decision_or_follows_a_termination(kind: A
     truncated = torch.cat([torch.zeros(1, 3, dtype=torch.bool), (steps.done & ~steps.terminated)[:-1]])
     third = updated(kind, steps._replace(obs=steps.obs + truncated.unsqueeze(-1)), last)
     assert not torch.equal(first.parameters, third.parameters)
+
+
+TURNED: dict[str, Any] = {
+    "alpha": 0.5, "optimizer": Adam(0.1), "max_grad_norm": 0.01, "capacity": 30, "learning_starts": 30, "n_step": 3,
+    "policy_delay": 3, "batch_size": 9,
+}  # fmt: skip
+"""Other values of fields, where half of the default would not do."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [(kind, f.name) for kind in OFF_POLICY for f in dataclasses.fields(kind) if f.name != "horizon"]
+)
+def test_another_value_of_a_field_is_another_update(kind: Any, field: str) -> None:
+    algorithm = kind(**SHORT)
+    other = TURNED[field] if field in TURNED else getattr(algorithm, field) / 2
+    turned = dataclasses.replace(algorithm, **{field: other})
+    ends = []
+    for one in (algorithm, turned):
+        learner = one.init(small_policy("gaussian", one.policy_options(SMALL)))
+        for seed in (0, 1):
+            steps, last = make_steps(learner.policy, 12, 3, seed)
+            one.update(learner, steps._replace(reward=5 * steps.reward), last)
+        ends.append(learner.parameters)
+    assert ends[0].shape != ends[1].shape or (ends[0] - ends[1]).abs().max() > 1e-6
 
 
 @each_kind
