@@ -148,7 +148,7 @@ def test_a_run_goes_on_as_if_never_stopped(kind: Any, tmp_path: Path) -> None:
     whole = clipper.train("Pendulum-v1", kind(**SHORT), **plan)
     stop = lambda run: run.learned < 36  # noqa: E731
     clipper.train("Pendulum-v1", kind(**SHORT), run_dir=tmp_path, callback=stop, **plan)
-    run = clipper.train(resume=tmp_path)
+    run = clipper.train(resume=tmp_path, policy=SMALL)  # as it was given before
     assert run.exact
     ours, theirs = run.learner.state_dict(), whole.learner.state_dict()
     assert ours.keys() == theirs.keys()
@@ -156,12 +156,12 @@ def test_a_run_goes_on_as_if_never_stopped(kind: Any, tmp_path: Path) -> None:
 
 
 @each_kind
-def test_a_policy_without_v_is_loaded_evaluated_and_exported_as_any_other(kind: Any, tmp_path: Path) -> None:
+def test_a_policy_without_v_is_loaded_and_evaluated_as_any_other(kind: Any, tmp_path: Path) -> None:
     run = clipper.train(
         "Pendulum-v1", kind(**SHORT), total_steps=24, run_dir=tmp_path, eval_every=12, eval_episodes=1, **PLAN
     )
     policy, obs = clipper.load(tmp_path), np.array([0.1, 0.2, 0.3], np.float32)
-    assert policy.options == kind().policy_options(SMALL)
+    assert policy.options == clipper.load(tmp_path, policy=SMALL).options == kind().policy_options(SMALL)
     np.testing.assert_array_equal(policy.predict(obs), run.policy.predict(obs))
     assert clipper.evaluate(tmp_path, episodes=1).returns.shape == (1,)
     assert not any("critic" in name or "value" in name for name in policy.state_dict())

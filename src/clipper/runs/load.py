@@ -63,9 +63,10 @@ def load_with_config(
         if values["custom_policy"] and not isinstance(policy, nn.Module):
             raise ConfigError("this run trained a policy module of your own: pass an instance of it as policy=")
         if isinstance(policy, PolicyOptions):
-            if not same(to_json(policy), to_json(config.policy)):
+            given = dataclasses.replace(config, policy=policy)
+            if not same(to_json(given.policy), to_json(config.policy)):
                 raise ConfigError("the policy's weights fit other PolicyOptions than these: leave out policy=")
-            config, policy = dataclasses.replace(config, policy=policy), None
+            config, policy = given, None
         for place, own in elsewhere(config.policy, "policy") if policy is None else ():
             raise ConfigError(
                 f"this run's {place} is {own.name}, which is code of your own: hand it over again with "
