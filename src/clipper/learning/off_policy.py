@@ -144,11 +144,12 @@ def keep(learner: Learner, steps: Steps, last_obs: Tree) -> None:
 def batches_due(learner: Learner, starts: int, ratio: float, size: int, gamma: float, n: int) -> Iterator[Transitions]:
     """A batch of ``size`` for each gradient step that is due: ``ratio`` for each decision beyond the first ``starts``.
 
-    It does not matter how many environments took them.
+    It does not matter how many environments took them. None is due before there are two rows: where actions are masked,
+    the first one has no state after it whose mask is known.
     """
     replay, counts = learner.modules["replay"], learner.extra
     due = math.floor((int(counts["decisions"]) - starts) * ratio + 1e-9) - int(counts["gradient_steps"])
-    for _ in range(due):
+    for _ in range(due if replay.size > 1 else 0):
         counts["gradient_steps"] += 1
         yield replay.sample(size, learner.generator, gamma, n)
 
