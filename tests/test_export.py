@@ -14,7 +14,8 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from pathlib import Path
 from clipper.networks.export import export_onnx
-from clipper.networks.heads import Binned, HeadOptions, TanhGaussian
+from clipper.networks.critics import Scalar
+from clipper.networks.heads import Binned, Deterministic, HeadOptions, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.make_policy import make_policy
 from clipper.cli.commands import run_command
@@ -24,8 +25,8 @@ obs_space = Box(-1, 1, (2, 3))
 tree = Dict({"gear": Discrete(3, start=-1), "aim": Tuple((Box(-2, 2, ()), OneOf((Box(0, 1, (2,)), Discrete(4)))))})
 
 
-def policy_for(space, obs_space=obs_space, memory=None, **head):
-    options = PolicyOptions(hidden=(8,), normalise_obs=True, head=HeadOptions(**head), memory=memory)
+def policy_for(space, obs_space=obs_space, memory=None, critic=Scalar(), **head):
+    options = PolicyOptions(hidden=(8,), critic=critic, normalise_obs=True, head=HeadOptions(**head), memory=memory)
     policy = make_policy(obs_space, space, options, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for weights in policy.parameters():
@@ -45,6 +46,8 @@ squashed = policy_for(Box(np.array([-1, 0]), np.array([2, 5])), distribution=Tan
 run, names = session(squashed)
 assert names == (["obs"], ["action"])
 np.testing.assert_allclose(run.run(None, {"obs": obs})[0], squashed.predict(obs), rtol=1e-5, atol=1e-5)
+without_v = policy_for(Box(np.array([-1, 0]), np.array([2, 5])), critic=None, distribution=Deterministic())
+export_onnx(without_v, Path("policy.onnx"))  # which compares it with predict
 
 branching = policy_for(tree)
 run, (_, outputs) = session(branching)

@@ -158,7 +158,7 @@ def test_numbers_out_of_range_are_refused(field: str, text: str) -> None:
 FIELDS = [
     pytest.param(kind, name, id=f"{kind.__name__}.{name}")
     for kind in KNOWN
-    for name in ("rewards", "advantages", "stop", "kl", "critic_target", "parts", "optimizer")
+    for name in ("rewards", "advantages", "stop", "kl", "critic_target", "parts", "optimizer", "alpha")
     if name in get_type_hints(kind)
 ]
 

@@ -11,7 +11,20 @@ from clipper.cli import interrupts  # first of all: to import torch takes a seco
 
 # isort: split
 from clipper import former, functional
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, PPOSeparate, Reinforce
+from clipper.algorithms import (
+    A2C,
+    DDPG,
+    NPG,
+    PPO,
+    SAC,
+    TD3,
+    TRPO,
+    VPG,
+    ImportanceSampling,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
@@ -46,8 +59,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "A2C",
+    "DDPG",
     "NPG",
     "PPO",
+    "SAC",
+    "TD3",
     "TRPO",
     "VPG",
     "ActorCritic",

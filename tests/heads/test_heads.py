@@ -18,6 +18,7 @@ from clipper.networks.heads import (
     GSDE,
     Beta,
     BoxDistribution,
+    Deterministic,
     ExpOfState,
     Fixed,
     Gaussian,
@@ -37,7 +38,7 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 
 DISTRIBUTIONS = (Gaussian(), TanhGaussian(), Beta(), GSDE(3))
 SCALES = (Learned(), Fixed(), LinearLogStd(-2.0), LinearStd(0.1), ExpOfState(), SoftplusOfState())
-KINDS = [HeadOptions(distribution=d) for d in DISTRIBUTIONS] + [
+KINDS = [HeadOptions(distribution=d) for d in (*DISTRIBUTIONS, Deterministic())] + [
     HeadOptions(distribution=d, std=s) for d in DISTRIBUTIONS[:2] for s in SCALES[1:]
 ]
 BOX = Box(np.array([-2, 0, -1], np.float32), np.array([2, 10, 1], np.float32))
@@ -165,7 +166,7 @@ INFINITE = [Box(-np.inf, np.inf, (2,)), Box(0, np.inf, (2,)), Box(-np.inf, 1, (2
 
 
 @pytest.mark.parametrize("space", INFINITE, ids=str)
-@pytest.mark.parametrize("distribution", [TanhGaussian(), Beta()], ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize("distribution", [TanhGaussian(), Beta(), Deterministic()], ids=lambda d: type(d).__name__)
 def test_bounded_distributions_refuse_infinite_bounds(distribution: BoxDistribution, space: Box) -> None:
     with pytest.raises(UnsupportedSpaceError, match="a bound is infinite; use gaussian"):
         policy_for(HeadOptions(distribution=distribution), space)
@@ -181,6 +182,7 @@ def test_half_infinite_bounds_clip_on_the_finite_side(distribution: BoxDistribut
 @pytest.mark.parametrize(("options", "complaint"), [
     (HeadOptions(distribution=Beta(), std=Fixed()), "beta policy has no σ"),
     (HeadOptions(distribution=GSDE(), std=LinearStd()), "gsde learns a σ of its own"),
+    (HeadOptions(distribution=Deterministic(), std=Fixed()), "deterministic policy has the σ of its noise"),
 ])  # fmt: skip
 def test_options_that_would_be_ignored_are_refused(options: HeadOptions, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):

@@ -10,7 +10,7 @@ from batches import make_steps, small_policy
 from gymnasium.spaces import Box, Discrete
 
 import clipper
-from clipper.algorithms import KNOWN
+from clipper.algorithms import ON_POLICY
 from clipper.learning.rewards import Scaled
 
 SHORT: dict[str, dict[str, Any]] = {
@@ -18,7 +18,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "PPOSeparate": {"epochs": 2, "value_epochs": 2},
     "VPG": {"value_minibatches": 1}, "NPG": {"value_minibatches": 1}, "TRPO": {"value_minibatches": 1},
 }  # fmt: skip
-SEGMENTS = [kind for kind in KNOWN if hasattr(kind(), "horizon")]
+SEGMENTS = [kind for kind in ON_POLICY if hasattr(kind(), "horizon")]
 
 
 class Pairs(gymnasium.Env):
@@ -59,7 +59,7 @@ def test_every_third_segment_of_one_row_is_left_out(kind: Any, engine: Any, monk
     assert [row["steps"] for row in run.history[:4]] == [3, 6, 6, 9]
 
 
-@pytest.mark.parametrize("kind", KNOWN, ids=lambda x: x.__name__)
+@pytest.mark.parametrize("kind", ON_POLICY, ids=lambda x: x.__name__)
 def test_an_update_by_hand_leaves_it_out_too(kind: Any) -> None:
     """Nothing of the learner changes, but that a sum of rewards which a restart has cut off begins anew."""
     algorithm = kind(rewards=Scaled()) if hasattr(kind(), "rewards") else kind()

@@ -22,7 +22,7 @@ from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 
 EngineName = Literal["torch", "cpu"]
-ALGORITHMS: tuple[type, ...] = algorithms.KNOWN
+ALGORITHMS: tuple[type, ...] = algorithms.ON_POLICY
 SHORT: dict[str, Any] = {
     "epochs": 2, "minibatches": 2, "value_epochs": 2, "value_minibatches": 2, "max_steps": 3, "stop": None,
     "sigma": float("inf"), "learning_rate": 0.02, "value_learning_rate": 0.02,

@@ -6,12 +6,15 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from torch import nn
 
 from clipper.algorithms.a2c import A2C
+from clipper.algorithms.ddpg import DDPG
 from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
 from clipper.algorithms.ppo import PPO
 from clipper.algorithms.ppo_penalty import PPOPenalty
 from clipper.algorithms.ppo_separate import PPOSeparate
 from clipper.algorithms.reinforce import Reinforce
+from clipper.algorithms.sac import SAC
+from clipper.algorithms.td3 import TD3
 from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
 from clipper.data.steps import Steps
@@ -27,7 +30,8 @@ class OwnAlgorithm(Protocol):
     """An algorithm of your own.
 
     Its ``horizon`` or ``episodes``, or a ``quota`` of one of the two, is what is collected for an update; without any
-    it gets 128 rows.
+    it gets 128 rows. Where it has a method ``policy_options``, that says with which network it learns: called with the
+    user's ``PolicyOptions``, or None where there are none.
     """
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
@@ -39,10 +43,26 @@ class OwnAlgorithm(Protocol):
         ...
 
 
-KNOWN = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
+ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
+"""Clipper's own that learn from what the policy has just done."""
+OFF_POLICY = (SAC, TD3, DDPG)
+"""Clipper's own that learn from a replay."""
+KNOWN = (*ON_POLICY, *OFF_POLICY)
 """Clipper's own."""
 Algorithm: TypeAlias = (
-    PPO | PPOSeparate | PPOPenalty | Reinforce | ImportanceSampling | VPG | A2C | NPG | TRPO | OwnAlgorithm
+    PPO
+    | PPOSeparate
+    | PPOPenalty
+    | Reinforce
+    | ImportanceSampling
+    | VPG
+    | A2C
+    | NPG
+    | TRPO
+    | SAC
+    | TD3
+    | DDPG
+    | OwnAlgorithm
 )
 
 
@@ -63,5 +83,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "NPG", "PPO", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
+    "A2C", "DDPG", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOPenalty",
+    "PPOSeparate", "Reinforce",
 ]  # fmt: skip

@@ -15,8 +15,11 @@ from rich.markup import escape
 
 from clipper.algorithms import (
     A2C,
+    DDPG,
     NPG,
     PPO,
+    SAC,
+    TD3,
     TRPO,
     VPG,
     Algorithm,
@@ -56,6 +59,7 @@ from clipper.settings.recipes import RECIPES
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
+    "sac": SAC, "td3": TD3, "ddpg": DDPG,
 }  # fmt: skip
 
 
@@ -106,11 +110,21 @@ def said(flag: str, args: Sequence[str]) -> str | None:
     return None
 
 
-def check_flag(word: str) -> None:
-    """Raise ``ConfigError`` for a flag that another library, or an earlier version, has under another name."""
+def fields_named(args: Sequence[str]) -> set[str]:
+    """The fields of the algorithm that the arguments name."""
+    words = {*args[:2], said("--algorithm", args)}
+    kinds = [kind for name, kind in ALGORITHMS.items() if name in words]
+    return {field.name for kind in kinds for field in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
+
+
+def check_flag(word: str, own: set[str]) -> None:
+    """Raise ``ConfigError`` for a flag that another library, or an earlier version, has under another name.
+
+    It is none where the algorithm itself has a field of its ``own`` by that name.
+    """
     flag = word.partition("=")[0]
     name = flag.removeprefix("--").replace("-", "_")
-    if not flag.startswith("--") or name in SHORT_FLAGS:
+    if not flag.startswith("--") or name in SHORT_FLAGS | own:
         return
     if name in GATHERED:
         field, _, text = GATHERED[name]
@@ -156,9 +170,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def train_command(args: Sequence[str]) -> int:
     """``clipper train``."""
+    own = fields_named(args)
     for word in args:
         reach_own_code(word)
-        check_flag(word)
+        check_flag(word, own)
     default, rest = train_defaults(args)
     prog, more = f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", ""
     if is_atari(default.env):

@@ -22,6 +22,9 @@ OTHER_NAMES: Mapping[str, str] = {
     "total_timesteps": "total_steps", "train_pi_iters": "epochs",
     "train_v_iters": "value_epochs", "update_epochs": "epochs", "value_lr": "value_learning_rate",
     "vf_coef": "value_coef", "vf_lr": "value_learning_rate", "activation_fn": "activation", "hidden_sizes": "hidden",
+    "buffer_size": "capacity", "replay_size": "capacity", "start_steps": "learning_starts",
+    "policy_freq": "policy_delay", "policy_frequency": "policy_delay", "target_policy_noise": "target_noise",
+    "target_noise_clip": "noise_clip",
 }  # fmt: skip
 """What other libraries call a field → what it is called here."""
 GATHERED: Mapping[str, tuple[str, str, str]] = {

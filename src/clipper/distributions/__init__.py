@@ -3,6 +3,7 @@
 from clipper.distributions.autoregressive import Autoregressive
 from clipper.distributions.beta import IndependentBeta
 from clipper.distributions.categorical import Categorical
+from clipper.distributions.clipped import ClippedGaussian
 from clipper.distributions.gaussian import DiagonalGaussian
 from clipper.distributions.multi_categorical import MultiCategorical
 from clipper.distributions.one_of import OneOf
@@ -15,6 +16,7 @@ from clipper.distributions.state_dependent import StateDependentGaussian
 __all__ = [
     "Autoregressive",
     "Categorical",
+    "ClippedGaussian",
     "Composite",
     "DiagonalGaussian",
     "Distribution",

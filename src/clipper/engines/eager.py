@@ -18,7 +18,7 @@ class Torch:
     name: Literal["torch", "compile"] = "torch"
 
     def __init__(self, learner: Learner, algorithm: Algorithm, reason: str = "") -> None:
-        self.learner, self.algorithm, self.actor = learner, algorithm, learner.policy
+        self.learner, self.algorithm, self.actor = learner, algorithm, learner.behaviour
         if learner.parameters.device.type == "cpu":
             keep_freed_memory()
         self.description = f"torch ({reason})" if reason else "torch"

@@ -18,6 +18,7 @@ from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.parts import Part, actor_and_critic_parts, part, whole_part
 from clipper.learning.world import ALONE, World
+from clipper.networks.protocol import Actor
 
 OWN_NAMES = ("extra", "skipped", "skipped_in_a_row", "generator", "progress", "running_return")
 """By which a learner saves what is no module."""
@@ -59,6 +60,8 @@ class Learner:
         separate: bool = False,
     ) -> None:
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
+        self.behaviour: Actor = self.policy
+        """μ, who acts in the rollouts: the policy itself, unless an algorithm's ``init`` puts another in its place."""
         make = actor_and_critic_parts if separate else whole_part
         self.parts: dict[str, Part] = make(policy, optimizer or Adam())
         """What optimizers move, by name."""

@@ -119,6 +119,16 @@ class TwoHot:
         return TwoHotBins(layer, self.bins, self.limit)
 
 
+class NoValue(nn.Module):
+    """Stands where a policy that has no V would have its critic: to ask for V is an error."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        raise ConfigError(
+            "this policy has no V (critic=None, as SAC, TD3 and DDPG need none): for an algorithm that needs one, make "
+            "it with a critic, clipper.PolicyOptions(critic=clipper.critics.Scalar())"
+        )
+
+
 @runtime_checkable
 class OwnCritic(Protocol):
     """A critic's answer of your own."""

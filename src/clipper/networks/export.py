@@ -31,6 +31,7 @@ from clipper.networks.heads.autoregressive import allowed
 from clipper.networks.heads.beta import BetaHead
 from clipper.networks.heads.binned import BinnedHead
 from clipper.networks.heads.box import BoxMap
+from clipper.networks.heads.deterministic import DeterministicHead
 from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
 from clipper.networks.heads.state_dependent import StateDependentHead
 from clipper.spaces.action_masks import action_masks
@@ -142,7 +143,8 @@ def _(head: BinnedHead, action: Tensor, mask: Tree) -> Tensor:
 
 @in_units.register(GaussianHead)
 @in_units.register(StateDependentHead)
-def _(head: GaussianHead | StateDependentHead, action: Tensor, mask: Tree) -> Tensor:
+@in_units.register(DeterministicHead)
+def _(head: GaussianHead | StateDependentHead | DeterministicHead, action: Tensor, mask: Tree) -> Tensor:
     return boxed(head.box, action, mask)
 
 

@@ -6,6 +6,7 @@ from torch import Generator, nn
 
 from clipper.errors import ConfigError
 from clipper.networks.actor_critic import ActorCritic
+from clipper.networks.critics import NoValue
 from clipper.networks.encoders import make_encoder, seen_by
 from clipper.networks.heads import GaussianHead, Head, StateDependentHead
 from clipper.networks.heads.make_head import make_head
@@ -46,13 +47,14 @@ def make_policy(
 ) -> ActorCritic:
     """The actor-critic for one environment's (unbatched) spaces, its first weights drawn from ``generator``."""
     encoder = make_encoder(seen_by(observation_space, options.encoder), options, generator)
-    own = options.encoder.critic_only or (not options.shared and any(True for _ in encoder.parameters()))
+    separate = options.critic is not None and not options.shared
+    own = options.encoder.critic_only or (separate and any(True for _ in encoder.parameters()))
     seen = seen_by(observation_space, options.encoder, critic=True)
     critic_encoder = make_encoder(seen, options, generator) if own else None
     critic_inputs = (critic_encoder or encoder).features
     widths = options.hidden if options.critic_hidden is None else options.critic_hidden
     actor = mlp(encoder.features, options.hidden, options, generator)
-    critic = actor if options.shared else mlp(critic_inputs, widths, options, generator)
+    critic = mlp(critic_inputs, widths, options, generator) if separate else actor if options.shared else NoValue()
     actor_width, critic_width = (encoder.features, *options.hidden)[-1], (critic_inputs, *widths)[-1]
     kind, memory = memory_of(options.memory), None
     if kind is not None:
@@ -60,12 +62,15 @@ def make_policy(
         actor_width = critic_width = memory.size
     head = make_head(action_space, actor_width, options.head, generator)
     start_means(head, options.head.initial_mean)
-    value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
+    value_layer = None
+    if options.critic is not None:
+        value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
     policy = ActorCritic(
-        encoder, actor, critic, head, value_layer, None, action_space, critic_encoder=critic_encoder,
+        encoder, actor, critic, head, value_layer or NoValue(), None, action_space, critic_encoder=critic_encoder,
         mask_key=options.encoder.mask_key, memory=memory, ignore=options.encoder.ignore,
     )  # fmt: skip
     policy = policy if options.orthogonal else draw_uniform(policy, generator)
-    policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
+    if options.critic is not None and value_layer is not None:
+        policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
     policy.options = options
     return policy

@@ -74,9 +74,10 @@ class PolicyOptions:
     """Bound on normalised observations, in standard deviations."""
     normalise_returns: bool = False
     """The critic predicts returns in units of their running standard deviation."""
-    critic: Critic = field(default_factory=Scalar)
+    critic: Critic | None = field(default_factory=Scalar)
     """What the value layer says: scalar, V itself; pop_art(beta), V in units of the returns that keep up with them, and
-    predictions that stay where these move; two_hot(bins,limit), a distribution, to be fitted by cross_entropy."""
+    predictions that stay where these move; two_hot(bins,limit), a distribution, to be fitted by cross_entropy. None:
+    the policy has no V, as SAC, TD3 and DDPG need none; their Q networks have the critic's widths."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     """How observations become numbers."""
     head: HeadOptions = field(default_factory=HeadOptions)
@@ -89,7 +90,20 @@ class PolicyOptions:
             raise ConfigError("a shared trunk has one set of widths: leave out critic_hidden, or set shared=False")
         if self.shared and self.encoder.critic_only:
             raise ConfigError("what only the critic sees needs a trunk of its own: leave out critic_only, or shared")
-        if self.normalise_returns and self.critic != Scalar():
+        if self.critic is None:
+            self.check_without_critic()
+        elif self.normalise_returns and self.critic != Scalar():
             raise ConfigError(
                 f"{type(self.critic).__name__} copes with returns of any size by itself: leave out normalise_returns"
             )
+
+    def check_without_critic(self) -> None:
+        """Raise ``ConfigError`` for what only a policy with V can have."""
+        for name, given in {
+            "shared": self.shared, "normalise_returns": self.normalise_returns, "memory": self.memory is not None,
+            "critic_only": self.encoder.critic_only,
+        }.items():  # fmt: skip
+            if given:
+                raise ConfigError(
+                    f"a policy without V (critic=None, as for SAC, TD3 and DDPG) has no {name}: leave it out"
+                )

@@ -65,9 +65,10 @@ def load_with_config(
         if values["custom_policy"] and not isinstance(policy, nn.Module):
             raise ConfigError("this run trained a policy module of your own: pass an instance of it as policy=")
         if isinstance(policy, PolicyOptions):
-            if not same(to_json(policy), to_json(config.policy)):
+            given = dataclasses.replace(config, policy=policy)
+            if not same(to_json(given.policy), to_json(config.policy)):
                 raise ConfigError("the policy's weights fit other PolicyOptions than these: leave out policy=")
-            config, policy = dataclasses.replace(config, policy=policy), None
+            config, policy = given, None
         for place, own in elsewhere(config.policy, "policy") if policy is None else ():
             raise ConfigError(
                 f"this run's {place} is {own.name}, which is code of your own: hand it over again with "
@@ -147,7 +148,8 @@ def check_size(config: Config, tensors: dict[str, Tensor], values: Mapping[str, 
         images = any(is_image(leaf, made.image_layout) for leaf in observation_leaves(spaces["observation"]))
         first = [inputs, *([made.cnn_features or 512] if images and made.cnn != "none" else [])]
         trunks = config.policy.hidden, config.policy.critic_hidden or config.policy.hidden
-        ends = flatdim(spaces["action"]), config.policy.critic.outputs
+        critic = config.policy.critic
+        ends = flatdim(spaces["action"]), 1 if critic is None else critic.outputs
         layers = [[made.embedding, *first, *trunk, end] for trunk, end in zip(trunks, ends, strict=True)]
         widths = [width for row in layers for width in row]
         kind = memory_of(config.policy.memory)

@@ -38,7 +38,7 @@ from clipper.runs.load import check_policy
 from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, settings_json, short_name, to_json
-from clipper.settings.defaults import config_for
+from clipper.settings.defaults import config_for, usual
 from clipper.spaces.observations import observation_leaves
 from clipper.storage import files
 
@@ -85,7 +85,7 @@ def configure(
         changes["num_envs"] = number_of(env, settings)
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
-    return called(Config, env=describe_source(env), **changes), env
+    return called(Config, env=describe_source(env), **(usual(algorithm) | changes)), env
 
 
 def number_of(env: VectorEnv | Rollouts | Sequence[SingleSource], settings: Settings) -> int:
@@ -359,6 +359,10 @@ def check_critic(config: Config) -> None:
     """Raise ``ConfigError`` where the algorithm cannot fit the critic that the policy's options make."""
     critic, algorithm = config.policy.critic, config.algorithm
     loss = getattr(algorithm, "value_loss", None)
+    if critic is None and loss is not None:
+        raise ConfigError(
+            f"{type(algorithm).__name__} fits V, which a policy with critic=None has not: leave out critic"
+        )
     if isinstance(critic, TwoHot) != isinstance(loss, CrossEntropy):
         has, needs = (type(x).__name__ if x is not None else "none" for x in (critic, loss))
         raise ConfigError(

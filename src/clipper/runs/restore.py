@@ -139,7 +139,7 @@ def handed_over(
     if algorithm is not None:
         changes["algorithm"] = algorithm
     if isinstance(policy, PolicyOptions):
-        changes["policy"] = policy
+        policy = changes["policy"] = dataclasses.replace(planned, policy=policy).policy
     if isinstance(policy, PolicyOptions) and not same(to_json(policy), to_json(planned.policy)):
         raise ConfigError(
             "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="

@@ -55,3 +55,9 @@ class Config:
     or the end comes first; 0: a row for each iteration."""
     max_skipped_steps: Count = 10
     """Gradient steps in a row that may be skipped, since loss or gradient is not finite, before the run ends."""
+
+    def __post_init__(self) -> None:
+        """The network becomes such as the algorithm learns with, where that says so (``SAC.policy_options``)."""
+        adapt = getattr(self.algorithm, "policy_options", None)
+        if adapt is not None and isinstance(self.policy, PolicyOptions):
+            object.__setattr__(self, "policy", adapt(self.policy))

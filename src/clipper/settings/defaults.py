@@ -18,6 +18,15 @@ ATARI_POLICY = PolicyOptions(hidden=(), shared=True)
 """Nature's network alone, for actor and critic together."""
 
 
+def usual(algorithm: Algorithm | None) -> dict[str, object]:
+    """What a run with this algorithm begins with where the user says nothing, beside the defaults of all.
+
+    Who learns from a replay has a network of its own kind, one environment, and a row of metrics for 1,000 decisions.
+    """
+    adapt = getattr(algorithm, "policy_options", None)
+    return {} if adapt is None else {"policy": adapt(None), "num_envs": 1, "log_every": 1_000}
+
+
 def config_for(env: str, algorithm: Algorithm | None = None) -> Config:
     """What a run in an environment begins with, by its id: the defaults, or for Atari games what is usual there.
 
@@ -26,8 +35,8 @@ def config_for(env: str, algorithm: Algorithm | None = None) -> Config:
     is seen.
     """
     name, given = split_id(env)
-    if not is_atari(name):
-        return Config(env=env, algorithm=algorithm or PPO())
+    if not is_atari(name) or usual(algorithm):
+        return dataclasses.replace(Config(env=env), algorithm=algorithm or PPO(), **usual(algorithm))
     separate = isinstance(algorithm, VPG | NPG | TRPO | PPOSeparate)
     policy = dataclasses.replace(ATARI_POLICY, shared=not separate)
     if read_options(name, given).obs_type == "ram":

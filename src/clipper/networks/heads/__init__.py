@@ -4,6 +4,7 @@ from clipper.networks.heads.autoregressive import AutoregressiveHead
 from clipper.networks.heads.beta import Beta, BetaHead
 from clipper.networks.heads.binned import Binned, BinnedHead
 from clipper.networks.heads.composite import OneOfHead, ProductHead
+from clipper.networks.heads.deterministic import Deterministic, DeterministicHead
 from clipper.networks.heads.discrete import CategoricalHead, MultiCategoricalHead
 from clipper.networks.heads.gaussian import Gaussian, GaussianHead, SquashedHead, TanhGaussian
 from clipper.networks.heads.head_options import BoxDistribution, HeadOptions
@@ -20,6 +21,8 @@ __all__ = [
     "BinnedHead",
     "BoxDistribution",
     "CategoricalHead",
+    "Deterministic",
+    "DeterministicHead",
     "ExpOfState",
     "Fixed",
     "Gaussian",

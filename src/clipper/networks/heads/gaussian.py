@@ -75,6 +75,14 @@ class SquashedHead(nn.Module):
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> SquashedGaussian:
         return SquashedGaussian(*self.raw(features).params)
 
+    def bounded(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
+        """The action within [−1, 1] of a sample: a = tanh(u)."""
+        return action.tanh()
+
+    def unbounded(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
+        """The inverse of ``bounded``."""
+        return action.atanh()
+
     def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
         return self.box(action.tanh(), action_mask)
 

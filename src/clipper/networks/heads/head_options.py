@@ -9,6 +9,7 @@ from torch import Generator
 from clipper.data.values import NonNegative, value
 from clipper.networks.heads.beta import Beta
 from clipper.networks.heads.binned import Binned
+from clipper.networks.heads.deterministic import Deterministic
 from clipper.networks.heads.gaussian import Gaussian, TanhGaussian
 from clipper.networks.heads.protocol import Head
 from clipper.networks.heads.scales import Learned, Scale
@@ -27,7 +28,7 @@ class OwnDistribution(Protocol):
         ...
 
 
-BoxDistribution: TypeAlias = Gaussian | TanhGaussian | Beta | GSDE | Binned | OwnDistribution
+BoxDistribution: TypeAlias = Gaussian | TanhGaussian | Beta | GSDE | Binned | Deterministic | OwnDistribution
 
 
 @value(kw_only=True)
@@ -37,8 +38,9 @@ class HeadOptions:
     action_gain: NonNegative = 0.01
     """Gain of the last policy layer's orthogonal weights: near 0 starts all actions alike."""
     distribution: BoxDistribution = field(default_factory=Gaussian)
-    """Of continuous actions: gaussian, tanh_gaussian, beta (both on finite bounds only), gsde(n), whose noise lasts n
-    steps, or binned(n), one of n values per component. Integers are always choices: of all, or of binned(n)."""
+    """Of continuous actions: gaussian, gsde(n), whose noise lasts n steps, binned(n), one of n values per component, or,
+    on finite bounds only, tanh_gaussian, beta, or deterministic(noise), which is for DDPG and TD3. Integers are always
+    choices: of all, or of binned(n)."""
     std: Scale = field(default_factory=Learned)
     """Where σ comes from: learned, fixed, linear_log_std(end), linear_std(end), exp_of_state, softplus_of_state."""
     initial_log_std: float = 0.0

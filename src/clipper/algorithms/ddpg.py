@@ -1,0 +1,83 @@
+"""Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971, algorithm 1)."""
+
+import torch
+from torch import nn
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.functional.q_targets import td_target
+from clipper.learning.critic_targets import Polyak
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
+from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, lagging, make_learner
+from clipper.learning.optimizers import Adam, Optimizer
+from clipper.learning.replay import Transitions
+from clipper.learning.schedules import Rate, at
+from clipper.networks.heads import Deterministic, DeterministicHead, Learned
+from clipper.networks.policy_options import PolicyOptions
+
+
+@value(kw_only=True)
+class DDPG:
+    """A Q network learns what a deterministic policy is worth, and the policy climbs it; noise makes it explore.
+
+    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each. Networks, sizes of
+    steps and the noise are those of later code, which TD3's authors call "our DDPG" (arXiv:1802.09477, section 6.1),
+    without batch normalisation and weight decay; the noise is normal, each one apart, not the paper's process.
+    """
+
+    gamma: Fraction = 0.99
+    """γ, the discount."""
+    tau: Fraction = 0.005
+    """τ, the part of the way to critic and policy that their lagged copies go in each gradient step."""
+    learning_rate: Rate = 1e-3
+    """The step size of both optimizers."""
+    optimizer: Optimizer = Adam(1e-8)
+    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
+    max_grad_norm: Bound = float("inf")
+    """Bound on each gradient's Euclidean norm."""
+    batch_size: Count = 256
+    """N, decisions of which a gradient step learns."""
+    capacity: Count = 1_000_000
+    """|R|, decisions that the replay holds, the latest ones."""
+    learning_starts: Count = 1_000
+    """Decisions before the first gradient step, whose actions are uniform over the Box."""
+    update_ratio: NonNegative = 1.0
+    """Gradient steps for each further decision, however many environments there are."""
+    n_step: Count = 1
+    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
+    horizon: Count = 1
+    """Rows collected per environment and iteration."""
+
+    def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
+        """The network for these options, or the usual one, with DDPG's head: deterministic(noise)."""
+        return acting_with(options, Deterministic(), Learned())
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        starts = self.learning_starts
+        learner = make_learner(policy, DeterministicHead, 1, self.optimizer, self.capacity, starts, seed)
+        learner.modules["lagged_actor"] = lagging(policy)
+        return learner
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        keep(learner, steps, last_obs)  # (sₜ, aₜ, rₜ, sₜ₊₁) into R
+        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
+        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
+
+    def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
+        """One step of the critic and of the policy, and of their lagged copies after them."""
+        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        with torch.no_grad():
+            action = modules["lagged_actor"].act(batch.next_obs)[0].mode  # μ′(s′)
+            value = modules["lagged_critics"](batch.next_obs, action)[0]
+            target = td_target(batch.reward, batch.discount, value)  # y = r + γ Q′(s′, μ′(s′))
+        q = modules["critics"](batch.obs, batch.action)[0]
+        error = (q - target).square().mean()  # L = (1/N) Σ (y − Q(s, a))²
+        gradient_step(learner, error, rate, self.max_grad_norm, "critics")
+        loss = -modules["critics"](batch.obs, policy.act(batch.obs)[0].mode).mean()  # −J, whose gradient is eq 6
+        gradient_step(learner, loss, rate, self.max_grad_norm)
+        Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
+        Polyak(self.tau)(modules["lagged_actor"], policy, 0)
+        return {"loss/q": error, "loss/policy": loss, "value/q": q.mean()}

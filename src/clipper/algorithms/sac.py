@@ -1,0 +1,98 @@
+"""Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905, algorithm 1)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.functional.q_targets import clipped_double_q, soft_value, td_target
+from clipper.learning.critic_targets import Polyak
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
+from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, make_learner
+from clipper.learning.optimizers import Adam, Optimizer
+from clipper.learning.parts import make_part
+from clipper.learning.replay import Transitions
+from clipper.learning.schedules import Rate, at
+from clipper.learning.temperature import Alpha, EntropyTarget, Temperature
+from clipper.networks.heads import ExpOfState, SquashedHead, TanhGaussian
+from clipper.networks.policy_options import PolicyOptions
+
+
+@value(kw_only=True)
+class SAC:
+    """Two Q networks learn what a policy is worth whose entropy counts as reward; the policy climbs the lower of them.
+
+    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each.
+    """
+
+    gamma: Fraction = 0.99
+    """γ, the discount."""
+    tau: Fraction = 0.005
+    """τ, the part of the way to the critics that their lagged copy goes in each gradient step."""
+    alpha: Alpha = EntropyTarget()
+    """α, weight of the entropy: a number, or entropy_target(target,start), which moves it."""
+    learning_rate: Rate = 3e-4
+    """λ, the step size of all three optimizers."""
+    optimizer: Optimizer = Adam(1e-8)
+    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
+    max_grad_norm: Bound = float("inf")
+    """Bound on each gradient's Euclidean norm."""
+    batch_size: Count = 256
+    """Decisions of which a gradient step learns."""
+    capacity: Count = 1_000_000
+    """|D|, decisions that the replay holds, the latest ones."""
+    learning_starts: Count = 1_000
+    """Decisions before the first gradient step, whose actions are uniform over the Box."""
+    update_ratio: NonNegative = 1.0
+    """Gradient steps for each further decision, however many environments there are."""
+    n_step: Count = 1
+    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
+    horizon: Count = 1
+    """Rows collected per environment and iteration."""
+
+    def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
+        """The network for these options, or the usual one, with SAC's head: a tanh Gaussian, σ of the state."""
+        return acting_with(options, TanhGaussian(), ExpOfState())
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        starts = self.learning_starts
+        learner = make_learner(policy, SquashedHead, 2, self.optimizer, self.capacity, starts, seed)
+        alpha = Temperature(self.alpha.start if isinstance(self.alpha, EntropyTarget) else self.alpha)
+        learner.modules["alpha"] = alpha.to(learner.parameters.dtype)
+        if isinstance(self.alpha, EntropyTarget):
+            learner.parts["alpha"] = make_part(alpha.parameters(), self.optimizer)
+        return learner
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        keep(learner, steps, last_obs)  # D ← D ∪ {(sₜ, aₜ, r(sₜ, aₜ), sₜ₊₁)}
+        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
+        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
+
+    def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
+        """One step of the critics, of the policy and of α, and of the lagged critics after them."""
+        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        alpha: Float[Tensor, ""] = modules["alpha"]()
+        with torch.no_grad():
+            after = policy.act(batch.next_obs)[0]
+            u = after.sample(learner.generator)  # a′ = tanh(u′) ~ π(·|s′)
+            q = clipped_double_q(modules["lagged_critics"](batch.next_obs, u.tanh()))
+            target = td_target(batch.reward, batch.discount, soft_value(q, after.log_prob(u), alpha))  # eqs 2 and 3
+        q = modules["critics"](batch.obs, batch.action)
+        error = (0.5 * (q - target).square()).mean(-1)  # J_Q(θᵢ), eq 5
+        gradient_step(learner, error.sum(), rate, self.max_grad_norm, "critics")
+        dist = policy.act(batch.obs)[0]
+        u = dist.sample(learner.generator)  # a = f(ε; s), eq 8
+        log_prob = dist.log_prob(u)
+        value = clipped_double_q(modules["critics"](batch.obs, u.tanh()))
+        loss = (alpha * log_prob - value).mean()  # J_π, eq 9
+        gradient_step(learner, loss, rate, self.max_grad_norm)
+        if isinstance(self.alpha, EntropyTarget):
+            wanted = -float(batch.action.shape[-1]) if self.alpha.target is None else self.alpha.target
+            gradient_step(learner, modules["alpha"].loss(log_prob, wanted), rate, self.max_grad_norm, "alpha")  # eq 18
+        Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
+        watched = {"loss/q": error.mean(), "loss/policy": loss, "value/q": q.mean(), "policy/alpha": alpha}
+        return watched | {"policy/entropy": -log_prob.mean()}

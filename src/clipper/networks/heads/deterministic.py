@@ -1,0 +1,61 @@
+"""A deterministic policy on a finite Box, with noise to explore (Lillicrap et al. 2016, arXiv:1509.02971)."""
+
+import math
+
+import gymnasium.spaces
+import numpy as np
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from clipper.data.trees import Tree
+from clipper.data.values import Positive, value
+from clipper.distributions import ClippedGaussian
+from clipper.errors import ConfigError
+from clipper.networks.heads.box import finite_box
+from clipper.networks.heads.scales import Learned, Scale
+from clipper.networks.initialisation import OrthogonalLinear
+
+
+@value
+class Deterministic:
+    """μ(s) = tanh of the last layer, mapped onto a finite Box; to explore, μ(s) and noise, clipped to the bounds.
+
+    DDPG and TD3 act so. ``predict`` and evaluations take μ(s) itself.
+    """
+
+    noise: Positive = 0.1
+    """σ of the noise, where a component's bounds are ±1: TD3's (arXiv:1802.09477, section 6.1)."""
+
+    def box_head(
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "DeterministicHead":  # fmt: skip
+        if not isinstance(std, Learned):
+            raise ConfigError("a deterministic policy has the σ of its noise: leave std at learned")
+        return DeterministicHead(space, features, generator, gain, self.noise)
+
+
+class DeterministicHead(nn.Module):
+    """Tanh of a linear layer, with noise of a fixed σ about it."""
+
+    def __init__(
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float, noise: float
+    ) -> None:
+        super().__init__()
+        self.box, self.log_noise = finite_box(space, "deterministic"), math.log(noise)
+        self.raw = OrthogonalLinear(features, self.box.size, gain, generator)
+
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> ClippedGaussian:
+        mean = self.raw(features).tanh()
+        return ClippedGaussian(mean, mean.new_full((self.box.size,), self.log_noise))
+
+    def bounded(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
+        """A sample, within [−1, 1] as it is."""
+        return action
+
+    def unbounded(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
+        """The inverse of ``bounded``."""
+        return action
+
+    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
+        return self.box(action, action_mask)
