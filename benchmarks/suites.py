@@ -74,7 +74,7 @@ XUANCE = "XuanCe on {}-v5, 5 seeds"
 def mujoco(task: str, arguments: str = "") -> Entry:
     """PPO with the recipes' settings for MuJoCo, evaluated as Tianshou does it; the CSV file has both protocols."""
     config = dataclasses.replace(recipes.mujoco(f"{task}-v5{arguments}"), eval_every=50_000, eval_episodes=10)
-    # Another observation is another task, of which nobody publishes results.
+    # Another observation is another task, of which no published results are known.
     return entry(lambda: config, 3, None if arguments else v5_target(task), "best")
 
 
