@@ -28,9 +28,9 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 PINNED := --constraint constraints.txt
 
 # Stamps of an environment that cannot be used say nothing.
-$(foreach one,$(VENV) $(VENV)-parity,$(shell test ! -e $(one)/installed || $(call usable,$(one)) || rm -f $(one)/installed*))
+$(foreach one,$(VENV) $(VENV)-parity $(wildcard $(VENV)-floors/*),$(shell test ! -e $(one)/installed || $(call usable,$(one)) || rm -f $(one)/installed*))
 
-.PHONY: help install train test test-long parity docs cases check constraints clean
+.PHONY: help install train test test-long parity floors docs cases check constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,29 @@ $(VENV)-parity/installed: pyproject.toml constraints.txt
 parity: $(VENV)-parity/installed ## Compare single updates with Stable-Baselines3, sb3-contrib, CleanRL and Spinning Up
 	$(VENV)-parity/bin/python -m pytest tests/parity
 
+# The lowest version of each requirement, which every Python may have another of; only wheels, so that no compiler is
+# needed. torch alone stays at the version of constraints.txt: it is the largest part, and others come in other builds.
+FLOORS      := 3.11 3.12 3.13
+FLOOR_TESTS := tests/test_train.py::test_what_a_run_leaves tests/test_checkpoint.py tests/test_compare.py \
+	$(addprefix tests/test_cli.py::test_,train_then_everything_else values_as_flags help_explains_every_field \
+	a_wrong_flag_shows_the_right_one play_writes_a_video) tests/test_export.py
+
+$(VENV)-floors/%/installed: pyproject.toml constraints.txt
+	$(call environment,$(@D))
+	$(call install,$(@D),torch$(COMMA) the largest part$(COMMA),$(TORCH) uv)
+	@$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python --resolution lowest-direct --only-binary :all: \
+		--requirements pyproject.toml --all-extras $(TORCH) \
+		$$($(@D)/bin/python tools/dependency_group.py test | tr ' ' '\n' | grep -E '^(beartype|hypothesis|pytest)>')
+	$(call install,$(@D),Clipper,--no-deps --editable .)
+	@touch $@
+
+floors: ## Run a quick part of the tests with the lowest versions declared, torch as pinned, on each Python here
+	@for version in $(FLOORS); do \
+		python$$version -c '' 2>/dev/null || { echo "Python $$version is not here: left out"; continue; }; \
+		$(MAKE) --no-print-directory PYTHON=python$$version $(VENV)-floors/$$version/installed && \
+		$(VENV)-floors/$$version/bin/python -m pytest -m "not long" -W ignore::DeprecationWarning $(FLOOR_TESTS) || exit 1; \
+	done
+
 $(VENV)/installed-docs: $(VENV)/installed
 	$(call install,$(VENV),what the documentation needs,$(PINNED) $$($(BIN)/python tools/dependency_group.py docs))
 	@touch $@
@@ -98,6 +121,6 @@ constraints: $(VENV)/installed-test $(VENV)/installed-docs ## Write the installe
 	@mv constraints.new constraints.txt
 
 clean: ## Remove environments, built pages, packages and caches; runs/ stays, which is yours
-	rm -rf $(VENV) $(VENV)-parity build dist src/*.egg-info MUJOCO_LOG.TXT
+	rm -rf $(VENV) $(VENV)-parity $(VENV)-floors build dist src/*.egg-info MUJOCO_LOG.TXT
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find benchmarks docs examples src tests tools -name '.?*' -prune -o -name __pycache__ -prune -exec rm -rf {} +

@@ -36,6 +36,7 @@ from learning_runs import (
     say,
     stage,
 )
+from notes import EXPLAINED, EXPLANATION, note, noted
 from suites import SCORES, SUITES, Protocol
 
 from clipper.runs.curve import bootstrap_interval
@@ -214,6 +215,8 @@ def summarise(suite: str, name: str, jobs: Sequence[Job], planned: int, total_st
         "target": "" if target is None else f"≥ {target.value:g} ({target.source})",
         "protocol": entry.protocol,
     }
+    if noted(suite):
+        line["what differs from what is published"] = note(suite, name, "en")
     if not values:
         return line | {"mean": "", "95 % interval": "", "each seed": "", "reached": "no result yet"}
     (low,), (high,) = bootstrap_interval(np.array(values)[:, None])
@@ -310,7 +313,8 @@ def page(
             "",
             *(f"- {name}: {words}." for name, words in PROTOCOLS.items() if name in used),
             "- 95 % interval: percentile bootstrap of the mean over seeds; with so few seeds it is rather too narrow.",
-            "- Targets of other libraries are those of their documentation, in the same protocol on the version named.",
+            *([f"- {EXPLANATION['en']}"] if options.suite in EXPLAINED else []),
+            "- Targets of other libraries are published by them, on the version named.",
             "- steps per second, in the CSV file, are those of runs side by side; evaluations are not counted.",
             *([f"- still missing: {', '.join(map(str, missing))}."] if missing else []),
             *(f"- {fact}: {'; '.join(dict.fromkeys(r[fact] for r in rows if r[fact]))}" for fact in facts),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from notes import EXPLAINED, EXPLANATION, note, noted
 from published import PUBLISHED, SOURCES, Published
 from suites import SCORES, SUITES, Protocol
 
@@ -31,11 +32,15 @@ WORDS = {
         "the last 100 training episodes; *best*: the moment of training at which the mean over seeds of deterministic "
         "evaluations was largest. Intervals: percentile bootstrap of the mean over seeds, 95 %.",
         "entry": ("settings", "task", "steps", "seeds", "protocol", "mean", "95 % interval", "target", "reached"),
+        "differs": "what differs from what is published, prior knowledge included",
         "reached": {True: "yes", False: "no", None: "no, but the interval does"},
         "of": "of",
         "peers": "Beside what others publish",
-        "peers_intro": "PPO after 1M steps, in the same protocol; task versions differ (Clipper: v5). P(better) "
-        "is the probability that a run of Clipper's beats one of theirs, taken as normal with the deviation published.",
+        "peers_intro": "PPO after 1M steps. Of these, XuanCe's alone are of version 5 of the tasks, as Clipper's are; "
+        "it evaluates sampled actions, 3 episodes at each of 201 moments, Clipper the likeliest ones, 10 at each "
+        "of 20. Versions 3 and 4 have another simulator, model, observation or reward: their figures do not say who is "
+        "better. P(better), given for version 5 alone, is the probability that a run of Clipper's beats one of theirs, "
+        "taken as normal with the deviation published.",
         "peer": ("task", "protocol", "Clipper", "95 % interval", "seeds", "library", "published", "P(better)"),
         "time": "Time to score",
         "time_intro": "When the mean over the latest 100 training episodes first reached the score: median over seeds. "
@@ -55,11 +60,14 @@ WORDS = {
         "*training*：最后 100 个训练回合；"
         "*best*：训练过程中，各种子确定性评估均值最大的那一刻。区间：对种子均值做百分位自助法，95 %。",
         "entry": ("设置", "任务", "步数", "种子", "口径", "均值", "95 % 区间", "目标", "达到"),
+        "differs": "与公布结果的不同之处，包括先验知识",
         "reached": {True: "是", False: "否", None: "否，但区间达到"},
         "of": "/",
         "peers": "与他人公布的结果对照",
-        "peers_intro": "均为 1M 步后的 PPO，口径相同；任务版本不同（Clipper 为 v5）。P(better) 是 Clipper 的一次运行"
-        "胜过对方一次运行的概率，对方按所公布的均值与标准差视为正态分布。",
+        "peers_intro": "均为 1M 步后的 PPO。其中只有 XuanCe 的数值与 Clipper 同为第 5 版任务；它评估时对动作采样，"
+        "201 个时刻各 3 个回合，Clipper 取最可能的动作，20 个时刻各 10 个回合。第 3、4 版的仿真器、模型、观测或"
+        "奖励不同，其数值不能说明孰优孰劣。P(better) 只对第 5 版给出，是 Clipper 的一次运行胜过对方一次运行的概率，"
+        "对方按所公布的均值与标准差视为正态分布。",
         "peer": ("任务", "口径", "Clipper", "95 % 区间", "种子", "库", "公布值", "P(better)"),
         "time": "达到分数所需的时间",
         "time_intro": "最近 100 个训练回合的均值首次达到该分数的时刻，取种子的中位数。"
@@ -152,11 +160,14 @@ def learned(suite: str, language: str) -> list[str]:
         line += [f"{len(found)}" + ("" if len(found) == entry.seeds else f" {words['of']} {entry.seeds}")]
         line += [entry.protocol, shown(found.mean()), f"{shown(low)} … {shown(high)}"]
         line += ["", ""] if target is None else [f"{target.value:g}", words["reached"][verdict(found, target.value)]]
+        line += [note(suite, name, language)] * noted(suite)
         lines.append(line)
     if not lines:
         return []
     link = f"[{suite}.md](../../benchmarks/results/{suite}.md)"
-    return [f"### {suite.replace('_', ' ')}", *table(words["entry"], lines), f"{link}, `--suite {suite}`", ""]
+    head = [*words["entry"], *[words["differs"]] * noted(suite)]
+    words_of = ["", EXPLANATION[language]] * (suite in EXPLAINED)
+    return [f"### {suite.replace('_', ' ')}", *words_of, *table(head, lines), f"{link}, `--suite {suite}`", ""]
 
 
 def beside_peers(language: str) -> list[str]:
@@ -164,7 +175,7 @@ def beside_peers(language: str) -> list[str]:
     words, lines, rows = WORDS[language], [], rows_of("mujoco")
     for name, entry in SUITES["mujoco"].items():
         mine = [row for row in rows if row["entry"] == name]
-        task = entry.config().env.partition("-")[0]
+        task = entry.config().env.removesuffix("-v5")
         for (of, protocol), peers in PUBLISHED.items():
             found = values("mujoco", mine, protocol) if of == task and mine else np.zeros(0)
             lines += [beside(task, protocol, found, peer) for peer in peers if found.size]
@@ -177,10 +188,10 @@ def beside_peers(language: str) -> list[str]:
 def beside(task: str, protocol: Protocol, found: np.ndarray, peer: Published) -> list[str]:
     """One line: Clipper's runs and a peer's published mean."""
     low, high = interval(found)
-    better = probability_above(found, peer.mean, peer.deviation)
+    better = f"{probability_above(found, peer.mean, peer.deviation):.2f}" if peer.version == "v5" else ""
     theirs = f"{shown(peer.mean)} ± {shown(peer.deviation)} ({peer.runs} × {task}-{peer.version})"
     ours = [shown(found.mean()), f"{shown(low)} … {shown(high)}", f"{len(found)}"]
-    return [f"{task}-v5", protocol, *ours, peer.library, theirs, f"{better:.2f}"]
+    return [f"{task}-v5", protocol, *ours, peer.library, theirs, better]
 
 
 def times(language: str) -> list[str]:

@@ -75,7 +75,7 @@ PACKAGES = {
     "atari": ("ale-py>=0.12",),
     "box2d": ("gymnasium[box2d]",),
     "envpool": ("envpool>=1.2,!=1.2.4,!=1.2.5",),
-    "export": ("onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"),
+    "export": ("onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.6"),
     "hub": ("huggingface-hub>=0.30",),
     "mujoco": ("gymnasium[mujoco]", "mujoco>=3.2"),
     "play": ("moviepy>=2", "pygame-ce>=2.5"),

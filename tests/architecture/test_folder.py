@@ -41,7 +41,8 @@ def test_ruff_s_verdict_does_not_depend_on_what_commands_leave(tmp_path: Path) -
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     assert ruff(tmp_path, "check") == 0
     assert ruff(tmp_path, "format", "--check") == 0
-    for folder in ("runs", "build/lib/clipper", "dist/runs", "venv", ".venv-parity/lib", "benchmarks/.peers/sb3/lib"):
+    others = ".venv-parity/lib", ".venv-floors/3.11/lib", "benchmarks/.peers/sb3/lib"
+    for folder in ("runs", "build/lib/clipper", "dist/runs", "venv", *others):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "untidy.py").write_text(UNTIDY)
     assert ruff(tmp_path, "check") == 0
@@ -142,8 +143,8 @@ def test_a_link_to_another_folder_s_environment_goes_and_that_environment_stays(
 @needs_make
 def test_clean_leaves_the_runs(clone: Path) -> None:
     gone = (
-        ".venv/bin", ".venv-parity/bin", "build/docs", "dist", "src/clipper_rl.egg-info", ".pytest_cache",
-        ".ruff_cache", ".hypothesis", ".import_linter_cache", "src/clipper/__pycache__", "tests/__pycache__",
+        ".venv/bin", ".venv-parity/bin", ".venv-floors/3.11/bin", "build/docs", "dist", "src/clipper_rl.egg-info",
+        ".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache", "src/clipper/__pycache__", "tests/__pycache__",
     )  # fmt: skip
     stay = "runs/first/__pycache__", "benchmarks/.peers/sb3/__pycache__", "src/clipper"
     for name in (*gone, *stay):

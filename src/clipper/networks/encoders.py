@@ -284,4 +284,4 @@ def seen_by(space: gymnasium.Space, options: EncoderOptions, critic: bool = Fals
     left = {key: part for key, part in space.items() if key not in hidden}
     if not left:
         raise ConfigError(f"of the observation's keys {', '.join(keys)} none is left for the networks to see")
-    return Dict(left, sort_keys=False)
+    return Dict(tuple(left.items()))  # pairs keep their order, in every version of Gymnasium

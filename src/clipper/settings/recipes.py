@@ -191,14 +191,17 @@ def catching_point() -> Config:
     return hybrid("clipper/CatchingPoint-v0", 1_000_000, algorithm)
 
 
-def hardmove(actuators: int = 4) -> Config:
+def hardmove(actuators: int = 4, published: bool = False) -> Config:
     """clipper/HardMove-v0, with 4, 6, 8 or 10 actuators.
 
-    The acceleration starts at 0.5, which is knowledge: a push is a product of switches and acceleration, and around 0
-    neither of the two tells which way the other's gradient points.
+    Its actions are n switches and one acceleration, which starts at 0.5. That is knowledge: a push is a product of
+    switches and acceleration, and around 0 neither of the two tells which way the other's gradient points.
+    ``published`` is HyAR's set of actions, one choice of 2ⁿ with an acceleration each, and nothing starts anywhere.
     """
     algorithm = replace(HYBRID, rewards=Scaled(), entropy_coef=Linear(0.005), parts=Joint())
     env = "clipper/HardMove-v0" if actuators == 4 else f"clipper/HardMove{actuators}-v0"
+    if published:  # of so many branches a minibatch takes time by their number, hardly by its rows: so fewer of them
+        return hybrid(f"{env},actions=published", 500_000, replace(algorithm, minibatches=4))
     return hybrid(env, 500_000, algorithm, replace(HYBRID_HEAD, initial_mean=(0.5,)))
 
 

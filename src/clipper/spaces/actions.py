@@ -99,7 +99,7 @@ def batch(space: Space, n: int) -> Space:
 
 @batch.register
 def _(space: Dict, n: int) -> Space:
-    return Dict({key: batch(part, n) for key, part in space.items()}, sort_keys=False)
+    return Dict(tuple((key, batch(part, n)) for key, part in space.items()))
 
 
 @batch.register

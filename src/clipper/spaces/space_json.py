@@ -164,7 +164,7 @@ def read_dict(data: Saved, depth: int) -> gymnasium.Space:
     keys = [key for key in given if isinstance(key, str)]
     if len(keys) < len(given) or len(set(keys)) != len(spaces):
         raise ValueError(f"keys {given!r}")
-    return Dict(dict(zip(keys, spaces, strict=True)), sort_keys=False)
+    return Dict(tuple(zip(keys, spaces, strict=True)))
 
 
 def read_tuple(data: Saved, depth: int) -> gymnasium.Space:

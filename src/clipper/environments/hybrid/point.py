@@ -14,15 +14,16 @@ CatchingPoint: move(b), b ∈ [−1, 1], pushes with u = 2·(sin πb, cos πb); 
 d ≤ 0.2 ends the episode with 20 more. After the eleventh catch that missed, the next decision ends it with reward 0.
 
 HardMove: n actuators at the directions φᵢ = 2πi/n (cos and sin rounded to three decimals, as published) are each on or
-off, and one acceleration b ∈ [−1, 1] is given: u = 2b·Σᵢ onᵢ·e(φᵢ)/c, where c is the greatest length of such a sum.
-Reward −d²; d ≤ 0.2 ends the episode with 20 more.
+off, and an acceleration b ∈ [−1, 1] is given: u = 2b·Σᵢ onᵢ·e(φᵢ)/c, where c is the greatest length of such a sum.
+Reward −d²; d ≤ 0.2 ends the episode with 20 more. ``actions="published"`` is HyAR's set: one choice k of 2ⁿ, whose
+binary digits are the switches, the most significant first, and 2ⁿ accelerations, of which the k-th counts.
 
 Decision 25 (CatchingPoint) or 30 (HardMove) truncates: the numbers of HyAR's own runs; its baselines caught for up to
 30. In both an observation is the velocity and the vector to the target. Success is the reward of 20.
 
-Chosen here: HardMove's 2ⁿ choices with an acceleration each are given as n switches and one acceleration, which is the
-same set of actions with the same effects; a choice k of the original has the binary digits of k as switches, the most
-significant first.
+Chosen here: ``actions="switches"``, HardMove's default, is n switches and one acceleration. Every push can be made with
+either set, but the published one is harder to learn, since its size is the point of the task: results of the two are
+not comparable.
 """
 
 from functools import partial
@@ -33,7 +34,9 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, OneOf, Tuple
 
 from clipper.data.tree_type import Tree
+from clipper.environments.hybrid.moving import OneOfAction
 from clipper.environments.hybrid.picture import BLUE, GREEN, INK, RED, Picture
+from clipper.errors import ConfigError
 
 DAMPING, DT, FORCE = 0.25, 0.1, 2.0
 RADIUS = 0.2
@@ -136,17 +139,41 @@ class Actuators:
         return u_x, u_y, np.ones(len(u_x), dtype=bool)
 
 
+class Subsets:
+    """Choose one of the 2ⁿ sets of actuators, each with an acceleration of its own: HyAR's actions."""
+
+    max_misses: float = np.inf
+
+    def __init__(self, actuators: int) -> None:
+        sets = subsets(actuators)
+        self.space: gymnasium.Space = OneOf([Box(-1, 1, (1,)) for _ in sets])
+        self.directions = sets @ directions(actuators)
+
+    def push(self, action: OneOfAction) -> Pushes:
+        choice, accelerations = action
+        own = np.concatenate(accelerations, axis=1)[np.arange(len(choice)), choice].astype(np.float64)
+        u_x, u_y = FORCE * own * self.directions[choice].T
+        return u_x, u_y, np.ones(len(u_x), dtype=bool)
+
+
+def subsets(n: int) -> np.ndarray:
+    """``[2ⁿ, n]``: which actuators are on by choice k, whose binary digits they are, the most significant first."""
+    return (np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1
+
+
 def directions(n: int) -> np.ndarray:
     """``[n, 2]``: what each actuator adds, scaled so that the longest of all sums has length 1."""
     angle = 2 * np.pi * np.arange(n) / n
     each = np.round(np.stack([np.cos(angle), np.sin(angle)], axis=1), 3)
-    switches = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-    return each / np.linalg.norm(switches @ each, axis=1).max()
+    return each / np.linalg.norm(subsets(n) @ each, axis=1).max()
 
 
-def hard_move(num_envs: int, actuators: int = 4, max_steps: int = 30) -> Point:
-    """N points with ``actuators`` (published: 4, 6, 8, 10)."""
-    return Point(num_envs, Actuators(actuators), max_steps)
+def hard_move(num_envs: int, actuators: int = 4, max_steps: int = 30, actions: str = "switches") -> Point:
+    """N points with ``actuators`` (published: 4, 6, 8, 10); ``actions`` are ``switches`` or ``published``."""
+    rules = {"switches": Actuators, "published": Subsets}
+    if actions not in rules:
+        raise ConfigError(f"HardMove's actions are switches or published, not {actions!r}")
+    return Point(num_envs, rules[actions](actuators), max_steps)
 
 
 CatchingPoint = partial(Point, rule=Catch(), max_steps=25)
