@@ -340,16 +340,12 @@ def unroll_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
         from clipper.runs.run import read_config  # noqa: PLC0415
 
         config, own = read_config(Path(args[0])), said("--env", args[1:])
-        if own is None and (":" in config.env or config.env.startswith("<")):
-            raise ConfigError(
-                f"this run's environment is {config.env}, which is code of your own: name it again with --env, so that "
-                "nothing is imported because a file says so"
-            )
-        reach_own_code(own)
+        own_environment(config, own)
         return config, list(args[1:])
+    own_fields = fields_named(args)
     for word in args:
         reach_own_code(word)
-        check_flag(word)
+        check_flag(word, own_fields)
     return train_defaults(args)
 
 
