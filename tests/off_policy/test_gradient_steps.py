@@ -114,7 +114,7 @@ def test_sac_s_step(alpha: Any) -> None:
     equal(modules["critics"], q)
     equal(learner.policy, pi)
     equal(modules["lagged_critics"], followed(lagged, q))
-    wanted = alpha.target if isinstance(alpha, EntropyTarget) and alpha.target is not None else -A
+    wanted = alpha.entropy if isinstance(alpha, EntropyTarget) and alpha.entropy is not None else -A
     moved = RATE * float((log_prob + wanted).mean().detach()) * isinstance(alpha, EntropyTarget)
     assert float(modules["alpha"]().log()) == pytest.approx(math.log(0.3) + moved, abs=1e-12)
     assert abs(moved) > 0.01 or alpha == 0.3

@@ -34,7 +34,7 @@ class SAC:
     tau: Fraction = 0.005
     """τ, the part of the way to the critics that their lagged copy goes in each gradient step."""
     alpha: Alpha = EntropyTarget()
-    """α, weight of the entropy: a number, or entropy_target(target,start), which moves it."""
+    """α, weight of the entropy: a number, or entropy_target(entropy,start), which moves it."""
     learning_rate: Rate = 3e-4
     """λ, the step size of all three optimizers."""
     optimizer: Optimizer = Adam(1e-8)
@@ -91,7 +91,7 @@ class SAC:
         loss = (alpha * log_prob - value).mean()  # J_π, eq 9
         gradient_step(learner, loss, rate, self.max_grad_norm)
         if isinstance(self.alpha, EntropyTarget):
-            wanted = -float(batch.action.shape[-1]) if self.alpha.target is None else self.alpha.target
+            wanted = -float(batch.action.shape[-1]) if self.alpha.entropy is None else self.alpha.entropy
             gradient_step(learner, modules["alpha"].loss(log_prob, wanted), rate, self.max_grad_norm, "alpha")  # eq 18
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
         watched = {"loss/q": error.mean(), "loss/policy": loss, "value/q": q.mean(), "policy/alpha": alpha}

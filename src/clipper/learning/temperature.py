@@ -12,9 +12,9 @@ from clipper.data.values import Positive, value
 
 @value
 class EntropyTarget:
-    """α moves so that π keeps an entropy near ``target`` (Haarnoja et al. 2018, arXiv:1812.05905, section 5)."""
+    """α moves so that π keeps the ``entropy`` that is asked for (Haarnoja et al. 2018, arXiv:1812.05905, section 5)."""
 
-    target: float | None = None
+    entropy: float | None = None
     """H̄ in nats, of actions within [−1, 1]; none for −A, minus the number of their components (appendix D)."""
     start: Positive = 1.0
     """α before the first step."""
