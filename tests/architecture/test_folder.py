@@ -144,7 +144,8 @@ def test_a_link_to_another_folder_s_environment_goes_and_that_environment_stays(
 def test_clean_leaves_the_runs(clone: Path) -> None:
     gone = (
         ".venv/bin", ".venv-parity/bin", ".venv-floors/3.11/bin", "build/docs", "dist", "src/clipper_rl.egg-info",
-        ".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache", "src/clipper/__pycache__", "tests/__pycache__",
+        ".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache", "src/clipper/__pycache__",
+        "tests/__pycache__",
     )  # fmt: skip
     stay = "runs/first/__pycache__", "benchmarks/.peers/sb3/__pycache__", "src/clipper"
     for name in (*gone, *stay):
