@@ -158,7 +158,7 @@ def learned(suite: str, language: str) -> list[str]:
         target = entry.target
         line = [name, mine[0]["env"], thousands(entry.config().total_steps)]
         line += [f"{len(found)}" + ("" if len(found) == entry.seeds else f" {words['of']} {entry.seeds}")]
-        line += [entry.protocol, shown(found.mean()), f"{shown(low)} … {shown(high)}"]
+        line += [entry.protocol, shown(found.mean()), f"{shown(low)} … {shown(high)}" if len(found) > 1 else ""]
         line += ["", ""] if target is None else [f"{target.value:g}", words["reached"][verdict(found, target.value)]]
         line += [note(suite, name, language)] * noted(suite)
         lines.append(line)

@@ -21,6 +21,7 @@ from clipper.networks.convolutions import impala_cnn, nature_cnn
 from clipper.networks.normalise import ObservationNormaliser
 from clipper.networks.policy_options import MASK_KEY, EncoderOptions, PolicyOptions
 from clipper.spaces.observations import Leaf
+from clipper.spaces.ordered_dict import ordered_dict
 
 
 @runtime_checkable
@@ -284,4 +285,4 @@ def seen_by(space: gymnasium.Space, options: EncoderOptions, critic: bool = Fals
     left = {key: part for key, part in space.items() if key not in hidden}
     if not left:
         raise ConfigError(f"of the observation's keys {', '.join(keys)} none is left for the networks to see")
-    return Dict(tuple(left.items()))  # pairs keep their order, in every version of Gymnasium
+    return ordered_dict(left)

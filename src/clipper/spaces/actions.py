@@ -15,6 +15,7 @@ from gymnasium.spaces import Box, Dict, MultiDiscrete, OneOf, Tuple
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.spaces.ordered_dict import ordered_dict
 
 
 @singledispatch
@@ -99,7 +100,7 @@ def batch(space: Space, n: int) -> Space:
 
 @batch.register
 def _(space: Dict, n: int) -> Space:
-    return Dict(tuple((key, batch(part, n)) for key, part in space.items()))
+    return ordered_dict({key: batch(part, n) for key, part in space.items()})
 
 
 @batch.register

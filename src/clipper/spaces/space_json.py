@@ -9,6 +9,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, On
 
 from clipper.data.tree_type import Key
 from clipper.errors import CorruptCheckpointError, SpaceMismatchError, UnsupportedSpaceError
+from clipper.spaces.ordered_dict import ordered_dict
 
 INTEGERS = ("uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64")
 FLOATS_AND_INTEGERS = ("float16", "float32", "float64", *INTEGERS)
@@ -164,7 +165,7 @@ def read_dict(data: Saved, depth: int) -> gymnasium.Space:
     keys = [key for key in given if isinstance(key, str)]
     if len(keys) < len(given) or len(set(keys)) != len(spaces):
         raise ValueError(f"keys {given!r}")
-    return Dict(tuple(zip(keys, spaces, strict=True)))
+    return ordered_dict(dict(zip(keys, spaces, strict=True)))
 
 
 def read_tuple(data: Saved, depth: int) -> gymnasium.Space:

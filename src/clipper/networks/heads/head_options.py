@@ -38,9 +38,9 @@ class HeadOptions:
     action_gain: NonNegative = 0.01
     """Gain of the last policy layer's orthogonal weights: near 0 starts all actions alike."""
     distribution: BoxDistribution = field(default_factory=Gaussian)
-    """Of continuous actions: gaussian, gsde(n), whose noise lasts n steps, binned(n), one of n values each, or, on finite
-    bounds only, tanh_gaussian, beta, or deterministic(noise), which is for DDPG and TD3. Integers are always choices: of
-    all, or of binned(n)."""
+    """Of continuous actions: gaussian, gsde(n), whose noise lasts n steps, binned(n), one of n values each; on finite
+    bounds only, tanh_gaussian, beta, or deterministic(noise), which is for DDPG and TD3. Integers are always choices:
+    of all, or of binned(n)."""
     std: Scale = field(default_factory=Learned)
     """Where σ comes from: learned, fixed, linear_log_std(end), linear_std(end), exp_of_state, softplus_of_state."""
     initial_log_std: float = 0.0
