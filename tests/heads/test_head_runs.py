@@ -20,7 +20,6 @@ from clipper.networks.heads import (
     GSDE,
     Beta,
     BoxDistribution,
-    ExpOfState,
     Fixed,
     HeadOptions,
     LinearLogStd,
@@ -156,22 +155,9 @@ def test_every_kind_unrolls(case: str) -> None:
     compile(unroll(configured(case)), case, "exec")
 
 
-@pytest.mark.parametrize("std", [ExpOfState(), SoftplusOfState()])
-def test_kernels_refuse_what_they_do_not_know(std: Scale) -> None:
-    config = dataclasses.replace(TINY, policy=clipper.PolicyOptions(hidden=(8,), head=HeadOptions(std=std)))
-    refused(config, "its head's σ is a StateLogStd")
-
-
-@pytest.mark.parametrize(("case", "head"), [
-    ("squashed", "SquashedHead"), ("beta", "BetaHead"), ("gsde", "StateDependentHead"),
-])  # fmt: skip
-def test_kernels_refuse_heads_that_they_do_not_know(case: str, head: str) -> None:
-    refused(configured(case), f"its head is a {head}")
-
-
-def refused(config: Config, reason: str) -> None:
-    run = clipper.train(dataclasses.replace(config, total_steps=32))
-    with pytest.raises(UnsuitableError, match=reason):
+def test_kernels_refuse_a_head_that_they_do_not_know() -> None:
+    run = clipper.train(dataclasses.replace(configured("gsde"), total_steps=32))
+    with pytest.raises(UnsuitableError, match="its head is a StateDependentHead"):
         read_network(run.policy, run.learner.parameters)
 
 

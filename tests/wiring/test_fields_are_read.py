@@ -242,5 +242,5 @@ def test_the_kernels_are_held_to_the_values_that_they_know() -> None:
         "Standardised.over", "Standardised.correction",
     }  # fmt: skip
     rewards = {"Scaled.bound", "Normalised.bound"}
-    ppo = {"DualClip.c", "Rollback.alpha", "KLStop.target"}
+    ppo = {"DualClip.c", "Rollback.alpha", "KLStop.target", "Joint.entropy", "PerPart.entropy"}
     assert found == {"PPO": common | rewards | ppo, "A2C": common | rewards, "Reinforce": common}

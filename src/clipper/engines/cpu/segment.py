@@ -21,6 +21,7 @@ from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.cpu.threads import Team
 from clipper.environments.checks import LARGEST_REWARD, Answer, check_finite, describe
 from clipper.errors import ConfigError
+from clipper.networks.heads import CategoricalHead
 from clipper.rollout.recorder import OnFinish
 from clipper.rollout.state import CollectState
 from clipper.spaces.observations import place
@@ -52,7 +53,8 @@ class KernelRecorder:
         self.actions = network.actions
         self.pieces = team.pieces(self.n, network.operations(network.actor))
         self.legal, self.bounds = np.empty((0, self.actions.legal), bool), self.actions.bounds()
-        self.forms = self.actions.forms()
+        self.forms, self.masked = self.actions.forms(), False
+        self.single = policy.head if isinstance(policy.head, CategoricalHead) else None
         self.horizon: int | None = 0
         self.masks: list[Tree] = []
         self.done, self.reward, self.keeper = np.empty(self.n, bool), np.empty((0, 0)), None
@@ -146,7 +148,8 @@ class KernelRecorder:
                 raise ConfigError(
                     f"masks of shape {tuple(x.shape)}, but {n} environments choose among {leaf.choices or leaf.size}"
                 )
-        if masked != bool(len(self.legal) or len(self.bounds[0]) > 1):
+        if masked != self.masked:
+            self.masked = masked
             self.legal = np.empty((n if masked else 0, actions.legal), bool)
             self.bounds = actions.bounds()
             if masked:
@@ -158,17 +161,19 @@ class KernelRecorder:
             self.grow()
         if self.horizon is None:
             self.draw()
-        mask, actions = self.state.action_mask, self.actions
-        if not none(mask):
+        if self.masked:
+            mask = self.state.action_mask
             self.masks.append(mask)
-            actions.legal_rows(mask, self.legal)
-            actions.bound_rows(mask, *self.bounds)
+            self.actions.legal_rows(mask, self.legal)
+            self.actions.bound_rows(mask, *self.bounds)
         if len(self.calls) == 1:
             self.calls[0](t)
         else:
             self.team.run(lambda k, _: self.calls[k](t), self.pieces)
         # Copies: environments may keep their actions, or write into them, and these rows are written again.
-        return actions.sent(self.choice[t], self.sent)
+        if self.single is not None:  # by far the most frequent
+            return self.choice[t, :, 0] + self.single.start
+        return self.actions.sent(self.choice[t], self.sent)
 
     def grow(self) -> None:
         """Double the storage."""
@@ -179,7 +184,7 @@ class KernelRecorder:
 
     def keep(self, t: int, answer: Answer) -> int:
         seen, gain, *_ = answer
-        if self.keeper is None or (self.rows.lone and self.keeper.wide != (seen.dtype != np.float32)):
+        if self.keeper is None or (self.keeper.lone and self.keeper.wide != (seen.dtype != np.float32)):
             storage = self.done, self.state.left, self.obs, self.rewards, *self.all_flags
             self.keeper = Keeper(self.kernels, self.rows, seen, storage)
         decided = self.keeper.keep(t, answer)
@@ -230,7 +235,7 @@ class Keeper:
     """Keeps rows of a segment. What environments answer may be of any type; it is copied to where a kernel reads it."""
 
     def __init__(self, kernels: Kernels, rows: ObservationRows, seen: Tree, storage: tuple[np.ndarray, ...]) -> None:
-        n, self.rows = len(storage[0]), rows
+        n, self.rows, self.lone = len(storage[0]), rows, rows.lone
         self.wide = not rows.lone or seen.dtype != np.float32
         shape = seen.shape if rows.lone else (n, rows.width)
         self.seen = np.empty(shape, np.float64 if self.wide else np.float32)
@@ -240,10 +245,10 @@ class Keeper:
 
     def keep(self, t: int, answer: Answer) -> int:
         """Row t from what ``env.step`` gave; the number of decisions, or −1 where a number may not be finite."""
-        seen, self.gain[...], self.terminated[...], self.truncated[...], _ = answer
-        if self.rows.lone:
-            self.seen[...] = seen
+        if self.lone:
+            self.seen[...], self.gain[...], self.terminated[...], self.truncated[...], _ = answer
         else:
+            seen, self.gain[...], self.terminated[...], self.truncated[...], _ = answer
             self.rows.pack(seen, self.seen)
         return self.call(t)
 
