@@ -46,7 +46,7 @@ from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.rollout.evaluation import Evaluation
-from clipper.rollout.protocol import Episode, Rollouts
+from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.evaluate import evaluate
 from clipper.runs.load import load
@@ -70,7 +70,6 @@ __all__ = [
     "ClipperError",
     "Config",
     "EncoderOptions",
-    "Episode",
     "Evaluation",
     "HeadOptions",
     "ImportanceSampling",
