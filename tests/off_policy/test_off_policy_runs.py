@@ -207,6 +207,9 @@ def test_the_command_line_changes_what_is_said_and_nothing_else(
 class Own(torch.nn.Module):
     """A policy of one's own."""
 
+    def act(self, obs: Any, memory: Any = (), action_mask: Any = ()) -> Any: ...
+    def to_env(self, action: Any, action_mask: Any = ()) -> Any: ...
+
 
 @pytest.mark.parametrize(
     ("env", "policy", "message"),
