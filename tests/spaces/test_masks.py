@@ -31,7 +31,8 @@ def random_mask(space: gymnasium.Space, rng: np.random.Generator):  # noqa: PLR0
         case MultiBinary():
             return some(rng, (*space.shape, 2))
         case Box():
-            a, b = rng.uniform(-1, 1, (2, *space.shape))
+            whole = space.dtype.kind in "iu"
+            a, b = rng.integers(0, 2, (2, *space.shape)) if whole else rng.uniform(-1, 1, (2, *space.shape))
             return np.minimum(a, b), np.maximum(a, b)
         case Dict():
             return {key: random_mask(part, rng) for key, part in space.items()}

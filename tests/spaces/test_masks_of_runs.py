@@ -48,10 +48,10 @@ class Blind(gymnasium.ObservationWrapper):
 
     def __init__(self) -> None:
         super().__init__(Doors())
-        self.observation_space = Dict({"x": Box(-1, 1, (2,)), "mask": Box(0, 1, (6,), np.int8)})
+        self.observation_space = Dict({"x": Box(-1, 1, (2,))})
 
     def observation(self, observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"x": observation["x"], "mask": observation["legal"]}
+        return {"x": observation["x"]}
 
 
 SETTINGS: dict[str, Any] = {
