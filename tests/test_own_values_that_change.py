@@ -184,7 +184,9 @@ def test_a_module_that_is_handed_over_is_filled_or_refused_in_a_sentence(tmp_pat
     (own := module(8)).options = None
     clipper.train("CartPole-v1", PPO, policy=own, run_dir=tmp_path / "own", total_steps=64, **SHORT)
     for folder in (tmp_path / "run", tmp_path / "own"):
-        for wrong in (module(9), module(8, 8), torch.nn.Linear(1, 1)):
+        with pytest.raises(ConfigError, match="Linear is a module that takes no actions"):
+            clipper.load(folder, policy=torch.nn.Linear(1, 1))
+        for wrong in (module(9), module(8, 8)):
             with pytest.raises(
                 ConfigError, match=r"^the module given as policy= is not like.*its \S+ is (of|none).*run$"
             ):
@@ -237,7 +239,7 @@ def test_methods_are_held_to_the_arguments_that_they_get() -> None:
         with pytest.raises(ConfigError, match=f"algorithm must be PPO, .* or one of your own that has {says}"):
             clipper.train("CartPole-v1", wrong, total_steps=64)
     wrong = types.SimpleNamespace(outputs=1, reader=lambda: None)
-    with pytest.raises(ConfigError, match=r"critic must be .* or one of your own that has reader, called with \(layer"):
+    with pytest.raises(ConfigError, match=r"critic must be .* one of your own that has reader, called with \(layer"):
         clipper.PolicyOptions(critic=wrong)
     assert isinstance(with_objective(Static()).objective, Static)
 

@@ -17,7 +17,8 @@ from clipper.settings.config_json import to_json
 
 def folder_with(rows: list[dict[str, float | None]], path: Path) -> Path:
     (path / "config.json").write_text(json.dumps(to_json(Config(env="CartPole-v1"))))
-    (path / "metrics.jsonl").write_text("".join(json.dumps({"iteration": 1} | row) + "\n" for row in rows))
+    lines = [json.dumps({"iteration": i} | row) + "\n" for i, row in enumerate(rows, 1)]
+    (path / "metrics.jsonl").write_text("".join(lines))
     return path
 
 

@@ -61,9 +61,9 @@ def test_commands_parse(line: str) -> None:
     """Every flag exists and takes what is given to it."""
     command, *args = shlex.split(line)[1:]
     kind = commands.COMMANDS[command][1]
-    if kind is command_options.Train:
+    if kind in (command_options.Train, command_options.Unroll):
         config, flags = commands.train_defaults(args)
-        command_options.parse(command_options.Train, flags, line, command_options.Train(config=config))
+        command_options.parse(kind, flags, line, kind(config=config))
     else:
         command_options.parse(kind, args, line)
 

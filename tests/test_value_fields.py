@@ -301,7 +301,7 @@ def test_a_run_that_begins_with_a_loaded_policy_is_a_run_like_any_other(folder: 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--gamma", "1.5"], "gamma must be from 0 to 1"), (["--epochs", "0"], "epochs must be at least 1"),
+        (["--gamma", "1.5"], "gamma must be from 0 to 1"), (["--epochs", "0"], "epochs must be from 1 to 10,000"),
         (["--clip=-0.2"], "clip must be at least 0"), (["--learning-rate", "linear(-1)"], "learning_rate must be"),
         (["--hidden", "0"], "hidden must be"), (["--gae-lambda", "0.9"], "--lam"), (["--n-steps", "32"], "--horizon"),
         (["--clip-coef", "0.1"], "--clip"), (["--ent-coef", "0.1"], "--entropy-coef"),

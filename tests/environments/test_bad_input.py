@@ -251,16 +251,11 @@ def test_other_observation_spaces_are_refused_by_name(space: Any) -> None:
     assert env.calls == -1
 
 
-def test_boxes_that_are_no_actions() -> None:
-    for space, why in (
-        (spaces.Box(0, 5, (2,), np.int32), "int32"),
-        (spaces.Box(0, 255, (2,), np.uint8), "uint8"),
-        (spaces.Box(-1, 1, (0,)), "no number"),
-    ):
-        env = Faulty()
-        env.action_space = space
-        with pytest.raises(UnsupportedSpaceError, match=why):
-            run(Serial([lambda env=env: env]))
+def test_a_box_of_no_number_is_no_action() -> None:
+    env = Faulty()
+    env.action_space = spaces.Box(-1, 1, (0,))
+    with pytest.raises(UnsupportedSpaceError, match="no number"):
+        run(Serial([lambda: env]))
 
 
 @pytest.mark.parametrize("what", ["observation_space", "action_space"])

@@ -62,15 +62,16 @@ def make_policy(
         actor_width = critic_width = memory.size
     head = make_head(action_space, actor_width, options.head, generator)
     start_means(head, options.head.initial_mean)
-    value_layer = None
-    if options.critic is not None:
+    if options.critic is None:
+        value_layer = NoValue()
+    else:
         value_layer = OrthogonalLinear(critic_width, options.critic.outputs, options.value_gain, generator)
     policy = ActorCritic(
-        encoder, actor, critic, head, value_layer or NoValue(), None, action_space, critic_encoder=critic_encoder,
+        encoder, actor, critic, head, value_layer, None, action_space, critic_encoder=critic_encoder,
         mask_key=options.encoder.mask_key, memory=memory, ignore=options.encoder.ignore,
     )  # fmt: skip
     policy = policy if options.orthogonal else draw_uniform(policy, generator)
-    if options.critic is not None and value_layer is not None:
+    if options.critic is not None and isinstance(value_layer, OrthogonalLinear):
         policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
     policy.options = options
     return policy

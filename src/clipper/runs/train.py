@@ -30,6 +30,7 @@ from clipper.runs.restore import restore
 from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
+from clipper.settings.config_json import read_settings
 from clipper.storage.files import from_user
 
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
@@ -131,8 +132,9 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
         make_up(run)
     if run.iteration == 0:
         save_or_warn(run)
-    settings = {} if run.path is None else {path: x.text for path, x in settings_of(config).items()}
-    run.log = Log(run.path, run.history, loggers, settings)
+    # As they were written: an object of the user's own may have gained what no file holds.
+    written = {} if run.settings is None else settings_of(read_settings(run.settings))
+    run.log = Log(run.path, run.history, loggers, {path: x.text for path, x in written.items()})
     end, going, quota = config.total_steps, True, quota_of(config.algorithm)
     own, dtype = not isinstance(rollouts, VectorRollouts), next(iter(learner.parts.values())).vectors[0].dtype
     began = run.waiting.began = time.perf_counter()
