@@ -234,6 +234,7 @@ import os, signal, sys, time
 from functools import partial
 from pathlib import Path
 import numpy as np
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 sys.path[:0] = [{tests!r}]
 from environments.failing import Choosing, Failing, Telling
 from clipper.environments.vector.workers import Workers, merged

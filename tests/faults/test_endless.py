@@ -12,7 +12,7 @@ from gymnasium.wrappers import TimeLimit
 
 import clipper
 from clipper.cli.commands import run_command
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, EnvWorkerError
 from clipper.rollout.evaluation import MAX_STEPS
 
 QUICK: Any = {"algorithm": clipper.PPO(horizon=8, epochs=1, minibatches=2), "total_steps": 32, "num_envs": 2}
@@ -102,6 +102,6 @@ def test_what_was_made_before_another_failed_is_closed() -> None:
         return Endless()
 
     Endless.alive = 0
-    with pytest.raises(OSError, match="licence"):
+    with pytest.raises(EnvWorkerError, match="licence"):
         clipper.train(make, vector="serial", **QUICK | {"num_envs": 3})
     assert Endless.alive == 0

@@ -152,12 +152,13 @@ def test_a_hang_up_is_a_signal_to_stop(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
         return stop(run)
 
-    with StopOnSignal() as stop:
-        run = clipper.train("CartPole-v1", run_dir=tmp_path, callback=hang_up, **QUICK)
-    assert (stop.received, run.iteration) == (signal.SIGHUP, 1)
-    assert clipper.train(resume=tmp_path).exact
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     try:
+        with StopOnSignal() as stop:
+            run = clipper.train("CartPole-v1", run_dir=tmp_path, callback=hang_up, **QUICK)
+        assert (stop.received, run.iteration) == (signal.SIGHUP, 1)
+        assert clipper.train(resume=tmp_path).exact
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with StopOnSignal() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
         assert stop.received is None
