@@ -186,8 +186,7 @@ def test_predict_takes_one_or_a_batch_and_names_what_is_wrong() -> None:
 def test_trees_are_trained_by_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLIPPER_ENGINE")
     short: Any = {"algorithm": clipper.PPO(horizon=8, epochs=1), "policy": SMALL, "total_steps": 16, "num_envs": 2}
-    run = clipper.train(Locks, **short)
-    assert run.engine.name == "cpu"
+    assert clipper.train(Locks, engine="cpu", **short).engine.name == "cpu"
 
 
 def same_actions(key: str | None, encoder: EncoderOptions) -> list[Any]:
