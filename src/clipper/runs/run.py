@@ -25,6 +25,7 @@ from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.counters import COUNTERS, counter
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
@@ -373,20 +374,6 @@ class Run:
                 f"{self.learned + self.earlier}: set it to values['steps']"
             )
         return bool(restored)
-
-
-COUNTERS = {
-    "iteration": int, "seconds": float, "exact": bool, "best": float, "solved": bool, "next_evaluation": float,
-    "next_checkpoint": float, "earlier": int,
-}  # fmt: skip
-
-
-def counter(name: str, values: Mapping[str, object]) -> float:
-    """A counter out of a file, if it can be one: none but ``best`` is below 0 or beyond what an array can count."""
-    x = value_of(name, COUNTERS.get(name, int), values)
-    if name != "best" and not 0 <= x <= (math.inf if name.startswith("next_") else 2**62):
-        raise ValueError(f"{name} is {x}, which counts nothing")
-    return x
 
 
 def spaces_of(rollouts: Rollouts) -> dict[str, gymnasium.Space]:
