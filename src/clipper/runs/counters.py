@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from clipper.errors import CorruptCheckpointError
 from clipper.storage.saved import value_of
 
 COUNTERS = {
@@ -17,3 +18,11 @@ def counter(name: str, values: Mapping[str, object]) -> float:
     if name != "best" and not 0 <= x <= (math.inf if name.startswith("next_") else 2**62):
         raise ValueError(f"{name} is {x}, which counts nothing")
     return x
+
+
+def steps_taken(values: Mapping[str, object]) -> int:
+    """The decisions of a checkpoint, before a run is built for it."""
+    try:
+        return int(counter("steps", values))
+    except (LookupError, TypeError, ValueError) as error:
+        raise CorruptCheckpointError(f"the checkpoint does not fit its own settings: {error}") from error

@@ -339,7 +339,8 @@ class Run:
             for name in COUNTERS:
                 setattr(self, name, counter(name, {"earlier": 0, **values}))
             self.learned = self.recorded = int(counter("steps", values))
-            told = value_of("rollouts", dict, values) | ({} if environments else {"environments": None})
+            told: dict[str, object] = dict(value_of("rollouts", dict, values))
+            told |= {} if environments else {"environments": None}
             if told.get("steps") != self.learned + self.earlier:
                 raise ValueError(f"its rollouts are at {told.get('steps')} steps, and the run at {self.learned}")
             carried, n = self.learner.running_return, self.rollouts.num_envs
@@ -354,7 +355,7 @@ class Run:
             self.learner.running_return = None
         return restored
 
-    def load_rollouts(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> bool:
+    def load_rollouts(self, tensors: dict[str, torch.Tensor], values: dict[str, object]) -> bool:
         """Bring the rollouts where the checkpoint left them; a mistake in the user's own is told as it is."""
         own = type(self.rollouts)
         try:
