@@ -25,7 +25,8 @@ def refusals(folder: Path, values: dict[str, Any], tensors: dict[str, Any]) -> l
     file, found = folder / "checkpoint.safetensors", []
     checkpoint.save(file, tensors, values)
     settings = (folder / "config.json").read_bytes()
-    for total in ({}, {"total_steps": 96}):
+    longer: tuple[Any, ...] = ({}, {"total_steps": 96})
+    for total in longer:
         try:
             clipper.train(resume=folder, **total, callback=lambda run: False)
             found.append("")
