@@ -12,6 +12,8 @@ from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
 from clipper.errors import ConfigError
 from clipper.networks.policy_options import PolicyOptions
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import Group
 from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.counters import steps_taken
@@ -40,6 +42,7 @@ def restore(
     algorithm: Algorithm | None,
     policy: object,
     settings: Settings,
+    group: Group | None = None,
 ) -> Run:
     """A run as its latest whole checkpoint left it; what is handed over is used, and recorded where it differs."""
     planned = read_config(folder)
@@ -55,7 +58,8 @@ def restore(
     check_asked(config, settings)
     module = policy if isinstance(policy, nn.Module) else None
     if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
-        run = build(config, source, module, folder, insist="engine" in settings)
+        run = build(config, source, module, folder, insist="engine" in settings, group=group)
+        run.path = folder
         write_config(run)  # the run was ended before it began
         return run
     tensors, values = checkpoint_as_now(*checkpoint.load_latest(folder))
@@ -72,7 +76,8 @@ def restore(
     if module is not None:
         check_fit(module, weights_of(tensors))
     check_size(config, tensors, values)
-    run = build(config, source, module, folder, insist="engine" in settings)
+    run = build(config, source, module, folder, insist="engine" in settings, group=group)
+    run.path = folder
     try:
         return go_back(run, planned, tensors, values)
     except BaseException:
@@ -107,7 +112,7 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
                 "begin a run with policy=clipper.load(…) instead"
             )
     same_number = run.config.num_envs == planned.num_envs
-    if not same_number and not isinstance(run.rollouts, VectorRollouts):
+    if not same_number and not isinstance(run.rollouts, VectorRollouts | GatheredRollouts):
         raise ConfigError(
             f"this run's rollouts have {planned.num_envs} environments, and those handed over {run.config.num_envs}: "
             "hand over as many"
@@ -147,3 +152,23 @@ def handed_over(
             "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="
         )
     return changes
+
+
+def going_on_or_new(
+    env: Source | Config | None, folder: Path | None, settings: Settings, group: Group | None
+) -> tuple[Source | Config | None, Path | None]:
+    """For ``resume="auto"``: the environment, and the folder to resume from, None where a run begins.
+
+    Of a ``Config`` only ``total_steps`` may differ from the run's own.
+    """
+    if folder is None:
+        raise ConfigError("resume='auto' goes on with the run in a folder, or begins it there: name it with run_dir=")
+    there = (folder / "config.json").exists()
+    if group is not None:
+        there = bool(group.largest(there and group.rank == 0)[0])
+    if not there:
+        return env, None
+    if isinstance(env, Config):
+        settings.setdefault("total_steps", env.total_steps)
+        env = env.env
+    return env, folder
