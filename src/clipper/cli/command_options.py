@@ -31,6 +31,9 @@ class Train:
     sb3-trpo, spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment)."""
     run_dir: Path | None = None
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
+    resume: Literal["auto"] | None = None
+    """auto: go on with the run in --run-dir if there is one, otherwise begin it; for programs that are started again,
+    as by torchrun --max-restarts."""
     seeds: int = 1
     """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
     profile: bool = False

@@ -15,6 +15,8 @@ from torch import Generator, Tensor
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each, leaves
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
 from clipper.errors import RankError
 from clipper.networks.protocol import Actor
 from clipper.ranks.columns import OwnColumns
@@ -51,8 +53,12 @@ class GatheredRollouts:
 
     @property
     def as_one(self) -> bool:
-        """Are the numbers those of one process, bit for bit? So it is where kernels draw, in next-step mode."""
-        return not self.alone and self.own.mode is AutoresetMode.NEXT_STEP
+        """Are the numbers those of one process, bit for bit?
+
+        So it is where kernels draw, in next-step mode, and each environment has a generator of its own.
+        """
+        apart = isinstance(self.env, Serial | Workers)
+        return not self.alone and apart and self.own.mode is AutoresetMode.NEXT_STEP
 
     def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
         """Collect this process's columns, and gather all: Steps ``[T, N]`` and ``last_obs`` ``[N, ...]``."""
@@ -67,6 +73,8 @@ class GatheredRollouts:
         told = [list(episode._replace(env=episode.env + self.first)) for episode in own.episodes]
         answers = self.exchange([*leaves(steps), *leaves(last_obs)], told)
         parts = [part for part, _ in answers]
+        if len({len(part) for part in parts}) > 1:
+            raise RankError("the ranks collect from different environments: all must run the same program")
         whole = iter(self.joined(steps, parts))
         steps = each(lambda _: next(whole), steps)
         last_obs = each(lambda _: next(whole), last_obs)
@@ -76,10 +84,7 @@ class GatheredRollouts:
 
     def exchange(self, tensors: Sequence[Tensor], values: object) -> list[tuple[list[Tensor], Any]]:
         """What all give, by rank."""
-        answers = [unpacked(buffer) for buffer in self.group.gather(packed(tensors, values))]
-        if any(len(found) != len(tensors) for found, _ in answers):
-            raise RankError("the ranks collect from different environments: all must run the same program")
-        return answers
+        return [unpacked(buffer) for buffer in self.group.gather(packed(tensors, values))]
 
     def joined(self, steps: Steps, parts: list[list[Tensor]]) -> list[Tensor]:
         """Each leaf of all, joined by column; where processes have different numbers of rows, up to the most."""

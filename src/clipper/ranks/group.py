@@ -4,6 +4,7 @@ A message is gathered from all of them, or none gets it. Where one has ended or 
 names it.
 """
 
+import atexit
 import os
 import time
 from contextlib import suppress
@@ -27,6 +28,7 @@ class Group:
     def __init__(self, rank: int, size: int, store: Store, patience: float = PATIENCE) -> None:
         self.rank, self.size, self.store, self.patience = rank, size, store, patience
         self.messages, self.left = 0, False
+        atexit.register(self.end)  # its threads must not outlive the interpreter
         # How long to wait is said with each message.
         torch.distributed.init_process_group(
             "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(days=365)
@@ -112,6 +114,11 @@ class Group:
             self.left = True
             if not isinstance(error, RankError):
                 self.say("ended", f"{type(error).__name__}: {error}"[:500])
+            self.end()
+
+    def end(self) -> None:
+        """Close the connections."""
+        if torch.distributed.is_initialized():
             with suppress(RuntimeError):
                 torch.distributed.destroy_process_group()
 

@@ -227,6 +227,7 @@ def make_rollouts(
         env_timeout=config.env_timeout,
         max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
         ignore=ignore,
+        first=None if columns is None else columns.first,
     )
     try:
         if columns is None or group is None:

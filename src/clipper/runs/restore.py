@@ -17,6 +17,7 @@ from clipper.ranks.group import Group
 from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.counters import steps_taken
+from clipper.runs.labels import settings_of
 from clipper.runs.load import check_finite, check_fit, check_size, weights_of
 from clipper.runs.make_run import (
     Settings,
@@ -154,21 +155,29 @@ def handed_over(
     return changes
 
 
-def going_on_or_new(
-    env: Source | Config | None, folder: Path | None, settings: Settings, group: Group | None
-) -> tuple[Source | Config | None, Path | None]:
-    """For ``resume="auto"``: the environment, and the folder to resume from, None where a run begins.
-
-    Of a ``Config`` only ``total_steps`` may differ from the run's own.
-    """
+def is_there(folder: Path | None, group: Group | None) -> bool:
+    """For ``resume="auto"``: does the folder hold a run to go on with? Of several processes the first one says so."""
     if folder is None:
         raise ConfigError("resume='auto' goes on with the run in a folder, or begins it there: name it with run_dir=")
     there = (folder / "config.json").exists()
-    if group is not None:
-        there = bool(group.largest(there and group.rank == 0)[0])
-    if not there:
-        return env, None
-    if isinstance(env, Config):
-        settings.setdefault("total_steps", env.total_steps)
-        env = env.env
-    return env, folder
+    return there if group is None else bool(group.largest(there and group.rank == 0)[0])
+
+
+AS_FOUND = {"engine", "vector", "total_steps"}
+"""Settings that a run's file has as they were found, or that may change."""
+
+
+def as_planned(config: Config, folder: Path, settings: Settings) -> str:
+    """For ``resume="auto"``: the environment of a ``config`` that begins the run in a folder, which goes on.
+
+    Raises ``ConfigError`` where the run has other settings. ``total_steps`` may change.
+    """
+    given, planned = settings_of(config), settings_of(read_config(folder))
+    for path in [path for path in given if path in planned and path.partition(".")[0] not in AS_FOUND]:
+        if given[path].text != planned[path].text:
+            raise ConfigError(
+                f"the run that is there has {path} = {planned[path].text}, not {given[path].text}: name another "
+                "folder, or the settings that it has"
+            )
+    settings.setdefault("total_steps", config.total_steps)
+    return config.env

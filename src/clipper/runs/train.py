@@ -28,7 +28,7 @@ from clipper.runs.logs import Log, Logger, logger_list
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making
 from clipper.runs.metrics_file import replace_last
 from clipper.runs.profile import Profile
-from clipper.runs.restore import going_on_or_new, restore
+from clipper.runs.restore import as_planned, is_there, restore
 from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
 from clipper.runs.together import agree, folder_of_first, of_first
@@ -77,10 +77,11 @@ def train(
     lock, group = ExitStack(), joined()
     try:
         folder = None if run_dir is None else from_user(run_dir)
-        if resume == "auto":
-            env, resume = going_on_or_new(env, folder, settings, group)
+        auto = resume == "auto"
+        if auto:
+            resume = folder if is_there(folder, group) else None
         if resume is not None:
-            run = resumed(from_user(resume), folder, lock, (env, algorithm, policy, settings, group))
+            run = resumed(from_user(resume), folder, lock, (env, algorithm, policy, settings, group), auto)
         else:
             run = begun(folder, lock, (env, algorithm, policy, settings, group))
         if profile:
@@ -109,15 +110,19 @@ Given = tuple[Source | Config | None, Algorithm | None, PolicyOptions | nn.Modul
 """What ``train`` was given: env, algorithm, policy and the settings; and the processes that train together."""
 
 
-def resumed(folder: Path, named: Path | None, lock: ExitStack, given: Given) -> Run:
-    """The run in a folder, which is locked; what was given goes for what it had."""
+def resumed(folder: Path, named: Path | None, lock: ExitStack, given: Given, auto: bool) -> Run:
+    """The run in a folder, which is locked; what was given goes for what it had.
+
+    ``auto``: what was given begins the run, too, and may be a ``Config``.
+    """
     if named is not None and named.resolve() != folder.resolve():
         raise ConfigError(f"a run goes on in its own folder, {folder}: leave out run_dir, or copy the folder first")
-    group = given[-1]
+    env, algorithm, policy, settings, group = given
     first = group is None or group.rank == 0
     held = lock.enter_context(locked(folder)) if first and folder.is_dir() else None
     with folder_of_first(folder, group) as here:
-        run = restore(here, *given)
+        env = as_planned(env, here, settings) if auto and isinstance(env, Config) else env
+        run = restore(here, env, algorithm, policy, settings, group)
     run.lock, run.path = held, folder if first else None
     return run
 
