@@ -25,14 +25,19 @@ LOOK = 2.0  # seconds in which those who wait, too, say so
 class Group:
     """W processes, of which this one is number ``rank``; number 0 evaluates, logs and saves for all."""
 
-    def __init__(self, rank: int, size: int, store: Store, patience: float = PATIENCE) -> None:
-        self.rank, self.size, self.store, self.patience = rank, size, store, patience
+    def __init__(self, rank: int, size: int, store: Store) -> None:
+        self.rank, self.size, self.store, self.patience = rank, size, store, PATIENCE
         self.messages, self.left = 0, False
         atexit.register(self.end)  # its threads must not outlive the interpreter
-        # How long to wait is said with each message.
-        torch.distributed.init_process_group(
-            "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(days=365)
-        )
+        limit = timedelta(seconds=PATIENCE)
+        torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=limit)
+        self.ring = torch.distributed.group.WORLD
+
+    def wait_for(self, seconds: float) -> None:
+        """Wait so long for the others from now on; all must say the same."""
+        if seconds != self.patience:
+            self.patience = seconds
+            self.ring = torch.distributed.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
 
     def gather(self, own: bytes | bytearray | memoryview) -> list[memoryview]:
         """The bytes of all, by rank; they may be of any number."""
@@ -72,9 +77,7 @@ class Group:
         self.messages += 1
         found = torch.empty((self.size, *own.shape), dtype=own.dtype)
         try:
-            work = torch.distributed.all_gather(list(found.unbind(0)), own.contiguous(), async_op=True)
-            assert work is not None
-            work.wait(timedelta(seconds=self.patience))
+            torch.distributed.all_gather(list(found.unbind(0)), own.contiguous(), group=self.ring)
         except RuntimeError as error:
             raise RankError(self.lost(error)) from error
         return found
@@ -119,6 +122,7 @@ class Group:
     def end(self) -> None:
         """Close the connections."""
         if torch.distributed.is_initialized():
+            self.ring = None
             with suppress(RuntimeError):
                 torch.distributed.destroy_process_group()
 

@@ -60,6 +60,7 @@ class Settings(TypedDict, total=False):
     env_timeout: float
     on_env_error: Literal["raise", "restart"]
     max_restarts: int
+    patience: float
     eval_every: int
     eval_episodes: int
     until_solved: bool
@@ -217,7 +218,8 @@ def make_rollouts(
         return source, "auto", f"in {type(source).__name__}"
     num_envs, columns = config.num_envs, None
     if group is not None:
-        columns, num_envs = columns_of(group, num_envs)
+        group.wait_for(config.patience)
+        columns, num_envs = columns_of(group.rank, group.size, num_envs)
         source = source[columns.first :][:num_envs] if isinstance(source, list | tuple) else source
     env, vector, stepping = vectorise(
         source,

@@ -16,14 +16,14 @@ from clipper.ranks.packing import packed, unpacked
 from clipper.rollout.state import Columns
 
 
-def columns_of(group: Group, num_envs: int) -> tuple[Columns, int]:
-    """Where the columns begin that this process collects, and how many; where they divide unevenly, some have more."""
-    if num_envs < group.size:
+def columns_of(rank: int, size: int, num_envs: int) -> tuple[Columns, int]:
+    """Where the columns begin that one of ``size`` processes collects, and how many: numbers differ by one at most."""
+    if num_envs < size:
         raise ConfigError(
-            f"{num_envs} environments cannot be divided among {group.size} ranks: num_envs is their number over all "
+            f"{num_envs} environments cannot be divided among {size} ranks: num_envs is their number over all "
             "ranks; raise it, or start fewer"
         )
-    first, end = (num_envs * rank // group.size for rank in (group.rank, group.rank + 1))
+    first, end = (num_envs * number // size for number in (rank, rank + 1))
     return Columns(first, num_envs), end - first
 
 
