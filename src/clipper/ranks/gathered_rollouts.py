@@ -78,11 +78,12 @@ class GatheredRollouts:
         whole = iter(self.joined(steps, parts))
         steps = each(lambda _: next(whole), steps)
         last_obs = each(lambda _: next(whole), last_obs)
-        self.episodes = [Episode(int(env), total, int(length)) for _, told in answers for env, total, length in told]
+        ended = [row for _, rows in answers for row in cast(list[tuple[int, float, int]], rows)]
+        self.episodes = [Episode(env, float(total), length) for env, total, length in ended]
         self.steps += int(steps.mask.sum())
         return steps, last_obs
 
-    def exchange(self, tensors: Sequence[Tensor], values: object) -> list[tuple[list[Tensor], Any]]:
+    def exchange(self, tensors: Sequence[Tensor], values: object) -> list[tuple[list[Tensor], object]]:
         """What all give, by rank."""
         return [unpacked(buffer) for buffer in self.group.gather(packed(tensors, values))]
 
@@ -108,12 +109,13 @@ class GatheredRollouts:
         if self.group.left:
             return tensors, values | {"steps": self.steps}
         answers = self.exchange(list(tensors.values()), [list(tensors), values["environments"]])
-        named = [dict(zip(names, found, strict=True)) for found, (names, _) in answers]
-        states = [own for _, (_, own) in answers]
+        told = [cast(tuple[list[str], list[object] | None], values) for _, values in answers]
+        named = [dict(zip(names, found, strict=True)) for (found, _), (names, _) in zip(answers, told, strict=True)]
+        states = [own for _, own in told]
         return self.in_one_file(named), {
             **values,
             "steps": self.steps,
-            "environments": None if None in states else [x for own in states for x in own],
+            "environments": None if None in states else [x for own in states for x in own or []],
         }
 
     def in_one_file(self, named: list[dict[str, Tensor]]) -> dict[str, Tensor]:

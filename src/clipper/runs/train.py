@@ -136,11 +136,15 @@ def begun(folder: Path | None, lock: ExitStack, given: Given) -> Run:
     config, source = configure(env, algorithm, policy, settings)
     module = policy if isinstance(policy, nn.Module) else None
     run = build(config, source, module, folder, group=group)
-    if run.path is not None:
-        with making(run.path):
-            run.path.mkdir(parents=True, exist_ok=True)
-        run.lock = lock.enter_context(locked(run.path))
-    return begin(run)
+    try:
+        if run.path is not None:
+            with making(run.path):
+                run.path.mkdir(parents=True, exist_ok=True)
+            run.lock = lock.enter_context(locked(run.path))
+        return begin(run)
+    except BaseException:
+        run.close()
+        raise
 
 
 def watch(run: Run, profile: Profile) -> None:
