@@ -7,7 +7,7 @@ process: noise is drawn for all columns, and a column's numbers do not depend on
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import torch
 from gymnasium.vector import AutoresetMode
