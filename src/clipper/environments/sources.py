@@ -57,7 +57,7 @@ def kind_of(made: object) -> str:
             "which the others play by themselves, or share one policy"
         )
     if hasattr(made, "list_all_envs") or type(made).__module__.startswith("envpool"):
-        return 'an environment of EnvPool\'s: write train(ID, vector="envpool")'
+        return 'an environment of EnvPool\'s: write train("envpool:ID")'
     if callable(getattr(made, "reset", None)) and callable(getattr(made, "step", None)):
         return (
             "no gymnasium.Env, though it has reset and step: derive its class from gymnasium.Env (one of the old gym "

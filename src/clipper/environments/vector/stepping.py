@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -19,15 +20,16 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
+from clipper.environments.envpool_ids import PREFIX, Lone, is_envpools, make_many
 from clipper.environments.ids import called, split_id
 from clipper.environments.ignored_keys import check_keys, without
 from clipper.environments.make import make, make_single, named_errors
 from clipper.environments.sources import EnvSource, SingleSource, each_source
 from clipper.environments.told_episodes import Info
-from clipper.environments.vector.envpool import make_pool
+from clipper.environments.vector.envpool import installed, make_pool
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, UnknownEnvironmentError
 
 Vector = Literal["auto", "serial", "workers", "native", "envpool"]
 STARTING = 3.0  # seconds in which several interpreters start and make their environments
@@ -60,8 +62,8 @@ def vectorise(
 
     Of a list of factories each makes an environment, in turn. ``auto`` measures what a step takes, on a copy, and takes
     several processes where they save more of ``total_steps`` than it costs to start them; of Clipper's own environments
-    it takes the natively vectorised form. A time-out can be kept by other processes only. ``ignore`` are
-    keys of Dict observations that copies are made without.
+    it takes the natively vectorised form, and of EnvPool's own (``envpool:…``) a pool. A time-out can be kept by other
+    processes only. ``ignore`` are keys of Dict observations that copies are made without.
     """
     if isinstance(source, VectorEnv):
         if vector != "auto" or env_timeout or max_restarts:
@@ -70,8 +72,8 @@ def vectorise(
             )
         return Stepping(make(source, num_envs, ignore=ignore), "auto", f"stepped by {type(source).__name__}")
     name, _ = split_id(source) if isinstance(source, str) else ("", {})
-    if vector == "auto" and name in hybrid.TASKS and not env_timeout and not max_restarts:
-        vector = "native"
+    if vector == "auto" and not env_timeout and not max_restarts:
+        vector = "native" if name in hybrid.TASKS else "envpool" if is_envpools(name) else vector
     if vector in ("native", "envpool"):
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
@@ -153,6 +155,8 @@ def drawn(space: gymnasium.Space, info: Info) -> object:
 def native(source: EnvSource, num_envs: int) -> VectorEnv:
     """The vector environment that an id's package brings: ale-py's, or the one that is registered with Gymnasium."""
     source, given = split_id(named(source, "native"))
+    if is_envpools(source):
+        raise ConfigError(f"{source} is EnvPool's own: use --vector envpool (or auto), or workers, or serial")
     with named_errors(source, given):
         if atari.is_atari(source):
             return atari.make_native(source, atari.read_options(source, given), num_envs, cores())
@@ -167,17 +171,27 @@ def native(source: EnvSource, num_envs: int) -> VectorEnv:
 
 
 def pooled(source: EnvSource, num_envs: int) -> VectorEnv:
-    """EnvPool's environments of an id that Gymnasium knows too."""
+    """EnvPool's environments of an id that Gymnasium knows too, or of EnvPool's own."""
     source = named(source, "envpool")
     name, given = split_id(source)
+    if is_envpools(name):
+        single = make_single(source)
+        assert isinstance(single, Lone)
+        with closing(single):
+            return make_many(single, num_envs, cores())
     options = atari.read_options(name, given) if atari.is_atari(name) else None
     if given and options is None:
         raise ConfigError(f"EnvPool's {name} is taken as it is, without {', '.join(given)}: use --vector workers")
-    single = make_single(source)
     try:
+        single = make_single(source)
+    except UnknownEnvironmentError as error:
+        if name in installed().list_all_envs():
+            raise UnknownEnvironmentError(
+                f"Gymnasium has no {name}, which would evaluate the policy: write {PREFIX}{name} for EnvPool's own"
+            ) from error
+        raise
+    with closing(single):
         return make_pool(single, name, num_envs, cores(), options)
-    finally:
-        single.close()
 
 
 def named(source: EnvSource, vector: str) -> str:
