@@ -225,7 +225,16 @@ def report(run: Run, console: Console, received: int | None) -> None:
 def command_of(*words: str | Path | None) -> str:
     """A command that can be pasted into a shell where the user stands; a folder is not taken for a flag."""
     plain = [f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words]
-    return shlex.join([program_name(), *plain])
+    return " ".join(map(quoted, [program_name(), *plain]))
+
+
+def quoted(word: str) -> str:
+    """A word as a shell reads it; by its bytes where the terminal's encoding lacks a letter of it."""
+    try:
+        word.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return "$'" + "".join(chr(b) if b < 128 and chr(b).isalnum() else f"\\{b:03o}" for b in os.fsencode(word)) + "'"
+    return shlex.quote(word)
 
 
 def code_again(source: object, config: Config, settings: object) -> list[str]:
