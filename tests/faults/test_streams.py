@@ -68,6 +68,15 @@ def test_every_command_can_be_read_in_every_encoding(tmp_path: Path) -> None:
     assert "difference" in shown["gbk"]
 
 
+def test_printed_code_is_what_python_reads(tmp_path: Path) -> None:
+    folder = shlex.quote(str(tmp_path))
+    done = shell(f"cd {folder}; CLIPPER unroll cartpole | head -c 100000 > printed.py", PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "printed.py").read_text(encoding="utf-8")
+    compile(text, "printed.py", "exec")
+    assert not text.isascii(), "which tells nothing"
+
+
 def test_output_that_nobody_takes_is_no_traceback() -> None:
     done = shell(
         "CLIPPER check-exercise | head -c 1; CLIPPER --help >/dev/full; echo $?; CLIPPER --version >&-; echo $?"

@@ -144,16 +144,16 @@ class Compare:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a trained policy as an ONNX file, which runs without Clipper and without torch."""
+    """Write a trained policy as an ONNX file, which runs without Clipper and without torch; prints how."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     onnx: Path | None = None
-    """The file; policy.onnx in the run's folder where none is named."""
+    """The file; policy.onnx in the run's folder, or policy_masked.onnx, where none is named."""
     best: bool = False
     """The best policy that an evaluation found during training, instead of the last one."""
     masked: bool = False
-    """Let the file take action masks, too."""
+    """Let the file take action masks, too; those of a Box, and of a single choice, may be left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,7 +34,7 @@ from clipper.cli.command_options import (
     parse,
     with_spellings,
 )
-from clipper.cli.terminal import Terminal
+from clipper.cli.terminal import Terminal, write_source
 from clipper.environments.atari import described, is_atari
 from clipper.environments.from_file import env_of_file
 from clipper.environments.processes import end_with_starter
@@ -198,15 +197,18 @@ def export_command(args: Sequence[str]) -> int:
     """``clipper export``."""
     from clipper.cli.seeds import single  # noqa: PLC0415
     from clipper.networks.export import export_onnx  # noqa: PLC0415
+    from clipper.networks.onnx_program import program  # noqa: PLC0415
     from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Export, args, "clipper export")
     run = single(options.run, "export")
     policy, _ = load_with_config(run, best=options.best)
-    file = options.onnx or run / "policy.onnx"
+    file = options.onnx or run / ("policy_masked.onnx" if options.masked else "policy.onnx")
     inputs, outputs = export_onnx(policy, file, masked=options.masked)
+    console = Terminal()
     text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
-    Terminal().print(text, soft_wrap=True)
+    console.print(text, soft_wrap=True)
+    console.print(f"\nThis program runs it, without Clipper:\n\n{program(file)}", soft_wrap=True, end="")
     return 0
 
 
@@ -234,7 +236,7 @@ def unroll_command(args: Sequence[str]) -> int:
     options = parse(Unroll, rest, prog, Unroll(config=default))
     text = unroll(with_spellings(options))
     if options.output is None:
-        sys.stdout.write(text)
+        write_source(text)
     else:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(text, encoding="utf-8")

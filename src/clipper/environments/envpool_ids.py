@@ -6,7 +6,6 @@ They are evaluated and played as they are trained, by EnvPool. Settings of EnvPo
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,7 +15,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from clipper.data.tree_type import Tree
 from clipper.environments.make import MAKERS
 from clipper.environments.told_episodes import Info
-from clipper.environments.vector.envpool import Pool, installed, pool_of, quiet
+from clipper.environments.vector.envpool import EnvPool, Pool, installed, pool_of, quiet, spaces_of
 from clipper.environments.vector.serial import SUCCESS_KEYS
 from clipper.errors import ConfigError, UnknownEnvironmentError
 from clipper.spaces.ordered_dict import ordered_dict
@@ -40,16 +39,14 @@ class Lone(gymnasium.Env):
     def __init__(self, name: str, settings: Mapping[str, object]) -> None:
         self.name, self.settings = their_name(name), checked(name, settings)
         self.pool = self.made(0)
-        with quiet():
-            spaces = self.pool.observation_space, self.pool.action_space
-            self.observation_space, self.action_space = map(with_true_bounds, spaces)
+        self.observation_space, self.action_space = map(with_true_bounds, spaces_of(self.pool))
         if not isinstance(self.action_space, Box | Discrete | MultiDiscrete):
             raise ConfigError(f"{name} takes actions of {self.action_space}, which are several arrays for EnvPool")
         limit = self.pool.spec.config.max_episode_steps
         self.spec = EnvSpec(name, max_episode_steps=limit if 0 < limit < ENDLESS else None)
         self.action_dtype = self.pool.spec.action_array_spec["action"].dtype
 
-    def made(self, seed: int) -> Any:
+    def made(self, seed: int) -> EnvPool:
         """EnvPool's object, seeded."""
         return pool_of(self.name, 1, seed, {"num_threads": 1, **self.settings})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -24,6 +24,41 @@ from clipper.spaces.actions import batch
 GAME = re.compile(r"^(ale_py:)?(ALE/)?|(NoFrameskip-v4|-v5)$")  # what stands around its name in an id
 
 
+class PoolConfig(Protocol):
+    """The settings that EnvPool made a pool with, as far as they are read here."""
+
+    max_episode_steps: int
+
+
+class PoolSpec(Protocol):
+    """What EnvPool says of a pool, as far as it is read here."""
+
+    config: PoolConfig
+    gymnasium_observation_space: gymnasium.Space
+    gymnasium_action_space: gymnasium.Space
+    action_array_spec: Mapping[str, np.ndarray]
+    """Per part of an action, something of its dtype."""
+
+
+@runtime_checkable
+class EnvPool(Protocol):
+    """EnvPool's own object, as far as it is used here."""
+
+    spec: PoolSpec
+
+    def reset(self) -> tuple[Tree, Info]:
+        """Begin an episode in every environment."""
+        ...
+
+    def step(self, actions: np.ndarray) -> tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]:
+        """Step every environment."""
+        ...
+
+    def close(self) -> None:
+        """End its threads."""
+        ...
+
+
 class Pool(VectorEnv):
     """``num_envs`` copies of an environment, with the spaces of a ``single`` one.
 
@@ -39,7 +74,7 @@ class Pool(VectorEnv):
         self.pool = self.made(0)
         self.action_dtype = self.pool.spec.action_array_spec["action"].dtype
 
-    def made(self, seed: int) -> Any:
+    def made(self, seed: int) -> EnvPool:
         """A pool whose environment i is seeded with ``seed + i``."""
         return pool_of(self.name, self.num_envs, seed, self.settings)
 
@@ -111,7 +146,7 @@ class PooledGames(Pool):
         return (np.sign(reward) if self.options.reward_clipping else reward).astype(np.float64), told
 
 
-def pool_of(name: str, num_envs: int, seed: int, settings: Mapping[str, object]) -> Any:
+def pool_of(name: str, num_envs: int, seed: int, settings: Mapping[str, object]) -> EnvPool:
     """EnvPool's own object."""
     package = installed()
     with quiet():
@@ -148,11 +183,16 @@ def make_pool(single: gymnasium.Env, name: str, num_envs: int, threads: int, opt
     return alike(Pool(single, their, num_envs, {"num_threads": threads} | bounds), single)
 
 
+def spaces_of(pool: EnvPool) -> tuple[gymnasium.Space, gymnasium.Space]:
+    """Of one of its observations, and of one of its actions."""
+    with quiet():
+        return pool.spec.gymnasium_observation_space, pool.spec.gymnasium_action_space
+
+
 def alike(env: Pool, single: gymnasium.Env) -> Pool:
     """The pool, if EnvPool's spaces are those that Gymnasium gives the environment."""
     space, action_space = single.observation_space, single.action_space
-    with quiet():
-        ours, theirs = (space, action_space), (env.pool.observation_space, env.pool.action_space)
+    ours, theirs = (space, action_space), spaces_of(env.pool)
     same = [(a.shape, getattr(a, "n", 0)) for a in ours] == [(b.shape, getattr(b, "n", 0)) for b in theirs]
     if not same or not isinstance(space, Box | Discrete):
         env.close()
