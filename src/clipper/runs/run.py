@@ -18,6 +18,7 @@ from clipper.data.values import shown
 from clipper.engines import Engine
 from clipper.environments.sources import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
+from clipper.former import Renamed
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.schedules import Linear, at
@@ -101,6 +102,7 @@ class Run:
     """Where rows are written, while it trains."""
     lock: Lock | None = None
     """What keeps other processes from training in the folder, while this one does."""
+    state, env = Renamed("rollouts"), Renamed("rollouts.env")  # which go on working
 
     @property
     def policy(self) -> Any:
