@@ -187,11 +187,25 @@ class CheckExercise:
     """Language of what is printed."""
 
 
+def check_not_empty(args: Sequence[str]) -> None:
+    """Raise ``ConfigError`` for an empty word, as a variable leaves that is not set: the path "" would be where one is.
+
+    The key of masks may be empty.
+    """
+    for before, word in zip(["", *args], args, strict=False):
+        flag, equals, value = word.partition("=")
+        of, empty = (flag, equals and not value) if flag.startswith("--") else (before, not word)
+        if empty and not of.endswith(("mask-key", "mask_key")):
+            what = f"{of} is followed by" if of.startswith("--") else "there is"
+            raise ConfigError(f"{what} an empty word: name a folder, a file or a value, or leave it out")
+
+
 def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None, more: str = "") -> T:
     """Command line arguments → a dataclass; prints help or the nearest right flag, and exits, where asked or wrong.
 
     The help says ``more`` than the class does.
     """
+    check_not_empty(args)
     extra: dict[str, object] = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     with warnings.catch_warnings():

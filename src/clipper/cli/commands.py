@@ -44,7 +44,9 @@ from clipper.runs.folders import runs_in, seeds_below
 from clipper.settings.config import Config
 from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
+from clipper.storage.files import for_output, replace
 
+MOST_SEEDS = 10_000
 NARROWEST = 40
 """Columns that text is laid out for at least."""
 
@@ -63,6 +65,8 @@ def train_command(args: Sequence[str]) -> int:
     config = with_spellings(options)
     folder = options.run_dir or new_run_dir(config)
     reach_own_code(config.env)
+    if not 1 <= options.seeds <= MOST_SEEDS:
+        raise ConfigError(f"--seeds must be from 1 to {MOST_SEEDS:,}, not {options.seeds}")
     if options.seeds > 1:
         from clipper.cli.seeds import train_seeds  # noqa: PLC0415
 
@@ -238,8 +242,9 @@ def unroll_command(args: Sequence[str]) -> int:
     if options.output is None:
         write_source(text)
     else:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text, encoding="utf-8")
+        output = for_output(options.output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        replace(output, text.encode())
     return 0
 
 

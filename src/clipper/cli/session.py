@@ -206,7 +206,7 @@ def report(run: Run, console: Console, received: int | None) -> None:
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:")
-        command = command_of("resume", run.path, *code_again(run.source, run.config, run.settings))
+        command = command_of("resume", from_here(run.path), *code_again(run.source, run.config, run.settings))
         console.print(f"  {command}", soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
@@ -217,9 +217,18 @@ def report(run: Run, console: Console, received: int | None) -> None:
     else:
         outcome = "finished"
     console.print(f"{outcome} after {steps} steps and {seconds} of training", markup=True, soft_wrap=True)
-    watch = command_of("play", run.path, *env)
-    told = f"  run    {run.path}\n  curve  {run.path}/curve.png\n  watch  {watch}"
+    folder = from_here(run.path)
+    watch = command_of("play", folder, *env)
+    told = f"  run    {folder}\n  curve  {folder}/curve.png\n  watch  {watch}"
     console.print(told, soft_wrap=True)
+
+
+def from_here(folder: Path | None) -> Path | None:
+    """A run's folder, shorter where it lies below the place where one stands."""
+    try:
+        return folder.relative_to(Path.cwd()) if folder is not None else None
+    except (ValueError, FileNotFoundError):  # it lies elsewhere, or that place was deleted
+        return folder
 
 
 def command_of(*words: str | Path | None) -> str:

@@ -1,5 +1,6 @@
 """A console that shows whatever it is given, and obeys none of it: names and texts out of files may mean harm."""
 
+import io
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,8 +40,8 @@ class Visible:
 
 def write_source(text: str) -> None:
     """Print Python code: in a file or a pipe as UTF-8, as Python reads it, whatever the terminal's encoding is."""
-    if sys.stdout.isatty() or (sys.stdout.encoding or "").lower() in ("utf-8", "utf8"):
-        sys.stdout.write(text)
-    else:
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode())
+    else:
+        sys.stdout.write(text)

@@ -57,7 +57,7 @@ def export_onnx(policy: ActorCritic, output: Path, *, masked: bool = False) -> t
     choice. Raises ``ConfigError`` where a package is missing, the
     head is one of your own, or the file would not act as the policy does; then nothing is written.
     """
-    output = files.from_user(output)
+    output = files.for_output(output)
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"export to ONNX needs {', '.join(missing)}: {install_command('export')}")
     if not masked:

@@ -187,12 +187,17 @@ class Run:
         without ``/``, or that the row has already, gets ``custom/`` before it. Raises ``ConfigError`` for what is no
         number, and for a name as a run's own are called.
         """
+        if not isinstance(name, str):
+            raise ConfigError(f"run.note is given {shown(name)} as a name: it must be a text")
         name = name if "/" in name else f"custom/{name}"
         if name.partition("/")[0] in OWN_METRICS:
             raise ConfigError(f"run.note calls a number {name!r}, which a run's own are called: rename it")
         if not is_number(number):
             raise ConfigError(f"run.note gives {name} as {shown(number)}, which is no single number")
-        self.noted[name] = float(cast(SupportsFloat, number))
+        try:
+            self.noted[name] = float(cast(SupportsFloat, number))
+        except OverflowError:
+            raise ConfigError(f"run.note gives {name} as {shown(number)}, which no float can hold") from None
         self.notes.setdefault(name, []).append(self.noted[name])
 
     def write(self, row: Row) -> None:

@@ -31,7 +31,7 @@ from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
 from clipper.settings.config_json import read_settings
-from clipper.storage.files import from_user
+from clipper.storage.files import from_user, from_user_kept
 
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
@@ -73,7 +73,7 @@ def train(
                 raise ConfigError(
                     f"a run goes on in its own folder, {resume}: leave out run_dir, or copy the folder first"
                 )
-            folder = from_user(resume)
+            folder = from_user_kept(resume)
             held_folder = lock.enter_context(locked(folder)) if folder.is_dir() else None
             run = restore(folder, env, algorithm, policy, settings)
             run.lock = held_folder
@@ -83,7 +83,7 @@ def train(
         else:
             config, source = configure(env, algorithm, policy, settings)
             module = policy if isinstance(policy, nn.Module) else None
-            run = build(config, source, module, None if run_dir is None else from_user(run_dir))
+            run = build(config, source, module, None if run_dir is None else from_user_kept(run_dir))
             if run.path is not None:
                 with making(run.path):
                     run.path.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
+from clipper.environments.closing import close
 from clipper.environments.envpool_ids import PREFIX, Lone, is_envpools, make_many
 from clipper.environments.ids import called, split_id
 from clipper.environments.ignored_keys import check_keys, without
@@ -139,7 +140,7 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
     except (Exception, SystemExit):  # it will be told of where it happens in training
         return 0.0
     finally:
-        env.close()
+        close(env, "an environment to measure what a step takes")
         random.setstate(states[0])
         np.random.set_state(states[1])
 
@@ -190,8 +191,10 @@ def pooled(source: EnvSource, num_envs: int) -> VectorEnv:
                 f"Gymnasium has no {name}, which would evaluate the policy: write {PREFIX}{name} for EnvPool's own"
             ) from error
         raise
-    with closing(single):
+    try:
         return make_pool(single, name, num_envs, cores(), options)
+    finally:
+        close(single, name)
 
 
 def named(source: EnvSource, vector: str) -> str:
