@@ -229,7 +229,7 @@ def report(run: Run, console: Console, received: int | None) -> None:
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
     if received is not None:
         console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:")
-        command = command_of("resume", run.path, *code_again(run.source, run.config, run.settings))
+        command = command_of("resume", from_here(run.path), *code_again(run.source, run.config, run.settings))
         console.print(f"  {command}", soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
@@ -240,15 +240,33 @@ def report(run: Run, console: Console, received: int | None) -> None:
     else:
         outcome = "finished"
     console.print(f"{outcome} after {steps} steps and {seconds} of training", markup=True, soft_wrap=True)
-    watch = command_of("play", run.path, *env)
-    told = f"  run    {run.path}\n  curve  {run.path}/curve.png\n  watch  {watch}"
+    folder = from_here(run.path)
+    watch = command_of("play", folder, *env)
+    told = f"  run    {folder}\n  curve  {folder}/curve.png\n  watch  {watch}"
     console.print(told, soft_wrap=True)
+
+
+def from_here(folder: Path | None) -> Path | None:
+    """A run's folder, shorter where it lies below the place where one stands."""
+    try:
+        return folder.relative_to(Path.cwd()) if folder is not None else None
+    except (ValueError, FileNotFoundError):  # it lies elsewhere, or that place was deleted
+        return folder
 
 
 def command_of(*words: str | Path | None) -> str:
     """A command that can be pasted into a shell where the user stands; a folder is not taken for a flag."""
     plain = [f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words]
-    return shlex.join([program_name(), *plain])
+    return " ".join(map(quoted, [program_name(), *plain]))
+
+
+def quoted(word: str) -> str:
+    """A word as a shell reads it; by its bytes where the terminal's encoding lacks a letter of it."""
+    try:
+        word.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return "$'" + "".join(chr(b) if b < 128 and chr(b).isalnum() else f"\\{b:03o}" for b in os.fsencode(word)) + "'"
+    return shlex.quote(word)
 
 
 def code_again(source: object, config: Config, settings: object) -> list[str]:

@@ -18,7 +18,8 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each, leaves
 from clipper.data.values import shown
 from clipper.environments import make
-from clipper.environments.checks import Promise, checked_reset, checked_step
+from clipper.environments.checks import Promise, checked_reset, checked_step, describe
+from clipper.environments.closing import close
 from clipper.environments.mask_sources import mask_source
 from clipper.environments.state import get_states, set_states
 from clipper.environments.state_trees import EnvironmentState
@@ -250,7 +251,7 @@ class VectorRollouts(CollectState):
     def close(self) -> None:
         """Close the environments."""
         self.closed = True
-        self.env.close()
+        close(self.env, describe(self.env))
 
 
 def quota(episodes: int, n: int, columns: Columns | None = None) -> np.ndarray:

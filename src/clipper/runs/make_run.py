@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,12 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate, quota_of
+from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
+from clipper.environments.checks import describe
+from clipper.environments.closing import close
 from clipper.environments.ids import called
 from clipper.environments.sources import SingleSource, check_vector, source_name
 from clipper.environments.vector.stepping import Vector, vectorise
@@ -38,12 +39,12 @@ from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.forked import check_threads
 from clipper.runs.load import check_policy
+from clipper.runs.memory_limits import check_memory
 from clipper.runs.run import Run, Source
 from clipper.runs.together import columns_of
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, settings_json, short_name, to_json
 from clipper.settings.defaults import config_for, usual
-from clipper.spaces.observations import observation_leaves
 from clipper.storage import files
 
 
@@ -238,7 +239,7 @@ def make_rollouts(
         return GatheredRollouts(own, group), vector, f"divided among {group.size} ranks, each {stepping}"
     except BaseException:
         if is_owned(source):
-            env.close()
+            close(env, describe(env))
         raise
 
 
@@ -257,12 +258,12 @@ def build_on(
         settings = settings and settings | {"policy": to_json(config.policy)}
     if policy is None or own:
         check_critic(config)
+    check_memory(config, rollouts, None if policy is not None else config.policy)
     if policy is None:
         spaces = rollouts.single_observation_space, rollouts.single_action_space
         module = make_policy(*spaces, config.policy, generator)
     else:
         module = policy
-    check_memory(config, rollouts)
     learner = config.algorithm.init(module.to(config.device), seed=config.seed)
     if not isinstance(learner, Learner):
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
@@ -363,26 +364,6 @@ def check(config: Config, source: Source) -> None:
         raise ConfigError(f"device {config.device!r} cannot be used here: {error}") from error
     if made.is_meta:
         raise ConfigError("device 'meta' holds no numbers, so nothing can be learned there: choose cpu or cuda")
-
-
-def check_memory(config: Config, rollouts: Rollouts) -> None:
-    """Raise ``ConfigError`` where one segment's observations alone would fill the machine's memory."""
-    rows = int(quota_of(config.algorithm).get("horizon") or 1) * rollouts.num_envs
-    leaves = observation_leaves(rollouts.single_observation_space)
-    each = sum(math.prod(leaf.shape) * (4 if leaf.dtype.kind == "f" else leaf.dtype.itemsize) for leaf in leaves)
-    if rows * each > physical_memory():
-        raise ConfigError(
-            f"a segment of {rows:,} rows, num_envs × horizon, takes {rows * each / 1e9:,.0f} GB for its observations "
-            "alone, more memory than there is: lower horizon or num_envs"
-        )
-
-
-def physical_memory() -> float:
-    """Bytes of the machine's memory, infinity where that cannot be told."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf
 
 
 def check_critic(config: Config) -> None:

@@ -18,6 +18,7 @@ from clipper.data.values import shown
 from clipper.engines import Engine
 from clipper.environments.sources import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
+from clipper.former import Renamed
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.schedules import Linear, at
@@ -106,6 +107,7 @@ class Run:
     """Where rows are written, while it trains."""
     lock: Lock | None = None
     """What keeps other processes from training in the folder, while this one does."""
+    state, env = Renamed("rollouts"), Renamed("rollouts.env")  # which go on working
 
     @property
     def policy(self) -> Any:
@@ -190,12 +192,17 @@ class Run:
         without ``/``, or that the row has already, gets ``custom/`` before it. Raises ``ConfigError`` for what is no
         number, and for a name as a run's own are called.
         """
+        if not isinstance(name, str):
+            raise ConfigError(f"run.note is given {shown(name)} as a name: it must be a text")
         name = name if "/" in name else f"custom/{name}"
         if name.partition("/")[0] in OWN_METRICS:
             raise ConfigError(f"run.note calls a number {name!r}, which a run's own are called: rename it")
         if not is_number(number):
             raise ConfigError(f"run.note gives {name} as {shown(number)}, which is no single number")
-        self.noted[name] = float(cast(SupportsFloat, number))
+        try:
+            self.noted[name] = float(cast(SupportsFloat, number))
+        except OverflowError:
+            raise ConfigError(f"run.note gives {name} as {shown(number)}, which no float can hold") from None
         self.notes.setdefault(name, []).append(self.noted[name])
 
     def write(self, row: Row) -> None:

@@ -34,7 +34,7 @@ from clipper.runs.run import Run, Source
 from clipper.runs.together import agree, folder_of_first, of_first
 from clipper.settings.config import Config
 from clipper.settings.config_json import read_settings
-from clipper.storage.files import from_user
+from clipper.storage.files import from_user_kept
 
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
@@ -76,12 +76,12 @@ def train(
     run, heard, records = None, Callbacks(callback), logger_list(loggers)
     lock, group = ExitStack(), joined()
     try:
-        folder = None if run_dir is None else from_user(run_dir)
+        folder = None if run_dir is None else from_user_kept(run_dir)
         auto = resume == "auto"
         if auto:
             resume = folder if is_there(folder, group) else None
         if resume is not None:
-            run = resumed(from_user(resume), folder, lock, (env, algorithm, policy, settings, group), auto)
+            run = resumed(from_user_kept(resume), folder, lock, (env, algorithm, policy, settings, group), auto)
         else:
             run = begun(folder, lock, (env, algorithm, policy, settings, group))
         if profile:

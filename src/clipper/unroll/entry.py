@@ -15,6 +15,7 @@ from clipper.algorithms import KNOWN, quota_of
 from clipper.data.values import Elsewhere
 from clipper.environments.atari import is_atari
 from clipper.environments.checks import MASK_KEYS
+from clipper.environments.envpool_ids import is_envpools
 from clipper.environments.hybrid import TASKS
 from clipper.environments.ids import split_id
 from clipper.environments.make import make, make_single
@@ -117,6 +118,8 @@ def factory_of(name: str, given: dict[str, It]) -> tuple[str, list[str]]:
         return bound("gymnasium.make", given, repr(name)), []
     if name.startswith("clipper/"):
         raise UnrollError(f"{name} is an environment of Clipper's own that is not cut into files yet")
+    if is_envpools(name):
+        raise UnrollError(f"{name} is stepped by EnvPool's threads: a file would play other episodes than the run")
     module, _, maker = name.partition(":")
     if not maker:
         make_single(name)  # which says what is wrong
