@@ -1,6 +1,7 @@
 """What calls give: of the library's own functions by following them, of others where that is known without a run."""
 
 import inspect
+from abc import ABC, abstractmethod
 from functools import partial
 from types import FunctionType
 from typing import NamedTuple
@@ -54,7 +55,7 @@ class Arguments(NamedTuple):
 UNKNOWN = Arguments([], {}, more=True)
 
 
-class Calls(Store):
+class Calls(Store, ABC):
     """Follows calls."""
 
     def __init__(self) -> None:
@@ -266,25 +267,25 @@ class Calls(Store):
 
     # What is not the library's, in ``foreign``.
 
+    @abstractmethod
     def builtin(self, it: object, given: Arguments) -> Fact | None:
         """What a class of Python's own gives; None for others."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outside(self, it: object, given: Arguments) -> Fact:
         """What a function from elsewhere gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call_outside(self, thing: Outside, given: Arguments) -> Fact:
         """What a method from elsewhere gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mapped(self, given: Arguments) -> Fact:
         """What ``each`` gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def called(self, it: object, given: Arguments) -> Fact:
         """What a call gives now."""
-        raise NotImplementedError
 
 
 TOLD = {

@@ -1,6 +1,7 @@
 """What lists, tuples, dicts, comprehensions and items of them may be, and what assignments bind."""
 
 import ast
+from abc import abstractmethod
 
 import gymnasium
 
@@ -41,13 +42,13 @@ class Displays(Foreign):
         assert self.now is not None
         return self.now
 
+    @abstractmethod
     def look(self, node: ast.expr) -> Fact:
         """What an expression may be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def truth(self, fact: Fact) -> bool | None:
         """Does it count as true, where that is known?"""
-        raise NotImplementedError
 
     def spread(self, nodes: list[ast.expr]) -> tuple[list[Fact], bool]:
         """Elements of a display or arguments of a call, and whether there may be others."""

@@ -1,6 +1,7 @@
 """Parameters and results that nothing reads."""
 
 import ast
+from abc import ABC, abstractmethod
 
 from clipper.unroll.follow import Follow
 from clipper.unroll.source import Function
@@ -21,7 +22,7 @@ from clipper.unroll.syntax import (
 )
 
 
-class Signatures:
+class Signatures(ABC):
     """Drops them, with the arguments and what takes the results."""
 
     def __init__(self, units: Units, program: Follow) -> None:
@@ -29,9 +30,9 @@ class Signatures:
         self.calls, self.functions = list[ast.Call](), list[ast.FunctionDef]()
         self.escaped = set[Function]()
 
+    @abstractmethod
     def pure(self, node: ast.AST) -> bool:
         """Does evaluating it change nothing?"""
-        raise NotImplementedError
 
     def parameters(self) -> None:
         """Drop parameters that nothing reads, with their arguments."""
