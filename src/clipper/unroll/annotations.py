@@ -31,7 +31,7 @@ class Annotations(Fold):
         if not kinds or "Any" in kinds:
             return reference(self.names.of_import(Import("typing", "Any", None)))
         return union(
-            [constant(None) if k == "None" else reference(k) for k in sorted(kinds, key=lambda k: k == "None")]
+            [constant(None) if k == "None" else reference(k) for k in sorted(kinds, key=lambda k: (k == "None", k))]
         )
 
     def name_of_kind(self, kind: type) -> str | None:

@@ -22,7 +22,12 @@ from clipper.unroll.tidy import tidied
 def built(config: Config) -> tuple[Units, Names]:
     """The definitions by name, ``main`` among them, and what they import."""
     program, main = followed(config, environment_of(config))
-    kept = [program.real(program.facts["variable", main, name]) for name in ("algorithm", "options")]
+    settings = [program.real(program.facts["variable", main, name]) for name in ("algorithm", "options")]
+    return cut(program, main, settings)
+
+
+def cut(program: Follow, main: Function, kept: list[object]) -> tuple[Units, Names]:
+    """The same of any program that was followed from ``main``; ``kept`` are settings that have to stand there."""
     while True:
         names = Names()
         fold = Folded(program, names, kept)

@@ -8,7 +8,7 @@ from clipper.environments.checks import checked_reset, checked_step
 from clipper.environments.ids import called
 from clipper.learning.optimizers import light
 from clipper.learning.parts import Part
-from clipper.unroll.facts import Fact, Known, Method, Of, is_setting, literal, the
+from clipper.unroll.facts import Closure, Fact, Known, Method, Of, is_setting, literal, the
 from clipper.unroll.follow import Follow
 from clipper.unroll.names import Names, snake
 from clipper.unroll.source import Function, It, Syntax, function_of, inner_function, is_ours
@@ -197,10 +197,17 @@ class Fold:
             new = self.expr(node.value)
             whole = isinstance(new, ast.List | ast.Tuple) and not any(isinstance(x, ast.Starred) for x in new.elts)
             return new.elts if whole and isinstance(new, ast.List | ast.Tuple) else [ast.Starred(new, ast.Load())]
-        return [self.expr(node)]
+        return [self.given(node)]
+
+    def given(self, node: ast.expr) -> ast.expr:
+        """An argument, marked where it is a function that changes something."""
+        new = self.expr(node)
+        if any(map(self.effects, self.functions(node))):
+            vars(new)["changes"] = True
+        return new
 
     def keyword(self, node: ast.keyword) -> list[ast.keyword]:
-        value = self.expr(node.value)
+        value = self.given(node.value)
         if node.arg is None and isinstance(value, ast.Dict) and all(isinstance(k, ast.Constant) for k in value.keys):
             pairs = zip(value.keys, value.values, strict=True)
             return [ast.keyword(str(k.value), v) for k, v in pairs if isinstance(k, ast.Constant)]
@@ -288,18 +295,27 @@ class Fold:
             return False
         return all(map(self.pure, ast.iter_child_nodes(node)))
 
-    def pure_call(self, node: ast.Call) -> bool:
-        """By what it reaches, or else by name."""
+    def pure_call(self, node: ast.Call, seen: tuple[Function, ...] = ()) -> bool:
+        """By what it reaches and hands over, or else by name."""
         targets = self.program.targets.get(node)
+        given = (f for a in (*node.args, *(k.value for k in node.keywords)) for f in self.functions(a))
+        if not all(isinstance(t, Function) and not self.effects(t, seen) for t in (*(targets or ()), *given)):
+            return False
         if targets:
-            return all(isinstance(t, Function) and self.effects(t) is False for t in targets)
+            return True
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name == "super" or (isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "super()"):
             return False
         into = any(k.arg == "out" for k in node.keywords)
         return not (name in IMPURE or into or (name.endswith("_") and not name.startswith("_")))
 
-    def effects(self, function: Function, seen: tuple[Function, ...] = ()) -> bool:  # noqa: PLR0911 (one for each kind)
+    def functions(self, node: ast.expr) -> list[Function]:
+        """Functions of the library that an argument may be."""
+        found = (x.function if isinstance(x, Closure | Method) else function_of(x.it) for x in self.fact(node)
+                 if isinstance(x, Closure | Method | Known))  # fmt: skip
+        return [f for f in found if f is not None]
+
+    def effects(self, function: Function, seen: tuple[Function, ...] = ()) -> bool:
         """Does a function change anything but names of its own?"""
         if function in seen or function.real in NOTHING:
             return False
@@ -308,18 +324,10 @@ class Fold:
                 return True
             if isinstance(node, ast.AugAssign | ast.Yield):
                 return True
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(node.value, ast.Call)
-                and not self.program.targets.get(node.value)
-            ):
+            alone = node.value if isinstance(node, ast.Expr) else None
+            if isinstance(alone, ast.Call) and not self.program.targets.get(alone):
                 return True  # for what else is it called
-            if not isinstance(node, ast.Call):
-                continue
-            targets = self.program.targets.get(node)
-            if targets and not all(isinstance(t, Function) and not self.effects(t, (*seen, function)) for t in targets):
-                return True
-            if not targets and not self.pure_call(node):
+            if isinstance(node, ast.Call) and not self.pure_call(node, (*seen, function)):
                 return True
         return False
 

@@ -85,7 +85,16 @@ class Prune(Signatures):
     def pure_call(self, node: ast.Call) -> bool:
         facts = vars(node)
         targets = facts.get("targets", ())
-        return facts.get("pure", False) or (bool(targets) and all(map(self.harmless, targets)))
+        harmless = facts.get("pure", False) or (bool(targets) and all(map(self.harmless, targets)))
+        return harmless and not self.gives_change(node)
+
+    def gives_change(self, node: ast.Call) -> bool:
+        """Is a function among its arguments that changes something?"""
+        return any(map(self.is_change, (*node.args, *(k.value for k in node.keywords))))
+
+    def is_change(self, node: ast.expr) -> bool:
+        """May it be a function that changes something?"""
+        return not self.pure(node.body) if isinstance(node, ast.Lambda) else vars(node).get("changes", False)
 
     def harmless(self, target: Function | type) -> bool:
         """Does a call of it change nothing?"""

@@ -7,6 +7,7 @@ from clipper.unroll.follow import Follow
 from clipper.unroll.source import Function
 from clipper.unroll.syntax import (
     Units,
+    given_at,
     is_override,
     is_property,
     nodes_in,
@@ -33,6 +34,10 @@ class Signatures(ABC):
     @abstractmethod
     def pure(self, node: ast.AST) -> bool:
         """Does evaluating it change nothing?"""
+
+    @abstractmethod
+    def is_change(self, node: ast.expr) -> bool:
+        """May it be a function that changes something?"""
 
     def parameters(self) -> None:
         """Drop parameters that nothing reads, with their arguments."""
@@ -90,7 +95,7 @@ class Signatures(ABC):
 
     def results(self) -> None:
         """Drop results that nobody takes, and the parts of tuples that nobody does."""
-        fixed, escaped = set(self.escaped), dict[Function, list[ast.AST]]()
+        fixed, escaped = set(self.escaped), dict[Function, list[ast.Call]]()
         for node in self.calls:
             for target in vars(node).get("targets", ()):
                 escaped.setdefault(target, []).append(node)
@@ -110,12 +115,21 @@ class Signatures(ABC):
                 continue
             if is_override(function) or function.generates:
                 continue
+            if self.runs_what_changes(node, returns, calls):
+                continue
             if all(isinstance(taken.get(c), ast.Expr) for c in calls) and any(r.value is not None for r in returns):
                 for r in returns:
                     replace_value(node, r, self.pure)
                 node.returns, self.changed = ast.Constant(None), True
                 continue
             self.tuple_parts(node, returns, [taken.get(c) for c in calls])
+
+    def runs_what_changes(self, node: ast.FunctionDef, returns: list[ast.Return], calls: list[ast.Call]) -> bool:
+        """May a result come of running what was handed over, by a call that does it for what this changes?"""
+        read = {n.id for r in returns for n in walk(r) if isinstance(n, ast.Name)} - {"self"}
+        method = bool(node.args.args) and node.args.args[0].arg == "self"
+        given = (given_at(c, place_of(c, node, name, method)) for c in calls for name in read)
+        return any(x is not None and self.is_change(x) for x in given)
 
     def tuple_parts(self, node: ast.FunctionDef, returns: list[ast.Return], takers: list[ast.stmt | None]) -> None:
         """Drop what is ``_`` wherever the function is called."""
@@ -168,6 +182,6 @@ class Signatures(ABC):
         place = place_of(call, node, name, method)
         if place is None:
             return not any(isinstance(a, ast.Starred) for a in call.args) and all(k.arg for k in call.keywords)
-        if isinstance(place, int):
-            return not any(isinstance(a, ast.Starred) for a in call.args[: place + 1]) and self.pure(call.args[place])
-        return self.pure(place.value)
+        if isinstance(place, int) and any(isinstance(a, ast.Starred) for a in call.args[: place + 1]):
+            return False
+        return self.pure(given_at(call, place) or node)

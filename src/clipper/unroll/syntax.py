@@ -229,6 +229,11 @@ def place_of(call: ast.Call, node: ast.FunctionDef, name: str, method: bool) -> 
     return at if at < len(call.args) else None
 
 
+def given_at(call: ast.Call, place: int | ast.keyword | None) -> ast.expr | None:
+    """The argument that a call gives there."""
+    return call.args[place] if isinstance(place, int) else None if place is None else place.value
+
+
 def without_argument(call: ast.Call, node: ast.FunctionDef, name: str, method: bool) -> None:
     """Take an argument out of a call."""
     place = place_of(call, node, name, method)

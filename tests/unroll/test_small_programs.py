@@ -1,0 +1,58 @@
+"""Programs of a few lines, cut as the library's are, do what they did."""
+
+import ast
+import contextlib
+import io
+
+import pytest
+
+from clipper.unroll.build import cut
+from clipper.unroll.follow import Follow
+from clipper.unroll.follow_recipe import main_of
+from clipper.unroll.text import assemble
+
+HANDED_OVER = {
+    "to the library": "each(lambda x: seen.append(x), (1, 2))",
+    "to others, whose answer nobody reads": "answer = tree_map(lambda x: seen.append(x), (1, 2))",
+    "within another call": "each(lambda x: each(lambda y: seen.append(x + y), (3, 4)), (1, 2))",
+    "by name": "f = lambda x: seen.append(x)\n    answer = each(f, (1, 2))",
+    "with statements": "def f(x):\n        seen.append(x)\n    answer = tree_map(f, (1, 2))",
+}
+
+
+def run(text: str) -> str:
+    """What a program prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(text + "\nmain()\n", {"__name__": "small"})
+    return out.getvalue()
+
+
+def cut_out(source: str) -> str:
+    main, program = main_of(source), Follow()
+    program.follow(main)
+    units, names = cut(program, main, [])
+    return assemble(units, names.imports, "A program")
+
+
+START = """
+from torch.utils._pytree import tree_map
+from clipper.data.trees import each
+
+def main():
+    seen = []
+"""
+
+
+@pytest.mark.parametrize("how", HANDED_OVER)
+def test_what_a_function_changes_that_is_handed_over_is_changed(how: str) -> None:
+    source = f"{START}    {HANDED_OVER[how]}\n    print(seen)\n"
+    text = cut_out(source)
+    assert run(text) == run(source) != "[]\n"
+    assert "clipper" not in {n.module for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom)}
+
+
+def test_what_only_computes_goes_with_its_answer() -> None:
+    source = f"{START}    answer = each(lambda x: x + 1, (1, 2))\n    print(seen)\n"
+    text = cut_out(source)
+    assert run(text) == run(source) == "[]\n"
+    assert "lambda" not in text
