@@ -56,3 +56,17 @@ def test_what_only_computes_goes_with_its_answer() -> None:
     text = cut_out(source)
     assert run(text) == run(source) == "[]\n"
     assert "lambda" not in text
+
+
+@pytest.mark.parametrize("names", ["Kept._fields", "sorted(Kept._fields)"])
+def test_attributes_that_are_read_by_name_stay(names: str) -> None:
+    source = f"""
+from clipper.learning.replay import Kept
+
+def main():
+    kept = Kept(1, 2, 3, 4, 5, 6, 7)
+    print(*(getattr(kept, name) for name in {names}))
+"""
+    text = cut_out(source)
+    assert run(text) == run(source)
+    assert ("getattr" in text) is (names != "Kept._fields")

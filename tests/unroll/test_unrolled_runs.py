@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, PPOSeparate, Reinforce
+from clipper.algorithms import (
+    A2C,
+    NPG,
+    OFF_POLICY,
+    PPO,
+    TRPO,
+    VPG,
+    ImportanceSampling,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.cli.commands import unroll_defaults
 from clipper.data.values import Elsewhere
 from clipper.errors import MissingPackageError
@@ -23,7 +34,7 @@ from clipper.learning.objectives import TrustRegion
 from clipper.learning.rewards import Scaled
 from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE, Huber
-from clipper.networks.heads import HeadOptions
+from clipper.networks.heads import HeadOptions, SoftplusOfState, TanhGaussian
 from clipper.networks.memory import LSTM
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.runs.train import train
@@ -49,6 +60,18 @@ RUNS = {
         policy=PolicyOptions(hidden=(16,), shared=True, normalise_obs=True, head=HeadOptions(initial_log_std=-0.5)),
         total_steps=600, num_envs=4, seed=7, engine="torch",
     ),
+    **{
+        type(a).__name__: Config(env="Pendulum-v1", algorithm=a, total_steps=150, num_envs=2, seed=3, engine="torch")
+        for a in (kind(batch_size=16, capacity=100, learning_starts=50) for kind in OFF_POLICY)
+    },
+    **{
+        f"{name} head": Config(
+            env="Pendulum-v1", algorithm=PPO(horizon=32, epochs=1), policy=PolicyOptions(hidden=(8,), head=head),
+            total_steps=300, num_envs=4, engine="torch",
+        )
+        for name, head in (("squashed", HeadOptions(distribution=TanhGaussian())),
+                           ("softplus", HeadOptions(std=SoftplusOfState())))
+    },
     "memory": dataclasses.replace(
         CARTPOLE, algorithm=PPO(horizon=32, epochs=2), policy=PolicyOptions(hidden=(8,), memory=LSTM(8))
     ),
@@ -63,7 +86,7 @@ RUNS = {
         policy=PolicyOptions(hidden=(), shared=True, encoder=EncoderOptions(cnn_features=8)),
     ),
 }  # fmt: skip
-QUICK = ("PPO", "Reinforce", "pendulum")
+QUICK = ("PPO", "Reinforce", "pendulum", "SAC")
 LINES = {"PPO": 450, "memory": 600}
 """Most code lines that a file may have."""
 
@@ -166,6 +189,7 @@ def test_begins_with_main_and_holds_only_what_is_read(name: str) -> None:
         ("PPO", {"CategoricalHead", "Categorical", "clip", "gae"},
          {"Huber", "dual_clip", "ChoiceEncoder", "Serial", "Reinforce", "World", "Clip", "Adam", "Masks", "summarise"}),
         ("pendulum", {"GaussianHead", "DiagonalGaussian", "huber", "RewardScaler"}, {"CategoricalHead", "Huber"}),
+        ("SAC", {"SAC", "Replay", "UniformFirst", "SquashedHead"}, {"averaged", "gae", "CategoricalHead"}),
         ("Reinforce", {"Reinforce", "trajectory_sum", "reward_to_go"}, {"PPO", "gae"}),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import copy
 from clipper.settings.config import Config
 from clipper.unroll.calls import UNKNOWN
 from clipper.unroll.entry import environment_of
-from clipper.unroll.facts import is_setting
+from clipper.unroll.facts import is_setting, literal
 from clipper.unroll.fold import constant, reference
 from clipper.unroll.folded import Folded
 from clipper.unroll.follow import Follow
@@ -104,7 +104,8 @@ def unit_of(fold: Folded, name: str, thing: Definition | Function) -> list[ast.s
     value = node.value
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
         at = [ast.unparse(t) for t in node.targets[0].elts].index(thing.name)
-        value = value.elts[at] if isinstance(value, ast.Tuple) else constant(real)
+        part = constant(real) if literal(real) else ast.Subscript(value, constant(at), ast.Load())
+        value = value.elts[at] if isinstance(value, ast.Tuple) else part
     return [ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], fold.expr(value)), node)]
 
 

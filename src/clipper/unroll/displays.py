@@ -89,6 +89,10 @@ class Displays(Foreign):
             self.fill(cell, dict(enumerate(found)))
         return frozenset({cell})
 
+    def of_set(self, node: ast.Set) -> Fact:
+        found, more = self.spread(node.elts)
+        return ANY if more else iterator(join(*found))
+
     def of_dict(self, node: ast.Dict) -> Fact:
         cell = Cell(node, dict)
         for key, value in zip(node.keys, node.values, strict=True):

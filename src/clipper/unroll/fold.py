@@ -62,7 +62,10 @@ class Fold:
             return constant(it)
         if literal(it):
             own = isinstance(node, ast.Call) and (node in self.program.bodies or node in self.program.targets)
-            computed = isinstance(node, ast.Compare | ast.Call | ast.Subscript) and not own
+            equation = (
+                isinstance(it, float) and isinstance(node, ast.Call) and ast.unparse(node.func).startswith("math.")
+            )
+            computed = isinstance(node, ast.Compare | ast.Call | ast.Subscript) and not own and not equation
             lost = isinstance(node, ast.Attribute) and self.gone(self.fact(node.value)) is not None
             word = isinstance(node, ast.Name) and isinstance(it, str) and self.is_local(node.id)
             return constant(it) if computed or lost or word else None
@@ -194,10 +197,23 @@ class Fold:
         if isinstance(node, ast.Starred) and self.program.iterated(self.fact(node.value))[1] == ():
             return []
         if isinstance(node, ast.Starred):
+            if named := self.attributes_by_name(node.value):
+                return named
             new = self.expr(node.value)
             whole = isinstance(new, ast.List | ast.Tuple) and not any(isinstance(x, ast.Starred) for x in new.elts)
             return new.elts if whole and isinstance(new, ast.List | ast.Tuple) else [ast.Starred(new, ast.Load())]
         return [self.given(node)]
+
+    def attributes_by_name(self, node: ast.expr) -> list[ast.expr]:
+        """``x.a, x.b`` for ``getattr(x, name) for name in ("a", "b")``; empty for anything else."""
+        match node:
+            case ast.GeneratorExp(
+                elt=ast.Call(func=ast.Name(id="getattr"), args=[owner, ast.Name(id=name)]),
+                generators=[ast.comprehension(target=ast.Name(id=bound), iter=names, ifs=[])],
+            ) if name == bound and (known := the(self.fact(names))) is not None:
+                it: It = known.it
+                return [self.fold_attribute(ast.Attribute(owner, n, ast.Load())) for n in it]
+        return []
 
     def given(self, node: ast.expr) -> ast.expr:
         """An argument, marked where it is a function that changes something."""
@@ -222,6 +238,8 @@ class Fold:
         facts.whole = not isinstance(new.func, ast.Attribute) and not isinstance(thing, Of)
         facts.pure = self.pure_call(node)
         owners = self.fact(node.func.value) if isinstance(node.func, ast.Attribute) else ()
+        if isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            owners = self.fact(node.args[0])
         facts.kinds = frozenset(t.kind for t in owners if isinstance(t, Of))
 
     def callee(self, node: ast.Call, thing: object) -> tuple[ast.expr, ast.expr | None]:

@@ -2,6 +2,8 @@
 
 import ast
 
+from torch import nn
+
 from clipper.unroll.prune import Prune
 from clipper.unroll.source import Function, Syntax
 from clipper.unroll.syntax import Units, calls_in, functions_in, unit, walk
@@ -23,7 +25,7 @@ class Inline(ast.NodeTransformer):
         escaped = prune.escaped
         for node in functions_in(units):
             function, value = vars(node).get("function"), expression(node)
-            if function is None or value is None or function in escaped or function.module.name.startswith(KEPT):
+            if function is None or value is None or function in escaped or keeps_name(function):
                 continue
             size = sum(1 for _ in walk(value)) - sum(isinstance(n, ast.expr_context) for n in walk(value))
             if size <= TRIVIAL or (size <= SMALL and sites.get(function) == 1):
@@ -106,6 +108,12 @@ class Inline(ast.NodeTransformer):
 
 KEPT = ("clipper.functional",)
 """Where equations are: they stay functions with a name."""
+
+
+def keeps_name(function: Function) -> bool:
+    """Is it an equation, or what a layer computes?"""
+    layer = function.owner is not None and issubclass(function.owner, nn.Module)
+    return function.module.name.startswith(KEPT) or (layer and getattr(function.node, "name", "") == "forward")
 
 
 def is_chain(node: ast.expr) -> bool:

@@ -15,6 +15,7 @@ from clipper.unroll.syntax import (
     added_to,
     calls_in,
     changes,
+    does_nothing,
     fresh_names,
     functions_in,
     idle_names,
@@ -36,6 +37,7 @@ class Prune(Signatures):
     def __init__(self, units: Units, program: Follow) -> None:
         super().__init__(units, program)
         self.pure_functions: set[Function] = set()
+        self.idle_functions: set[Function] = set()
 
     def run(self) -> None:
         while self.changed:
@@ -57,6 +59,7 @@ class Prune(Signatures):
         """Functions that change nothing but names of their own."""
         found = {vars(n).get("function"): n for n in self.functions}
         self.pure_functions = {f for f in found if f is not None}
+        self.idle_functions = {f for f in self.pure_functions if does_nothing(found[f])} - self.escaped
         while effects := {f for f in self.pure_functions if not self.pure_body(found[f])}:
             self.pure_functions -= effects
 
@@ -114,22 +117,22 @@ class Prune(Signatures):
     # Statements.
 
     def attributes(self) -> dict[str, set[type | None]]:
-        """Attributes that anything reads, with the classes; None for who knows what."""
+        """Attributes that anything reads, with the classes, None for who knows what; at "" whose are all read."""
         found = dict[str, set[type | None]]()
         added = {id(added_to(n)) for n in nodes_in(self.units) if is_append(n)}
         for n in nodes_in(self.units):
             if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load) and id(n) not in added:
                 found.setdefault(n.attr, set()).update(vars(n).get("kinds") or {None})
             elif isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in ("getattr", "hasattr"):
-                for a in n.args[1:2]:
-                    found.setdefault(str(getattr(a, "value", "")), set()).add(None)
+                name = n.args[1].value if isinstance(n.args[1], ast.Constant) else ""
+                found.setdefault(str(name), set()).update({None} if name else vars(n).get("kinds", ()))
             elif isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Attribute):
                 found.setdefault(n.target.attr, set()).update(vars(n.target).get("kinds") or {None})
         return found
 
     def is_read(self, kind: type | None, name: str) -> bool:
         """Does anything read this attribute of a class, or of one above or below it?"""
-        kinds = self.reads.get(name, ())
+        kinds = self.reads.get(name, set()) | self.reads.get("", set())
         if kind is None or kind in kinds:
             return bool(kinds)
         if is_setting(kind):  # who reads those is known
@@ -182,6 +185,10 @@ class Prune(Signatures):
                 and all(map(self.pure, node.value.args))
             ):
                 return []
+            targets = {*vars(node.value).get("targets", ())}
+            if isinstance(node.value, ast.Call) and targets and targets <= self.idle_functions:
+                given = [*node.value.args, *(k.value for k in node.value.keywords)]
+                return [ast.copy_location(ast.Expr(x), node) for x in given if not self.pure(x)]
             return [] if self.pure(node.value) and not is_outside(node) else [node]
         if isinstance(node, ast.FunctionDef) and node.name not in self.loads and not node.decorator_list:
             return []

@@ -102,6 +102,13 @@ def is_property(node: ast.FunctionDef) -> bool:
     return any(isinstance(d, ast.Name) and d.id == "property" for d in node.decorator_list)
 
 
+def does_nothing(node: ast.FunctionDef) -> bool:
+    """Is nothing in it but what explains it?"""
+    return all(
+        isinstance(n, ast.Pass) or (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)) for n in node.body
+    )
+
+
 def replace_value(node: ast.FunctionDef, found: ast.Return, pure: Callable[[ast.AST], bool]) -> None:
     """``return x`` → ``return``, after x where evaluating that changes something."""
     value, found.value = found.value, None
