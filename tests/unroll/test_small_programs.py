@@ -70,3 +70,16 @@ def main():
     text = cut_out(source)
     assert run(text) == run(source)
     assert ("getattr" in text) is (names != "Kept._fields")
+
+
+def test_texts_are_written_out_and_formats_stay() -> None:
+    source = """
+from clipper.rollout.protocol import Episode
+
+def main():
+    name, count = "steps", Episode(7, 1.0, 3)
+    print(f"{name}.length", f"{count.env:>4} {name!r}")
+"""
+    text = cut_out(source)
+    assert run(text) == run(source) == "steps.length    7 'steps'\n"
+    assert '"steps.length"' in text

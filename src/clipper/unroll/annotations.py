@@ -22,7 +22,8 @@ class Annotations(Fold):
         (only,) = fact if len(fact) == 1 else (None,)
         if isinstance(only, Items) and only.items:
             parts = [self.annotation(constant(...), part) for part in only.items]
-            return ast.Subscript(reference("tuple"), ast.Tuple(parts, ast.Load()), ast.Load())
+            inner = ast.Tuple(parts, ast.Load()) if len(parts) > 1 else parts[0]
+            return ast.Subscript(reference("tuple"), inner, ast.Load())
         kinds = set[str]()
         for thing in fact:
             kind = type(thing.it) if isinstance(thing, Known) else thing.kind if isinstance(thing, Of) else None

@@ -8,7 +8,7 @@ from clipper.unroll.calls import UNKNOWN
 from clipper.unroll.entry import environment_of
 from clipper.unroll.facts import is_setting, literal
 from clipper.unroll.fold import constant, reference
-from clipper.unroll.folded import Folded
+from clipper.unroll.folded import NOTHING, Folded
 from clipper.unroll.follow import Follow
 from clipper.unroll.follow_recipe import followed
 from clipper.unroll.inline import Inline
@@ -91,17 +91,12 @@ def unit_of(fold: Folded, name: str, thing: Definition | Function) -> list[ast.s
         return [fold.definition(function, name)]
     if isinstance(node, ast.ClassDef):
         return [fold.class_of(real, thing)]
-    fold.here = Function(
-        ast.Lambda(
-            ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]), ast.Constant(None)
-        ),
-        thing.module,
-    )
     if isinstance(node, ast.Try):
         return [attempt(fold, thing, node)]
     assert isinstance(node, ast.Assign | ast.AnnAssign)
     assert node.value is not None
     value = node.value
+    fold.here = Function(ast.Lambda(NOTHING, value), thing.module)
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
         at = [ast.unparse(t) for t in node.targets[0].elts].index(thing.name)
         part = constant(real) if literal(real) else ast.Subscript(value, constant(at), ast.Load())
@@ -124,16 +119,20 @@ def attempt(fold: Folded, thing: Definition, node: ast.Try) -> ast.stmt:
 
 
 def dispatched(fold: Folded, name: str, real: It) -> list[ast.stmt]:
-    """A dispatched function with the cases that may run."""
-    found = list[ast.stmt]()
+    """A dispatched function with the cases that may run where a call may enter several."""
+    found, cases = list[ast.stmt](), {function_of(case) for case in real.registry.values()}
+    together = (cases & targets for targets in fold.program.targets.values())
+    entered = {case for several in together if len(several) > 1 for case in several}
     for kind, case in real.registry.items():
         function = function_of(case)
         assert function is not None
         if kind is object:
             new = fold.definition(function, name)
+            if function not in entered:
+                new.body[1:] = ast.parse(f"raise TypeError({new.args.args[0].arg})").body
             new.decorator_list = [reference(fold.names.of_import(Import("functools", "singledispatch", None)))]
             found.insert(0, new)
-        elif function in fold.program.reached:
+        elif function in entered:
             new = fold.definition(function, "_")
             new.decorator_list = [ast.parse(f"{name}.register({fold.names.of_object(kind)})", mode="eval").body]
             found.append(new)

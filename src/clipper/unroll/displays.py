@@ -224,7 +224,7 @@ class Displays(Foreign):
                 self.assign(part, exact[i] if exact is not None and known_part else each)
         elif isinstance(target, ast.Starred):
             whole = len(fact) == 1 and isinstance(next(iter(fact)), Items)
-            self.assign(target.value, fact if whole else iterator(fact))
+            self.assign(target.value, fact if whole or not fact else iterator(fact))
         elif isinstance(target, ast.Attribute):
             for thing in self.look(target.value):
                 if isinstance(thing, Of):

@@ -222,7 +222,7 @@ class Expressions(Displays):
         parts = [n for n, taken in ((node.body, True), (node.orelse, False)) if truth in (None, taken)]
         return join(*(self.look(n) for n in parts))
 
-    def of_call(self, node: ast.Call) -> Fact:  # noqa: PLR0911 (one for each kind)
+    def of_call(self, node: ast.Call) -> Fact:
         if isinstance(node.func, ast.Name) and node.func.id == "super":
             owner = self.get("variable", self.here, self.here.parameters[0])
             kind = self.here.owner
@@ -247,12 +247,11 @@ class Expressions(Displays):
         thing = the(callee)
         if thing is not None and (thing.it is list or thing.it is dict) and not node.args and not node.keywords:
             return frozenset({Cell(node, list if thing.it is list else dict)})
+        if thing is not None and thing.it is zip and len(node.args) == 1 and isinstance(node.args[0], ast.Starred):
+            rows = self.iterated(self.found[node.args[0].value])[0]
+            columns = self.iterated(rows)[1]
+            return NEVER if not rows else ANY if columns is None else items(map(iterator, columns))
         rest = self.rest_of(node.args) if more else ANY
-        if thing is not None and thing.it is zip and more and len(node.args) == 1:
-            exact = self.iterated(rest)[1]  # rows become columns
-            if not rest:
-                return NEVER
-            return ANY if exact is None else items(map(iterator, exact))
         return self.call(callee, Arguments(places, named, more, rest), node)
 
     def instead(self, node: ast.Call, callee: Fact) -> ast.expr | None:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from clipper.unroll.source import Function
 
 LITERALS = (type(None), bool, int, float, str, bytes)
-MOST = 12
+MOST, DEEPEST = 12, 6
 """Things that a value may be before nothing is said of it any more."""
 
 
@@ -138,7 +138,7 @@ def depth(fact: Fact) -> int:
 def join(*facts: Fact) -> Fact:
     """What is known of a value that is one of these."""
     merged = frozenset[Thing]().union(*facts)
-    if Anything() in merged or any(depth(fact) > 3 for fact in facts):
+    if Anything() in merged or any(depth(fact) > DEEPEST for fact in facts):
         return ANY
     kinds = {thing.kind for thing in merged if isinstance(thing, Of)}
     for kind in (bool, int, float):

@@ -152,13 +152,16 @@ class Fold:
         return new
 
     def fold_joinedstr(self, node: ast.JoinedStr) -> ast.expr:
-        values = [
-            ast.FormattedValue(self.expr(v.value), v.conversion, v.format_spec)
-            if isinstance(v, ast.FormattedValue)
-            else v
-            for v in node.values
-        ]
-        return ast.JoinedStr(values)
+        values = list[ast.expr]()
+        for v in node.values:
+            value = self.expr(v.value) if isinstance(v, ast.FormattedValue) else v
+            if isinstance(v, ast.FormattedValue):
+                plain = v.conversion == -1 and v.format_spec is None and is_text(value)
+                value = value if plain else ast.FormattedValue(value, v.conversion, v.format_spec)
+            values.append(value)
+        if not all(map(is_text, values)):
+            return ast.JoinedStr(values)
+        return constant("".join(ast.literal_eval(v) for v in values))
 
     def fold_subscript(self, node: ast.Subscript) -> ast.expr:
         return ast.Subscript(self.expr(node.value), self.expr(node.slice), node.ctx)
@@ -244,7 +247,7 @@ class Fold:
 
     def callee(self, node: ast.Call, thing: object) -> tuple[ast.expr, ast.expr | None]:
         """What is called, and the expression that becomes its first argument where a method becomes a function."""
-        name = self.lifted(thing)
+        name = self.case(node, thing) or self.lifted(thing)
         if name is not None:
             return reference(name), None
         if isinstance(node.func, ast.Name) and node.func.id == "super":
@@ -271,15 +274,12 @@ class Fold:
         )
 
     def lifted(self, thing: object) -> str | None:
-        """The name of a function that stands for a method of a value, or for the only case of a dispatched function."""
+        """The name of a function that stands for a method of a value."""
         if isinstance(thing, Method) and self.lifts(thing.function):
             return self.lift(thing.function)
         if not isinstance(thing, Known):
             return None
         it: It = thing.it
-        if hasattr(it, "registry") and hasattr(it, "dispatch") and is_ours(it):
-            cases = self.cases(it)
-            return self.names.of_function(cases[0], it.__name__) if len(cases) == 1 else None
         if self.gone(frozenset({thing})) is not None and "__call__" in vars(type(it)):
             static = vars(type(it)).get("__call__")
             if isinstance(static, staticmethod):
@@ -296,10 +296,16 @@ class Fold:
         kind = snake(function.owner.__name__)
         return self.names.of_function(function, f"{'apply' if name == '__call__' else name}_{kind}")
 
-    def cases(self, dispatched: It) -> list[Function]:
-        """Those of a dispatched function that may run."""
-        functions = [function_of(real) for real in dispatched.registry.values()]
-        return [f for f in dict.fromkeys(functions) if f is not None and f in self.program.reached]
+    def case(self, node: ast.Call, thing: object) -> str | None:
+        """The name of the only case of a dispatched function that a call may enter."""
+        it: It = thing.it if isinstance(thing, Known) else None
+        if not hasattr(it, "registry") or not is_ours(it):
+            return None
+        reached = self.program.targets.get(node, set())
+        kinds = {function_of(real): kind for kind, real in it.registry.items() if function_of(real) in reached}
+        function, kind = next(iter(kinds.items())) if len(kinds) == 1 else (None, object)
+        name = it.__name__ if kind is object else f"{it.__name__}_of_{snake(kind.__name__)}"
+        return None if function is None else self.names.of_function(function, name)
 
     # What changes nothing.
 
@@ -361,6 +367,11 @@ def live_nodes(program: Follow, function: Function) -> list[ast.AST]:
         found.append(node)
         rest += ast.iter_child_nodes(node)
     return found
+
+
+def is_text(node: ast.expr) -> bool:
+    """A literal text?"""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def constant(it: object) -> ast.expr:

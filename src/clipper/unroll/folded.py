@@ -251,7 +251,7 @@ class Folded(Annotations):
             return [ast.Assign([node.target], self.expr(node.value))]
         if isinstance(node, ast.Assign):
             shared = self.shared(kind, node)
-            return shared or [ast.Assign(node.targets, self.expr(node.value))]
+            return shared or [ast.Assign(copy.deepcopy(node.targets), self.expr(node.value))]
         return []
 
     def shared(self, kind: It, node: ast.Assign) -> list[ast.stmt]:
@@ -349,4 +349,4 @@ def reference_call(text: str) -> ast.expr:
     return node
 
 
-__all__ = ["Folded", "module_of"]
+__all__ = ["NOTHING", "Folded", "module_of"]

@@ -266,11 +266,8 @@ class Prune(Signatures):
         for i, n in enumerate(members):
             if isinstance(n, ast.Expr) and i and (not body or body[-1] is not members[i - 1]):
                 continue
-            if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name):
-                name = n.targets[0].id
-                foreign = any(name in vars(p) for p in kind.__mro__[1:] if p.__module__.partition(".")[0] != "clipper")
-                if not self.is_read(kind, name) and not foreign and not name.startswith("__"):
-                    continue
+            if isinstance(n, ast.Assign) and not self.shared_by_class(kind, n):
+                continue
             if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name):
                 name = n.target.id
                 if not self.is_read(kind, name) and self.drop_field(kind, name, node):
@@ -281,6 +278,24 @@ class Prune(Signatures):
             body.append(n)
         if len(body) != len(members):
             node.body, self.changed = body or [ast.Pass()], True
+
+    def shared_by_class(self, kind: It, node: ast.Assign) -> bool:
+        """Does anything read what a class assigns? Of ``a, b = x, y`` only that stays."""
+
+        def wanted(target: ast.expr) -> bool:
+            name = ast.unparse(target)
+            foreign = any(name in vars(p) for p in kind.__mro__[1:] if p.__module__.partition(".")[0] != "clipper")
+            return self.is_read(kind, name) or foreign or name.startswith("__")
+
+        target, value = node.targets[0], node.value
+        if not isinstance(target, ast.Tuple) or not isinstance(value, ast.Tuple):
+            return wanted(target)
+        pairs = [(t, v) for t, v in zip(target.elts, value.elts, strict=True) if wanted(t)]
+        self.changed = self.changed or len(pairs) < len(target.elts)
+        target.elts, value.elts = [t for t, _ in pairs], [v for _, v in pairs]
+        if len(pairs) == 1:
+            ((node.targets[0], node.value),) = pairs
+        return bool(pairs)
 
     def dead_method(self, kind: It, node: ast.FunctionDef) -> bool:
         """A method that nothing calls any more."""
@@ -301,9 +316,10 @@ class Prune(Signatures):
             setting = isinstance(call.func, ast.Name) and call.func.id == node.name and unit(call.func)
             if kind in vars(call).get("targets", ()) or setting:
                 calls.append(call)
-                if any(isinstance(a, ast.Starred) for a in call.args[: at + 1]):
+                named = [k.value for k in call.keywords if k.arg == name]
+                if not named and any(isinstance(a, ast.Starred) for a in call.args[: at + 1]):
                     return False
-                given = [*call.args[at : at + 1], *(k.value for k in call.keywords if k.arg == name)]
+                given = [*call.args[at : at + 1], *named]
                 if not all(map(self.pure, given)):
                     return False
         for call in calls:

@@ -142,7 +142,8 @@ class Store:
         sample = self.samples[thing.kind]
         if not hasattr(sample, name):
             return NEVER
-        if is_ours(thing.kind) and inspect.getattr_static(thing.kind, name, MISSING) is not MISSING:
+        static = inspect.getattr_static(thing.kind, name, MISSING)
+        if is_ours(thing.kind) and static is not MISSING and (callable(static) or hasattr(type(static), "__get__")):
             return None
         value = getattr(sample, name)
         constant = literal(value) or isinstance(value, gymnasium.Space | dict | EnvSpec)

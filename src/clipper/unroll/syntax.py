@@ -149,12 +149,19 @@ def fresh_names(node: ast.FunctionDef) -> set[str]:
     for n in walk(node):
         if isinstance(n, ast.Assign | ast.For | ast.comprehension):
             targets = n.targets if isinstance(n, ast.Assign) else [n.target]
-            makes = isinstance(n, ast.Assign) and isinstance(n.value, ast.Dict | ast.List | ast.ListComp | ast.DictComp)
-            makes = makes or (isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and is_list(n.value))
+            makes = isinstance(n, ast.Assign) and is_new(n.value)
             names = {m.id for t in targets for m in walk(t) if isinstance(m, ast.Name) and isinstance(m.ctx, ast.Store)}
             found |= names if makes else set()
             others |= set() if makes else names
     return found - others
+
+
+def is_new(node: ast.expr) -> bool:
+    """Does it make a list or a dict?"""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.BitOr) and isinstance(node.right, ast.Dict)
+    made = isinstance(node, ast.Dict | ast.List | ast.ListComp | ast.DictComp)
+    return made or (isinstance(node, ast.Call) and is_list(node))
 
 
 def is_list(node: ast.Call) -> bool:
