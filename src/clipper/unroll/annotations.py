@@ -3,9 +3,9 @@
 import ast
 
 from clipper.data import values
-from clipper.unroll.facts import Fact, Items, Known, Of
 from clipper.unroll.fold import Fold, constant, reference
 from clipper.unroll.source import Import, is_ours, resolve
+from clipper.unroll.things import Fact, Items, Known, Of
 
 PLAIN = {n: values.plain(hint).__name__ for n, hint in vars(values).items() if values.plain(hint) is not hint}
 """Count → int: what a number's range is left out of."""

@@ -6,12 +6,12 @@ import copy
 from clipper.settings.config import Config
 from clipper.unroll.calls import UNKNOWN
 from clipper.unroll.entry import environment_of
-from clipper.unroll.facts import is_setting, literal
 from clipper.unroll.fold import constant, reference
 from clipper.unroll.folded import NOTHING, Folded
 from clipper.unroll.follow import Follow
 from clipper.unroll.follow_recipe import followed
 from clipper.unroll.inline import Inline
+from clipper.unroll.literals import is_setting, literal
 from clipper.unroll.names import Names
 from clipper.unroll.prune import Prune
 from clipper.unroll.source import Definition, Function, Import, It, bound_names, function_of

@@ -14,30 +14,11 @@ from clipper.learning.optimizers import light
 from clipper.networks.encoders import channels_first, is_image, seen_by
 from clipper.rollout.state import autoreset_mode
 from clipper.spaces.observations import observation_leaves
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Closure,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Outside,
-    Partial,
-    Thing,
-    is_setting,
-    items,
-    iterator,
-    join,
-    known,
-    some,
-    the,
-)  # fmt: skip
+from clipper.unroll.facts import ANY, NEVER, items, iterator, join, known, some, the
+from clipper.unroll.literals import is_setting
 from clipper.unroll.source import Function, It, function_of, is_ours
 from clipper.unroll.store import MISSING, Store, fields_of, owner_of
+from clipper.unroll.things import Anything, Cell, Closure, Fact, Items, Known, Method, Of, Outside, Partial, Thing
 
 UNASKED = {"state_dict", "load_state_dict", "__getstate__", "__setstate__", "render", "forward", "__init__", "__new__"}
 """What parent classes from elsewhere call for saving and pictures only, and what is followed where it is called."""

@@ -5,25 +5,11 @@ from abc import abstractmethod
 
 import gymnasium
 
-from clipper.unroll.facts import (
-    ANY,
-    MOST,
-    NEVER,
-    Cell,
-    Fact,
-    Items,
-    Known,
-    Of,
-    Thing,
-    items,
-    iterator,
-    join,
-    known,
-    literal,
-    the,
-)  # fmt: skip
+from clipper.unroll.facts import ANY, MOST, NEVER, items, iterator, join, known, the
 from clipper.unroll.foreign import Foreign
+from clipper.unroll.literals import literal
 from clipper.unroll.source import Function, It
+from clipper.unroll.things import Cell, Fact, Items, Known, Of, Thing
 
 
 class Displays(Foreign):

@@ -8,30 +8,10 @@ from collections.abc import Callable
 
 from clipper.unroll.calls import Arguments
 from clipper.unroll.displays import Displays
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Closure,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Partial,
-    Super,
-    Thing,
-    each_truth,
-    items,
-    iterator,
-    join,
-    known,
-    literal,
-    some,
-    the,
-)  # fmt: skip
+from clipper.unroll.facts import ANY, NEVER, each_truth, items, iterator, join, known, some, the
+from clipper.unroll.literals import literal
 from clipper.unroll.source import Function, It, Syntax, function_of, inner_function, is_ours
+from clipper.unroll.things import Anything, Cell, Closure, Fact, Items, Known, Method, Of, Partial, Super, Thing
 
 OPERATORS: dict[type, Callable[[It, It], It]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: pow,

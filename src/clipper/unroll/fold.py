@@ -3,15 +3,18 @@
 import ast
 import copy
 from collections.abc import Callable
+from typing import TypeVar
 
 from clipper.environments.checks import checked_reset, checked_step
 from clipper.environments.ids import called
 from clipper.learning.optimizers import light
 from clipper.learning.parts import Part
-from clipper.unroll.facts import Closure, Fact, Known, Method, Of, is_setting, literal, the
+from clipper.unroll.facts import the
 from clipper.unroll.follow import Follow
+from clipper.unroll.literals import is_setting, literal
 from clipper.unroll.names import Names, snake
 from clipper.unroll.source import Function, It, Syntax, function_of, inner_function, is_ours
+from clipper.unroll.things import Closure, Fact, Known, Method, Of
 
 IMPURE = {
     "append", "extend", "insert", "pop", "update", "setdefault", "add", "remove", "clear", "step", "reset", "close",
@@ -20,6 +23,7 @@ IMPURE = {
     "put", "integers", "uniform", "delattr", "register_pytree_node", "act", "to_env",
 }  # fmt: skip
 """Of what the library does not define: what changes something."""
+N = TypeVar("N", bound=ast.AST)
 ALWAYS = (type(None), bool)
 """What is written out wherever it is known; numbers and texts stay what settings call them."""
 
@@ -76,7 +80,7 @@ class Fold:
             return reference(name)
         return None
 
-    def rest(self, node: ast.expr) -> ast.expr:
+    def rest(self, node: N) -> N:
         """The same with its parts folded."""
         new = copy.copy(node)
         for field, value in ast.iter_fields(node):

@@ -10,9 +10,10 @@ from types import FunctionType
 
 from clipper.data import values
 from clipper.unroll.annotations import Annotations
-from clipper.unroll.facts import Known, is_setting, literal
 from clipper.unroll.fold import constant, reference
+from clipper.unroll.literals import is_setting, literal
 from clipper.unroll.source import Definition, Function, Import, It, function_of, inner_function, is_ours, module_of
+from clipper.unroll.things import Known
 
 PRAGMA = re.compile(r"\s*#\s*(noqa|pyright|fmt|type):?.*")
 
@@ -100,12 +101,7 @@ class Folded(Annotations):
             case ast.Expr():
                 return self.alone(node)
             case _:
-                new = copy.copy(node)
-                for field, value in ast.iter_fields(node):
-                    if isinstance(value, ast.expr):
-                        setattr(new, field, self.expr(value))
-                    elif isinstance(value, list):
-                        setattr(new, field, [self.part(x) for x in value])
+                new = self.rest(node)
                 if isinstance(new, ast.AnnAssign) and new.value is not None:
                     return [ast.Assign([new.target], new.value)]
                 return [new]

@@ -14,9 +14,10 @@ from clipper.environments.mask_sources import mask_source
 from clipper.learning.parts import alike
 from clipper.settings.config import Config
 from clipper.unroll.entry import Environment, main_source
-from clipper.unroll.facts import ANY, Fact, items, known, some
+from clipper.unroll.facts import ANY, items, known, some
 from clipper.unroll.follow import Follow
 from clipper.unroll.source import Function, Module, UnrollError
+from clipper.unroll.things import Fact
 
 
 def followed(config: Config, environment: Environment) -> tuple[Follow, Function]:

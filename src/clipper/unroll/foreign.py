@@ -15,31 +15,11 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from clipper.unroll.calls import Arguments, Calls
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Closure,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Outside,
-    Partial,
-    Thing,
-    each_truth,
-    items,
-    iterator,
-    join,
-    known,
-    literal,
-    some,
-    the,
-)  # fmt: skip
+from clipper.unroll.facts import ANY, NEVER, each_truth, items, iterator, join, known, some, the
+from clipper.unroll.literals import literal
 from clipper.unroll.source import It, function_of, is_ours
 from clipper.unroll.store import owner_of
+from clipper.unroll.things import Anything, Cell, Closure, Fact, Items, Known, Method, Of, Outside, Partial, Thing
 
 PURE = {
     int, float, bool, str, len, min, max, abs, sum, any, all, tuple, np.prod, np.dtype, np.isfinite, np.issubdtype,

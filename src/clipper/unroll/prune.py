@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from clipper.unroll.facts import is_setting
 from clipper.unroll.follow import Follow
+from clipper.unroll.literals import is_setting
 from clipper.unroll.signatures import Signatures
 from clipper.unroll.source import Function, It, function_of
 from clipper.unroll.syntax import (

@@ -12,24 +12,10 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from torch import nn
 
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Outside,
-    Super,
-    Thing,
-    join,
-    known,
-    literal,
-)
+from clipper.unroll.facts import ANY, NEVER, join, known
+from clipper.unroll.literals import literal
 from clipper.unroll.source import Function, It, function_of, is_ours
+from clipper.unroll.things import Anything, Cell, Fact, Items, Known, Method, Of, Outside, Super, Thing
 
 MISSING = object()
 

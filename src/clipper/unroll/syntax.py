@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from torch import nn
 
-from clipper.unroll.facts import Anything, Items, Of, Thing
 from clipper.unroll.source import Function
+from clipper.unroll.things import Anything, Items, Of, Thing
 
 Units = dict[str, list[ast.stmt]]
 """Name → the top-level statements that define it."""

@@ -2,8 +2,8 @@
 
 import ast
 
-from clipper.unroll.facts import is_setting
 from clipper.unroll.inline import put_in
+from clipper.unroll.literals import is_setting
 from clipper.unroll.prune import Prune
 from clipper.unroll.source import Syntax
 from clipper.unroll.syntax import unit, walk
