@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from clipper.learning.schedules import Linear
 from clipper.unroll.build import cut
 from clipper.unroll.follow import Follow
 from clipper.unroll.follow_recipe import main_of
@@ -23,14 +24,14 @@ HANDED_OVER = {
 def run(text: str) -> str:
     """What a program prints."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(text + "\nmain()\n", {"__name__": "small"})
+        exec(text + "\nmain()\n", {"__name__": __name__})
     return out.getvalue()
 
 
-def cut_out(source: str) -> str:
+def cut_out(source: str, *kept: object) -> str:
     main, program = main_of(source), Follow()
     program.follow(main)
-    units, names = cut(program, main, [])
+    units, names = cut(program, main, [*kept])
     return assemble(units, names.imports, "A program")
 
 
@@ -83,3 +84,45 @@ def main():
     text = cut_out(source)
     assert run(text) == run(source) == "steps.length    7 'steps'\n"
     assert '"steps.length"' in text
+
+
+@pytest.mark.parametrize(
+    ("statements", "kept"),
+    [
+        ("y = x + 1\n    y.add_(2)\n    print(x)", "add_"),  # a tensor of its own, which nobody reads
+        ("y = x + 1\n    y.add_(2)\n    print(y)", ""),
+        ("y = x\n    y.add_(2)\n    print(x)", ""),  # the same tensor
+        ("z, y = x, x + 1\n    z.add_(2)\n    y.add_(2)\n    print(x)", ""),
+    ],
+)
+def test_a_tensor_that_is_changed_for_nobody_goes(statements: str, kept: str) -> None:
+    source = f"import torch\n\ndef main():\n    x = torch.zeros(2)\n    {statements}\n"
+    text = cut_out(source)
+    assert run(text) == run(source)
+    assert ("add_" in text) is (kept != "add_")
+
+
+def test_each_call_enters_its_own_case() -> None:
+    source = """
+import numpy
+from gymnasium.spaces import Box, Discrete, Tuple
+from clipper.spaces.actions import element
+
+def main():
+    both = Tuple((Discrete(3), Box(-1, 1, (2,))))
+    print(element(both, (numpy.arange(4), numpy.ones((4, 2))), 2))
+"""
+    text = cut_out(source)
+    assert run(text) == run(source)
+
+
+def test_what_sorting_gives_is_followed() -> None:
+    source = """
+from clipper.learning.schedules import Linear, at
+
+def main():
+    rates = (("b", Linear(1.0)), ("a", 0.5))
+    print([at(rate, 0.5) for name, rate in sorted(rates, key=lambda pair: pair[0])])
+"""
+    text = cut_out(source, Linear(1.0))
+    assert run(text) == run(source) == "[0.5, 0.5]\n"

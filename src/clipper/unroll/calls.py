@@ -6,6 +6,7 @@ from functools import partial
 from types import FunctionType
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from clipper.data.trees import across, each
@@ -20,6 +21,8 @@ from clipper.unroll.source import Function, It, function_of, is_ours
 from clipper.unroll.store import MISSING, Store, fields_of, owner_of
 from clipper.unroll.things import Anything, Cell, Closure, Fact, Items, Known, Method, Of, Outside, Partial, Thing
 
+LAYERS = (nn.Linear, nn.Sequential, nn.Conv2d, nn.Flatten, nn.Tanh, nn.ReLU)
+"""Layers from elsewhere that give one tensor."""
 UNASKED = {"state_dict", "load_state_dict", "__getstate__", "__setstate__", "render", "forward", "__init__", "__new__"}
 """What parent classes from elsewhere call for saving and pictures only, and what is followed where it is called."""
 
@@ -79,6 +82,8 @@ class Calls(Store, ABC):
         if isinstance(thing, Outside):
             return self.call_outside(thing, given)
         self.escape(given)
+        if isinstance(thing, Of) and issubclass(thing.kind, LAYERS):
+            return some(torch.Tensor)
         return join(ANY, *self.networks(given, place)) if isinstance(thing, Anything) else ANY
 
     def networks(self, given: Arguments, place: object) -> list[Fact]:

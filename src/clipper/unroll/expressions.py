@@ -6,6 +6,9 @@ import copy
 import operator
 from collections.abc import Callable
 
+import numpy as np
+import torch
+
 from clipper.unroll.calls import Arguments
 from clipper.unroll.displays import Displays
 from clipper.unroll.facts import ANY, NEVER, each_truth, items, iterator, join, known, some, the
@@ -150,6 +153,8 @@ class Expressions(Displays):
             except (TypeError, ValueError, ArithmeticError):
                 return ANY
         kinds = {type(t.it) if isinstance(t, Known) else getattr(t, "kind", None) for t in left | right}
+        if left and right and (array := array_of(left, right)) is not None:
+            return some(array)
         if kinds and kinds <= {int, float}:
             return some(float if float in kinds or isinstance(node.op, ast.Div) else int)
         return NEVER if not left or not right else ANY
@@ -161,6 +166,9 @@ class Expressions(Displays):
         operation, right = node.ops[0], rights[0]
         if not left or not right:
             return NEVER
+        plain = isinstance(operation, ast.Is | ast.IsNot | ast.In | ast.NotIn)
+        if not plain and (array := array_of(left, right)) is not None:
+            return some(array)
         if isinstance(operation, ast.In | ast.NotIn):
             answer = self.contained(left, right)
             return some(bool) if answer is None else known(answer is isinstance(operation, ast.In))
@@ -269,6 +277,14 @@ def substituted(node: Syntax, given: dict[str, ast.expr]) -> Syntax:
     for field, value in ast.iter_fields(node):
         setattr(new, field, substituted(value, given))
     return new
+
+
+def array_of(*operands: Fact) -> type | None:
+    """The class of an operator's result, where one of the operands is a tensor, or else an array."""
+    for kind in (torch.Tensor, np.ndarray):
+        if any(fact == some(kind) for fact in operands):
+            return kind
+    return None
 
 
 def identical(left: Fact, right: Fact) -> bool | None:

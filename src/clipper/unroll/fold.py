@@ -8,35 +8,26 @@ from typing import TypeVar
 from clipper.environments.checks import checked_reset, checked_step
 from clipper.environments.ids import called
 from clipper.learning.optimizers import light
-from clipper.learning.parts import Part
+from clipper.unroll.effects import Effects
 from clipper.unroll.facts import the
 from clipper.unroll.follow import Follow
 from clipper.unroll.literals import is_setting, literal
 from clipper.unroll.names import Names, snake
 from clipper.unroll.source import Function, It, Syntax, function_of, inner_function, is_ours
-from clipper.unroll.things import Closure, Fact, Known, Method, Of
+from clipper.unroll.things import Fact, Known, Method, Of
 
-IMPURE = {
-    "append", "extend", "insert", "pop", "update", "setdefault", "add", "remove", "clear", "step", "reset", "close",
-    "backward", "write", "seed", "sample", "sort", "fill", "register_buffer", "manual_seed", "absorb", "random",
-    "load_state_dict", "rand", "randn", "randperm", "randint", "normal", "set_num_threads", "print", "setattr", "next",
-    "put", "integers", "uniform", "delattr", "register_pytree_node", "act", "to_env",
-}  # fmt: skip
-"""Of what the library does not define: what changes something."""
 N = TypeVar("N", bound=ast.AST)
 ALWAYS = (type(None), bool)
 """What is written out wherever it is known; numbers and texts stay what settings call them."""
 
 
-class Fold:
+class Fold(Effects):
     """Folds one function after another."""
 
     def __init__(self, program: Follow, names: Names, kept: list[object]) -> None:
-        self.program, self.names, self.kept = program, names, kept
+        super().__init__(program)
+        self.names, self.kept = names, kept
         self.here: Function | None = None
-
-    def fact(self, node: ast.AST) -> Fact:
-        return self.program.found.get(node, frozenset())
 
     def is_kept(self, thing: object) -> bool:
         """Does this value of settings stand in the file?"""
@@ -208,7 +199,11 @@ class Fold:
                 return named
             new = self.expr(node.value)
             whole = isinstance(new, ast.List | ast.Tuple) and not any(isinstance(x, ast.Starred) for x in new.elts)
-            return new.elts if whole and isinstance(new, ast.List | ast.Tuple) else [ast.Starred(new, ast.Load())]
+            if whole and isinstance(new, ast.List | ast.Tuple):
+                return new.elts
+            spread, exact = ast.Starred(new, ast.Load()), self.program.iterated(self.fact(node.value))[1]
+            vars(spread)["count"] = None if exact is None else len(exact)
+            return [spread]
         return [self.given(node)]
 
     def attributes_by_name(self, node: ast.expr) -> list[ast.expr]:
@@ -311,67 +306,6 @@ class Fold:
         name = it.__name__ if kind is object else f"{it.__name__}_of_{snake(kind.__name__)}"
         return None if function is None else self.names.of_function(function, name)
 
-    # What changes nothing.
-
-    def pure(self, node: ast.AST) -> bool:
-        """Does evaluating it change nothing?"""
-        if isinstance(node, ast.Lambda):
-            return True
-        if isinstance(node, ast.NamedExpr | ast.Yield | ast.YieldFrom):
-            return False
-        if isinstance(node, ast.Call) and node not in self.program.bodies and not self.pure_call(node):
-            return False
-        return all(map(self.pure, ast.iter_child_nodes(node)))
-
-    def pure_call(self, node: ast.Call, seen: tuple[Function, ...] = ()) -> bool:
-        """By what it reaches and hands over, or else by name."""
-        targets = self.program.targets.get(node)
-        given = (f for a in (*node.args, *(k.value for k in node.keywords)) for f in self.functions(a))
-        if not all(isinstance(t, Function) and not self.effects(t, seen) for t in (*(targets or ()), *given)):
-            return False
-        if targets:
-            return True
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name == "super" or (isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "super()"):
-            return False
-        into = any(k.arg == "out" for k in node.keywords)
-        return not (name in IMPURE or into or (name.endswith("_") and not name.startswith("_")))
-
-    def functions(self, node: ast.expr) -> list[Function]:
-        """Functions of the library that an argument may be."""
-        found = (x.function if isinstance(x, Closure | Method) else function_of(x.it) for x in self.fact(node)
-                 if isinstance(x, Closure | Method | Known))  # fmt: skip
-        return [f for f in found if f is not None]
-
-    def effects(self, function: Function, seen: tuple[Function, ...] = ()) -> bool:
-        """Does a function change anything but names of its own?"""
-        if function in seen or function.real in NOTHING:
-            return False
-        for node in live_nodes(self.program, function):
-            if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-                return True
-            if isinstance(node, ast.AugAssign | ast.Yield):
-                return True
-            alone = node.value if isinstance(node, ast.Expr) else None
-            if isinstance(alone, ast.Call) and not self.program.targets.get(alone):
-                return True  # for what else is it called
-            if isinstance(node, ast.Call) and not self.pure_call(node, (*seen, function)):
-                return True
-        return False
-
-
-def live_nodes(program: Follow, function: Function) -> list[ast.AST]:
-    """All nodes of statements that may run, raising ones aside."""
-    found, rest = list[ast.AST](), list[ast.AST](function.body)
-    while rest:
-        node = rest.pop()
-        idle = isinstance(node, ast.stmt) and (node not in program.live or isinstance(node, ast.Raise | ast.Assert))
-        if idle and not isinstance(function.node, ast.Lambda):
-            continue
-        found.append(node)
-        rest += ast.iter_child_nodes(node)
-    return found
-
 
 def is_text(node: ast.expr) -> bool:
     """A literal text?"""
@@ -408,8 +342,6 @@ def reset_of(args: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
     return ast.Call(ast.Attribute(args[0], "reset", ast.Load()), [], keywords)
 
 
-NOTHING = {Part.attach}
-"""What only undoes what others did, who are not in the file."""
 STAND_INS: dict[object, Callable[[list[ast.expr], list[ast.keyword]], ast.expr]] = {
     checked_step: step_of,
     checked_reset: reset_of,

@@ -64,6 +64,10 @@ class Folded(Annotations):
             else 0
         )
         beside = self.here.module.comments.get(end or node.end_lineno or node.lineno, "")
+        simple = isinstance(node, ast.Assign | ast.Return | ast.Expr)
+        choices = [n.test for n in ast.walk(node) if isinstance(n, ast.IfExp)] if simple else []
+        if any(self.program.test(test) is not None for test in choices):
+            above = []  # it may be about what is not chosen
         vars(new)["above"] = [line for line in above if not PRAGMA.match(line)]
         vars(new)["beside"] = PRAGMA.sub("", beside).strip() if beside.startswith("#") else ""
 
@@ -311,8 +315,9 @@ NOTHING = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], 
 
 
 def short(doc: str) -> str:
-    """The first paragraph, and those that are equations."""
+    """The first paragraph, and those that are equations; without errors that are not raised, and files not there."""
     first, *rest = inspect.cleandoc(doc).split("\n\n")
+    first = re.sub(r"; raises ``\w+``[^.;]*|\s\(``clipper\.[\w.]+``\)", "", first)
     equations = [p for p in rest if re.match(r"\S+ = ", p) and not p.endswith("::")]
     return "\n\n".join([first, *equations])
 

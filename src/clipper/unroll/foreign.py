@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from clipper.data.trees import each
 from clipper.unroll.calls import Arguments, Calls
 from clipper.unroll.facts import ANY, NEVER, each_truth, items, iterator, join, known, some, the
 from clipper.unroll.literals import literal
@@ -34,6 +35,7 @@ TENSOR_MAKERS = {
 TENSOR_METHODS = {
     "to", "detach", "clone", "float", "double", "exp", "mean", "sum", "square", "clamp", "masked_fill", "reshape",
     "where",
+    "cumsum", "argmax", "amax", "amin", "log", "abs", "expm1",
     "unsqueeze", "squeeze", "flatten", "cpu", "sqrt", "index_select", "log_softmax", "softmax", "gather", "expand",
 }  # fmt: skip
 ARRAY_MAKERS = {"zeros", "ones", "zeros_like", "ones_like", "array", "stack", "full", "empty", "concatenate"}
@@ -192,7 +194,8 @@ class Foreign(Calls):
                     self.call(function, Arguments([some(torch.Tensor)] * len(given.places[1:]), {}))
                 found.append(frozenset({thing}))
             else:
-                if isinstance(thing, Anything | Outside | Cell):
+                inside = self.now is not None and self.now.real is each  # where all its calls meet
+                if isinstance(thing, Anything | Outside | Cell) and not inside:
                     self.mapped_over.add(object)  # it may be a tree of any kind
                 leaf = ANY if isinstance(thing, Cell) else frozenset({thing})
                 result = self.call(function, Arguments([leaf, *[ANY] * len(others)], {}))

@@ -47,6 +47,9 @@ class Inline(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> Syntax:
         self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and replaces_nothing(node, node.func):
+            self.changed = True
+            return node.func.value
         targets = vars(node).get("targets", ())
         target = next(iter(targets)) if len(targets) == 1 else None
         if target not in self.bodies or not self.locals or any(isinstance(a, ast.Starred) for a in node.args):
@@ -114,6 +117,12 @@ def keeps_name(function: Function) -> bool:
     """Is it an equation, or what a layer computes?"""
     layer = function.owner is not None and issubclass(function.owner, nn.Module)
     return function.module.name.startswith(KEPT) or (layer and getattr(function.node, "name", "") == "forward")
+
+
+def replaces_nothing(node: ast.Call, func: ast.Attribute) -> bool:
+    """``x._replace()``, or ``x._replace(a=x.a)``"""
+    same = all(ast.unparse(k.value) == f"{ast.unparse(func.value)}.{k.arg}" for k in node.keywords)
+    return func.attr == "_replace" and not node.args and same and is_chain(func.value)
 
 
 def is_chain(node: ast.expr) -> bool:

@@ -14,6 +14,7 @@ from clipper.unroll.syntax import (
     Units,
     added_to,
     calls_in,
+    changed_in_place,
     changes,
     does_nothing,
     fresh_names,
@@ -24,6 +25,7 @@ from clipper.unroll.syntax import (
     is_override,
     is_promised,
     may_be_layer,
+    may_reach,
     mentions,
     nodes_in,
     unit,
@@ -179,11 +181,8 @@ class Prune(Signatures):
             arguments = [a for n in walk(node.value) if isinstance(n, ast.Call) for a in n.args]
             if place is not None and not self.wanted(place) and all(map(self.pure, arguments)):
                 return []
-            if (
-                isinstance(node.value, ast.Call)
-                and changes(node.value) in self.idle
-                and all(map(self.pure, node.value.args))
-            ):
+            adds = isinstance(node.value, ast.Call) and changes(node.value) in self.idle
+            if changed_in_place(node.value) in self.idle or (adds and all(map(self.pure, arguments))):
                 return []
             targets = {*vars(node.value).get("targets", ())}
             if isinstance(node.value, ast.Call) and targets and targets <= self.idle_functions:
@@ -317,7 +316,7 @@ class Prune(Signatures):
             if kind in vars(call).get("targets", ()) or setting:
                 calls.append(call)
                 named = [k.value for k in call.keywords if k.arg == name]
-                if not named and any(isinstance(a, ast.Starred) for a in call.args[: at + 1]):
+                if not named and may_reach(call, at):
                     return False
                 given = [*call.args[at : at + 1], *named]
                 if not all(map(self.pure, given)):

@@ -15,6 +15,7 @@ from clipper.unroll.syntax import (
     place_of,
     replace_value,
     returns_of,
+    say_no_result,
     takers,
     unit,
     walk,
@@ -121,6 +122,7 @@ class Signatures(ABC):
                 for r in returns:
                     replace_value(node, r, self.pure)
                 node.returns, self.changed = ast.Constant(None), True
+                say_no_result(node)
                 continue
             self.tuple_parts(node, returns, [taken.get(c) for c in calls])
 
