@@ -118,7 +118,8 @@ def make_learner(
     size = bounded_head(policy).box.size
     networks = make_q_networks(policy.encoder, size, policy.options, critics, learner.generator)
     networks = networks.to(learner.parameters.dtype)
-    learner.modules["critics"], learner.modules["lagged_critics"] = networks, lagging(networks)
+    learner.modules["critics"] = networks
+    learner.modules["lagged_critics"] = lagging(networks)
     learner.parts["critics"] = make_part(networks.parameters(), optimizer)
     learner.modules["replay"] = Replay(capacity)
     learner.extra |= {name: torch.zeros((), dtype=torch.int64) for name in ("decisions", "gradient_steps")}
