@@ -155,6 +155,36 @@ def test_a_run_goes_on_as_if_never_stopped(kind: Any, tmp_path: Path) -> None:
     assert all(torch.equal(x, theirs[name]) for name, x in ours.items())
 
 
+def test_a_replay_s_rows_keep_their_number_of_environments(tmp_path: Path) -> None:
+    clipper.train("Pendulum-v1", clipper.DDPG(**SHORT), run_dir=tmp_path, total_steps=24, num_envs=2, **PLAN)
+    settings = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(ClipperError, match="rows of 2 environments, and 3 were asked for"):
+        clipper.train(resume=tmp_path, num_envs=3, total_steps=60)
+    assert (tmp_path / "config.json").read_bytes() == settings
+    longer = clipper.DDPG(**SHORT | {"capacity": 30, "learning_rate": 1e-4})
+    run = clipper.train(resume=tmp_path, algorithm=longer, total_steps=60)
+    replay = run.learner.modules["replay"]
+    assert replay.size == 15 < replay.written
+    assert read_config(tmp_path).algorithm == longer
+
+
+def test_statistics_stay_where_nothing_was_decided() -> None:
+    algorithm = clipper.SAC(**SHORT)
+    options = algorithm.policy_options(dataclasses.replace(SMALL, normalise_obs=True))
+    learner = algorithm.init(small_policy("gaussian", options))
+    before = {name: x.clone() for name, x in learner.policy.state_dict().items()}
+    steps, last = make_steps(learner.policy, 1, 3, seed=0)
+    assert algorithm.update(learner, steps._replace(mask=torch.zeros_like(steps.mask)), last) == {}
+    assert all(torch.equal(x, before[name]) for name, x in learner.policy.state_dict().items())
+    assert int(learner.extra["decisions"]) == 0
+
+
+def test_the_engine_s_reason_is_the_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIPPER_ENGINE", raising=False)
+    run = clipper.train("Pendulum-v1", clipper.SAC(**SHORT), total_steps=4, **PLAN | {"engine": "auto"})
+    assert "not SAC" in run.engine.description
+
+
 @each_kind
 def test_a_policy_without_v_is_loaded_and_evaluated_as_any_other(kind: Any, tmp_path: Path) -> None:
     run = clipper.train(

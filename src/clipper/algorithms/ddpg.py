@@ -11,7 +11,7 @@ from clipper.learning.critic_targets import Polyak
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, lagging, make_learner
+from clipper.learning.off_policy import acting_with, averaged, batch_mean, batches_due, keep, lagging, make_learner
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
@@ -74,10 +74,11 @@ class DDPG:
             value = modules["lagged_critics"](batch.next_obs, action)[0]
             target = td_target(batch.reward, batch.discount, value)  # y = r + γ Q′(s′, μ′(s′))
         q = modules["critics"](batch.obs, batch.action)[0]
-        error = (q - target).square().mean()  # L = (1/N) Σ (y − Q(s, a))²
+        error = batch_mean(learner, (q - target).square())  # L = (1/N) Σ (y − Q(s, a))²
         gradient_step(learner, error, rate, self.max_grad_norm, "critics")
-        loss = -modules["critics"](batch.obs, policy.act(batch.obs)[0].mode).mean()  # −J, whose gradient is eq 6
+        value = modules["critics"](batch.obs, policy.act(batch.obs)[0].mode)[0]
+        loss = -batch_mean(learner, value)  # −J, whose gradient is eq 6
         gradient_step(learner, loss, rate, self.max_grad_norm)
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
         Polyak(self.tau)(modules["lagged_actor"], policy, 0)
-        return {"loss/q": error, "loss/policy": loss, "value/q": q.mean()}
+        return {"loss/q": error, "loss/policy": loss, "value/q": batch_mean(learner, q)}

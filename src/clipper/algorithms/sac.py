@@ -12,7 +12,7 @@ from clipper.learning.critic_targets import Polyak
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, make_learner
+from clipper.learning.off_policy import acting_with, averaged, batch_mean, batches_due, keep, make_learner
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.parts import make_part
 from clipper.learning.replay import Transitions
@@ -82,17 +82,23 @@ class SAC:
             q = clipped_double_q(modules["lagged_critics"](batch.next_obs, u.tanh()))
             target = td_target(batch.reward, batch.discount, soft_value(q, after.log_prob(u), alpha))  # eqs 2 and 3
         q = modules["critics"](batch.obs, batch.action)
-        error = (0.5 * (q - target).square()).mean(-1)  # J_Q(θᵢ), eq 5
+        error = batch_mean(learner, 0.5 * (q - target).square())  # J_Q(θᵢ), eq 5
         gradient_step(learner, error.sum(), rate, self.max_grad_norm, "critics")
         dist = policy.act(batch.obs)[0]
         u = dist.sample(learner.generator)  # a = f(ε; s), eq 8
         log_prob = dist.log_prob(u)
         value = clipped_double_q(modules["critics"](batch.obs, u.tanh()))
-        loss = (alpha * log_prob - value).mean()  # J_π, eq 9
+        loss = batch_mean(learner, alpha * log_prob - value)  # J_π, eq 9
         gradient_step(learner, loss, rate, self.max_grad_norm)
         if isinstance(self.alpha, EntropyTarget):
             wanted = -float(batch.action.shape[-1]) if self.alpha.entropy is None else self.alpha.entropy
-            gradient_step(learner, modules["alpha"].loss(log_prob, wanted), rate, self.max_grad_norm, "alpha")  # eq 18
+            loss_of_alpha = batch_mean(learner, modules["alpha"].loss(log_prob, wanted))  # eq 18
+            gradient_step(learner, loss_of_alpha, rate, self.max_grad_norm, "alpha")
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
-        watched = {"loss/q": error.mean(), "loss/policy": loss, "value/q": q.mean(), "policy/alpha": alpha}
-        return watched | {"policy/entropy": -log_prob.mean()}
+        watched = {
+            "loss/q": error.mean(),
+            "loss/policy": loss,
+            "value/q": batch_mean(learner, q).mean(),
+            "policy/alpha": alpha,
+        }
+        return watched | {"policy/entropy": -batch_mean(learner, log_prob)}

@@ -11,7 +11,7 @@ from clipper.learning.critic_targets import Polyak
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, lagging, make_learner
+from clipper.learning.off_policy import acting_with, averaged, batch_mean, batches_due, keep, lagging, make_learner
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
@@ -80,12 +80,12 @@ class TD3:
             value = clipped_double_q(modules["lagged_critics"](batch.next_obs, action))
             target = td_target(batch.reward, batch.discount, value)  # y = r + γ minᵢ Q′ᵢ(s′, ã), eq 10
         q = modules["critics"](batch.obs, batch.action)
-        error = (q - target).square().mean(-1)  # N⁻¹ Σ (y − Qᵢ(s, a))²
+        error = batch_mean(learner, (q - target).square())  # N⁻¹ Σ (y − Qᵢ(s, a))²
         gradient_step(learner, error.sum(), rate, self.max_grad_norm, "critics")
-        watched = {"loss/q": error.mean(), "value/q": q.mean()}
+        watched = {"loss/q": error.mean(), "value/q": batch_mean(learner, q).mean()}
         if int(learner.extra["gradient_steps"]) % self.policy_delay:  # t mod d
             return watched
-        loss = -modules["critics"](batch.obs, policy.act(batch.obs)[0].mode)[0].mean()  # −J, of Q₁
+        loss = -batch_mean(learner, modules["critics"](batch.obs, policy.act(batch.obs)[0].mode)[0])  # −J, of Q₁
         gradient_step(learner, loss, rate, self.max_grad_norm)
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
         Polyak(self.tau)(modules["lagged_actor"], policy, 0)

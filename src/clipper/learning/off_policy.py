@@ -133,12 +133,18 @@ def lagging(network: nn.Module) -> nn.Module:
 
 def keep(learner: Learner, steps: Steps, last_obs: Tree) -> None:
     """Into the replay, with actions as they were executed, within [−1, 1]; running statistics take them in, too."""
-    policy, mask = learner.policy, steps.mask
+    policy, world = learner.policy, learner.world
     learner.modules["replay"].add(steps._replace(action=policy.head.bounded(steps.action)), last_obs)
-    learner.extra["decisions"] += mask.sum()
+    seen = world.gather(steps.mask)
+    learner.extra["decisions"] += seen.sum()
     for encoder in {policy.encoder, learner.modules["critics"].encoder}:
-        if encoder.normalises:
-            encoder.absorb(each(lambda x: x[mask], steps.obs))
+        if encoder.normalises and seen.any():
+            encoder.absorb(each(lambda x: world.gather(x[steps.mask]), steps.obs))
+
+
+def batch_mean(learner: Learner, x: Float[Tensor, "*M B"]) -> Float[Tensor, "*M"]:
+    """The mean over a batch, which is all processes' batches together where several learn from one."""
+    return learner.world.mean(x, torch.ones(x.shape[-1], dtype=torch.bool))
 
 
 def batches_due(learner: Learner, starts: int, ratio: float, size: int, gamma: float, n: int) -> Iterator[Transitions]:

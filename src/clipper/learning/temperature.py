@@ -33,9 +33,9 @@ class Temperature(nn.Module):
     def forward(self) -> Float[Tensor, ""]:
         return self.log_alpha.detach().exp()
 
-    def loss(self, log_prob: Float[Tensor, " B"], target: float) -> Float[Tensor, ""]:
-        """−log α · mean(log π + H̄): it raises α where the entropy is below H̄.
+    def loss(self, log_prob: Float[Tensor, " B"], target: float) -> Float[Tensor, " B"]:
+        """−log α (log π + H̄): its mean raises α where the entropy is below H̄.
 
         Eq 18 has α before the bracket; its logarithm, as in the authors' code, keeps steps of α in proportion to it.
         """
-        return -self.log_alpha * (log_prob.detach() + target).mean()
+        return -self.log_alpha * (log_prob.detach() + target)

@@ -11,6 +11,7 @@ from clipper.algorithms import Algorithm
 from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
 from clipper.errors import ConfigError
+from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
@@ -111,6 +112,12 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
             "hand over as many"
         )
     restored = run.load_state_dict(tensors, values, environments=same_number)
+    replay = run.learner.modules.get("replay")
+    if isinstance(replay, Replay) and replay.columns not in (None, run.config.num_envs):
+        raise ConfigError(
+            f"this run's replay holds rows of {replay.columns} environments, and {run.config.num_envs} were asked for: "
+            "leave out num_envs"
+        )
     check_finite(run.policy, folder)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed
