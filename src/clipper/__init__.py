@@ -14,6 +14,7 @@ from clipper import former, functional
 from clipper.algorithms import (
     A2C,
     DDPG,
+    DQN,
     NPG,
     PPO,
     SAC,
@@ -32,12 +33,14 @@ from clipper.learning import (
     action_parts,
     advantages,
     critic_targets,
+    exploration,
     importance_weights,
     kl,
     objectives,
     optimizers,
     rewards,
     schedules,
+    temperature,
     value_losses,
 )  # fmt: skip
 from clipper.networks import critics, heads, memory
@@ -60,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "A2C",
     "DDPG",
+    "DQN",
     "NPG",
     "PPO",
     "SAC",
@@ -87,6 +91,7 @@ __all__ = [
     "critic_targets",
     "critics",
     "evaluate",
+    "exploration",
     "functional",
     "heads",
     "importance_weights",
@@ -101,6 +106,7 @@ __all__ = [
     "recipes",
     "rewards",
     "schedules",
+    "temperature",
     "train",
     "value_losses",
 ]

@@ -7,6 +7,7 @@ from torch import nn
 
 from clipper.algorithms.a2c import A2C
 from clipper.algorithms.ddpg import DDPG
+from clipper.algorithms.dqn import DQN
 from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
 from clipper.algorithms.ppo import PPO
@@ -45,7 +46,7 @@ class OwnAlgorithm(Protocol):
 
 ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own that learn from what the policy has just done."""
-OFF_POLICY = (SAC, TD3, DDPG)
+OFF_POLICY = (SAC, TD3, DDPG, DQN)
 """Clipper's own that learn from a replay."""
 KNOWN = (*ON_POLICY, *OFF_POLICY)
 """Clipper's own."""
@@ -62,6 +63,7 @@ Algorithm: TypeAlias = (
     | SAC
     | TD3
     | DDPG
+    | DQN
     | OwnAlgorithm
 )
 
@@ -83,6 +85,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOPenalty",
+    "A2C", "DDPG", "DQN", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOPenalty",
     "PPOSeparate", "Reinforce",
 ]  # fmt: skip

@@ -8,15 +8,26 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.q_targets import td_target
 from clipper.learning.critic_targets import Polyak
+from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batch_mean, batches_due, keep, lagging, make_learner
+from clipper.learning.off_policy import (
+    acting_with,
+    add_critics,
+    averaged,
+    batch_mean,
+    batches_due,
+    keep,
+    lagging,
+    make_learner,
+)
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
 from clipper.networks.heads import Deterministic, DeterministicHead, Learned
 from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
@@ -56,8 +67,9 @@ class DDPG:
         return acting_with(options, Deterministic(), Learned())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        starts = self.learning_starts
-        learner = make_learner(policy, DeterministicHead, 1, self.optimizer, self.capacity, starts, seed)
+        learner = make_learner(policy, DeterministicHead, self.optimizer, self.capacity, seed)
+        add_critics(learner, make_q_networks(learner.policy, 1, learner.generator), self.optimizer)
+        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
         learner.modules["lagged_actor"] = lagging(policy)
         return learner
 

@@ -9,10 +9,11 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.q_targets import clipped_double_q, soft_value, td_target
 from clipper.learning.critic_targets import Polyak
+from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batch_mean, batches_due, keep, make_learner
+from clipper.learning.off_policy import acting_with, add_critics, averaged, batch_mean, batches_due, keep, make_learner
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.parts import make_part
 from clipper.learning.replay import Transitions
@@ -20,6 +21,7 @@ from clipper.learning.schedules import Rate, at
 from clipper.learning.temperature import Alpha, EntropyTarget, Temperature
 from clipper.networks.heads import ExpOfState, SquashedHead, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
@@ -59,8 +61,9 @@ class SAC:
         return acting_with(options, TanhGaussian(), ExpOfState())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        starts = self.learning_starts
-        learner = make_learner(policy, SquashedHead, 2, self.optimizer, self.capacity, starts, seed)
+        learner = make_learner(policy, SquashedHead, self.optimizer, self.capacity, seed)
+        add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
+        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
         alpha = Temperature(self.alpha.start if isinstance(self.alpha, EntropyTarget) else self.alpha)
         learner.modules["alpha"] = alpha.to(learner.parameters.dtype)
         if isinstance(self.alpha, EntropyTarget):

@@ -16,6 +16,7 @@ from rich.markup import escape
 from clipper.algorithms import (
     A2C,
     DDPG,
+    DQN,
     NPG,
     PPO,
     SAC,
@@ -59,7 +60,7 @@ from clipper.settings.recipes import RECIPES
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
-    "sac": SAC, "td3": TD3, "ddpg": DDPG,
+    "sac": SAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
 }  # fmt: skip
 
 

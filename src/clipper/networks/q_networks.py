@@ -8,9 +8,10 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from clipper.data.trees import Tree
+from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import Encoder
+from clipper.networks.heads import DeterministicHead, SquashedHead
 from clipper.networks.make_policy import ACTIVATIONS
-from clipper.networks.policy_options import PolicyOptions
 
 
 class QNetworks(nn.Module):
@@ -43,14 +44,19 @@ class QNetworks(nn.Module):
         return x.squeeze(-1)
 
 
-def make_q_networks(
-    encoder: Encoder, action_size: int, options: PolicyOptions, count: int, generator: Generator
-) -> QNetworks:
-    """``count`` of them with the critic's widths and the activation, for a policy that has this encoder.
+def make_q_networks(policy: ActorCritic, count: int, generator: Generator) -> QNetworks:
+    """``count`` of them with the critic's widths and the activation, for a policy that acts within a Box.
 
-    Theirs is the same where it has no weights, else a copy.
+    Their encoder is the policy's where it has no weights, else a copy.
     """
-    if any(True for _ in encoder.parameters()):
-        encoder = copy.deepcopy(encoder)
+    options, head = policy.options, policy.head
+    assert options is not None
+    assert isinstance(head, SquashedHead | DeterministicHead)
     widths = options.hidden if options.critic_hidden is None else options.critic_hidden
-    return QNetworks(encoder, action_size, widths, ACTIVATIONS[options.activation](), count, generator)
+    encoder, activation = own_encoder(policy.encoder), ACTIVATIONS[options.activation]()
+    return QNetworks(encoder, head.box.size, widths, activation, count, generator)
+
+
+def own_encoder(encoder: Encoder) -> Encoder:
+    """The same where it has no weights, else a copy."""
+    return copy.deepcopy(encoder) if any(True for _ in encoder.parameters()) else encoder
