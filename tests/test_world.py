@@ -14,12 +14,14 @@ from torch import Tensor
 from clipper.algorithms import (
     A2C,
     DDPG,
+    DQN,
     NPG,
     PPO,
     SAC,
     TD3,
     TRPO,
     VPG,
+    DiscreteSAC,
     ImportanceSampling,
     PPOPenalty,
     PPOSeparate,
@@ -187,7 +189,9 @@ def sampled(observations: int = 3, actions: int = 2) -> Transitions:
 
 
 @pytest.mark.parametrize(
-    "algorithm", [DDPG(), TD3(target_noise=0.0, policy_delay=1), SAC()], ids=lambda x: type(x).__name__
+    "algorithm",
+    [DDPG(), TD3(target_noise=0.0, policy_delay=1), SAC(), DQN(), DiscreteSAC()],
+    ids=lambda x: type(x).__name__,
 )
 def test_two_who_draw_halves_of_a_batch_learn_as_one_who_draws_it_all(
     algorithm: Any, monkeypatch: pytest.MonkeyPatch
@@ -196,8 +200,12 @@ def test_two_who_draw_halves_of_a_batch_learn_as_one_who_draws_it_all(
     monkeypatch.setattr(SquashedGaussian, "sample", lambda self, _: self.mean + 0.7 * self.log_std.exp())
     algorithm = dataclasses.replace(algorithm, max_grad_norm=0.1)
     options = algorithm.policy_options(PolicyOptions(hidden=(5,), orthogonal=False))
-    first, batch = small_policy("gaussian", options).double(), sampled()
+    choices = isinstance(algorithm, DQN | DiscreteSAC)
+    first, batch = small_policy("categorical" if choices else "gaussian", options).double(), sampled()
+    batch = batch._replace(action=(batch.action[:, 0] > 0).long()) if choices else batch
     alone, *learners = (algorithm.init(deepcopy(first), seed=1) for _ in range(3))
+    for learner in (alone, *learners):
+        learner.extra["gradient_steps"].fill_(1)
     expected, two, told, failed = algorithm.gradient_step(alone, batch), Two(), [{}, {}], []
 
     def learn(who: int) -> None:

@@ -1,6 +1,7 @@
 """Runs of algorithms that learn from a replay: what is collected, how many steps are due, what is kept and refused."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import pytest
 import scipy.stats
 import torch
 from batches import Kind, make_steps, small_policy
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, OneOf
 
 import clipper
 from clipper.algorithms import OFF_POLICY
 from clipper.cli.commands import run_command
 from clipper.data.steps import Steps
-from clipper.data.trees import each
+from clipper.data.trees import each, leaves
 from clipper.errors import ClipperError
 from clipper.learning.critic_targets import Periodic
 from clipper.learning.exploration import EpsilonGreedy
@@ -31,7 +32,11 @@ from clipper.settings.defaults import config_for
 SMALL = clipper.PolicyOptions(hidden=(8,), activation="relu", orthogonal=False)
 PLAN: Any = {"policy": SMALL, "vector": "serial", "seed": 3}
 SHORT: Any = {"batch_size": 8, "capacity": 200, "learning_starts": 16}
-PLACES: dict[type, tuple[str, Kind]] = {clipper.DQN: ("CartPole-v1", "categorical")}
+PLACES: dict[type, tuple[str, Kind]] = {
+    clipper.DQN: ("CartPole-v1", "categorical"),
+    clipper.DiscreteSAC: ("CartPole-v1", "categorical"),
+    clipper.HybridSAC: ("clipper/Platform-v0", "one of"),
+}
 """Where algorithms that act on no Box act: an environment, and a small policy's actions."""
 BOXED = [kind for kind in OFF_POLICY if kind not in PLACES]
 each_kind = pytest.mark.parametrize("kind", OFF_POLICY, ids=lambda kind: kind.__name__)
@@ -112,17 +117,21 @@ def updated(kind: Any, steps: Steps, last: torch.Tensor) -> Learner:
     return learner
 
 
+def hide(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    noise = torch.nan if x.is_floating_point() else 99
+    return x.masked_fill(~mask.view(*mask.shape, *(1,) * (x.ndim - 2)), noise)
+
+
 @each_kind
 def test_nothing_is_read_of_what_is_no_decision_or_follows_a_termination(kind: Any) -> None:
     actions = place_of(kind)[1]
     steps, last = make_steps(small_policy(actions), 30, 3, seed=0)
     if actions == "gaussian":
         steps = steps._replace(action=steps.action.clamp(-0.9, 0.9))
-    noise = 99 if actions == "categorical" else torch.nan
     gone = torch.cat([torch.zeros(1, 3, dtype=torch.bool), steps.terminated[:-1]])
     hidden = steps._replace(
         obs=steps.obs.masked_fill(gone.unsqueeze(-1), torch.nan),
-        action=steps.action.masked_fill(~steps.mask.view(30, 3, *(1,) * (steps.action.ndim - 2)), noise),
+        action=each(partial(hide, mask=steps.mask), steps.action),
     )
     assert gone.any()
     first, second = (updated(kind, x, last) for x in (steps, hidden))
@@ -136,6 +145,7 @@ TURNED: dict[str, Any] = {
     "alpha": 0.5, "optimizer": Adam(0.1), "max_grad_norm": 0.01, "capacity": 30, "learning_starts": 30, "n_step": 3,
     "policy_delay": 3, "batch_size": 9, "double": True, "lag": Periodic(2), "exploration": EpsilonGreedy(0.9),
     "q_loss": MSE(),
+    "argument_alpha": 0.5,
 }  # fmt: skip
 """Other values of fields, where half of the default would not do."""
 
@@ -207,9 +217,10 @@ def test_a_policy_without_v_is_loaded_and_evaluated_as_any_other(kind: Any, tmp_
         place_of(kind)[0], kind(**SHORT), total_steps=24, run_dir=tmp_path, eval_every=12, eval_episodes=1, **PLAN
     )
     policy = clipper.load(tmp_path)
-    obs = np.array([0.1, 0.2, 0.3, 0.4], np.float32)[: policy.encoder.features]
+    obs = np.linspace(0.1, 0.9, policy.encoder.features, dtype=np.float32)
     assert policy.options == clipper.load(tmp_path, policy=SMALL).options == kind().policy_options(SMALL)
-    np.testing.assert_array_equal(policy.predict(obs), run.policy.predict(obs))
+    for ours, theirs in zip(*map(leaves, (policy.predict(obs), run.policy.predict(obs))), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     assert clipper.evaluate(tmp_path, episodes=1).returns.shape == (1,)
     assert not any("critic" in name or "value" in name for name in policy.state_dict())
     with pytest.raises(ClipperError, match="this policy has no V"):
@@ -276,9 +287,15 @@ def test_what_does_not_fit_is_refused(kind: Any, env: str, policy: Any, message:
 
 
 ELSEWHERE = [
-    *((kind, Discrete(2), r"on one Box of finite bounds.*Discrete\(2\).*DQN acts on a Discrete") for kind in BOXED),
+    *(
+        (kind, Discrete(2), r"on one Box of finite bounds.*Discrete\(2\).*DQN and DiscreteSAC act on a Discrete")
+        for kind in BOXED
+    ),
     (clipper.DQN, Box(-1, 1, (2,)), "on one Discrete, .*SAC, TD3 and DDPG act on a Box"),
-    (clipper.DQN, MultiDiscrete([[2, 3], [4, 2]]), "one Discrete of its 48 combinations, or use PPO"),
+    (clipper.DQN, MultiDiscrete(np.array([[2, 3], [4, 2]])), "one Discrete of its 48 combinations, or use PPO"),
+    (clipper.DiscreteSAC, OneOf([Box(-1, 1, (2,)), Discrete(1)]), "on one Discrete, .*HybridSAC acts on a OneOf"),
+    (clipper.HybridSAC, Discrete(3), "on a OneOf, .*DQN and DiscreteSAC act on a Discrete"),
+    (clipper.HybridSAC, OneOf([Box(-1, 1, (2,)), Discrete(2)]), "Discrete\\(1\\) for none, and here a CategoricalHead"),
 ]
 
 

@@ -15,6 +15,8 @@ from clipper.algorithms.ppo_penalty import PPOPenalty
 from clipper.algorithms.ppo_separate import PPOSeparate
 from clipper.algorithms.reinforce import Reinforce
 from clipper.algorithms.sac import SAC
+from clipper.algorithms.sac_discrete import DiscreteSAC
+from clipper.algorithms.sac_hybrid import HybridSAC
 from clipper.algorithms.td3 import TD3
 from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
@@ -46,7 +48,7 @@ class OwnAlgorithm(Protocol):
 
 ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own that learn from what the policy has just done."""
-OFF_POLICY = (SAC, TD3, DDPG, DQN)
+OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN)
 """Clipper's own that learn from a replay."""
 KNOWN = (*ON_POLICY, *OFF_POLICY)
 """Clipper's own."""
@@ -61,6 +63,8 @@ Algorithm: TypeAlias = (
     | NPG
     | TRPO
     | SAC
+    | DiscreteSAC
+    | HybridSAC
     | TD3
     | DDPG
     | DQN
@@ -85,6 +89,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "DQN", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOPenalty",
-    "PPOSeparate", "Reinforce",
+    "A2C", "DDPG", "DQN", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "DiscreteSAC", "HybridSAC",
+    "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
 ]  # fmt: skip

@@ -89,7 +89,7 @@ class DQN:
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of Q, and of its lagged copy after it."""
-        policy, lagged, legal = learner.policy, learner.modules["lagged_q"], legal_after(batch)
+        policy, lagged, legal = learner.policy, learner.modules["lagged_q"], legal_after(batch.next_mask)
         with torch.no_grad():
             after = lagged.act(batch.next_obs)[0].logits  # Q⁻(s′, ·)
             if self.double:

@@ -15,10 +15,9 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import acting_with, add_critics, averaged, batch_mean, batches_due, keep, make_learner
 from clipper.learning.optimizers import Adam, Optimizer
-from clipper.learning.parts import make_part
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
-from clipper.learning.temperature import Alpha, EntropyTarget, Temperature
+from clipper.learning.temperature import Alpha, EntropyTarget, add_temperature
 from clipper.networks.heads import ExpOfState, SquashedHead, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.q_networks import make_q_networks
@@ -64,10 +63,7 @@ class SAC:
         learner = make_learner(policy, SquashedHead, self.optimizer, self.capacity, seed)
         add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
         learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
-        alpha = Temperature(self.alpha.start if isinstance(self.alpha, EntropyTarget) else self.alpha)
-        learner.modules["alpha"] = alpha.to(learner.parameters.dtype)
-        if isinstance(self.alpha, EntropyTarget):
-            learner.parts["alpha"] = make_part(alpha.parameters(), self.optimizer)
+        add_temperature(learner, "alpha", self.alpha, self.optimizer)
         return learner
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:

@@ -24,6 +24,8 @@ from clipper.algorithms import (
     TRPO,
     VPG,
     Algorithm,
+    DiscreteSAC,
+    HybridSAC,
     ImportanceSampling,
     PPOPenalty,
     PPOSeparate,
@@ -60,7 +62,7 @@ from clipper.settings.recipes import RECIPES
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
-    "sac": SAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
+    "sac": SAC, "sac-discrete": DiscreteSAC, "sac-hybrid": HybridSAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
 }  # fmt: skip
 
 

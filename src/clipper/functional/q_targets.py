@@ -81,6 +81,20 @@ def expected_soft_value(
     return (log_p.exp() * (q - alpha * log_p)).sum(-1)
 
 
+def hybrid_soft_value(
+    q: Float[Tensor, "*batch K"],
+    log_p: Float[Tensor, "*batch K"],
+    log_density: Float[Tensor, "*batch K"],
+    alpha: float | Float[Tensor, ""],
+    argument_alpha: float | Float[Tensor, ""],
+) -> Float[Tensor, "*batch"]:
+    """Σₖ π(k|s) (Q(s, k, xₖ) − α_d log π(k|s) − α_c log πₖ(xₖ|s)), one xₖ ~ πₖ for each choice k.
+
+    The sum over choices is exact (Delalleau et al. 2019, arXiv:1912.11077); arguments are sampled.
+    """
+    return expected_soft_value(q - argument_alpha * log_density, log_p, alpha)
+
+
 def inverted_gradient(
     gradient: Float[Tensor, "*batch A"], action: Float[Tensor, "*batch A"], low: float = -1.0, high: float = 1.0
 ) -> Float[Tensor, "*batch A"]:

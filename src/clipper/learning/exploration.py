@@ -9,12 +9,12 @@ from torch import Generator, Tensor
 
 from clipper.data.trees import Tree
 from clipper.data.values import Range, value
-from clipper.distributions import Categorical, Sampler
+from clipper.distributions import Categorical, Distribution, OneOf, Sampler
 from clipper.functional.q_targets import epsilon_greedy
 from clipper.learning.learner import Learner
 from clipper.learning.schedules import Annealed, Linear, OwnSchedule, at
 from clipper.networks.actor_critic import ActorCritic
-from clipper.networks.heads import DeterministicHead, SquashedHead
+from clipper.networks.heads import DeterministicHead, Head, OneOfHead, SquashedHead
 from clipper.networks.heads.discrete import IMPOSSIBLE
 from clipper.networks.protocol import mask_key_of
 
@@ -69,7 +69,7 @@ class ByQ:
 
 
 class UniformFirst:
-    """Acts uniformly over the Box in a learner's first decisions, then as its policy does.
+    """Acts uniformly in a learner's first decisions, then as its policy does.
 
     So the replay begins with actions of all kinds (Fujimoto et al. 2018, arXiv:1802.09477, section 6.1). The count is
     the learner's, up to the last update: a segment is all of one kind.
@@ -81,8 +81,20 @@ class UniformFirst:
 
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
         dist, memory = self.policy.act(obs, memory, action_mask)
-        uniform = int(self.counts["decisions"]) < self.first
-        return Uniform(dist.mode, bounded_head(self.policy)) if uniform else dist, memory
+        return uniform_over(dist, self.policy.head) if int(self.counts["decisions"]) < self.first else dist, memory
+
+
+def uniform_over(dist: Distribution, head: Head) -> Distribution | Sampler:
+    """Each legal choice as likely, and arguments uniform over their Box, in place of a policy's ``dist``."""
+    if isinstance(dist, Categorical):
+        return Categorical(torch.where(dist.logits > IMPOSSIBLE / 2, 0, dist.logits))
+    if isinstance(dist, OneOf):
+        assert isinstance(head, OneOfHead)
+        branches = zip(dist.branches, head.arguments.heads, strict=True)
+        choice = uniform_over(dist.choice, head.choice)
+        return OneOf(choice, tuple(uniform_over(branch, own) for branch, own in branches))  # pyright: ignore[reportArgumentType]
+    assert isinstance(head, SquashedHead | DeterministicHead)
+    return Uniform(dist.mode, head)
 
 
 class Uniform:
@@ -95,13 +107,11 @@ class Uniform:
         x = torch.rand(self.like.shape, generator=generator, dtype=self.like.dtype, device=self.like.device)
         return self.head.unbounded(2 * x - 1)
 
+    @property
+    def mode(self) -> Float[Tensor, "*batch A"]:
+        """The middle of the Box, which is as likely as all else."""
+        return torch.zeros_like(self.like)
+
     def log_prob(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch"]:
         """−A log 2."""
         return torch.full_like(action[..., 0], -math.log(2) * action.shape[-1])
-
-
-def bounded_head(policy: ActorCritic) -> SquashedHead | DeterministicHead:
-    """The head of a policy that acts within a finite Box."""
-    head = policy.head
-    assert isinstance(head, SquashedHead | DeterministicHead)
-    return head

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import gymnasium
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, OneOf
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -27,12 +27,13 @@ from clipper.networks.heads import (
     DeterministicHead,
     Gaussian,
     Learned,
+    OneOfHead,
     Scale,
     SquashedHead,
     TanhGaussian,
 )
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.q_networks import QNetworks
+from clipper.networks.q_networks import SideBySide
 
 NETWORK = PolicyOptions(hidden=(256, 256), activation="relu", orthogonal=False, critic=None)
 """Two layers of 256 ReLUs for actor and critics, as in SAC's paper and in most code for TD3 and DDPG."""
@@ -66,6 +67,7 @@ SPACES: dict[type[nn.Module], str] = {
     SquashedHead: "one Box of finite bounds",
     DeterministicHead: "one Box of finite bounds",
     CategoricalHead: "one Discrete",
+    OneOfHead: "a OneOf",
 }
 """What an algorithm acts on, by the head that it needs."""
 
@@ -99,14 +101,16 @@ def advice(space: gymnasium.Space | None) -> str:
     if isinstance(space, Box):
         return "SAC, TD3 and DDPG act on a Box of finite bounds, PPO on any"
     if isinstance(space, Discrete):
-        return "DQN acts on a Discrete, or PPO"
+        return "DQN and DiscreteSAC act on a Discrete, or PPO"
+    if isinstance(space, OneOf):
+        return "HybridSAC acts on a OneOf, or PPO"
     if isinstance(space, MultiDiscrete):
         number = math.prod(space.nvec.flatten().tolist())
         return f"make it one Discrete of its {number:,} combinations, or use PPO, which has a choice for each component"
     return "use PPO, which acts on every space"
 
 
-def add_critics(learner: Learner, networks: QNetworks, optimizer: Optimizer) -> None:
+def add_critics(learner: Learner, networks: SideBySide, optimizer: Optimizer) -> None:
     """Let Q networks learn beside the policy, and a copy of them lag behind."""
     networks = networks.to(learner.parameters.dtype)
     learner.modules["critics"], learner.modules["lagged_critics"] = networks, lagging(networks)
@@ -134,12 +138,11 @@ def batch_mean(learner: Learner, x: Float[Tensor, "*M B"]) -> Float[Tensor, "*M"
     return learner.world.mean(x, torch.ones(x.shape[-1], dtype=torch.bool))
 
 
-def legal_after(batch: Transitions) -> Bool[Tensor, "B K"] | None:
-    """Which of K actions are legal in s′; None where all always are.
+def legal_after(mask: Tree) -> Bool[Tensor, "B K"] | None:
+    """Which of K choices are legal in s′, by ``next_mask``; None where all always are.
 
     Where nothing is, all count: an episode may be cut off in a state in which its environment lets nobody choose.
     """
-    mask = batch.next_mask
     return mask | ~mask.any(-1, keepdim=True) if isinstance(mask, Tensor) else None
 
 
