@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 import clipper
-from clipper.cli.commands import ALGORITHMS
+from clipper.cli.arguments import ALGORITHMS
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.kl import KLStop
 from clipper.settings.config import Config

@@ -13,7 +13,8 @@ import pytest
 from gymnasium.envs.registration import register, registry
 
 import clipper
-from clipper.cli.commands import ALGORITHMS, reach_own_code, run_command
+from clipper.cli.arguments import ALGORITHMS, reach_own_code
+from clipper.cli.commands import run_command
 from clipper.environments import make_single
 from clipper.learning.action_parts import Joint
 from clipper.learning.advantages import Standardised

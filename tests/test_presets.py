@@ -10,8 +10,9 @@ from batches import ACTIONS, OBSERVATIONS
 
 import clipper
 from clipper import PPO, Config, PolicyOptions
+from clipper.cli.arguments import train_defaults
 from clipper.cli.command_options import Train
-from clipper.cli.commands import run_command, train_defaults
+from clipper.cli.commands import run_command
 from clipper.errors import ConfigError
 from clipper.learning.advantages import Standardised
 from clipper.learning.kl import KLStop, Sampled

@@ -214,6 +214,8 @@ def test_train_says_how_the_environment_is_named(name: str) -> None:
         train(**{name: "CartPole-v1"})  # pyright: ignore[reportArgumentType]
     with pytest.raises(UnknownFieldError, match=r"'n_envs'. Here it is num_envs"):
         train(**setting("n_envs"))
+    with pytest.raises(UnknownFieldError, match=r"'callbacks'. Did you mean callback\b"):
+        clipper.train("CartPole-v1", callbacks=[])  # pyright: ignore[reportCallIssue]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from batches import stepped
 
 import clipper
 from clipper import PPO, PolicyOptions
-from clipper.cli.commands import run_command, train_defaults
+from clipper.cli.arguments import train_defaults
+from clipper.cli.commands import run_command
 from clipper.environments import make, make_single
 from clipper.environments.atari import Atari, Game, make_native, read_options
 from clipper.environments.atari.pictures import Shrink

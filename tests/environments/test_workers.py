@@ -321,7 +321,8 @@ class Sleeps(Choosing):
 
 
 def test_an_environment_that_hangs_while_it_is_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clipper.environments.vector.workers.PATIENCE", 4.0)
+    for module in ("worker", "workers"):
+        monkeypatch.setattr(f"clipper.environments.vector.{module}.PATIENCE", 4.0)
     factories = [partial(Sleeps if i == 2 else Choosing, i) for i in range(4)]
     with pytest.raises(EnvWorkerError, match="environments 2 to 3 did not answer within 4 s while they were made"):
         Workers(factories, 2, env_timeout=0.5)  # more than that is allowed, since to make one takes longer than a step

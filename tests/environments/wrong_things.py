@@ -103,7 +103,7 @@ SOURCES: dict[str, tuple[Any, str, str]] = {
         "Raises cannot be made: RuntimeError: Cannot connect to display",
     ),
     "a constructor that exits": (Exits, "EnvWorkerError", "Exits cannot be made: SystemExit: no licence"),
-    "an empty list": ([], "ConfigError", "num_envs must be at least 1"),
+    "an empty list": ([], "ConfigError", "the list of factories is empty"),
     "a list of instances": ([Level(), Level()], "ConfigError", "ready environment"),
     "a dict": ({"env": "CartPole-v1"}, "ConfigError", "neither an id nor a factory"),
     "a space": (Discrete(2), "ConfigError", "neither an id nor a factory"),

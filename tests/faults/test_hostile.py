@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import clipper
-from clipper.cli.commands import ALGORITHMS
+from clipper.cli.arguments import ALGORITHMS
 from clipper.errors import ClipperError, ConfigError
 from clipper.runs.metrics_file import row_of
 from clipper.settings.config import Config

@@ -1,6 +1,7 @@
 """What a run shows while it trains: a live panel in a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from clipper.cli.terminal import Terminal
 from clipper.runs.curve import thousands
+from clipper.runs.rows import Row
 from clipper.runs.run import Run
 
 SECONDS_BETWEEN_LINES = 2.0
@@ -53,7 +55,7 @@ class ProgressDisplay:
         """The few numbers worth watching, in words."""
         row, config = run.history[-1] if run.history else {}, run.config
         recent = run.history[-20:]
-        speed = sum(r["time/steps_per_second"] or 0.0 for r in recent) / max(len(recent), 1)
+        speed = speed_of(recent)
         left = max(config.total_steps - run.steps, 0) / max(speed, 1e-9)
         facts = {
             "steps": f"{thousands(run.steps):>6}/{thousands(config.total_steps)}",
@@ -81,3 +83,11 @@ class ProgressDisplay:
 def number(x: float | int | None, form: str) -> str:
     """``x`` in the given form, or nothing where there is no number."""
     return "" if x is None else format(x, form)
+
+
+def speed_of(rows: Sequence[Row]) -> float:
+    """Decisions per second over all of the rows: their decisions by their seconds, since rows may differ in length."""
+    if len(rows) < 2:
+        return sum(row["time/steps_per_second"] or 0.0 for row in rows)
+    decisions, seconds = ((rows[-1][name] or 0.0) - (rows[0][name] or 0.0) for name in ("steps", "time/seconds"))
+    return decisions / max(seconds, 1e-9)

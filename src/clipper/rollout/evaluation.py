@@ -17,7 +17,8 @@ from clipper.environments import make
 from clipper.environments.checks import Answer, describe
 from clipper.environments.sources import EnvSource
 from clipper.environments.told_episodes import FINAL, Info
-from clipper.environments.vector.serial import SUCCESS_KEYS, Serial, number_of
+from clipper.environments.vector.numbers import number_of
+from clipper.environments.vector.serial import SUCCESS_KEYS, Serial
 from clipper.errors import ConfigError
 from clipper.networks.actor_critic import ActorCritic, warn_without_masks
 from clipper.networks.fit import check_spaces

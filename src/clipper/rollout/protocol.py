@@ -1,6 +1,6 @@
 """What gives Steps: environments, prompts, what was recorded before."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 from gymnasium.vector import VectorEnv
@@ -65,14 +65,14 @@ class Rollouts(Protocol):
         """
         ...
 
-    def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, object]]:
         """Everything that the next ``collect`` depends on, as named tensors and JSON; ``steps`` is in it.
 
         Without ``episodes`` those under way are left out, and what makes them is left alone, which may hang.
         """
         ...
 
-    def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, Any], actor: Actor) -> bool:
+    def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, object], actor: Actor) -> bool:
         """Go back to such a state, of which ``actor`` goes on; False where that cannot be, and new episodes begin."""
         ...
 

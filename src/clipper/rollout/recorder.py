@@ -28,7 +28,7 @@ OnFinish = Callable[[Steps], Steps]
 class Recorder(Protocol):
     """Acts for one actor in one vector environment, and keeps what comes of it."""
 
-    around: AbstractContextManager[Any]
+    around: AbstractContextManager[object]
     """Entered for a segment."""
     looks: bool
     """Observations' numbers are looked at before they reach it."""

@@ -8,7 +8,6 @@ that row is inserted afterwards.
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
-from typing import Any
 
 import numpy as np
 import torch
@@ -172,7 +171,7 @@ class VectorRollouts(CollectState):
         self.fresh, self.stale = True, False
         return obs, info
 
-    def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, object]]:
         """As named tensors and JSON; ``environments`` is None without ``episodes``, or where none can be restored."""
         states = get_states(self.env) if episodes else None
         tensors = {
@@ -189,7 +188,7 @@ class VectorRollouts(CollectState):
         environments = None if states is None else [saved.values for saved in states]
         return tensors, {"steps": self.steps, "fresh": self.fresh, "stale": self.stale, "environments": environments}
 
-    def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, Any], actor: Actor) -> bool:
+    def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, object], actor: Actor) -> bool:
         """Go back to such a state, of which ``actor`` goes on; False where that cannot be, and new episodes begin.
 
         They have other seeds: those of the run's beginning were played already.
@@ -204,7 +203,7 @@ class VectorRollouts(CollectState):
         self.memory, self.told = (), None if self.told is None else Told()
         states = [
             EnvironmentState({k: v.numpy() for k, v in part(tensors, f"env.{i}.").items()}, own)
-            for i, own in enumerate(values["environments"])
+            for i, own in enumerate(value_of("environments", list, values))
         ]
         set_states(self.env, states)
         number = count()
@@ -232,15 +231,15 @@ class VectorRollouts(CollectState):
         joined = ("actor", "recorder", "on_step", "on_info", "on_begin", "on_finish")
         return {**{name: x for name, x in vars(self).items() if name not in joined}, "actor": None}
 
-    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def call(self, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
         """What a method of each environment gives, or an attribute of each."""
         return call_each(self.env, name, *args, **kwargs)
 
-    def get_attr(self, name: str) -> tuple[Any, ...]:
+    def get_attr(self, name: str) -> tuple[object, ...]:
         """An attribute of each environment."""
         return get_from_each(self.env, name)
 
-    def set_attr(self, name: str, values: Any) -> None:
+    def set_attr(self, name: str, values: object) -> None:
         """Set an attribute of each environment, to a list's entries or to one value for all."""
         set_in_each(self.env, name, values)
 

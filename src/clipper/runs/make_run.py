@@ -103,6 +103,8 @@ def number_of(env: VectorEnv | Rollouts | Sequence[SingleSource], settings: Sett
         raise ConfigError(
             f"num_envs is {given}, and {kind if ready else 'the list of factories has'} {count}: leave out num_envs"
         )
+    if not count:
+        raise ConfigError("the list of factories is empty: give one for each environment")
     if not ready:
         return count
     usual = {"vector": "auto", "env_timeout": 0, "on_env_error": "raise"}
@@ -152,7 +154,8 @@ def check_settings(settings: Settings, algorithm: object) -> None:
             for field in (name, meant):
                 if field in own:
                     raise UnknownFieldError(f"train has no argument {name!r}: write {place}({field}=…){in_parts(name)}")
-    check_names("train", settings, known)
+    own = ("callback", "loggers", "profile", "resume", "run_dir")  # what train itself takes
+    check_names("train", settings, [*known, *own])
 
 
 def describe_source(source: Source) -> str:

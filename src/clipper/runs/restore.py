@@ -15,6 +15,7 @@ from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.counters import steps_taken
 from clipper.runs.load import check_finite, check_fit, check_size, weights_of
 from clipper.runs.make_run import (
     Settings,
@@ -59,9 +60,10 @@ def restore(
         write_config(run)  # the run was ended before it began
         return run
     tensors, values = checkpoint_as_now(*checkpoint.load_latest(folder))
-    if config.total_steps != planned.total_steps and config.total_steps <= values["steps"]:
+    taken = steps_taken(values)
+    if config.total_steps != planned.total_steps and config.total_steps <= taken:
         raise ConfigError(
-            f"this run has taken {values['steps']} steps already: to go on, total_steps must be more than that, not "
+            f"this run has taken {taken} steps already: to go on, total_steps must be more than that, not "
             f"{config.total_steps}"
         )
     if values.get("custom_policy") is False and module is not None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ import torch
 from clipper.data.values import shown
 from clipper.errors import ConfigError
 from clipper.learning.metrics import Metrics
-from clipper.rollout.protocol import Episode
+from clipper.rollout.protocol import Episode, Rollouts
 
 Row = dict[str, float | int | None]
 OWN_METRICS = ("iteration", "steps", "episode", "eval", "time", "env")
@@ -51,7 +50,7 @@ def check_metrics(algorithm: object, metrics: object) -> None:
             raise ConfigError(f"update of {name} gives {word} as {shown(x)}, which is no single number")
 
 
-def told_besides(rollouts: Any, row: Mapping[str, object]) -> Row:
+def told_besides(rollouts: Rollouts, row: Mapping[str, object]) -> Row:
     """What rollouts note with a row; raises ``ConfigError`` where it is no number, or called as one of the row is."""
     found, kind = Row(), type(rollouts).__name__
     for word, x in rollouts.metrics.items():

@@ -25,6 +25,7 @@ from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.counters import COUNTERS, counter
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
@@ -338,7 +339,8 @@ class Run:
             for name in COUNTERS:
                 setattr(self, name, counter(name, {"earlier": 0, **values}))
             self.learned = self.recorded = int(counter("steps", values))
-            told = value_of("rollouts", dict, values) | ({} if environments else {"environments": None})
+            told: dict[str, object] = dict(value_of("rollouts", dict, values))
+            told |= {} if environments else {"environments": None}
             if told.get("steps") != self.learned + self.earlier:
                 raise ValueError(f"its rollouts are at {told.get('steps')} steps, and the run at {self.learned}")
             carried, n = self.learner.running_return, self.rollouts.num_envs
@@ -353,7 +355,7 @@ class Run:
             self.learner.running_return = None
         return restored
 
-    def load_rollouts(self, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> bool:
+    def load_rollouts(self, tensors: dict[str, torch.Tensor], values: dict[str, object]) -> bool:
         """Bring the rollouts where the checkpoint left them; a mistake in the user's own is told as it is."""
         own = type(self.rollouts)
         try:
@@ -373,20 +375,6 @@ class Run:
                 f"{self.learned + self.earlier}: set it to values['steps']"
             )
         return bool(restored)
-
-
-COUNTERS = {
-    "iteration": int, "seconds": float, "exact": bool, "best": float, "solved": bool, "next_evaluation": float,
-    "next_checkpoint": float, "earlier": int,
-}  # fmt: skip
-
-
-def counter(name: str, values: Mapping[str, object]) -> float:
-    """A counter out of a file, if it can be one: none but ``best`` is below 0 or beyond what an array can count."""
-    x = value_of(name, COUNTERS.get(name, int), values)
-    if name != "best" and not 0 <= x <= (math.inf if name.startswith("next_") else 2**62):
-        raise ValueError(f"{name} is {x}, which counts nothing")
-    return x
 
 
 def spaces_of(rollouts: Rollouts) -> dict[str, gymnasium.Space]:

@@ -16,12 +16,12 @@ WORDS: dict[str, tuple[bool | str, ...]] = {
 """What stood in former fields that decide which value they are now; all else is checked as a part of that value."""
 
 
-def stood(name: str, given: Any) -> bool:
+def stood(name: str, given: object) -> bool:
     """Could ``given`` have stood in a former field? Else that stays where it is, as a field that there is not."""
     return name not in WORDS or any(type(given) is type(word) and given == word for word in WORDS[name])
 
 
-def as_now(data: Any) -> Any:
+def as_now(data: object) -> object:
     """A value's JSON as today's class has it; what is no such value stays as it is."""
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         return data
@@ -34,7 +34,7 @@ def as_now(data: Any) -> Any:
     return data
 
 
-def value(name: str, **fields: Any) -> Fields:
+def value(name: str, **fields: object) -> Fields:
     """JSON of one of Clipper's values."""
     return {"type": name, **fields}
 
@@ -113,7 +113,9 @@ CHANGES: list[tuple[tuple[str, ...], Callable[[Fields, Fields], None]]] = [
 """Former fields, and what puts today's in their place."""
 
 
-def checkpoint_as_now(tensors: dict[str, Tensor], values: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def checkpoint_as_now(
+    tensors: dict[str, Tensor], values: dict[str, object]
+) -> tuple[dict[str, Tensor], dict[str, object]]:
     """A checkpoint's tensors and JSON by their names of today: what rollouts keep was once the run's own."""
     if "rollouts" in values:
         return tensors, values

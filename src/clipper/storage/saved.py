@@ -16,6 +16,8 @@ Kind = TypeVar("Kind")
 
 def value_of(name: str, kind: type[Kind], values: Mapping[str, object]) -> Kind:
     """``values[name]``, if it is a ``kind``; an integer is a float, a truth value is no number."""
+    if name not in values:
+        raise LookupError(f"it has no {name}")
     given, wanted = values[name], (int, float) if kind is float else kind
     if not isinstance(given, wanted) or (isinstance(given, bool) and kind is not bool):
         raise TypeError(f"{name} is {given!r}, not of type {kind.__name__}")

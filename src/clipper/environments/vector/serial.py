@@ -9,15 +9,14 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any, SupportsFloat, TypeGuard, cast
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from gymnasium.wrappers import OrderEnforcing, TimeLimit
-from numpy.typing import ArrayLike
+from gymnasium.wrappers import TimeLimit
 
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import (
@@ -35,6 +34,8 @@ from clipper.environments.checks import (
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import EACH, TELLS, TOLD, WHOLE, Info
+from clipper.environments.vector.made import made, unguarded
+from clipper.environments.vector.numbers import is_number, is_truth_value, number_of
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
@@ -42,30 +43,6 @@ from clipper.spaces.observations import Leaf, observation_leaves, observation_tr
 NOTHING: Info = {}
 SUCCESS_KEYS = ("is_success", "success")
 """The entries of an episode's last info that say whether its task was done."""
-
-
-def unguarded(env: gymnasium.Env) -> gymnasium.Env:
-    """Without Gymnasium's guard against a step before the first reset: ``Serial`` takes none, and it costs 4 %."""
-    outer, inner = None, env
-    while isinstance(inner, gymnasium.Wrapper):
-        if type(inner) is OrderEnforcing:
-            if outer is None:
-                return inner.env
-            outer.env = inner.env
-            return env
-        outer, inner = inner, inner.env
-    return env
-
-
-def made(factories: Sequence[Callable[[], gymnasium.Env]]) -> list[gymnasium.Env]:
-    """The environments; where one cannot be made, those before it are closed."""
-    with ExitStack() as stack:
-        envs: list[gymnasium.Env] = []
-        for factory in factories:
-            envs.append(unguarded(factory()))
-            stack.callback(envs[-1].close)
-        stack.pop_all()
-    return envs
 
 
 class Serial(VectorEnv):
@@ -410,22 +387,6 @@ def one_each(values: object, n: int) -> list[object] | tuple[object, ...]:
     if len(given) != n:
         raise ConfigError(f"{len(given)} values for {n} environments: give one for each, or one for all")
     return given
-
-
-def is_number(x: object) -> TypeGuard[SupportsFloat]:
-    """Is it one number or truth value?"""
-    return np.ndim(cast(ArrayLike, x)) == 0 and np.asarray(x).dtype.kind in "biuf"
-
-
-def number_of(x: object) -> float | None:
-    """One number or truth value, be it in an array of its own; None of anything else."""
-    array = np.asarray(x, dtype=object) if isinstance(x, list | tuple | dict) else np.asarray(x)
-    return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
-
-
-def is_truth_value(x: object) -> bool:
-    """Is it True, False, or an integer that stands for one?"""
-    return np.ndim(cast(ArrayLike, x)) == 0 and np.asarray(x).dtype.kind in "biu" and x in (0, 1)
 
 
 def anew(seed: int | None, row: int) -> int | None:

@@ -1,0 +1,31 @@
+"""Environments as their factories make them: all, or none."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+import gymnasium
+from gymnasium.wrappers import OrderEnforcing
+
+
+def unguarded(env: gymnasium.Env) -> gymnasium.Env:
+    """Without Gymnasium's guard against a step before the first reset: ``Serial`` takes none, and it costs 4 %."""
+    outer, inner = None, env
+    while isinstance(inner, gymnasium.Wrapper):
+        if type(inner) is OrderEnforcing:
+            if outer is None:
+                return inner.env
+            outer.env = inner.env
+            return env
+        outer, inner = inner, inner.env
+    return env
+
+
+def made(factories: Sequence[Callable[[], gymnasium.Env]]) -> list[gymnasium.Env]:
+    """The environments; where one cannot be made, those before it are closed."""
+    with ExitStack() as stack:
+        envs: list[gymnasium.Env] = []
+        for factory in factories:
+            envs.append(unguarded(factory()))
+            stack.callback(envs[-1].close)
+        stack.pop_all()
+    return envs
