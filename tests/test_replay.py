@@ -191,6 +191,11 @@ def test_where_an_episode_was_broken_off_nothing_leads_to_the_next() -> None:
     replay.add(second._replace(obs=broken), last)
     assert replay.decisions == before + int(second.mask.sum()) - int(first.mask[-1, 1])
     assert not (replay.sample(2000, Generator().manual_seed(1), GAMMA).next_obs == -5).any()
+    returns = replay.sample(2000, Generator().manual_seed(1), GAMMA, 4)
+    rows, column = returns.obs.squeeze(-1).long() // 3, returns.obs.squeeze(-1).long() % 3
+    before = (column == 1) & (rows < 20)
+    assert before.any()
+    assert (returns.next_obs.squeeze(-1)[before] // 3 <= 19).all()
 
 
 def test_masks_of_the_next_state_come_along() -> None:

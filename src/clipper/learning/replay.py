@@ -85,10 +85,12 @@ class Replay:
         So it is where an episode was broken off between segments, as when a run goes on with fresh environments.
         """
         assert self.kept is not None
-        newest = self.kept.mask[(self.written - 1) % len(self.kept.mask)]
+        place = (self.written - 1) % len(self.kept.mask)
         for seen, first in zip(leaves(self.last_obs), leaves(given.obs), strict=True):
             same = (seen == first[0]) | (seen.isnan() & first[0].isnan())
-            newest &= same.reshape(len(same), -1).all(1)
+            broken = ~same.reshape(len(same), -1).all(1)
+            self.kept.mask[place] &= ~broken
+            self.kept.done[place] |= broken  # so that no return goes on beyond it
 
     def allocate(self, given: Kept, last_obs: Tree) -> None:
         """Make room for the rows of this form, and take in what was loaded.
@@ -145,24 +147,26 @@ class Replay:
     def sample(self, batch: int, generator: Generator, gamma: float, n: int = 1) -> Transitions:
         """``batch`` decisions, each drawn uniformly, with their n-step returns.
 
-        m is ``n``, or less where the episode or what is kept ends before. Where actions are masked, what is legal in
-        ``last_obs`` is not known yet, so that nothing leads there.
+        m is ``n``, or less where the episode or what is kept ends before; rows that are no decision within an episode,
+        while another environment was reset, are passed over. Where actions are masked, what is legal in ``last_obs`` is
+        not known yet, so that nothing leads there.
         """
         assert self.kept is not None
         masked = bool(leaves(self.kept.action_mask))
         end = self.size - masked
         row, column = self.draw(batch, end, generator)
-        reward = torch.zeros(batch, dtype=self.kept.reward.dtype)
-        now, after, steps, going = row, row, torch.zeros_like(row), torch.ones(batch, dtype=torch.bool)
-        terminal = torch.zeros(batch, dtype=torch.bool)
-        for k in range(n):
+        powers = torch.tensor([gamma**m for m in range(n + 1)], dtype=self.kept.reward.dtype)
+        reward, terminal = torch.zeros(batch, dtype=powers.dtype), torch.zeros(batch, dtype=torch.bool)
+        now, after, m, going = row, row, torch.zeros_like(row), torch.ones_like(terminal)
+        while going.any():
             place = self.place(now), column
-            reward += (gamma**k * self.kept.reward[place]).masked_fill(~going, 0)
-            terminal |= going & self.kept.terminated[place]
-            after, steps = after + going, steps + going
-            following = (now + 1).clamp(max=end - 1)
-            going = going & ~self.kept.done[place] & (now + 1 < end) & self.kept.mask[self.place(following), column]
-            now = torch.where(going, following, now)
+            decides, ends = going & self.kept.mask[place], self.kept.done[place]
+            reward += (powers[m] * self.kept.reward[place]).masked_fill(~decides, 0)
+            terminal |= decides & self.kept.terminated[place]
+            m = m + decides
+            after = torch.where(decides | (going & ~ends), now + 1, after)
+            going = going & ~ends & (m < n) & (now + 1 < end)
+            now = now + going
         after = torch.where(terminal, row, after)
         mine, there = (self.place(row), column), (self.place(after.clamp(max=self.size - 1)), column)
         newest = after == self.size
@@ -170,7 +174,7 @@ class Replay:
             obs=each(lambda x: x[mine], self.kept.obs),
             action=each(lambda x: x[mine], self.kept.action),
             reward=reward,
-            discount=(gamma ** steps.to(reward.dtype)).masked_fill(terminal, 0),
+            discount=powers[m].masked_fill(terminal, 0),
             next_obs=each(lambda x, last: where(newest, last[column], x[there]), self.kept.obs, self.last_obs),
             action_mask=each(lambda x: x[mine], self.kept.action_mask),
             next_mask=each(lambda x: x[there], self.kept.action_mask),
