@@ -145,7 +145,7 @@ TURNED: dict[str, Any] = {
     "alpha": 0.5, "optimizer": Adam(0.1), "max_grad_norm": 0.01, "capacity": 30, "learning_starts": 30, "n_step": 3,
     "policy_delay": 3, "batch_size": 9, "double": True, "lag": Periodic(2), "exploration": EpsilonGreedy(0.9),
     "q_loss": MSE(),
-    "argument_alpha": 0.5,
+    "argument_alpha": 0.5, "critic_learning_rate": 0.02,
 }  # fmt: skip
 """Other values of fields, where half of the default would not do."""
 

@@ -45,6 +45,8 @@ class DDPG:
     """τ, the part of the way to critic and policy that their lagged copies go in each gradient step."""
     learning_rate: Rate = 1e-3
     """The step size of both optimizers."""
+    critic_learning_rate: Rate | None = None
+    """Of the critic, where it is another one."""
     optimizer: Optimizer = Adam(1e-8)
     """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = float("inf")
@@ -80,14 +82,15 @@ class DDPG:
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critic and of the policy, and of their lagged copies after them."""
-        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
+        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
         with torch.no_grad():
             action = modules["lagged_actor"].act(batch.next_obs)[0].mode  # μ′(s′)
             value = modules["lagged_critics"](batch.next_obs, action)[0]
             target = td_target(batch.reward, batch.discount, value)  # y = r + γ Q′(s′, μ′(s′))
         q = modules["critics"](batch.obs, batch.action)[0]
         error = batch_mean(learner, (q - target).square())  # L = (1/N) Σ (y − Q(s, a))²
-        gradient_step(learner, error, rate, self.max_grad_norm, "critics")
+        gradient_step(learner, error, critic_rate, self.max_grad_norm, "critics")
         value = modules["critics"](batch.obs, policy.act(batch.obs)[0].mode)[0]
         loss = -batch_mean(learner, value)  # −J, whose gradient is eq 6
         gradient_step(learner, loss, rate, self.max_grad_norm)

@@ -38,6 +38,8 @@ class SAC:
     """α, weight of the entropy: a number, or entropy_target(entropy,start), which moves it."""
     learning_rate: Rate = 3e-4
     """λ, the step size of all three optimizers."""
+    critic_learning_rate: Rate | None = None
+    """Of the critics and of α, where it is another one."""
     optimizer: Optimizer = Adam(1e-8)
     """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = float("inf")
@@ -73,7 +75,8 @@ class SAC:
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics, of the policy and of α, and of the lagged critics after them."""
-        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
+        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
         alpha: Float[Tensor, ""] = modules["alpha"]()
         with torch.no_grad():
             after = policy.act(batch.next_obs)[0]
@@ -82,7 +85,7 @@ class SAC:
             target = td_target(batch.reward, batch.discount, soft_value(q, after.log_prob(u), alpha))  # eqs 2 and 3
         q = modules["critics"](batch.obs, batch.action)
         error = batch_mean(learner, 0.5 * (q - target).square())  # J_Q(θᵢ), eq 5
-        gradient_step(learner, error.sum(), rate, self.max_grad_norm, "critics")
+        gradient_step(learner, error.sum(), critic_rate, self.max_grad_norm, "critics")
         dist = policy.act(batch.obs)[0]
         u = dist.sample(learner.generator)  # a = f(ε; s), eq 8
         log_prob = dist.log_prob(u)
@@ -92,7 +95,7 @@ class SAC:
         if isinstance(self.alpha, EntropyTarget):
             wanted = -float(batch.action.shape[-1]) if self.alpha.entropy is None else self.alpha.entropy
             loss_of_alpha = batch_mean(learner, modules["alpha"].loss(log_prob, wanted))  # eq 18
-            gradient_step(learner, loss_of_alpha, rate, self.max_grad_norm, "alpha")
+            gradient_step(learner, loss_of_alpha, critic_rate, self.max_grad_norm, "alpha")
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
         watched = {
             "loss/q": error.mean(),

@@ -49,6 +49,8 @@ class TD3:
     """d, gradient steps of the critics for one of the policy."""
     learning_rate: Rate = 1e-3
     """The step size of both optimizers."""
+    critic_learning_rate: Rate | None = None
+    """Of the critics, where it is another one."""
     optimizer: Optimizer = Adam(1e-8)
     """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = float("inf")
@@ -84,7 +86,8 @@ class TD3:
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics; in every d-th one of the policy, and of all lagged copies after it."""
-        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
+        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
         with torch.no_grad():
             action = modules["lagged_actor"].act(batch.next_obs)[0].mode
             noise = torch.randn(action.shape, generator=learner.generator, dtype=action.dtype) * self.target_noise
@@ -93,7 +96,7 @@ class TD3:
             target = td_target(batch.reward, batch.discount, value)  # y = r + γ minᵢ Q′ᵢ(s′, ã), eq 10
         q = modules["critics"](batch.obs, batch.action)
         error = batch_mean(learner, (q - target).square())  # N⁻¹ Σ (y − Qᵢ(s, a))²
-        gradient_step(learner, error.sum(), rate, self.max_grad_norm, "critics")
+        gradient_step(learner, error.sum(), critic_rate, self.max_grad_norm, "critics")
         watched = {"loss/q": error.mean(), "value/q": batch_mean(learner, q).mean()}
         if int(learner.extra["gradient_steps"]) % self.policy_delay:  # t mod d
             return watched
