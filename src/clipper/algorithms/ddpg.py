@@ -34,7 +34,7 @@ from clipper.networks.q_networks import make_q_networks
 class DDPG:
     """A Q network learns what a deterministic policy is worth, and the policy climbs it; noise makes it explore.
 
-    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each. Networks, sizes of
+    It needs actions in one Box of finite bounds. The replay lies beside the checkpoints. Networks, sizes of
     steps and the noise are those of later code, which TD3's authors call "our DDPG" (arXiv:1802.09477, section 6.1),
     without batch normalisation and weight decay; the noise is normal, each one apart, not the paper's process.
     """

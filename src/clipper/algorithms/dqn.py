@@ -40,7 +40,7 @@ class DQN:
     """A network learns Q of each action from Bellman's equation; to act is to take the action of the highest Q.
 
     It needs actions in one ``Discrete``. The policy's logits are Q(s, ·), so that its mode is the greedy action.
-    The replay is in checkpoints. Sizes are those of small tasks, not of Atari.
+    The replay lies beside the checkpoints. Sizes are those of small tasks, not of Atari.
     """
 
     gamma: Fraction = 0.99

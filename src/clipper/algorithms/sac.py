@@ -27,7 +27,7 @@ from clipper.networks.q_networks import make_q_networks
 class SAC:
     """Two Q networks learn what a policy is worth whose entropy counts as reward; the policy climbs the lower of them.
 
-    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each.
+    It needs actions in one Box of finite bounds. The replay lies beside the checkpoints.
     """
 
     gamma: Fraction = 0.99

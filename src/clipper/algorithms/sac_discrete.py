@@ -35,7 +35,7 @@ from clipper.networks.q_networks import make_q_networks
 class DiscreteSAC:
     """SAC with one ``Discrete`` for actions: what there is an expectation over actions, is an exact sum over them.
 
-    An illegal action has probability 0 and counts nowhere. The replay is in checkpoints.
+    An illegal action has probability 0 and counts nowhere. The replay lies beside the checkpoints.
     """
 
     gamma: Fraction = 0.99

@@ -45,8 +45,8 @@ class HybridSAC:
     """SAC with one ``OneOf`` for actions: a choice, over which sums are exact, and arguments, one draw for each choice.
 
     Entropies of choice and arguments have a weight each. Arguments are of one finite ``Box`` for each choice, or
-    ``Discrete(1)`` for none; what is legal of the choice may be masked. The replay is in checkpoints. The critics read
-    each choice with its own arguments only (MP-DQN's passes); shares of the entropies are ours, the paper gives none.
+    ``Discrete(1)`` for none; what is legal of the choice may be masked. The critics read each choice with its own
+    arguments only (MP-DQN's passes). The share of the choice's entropy is ours, the paper gives none.
     """
 
     gamma: Fraction = 0.99

@@ -34,7 +34,7 @@ from clipper.networks.q_networks import make_q_networks
 class TD3:
     """DDPG with two critics, of which the lower counts, targets over near actions, and a policy that moves seldomer.
 
-    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each.
+    It needs actions in one Box of finite bounds. The replay lies beside the checkpoints.
     """
 
     gamma: Fraction = 0.99

@@ -59,6 +59,8 @@ class Replay:
         """Rows that ever came, of which the r-th lies in place r % C; and how many of them are kept, the latest."""
         self.loaded: dict[str, Tensor] | None = None
         """A state that was loaded, until the first rows come and say of what form they are."""
+        self.apart = False
+        """Whether a state leaves out the rows, which are then kept elsewhere (``rows``)."""
 
     def add(self, steps: Steps, last_obs: Tree) -> None:
         """Keep a segment; the oldest rows make room."""
@@ -140,6 +142,11 @@ class Replay:
         return None if rows is None else rows.shape[1]
 
     @property
+    def rows_ever(self) -> int:
+        """How many rows ever came, those of what was loaded included."""
+        return self.written if self.kept is not None or self.loaded is None else int(self.loaded["written"])
+
+    @property
     def decisions(self) -> int:
         """How many are kept."""
         return 0 if self.kept is None else int(self.kept.mask.sum())
@@ -203,9 +210,15 @@ class Replay:
         """All rows that there are, the oldest first, and how many ever came."""
         if self.kept is None:
             return self.loaded or {}
-        place = self.place(torch.arange(self.size))
-        entries = {name: x[place] if len(x) > 1 else x for name, x in self.entries().items()}
-        return entries | {"written": torch.tensor(self.written), "size": torch.tensor(self.size)}
+        rows = {} if self.apart else self.rows(self.written - self.size, self.written)
+        seen = {name: x for name, x in self.entries().items() if name.partition(".")[0] == "last_obs"}
+        return rows | seen | {"written": torch.tensor(self.written), "size": torch.tensor(self.size)}
+
+    def rows(self, first: int, end: int) -> dict[str, Tensor]:
+        """Those of these numbers, counted from the first that ever came, by name."""
+        assert self.kept is not None
+        place = torch.arange(first, end) % len(self.kept.mask)
+        return {name: x[place] for name, x in self.entries().items() if name.partition(".")[0] != "last_obs"}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over such a state, at the first rows' coming: they come before anything is drawn."""

@@ -28,6 +28,7 @@ from clipper.runs.make_run import (
     write_config,
 )
 from clipper.runs.metrics_file import cut_after
+from clipper.runs.replay_files import ReplayFiles, begin_anew, read_rows
 from clipper.runs.run import Run, Source, read_config
 from clipper.settings.config import Config
 from clipper.settings.config_json import name_of, same, same_name, to_json
@@ -73,6 +74,7 @@ def restore(
     if module is not None:
         check_fit(module, weights_of(tensors))
     check_size(config, tensors, values)
+    tensors = read_rows(folder, tensors, planned.save_replay)
     run = build(config, source, module, folder, insist="engine" in settings)
     try:
         return go_back(run, planned, tensors, values)
@@ -120,6 +122,8 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
             f"this run's replay holds rows of {replay.columns} environments, and {run.config.num_envs} were asked for: "
             "leave out num_envs"
         )
+    restored = restored and not begin_anew(run.learner)
+    run.replay_files = ReplayFiles.of_folder(folder, run.learner)
     check_finite(run.policy, folder)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import gymnasium
 import torch
@@ -21,7 +21,7 @@ from clipper.learning.critic_targets import Periodic, Polyak
 from clipper.learning.exploration import EpsilonGreedy
 from clipper.learning.optimizers import Adam
 from clipper.learning.replay import Replay
-from clipper.learning.schedules import Annealed
+from clipper.learning.schedules import Annealed, Schedule
 from clipper.learning.temperature import EntropyTarget
 from clipper.networks.heads import Deterministic, HeadOptions
 from clipper.networks.policy_options import PolicyOptions
@@ -31,6 +31,17 @@ from clipper.storage.files import from_user
 Source = str | gymnasium.Env | VecEnv | None
 Number = float | Callable[[float], float]
 Frequency = int | tuple[int, str]
+
+
+class Shared(TypedDict):
+    """Fields that all of their algorithms have, of the arguments that all of theirs have."""
+
+    horizon: int
+    update_ratio: float
+    capacity: int
+    n_step: int
+    optimizer: Adam
+    learning_rate: Schedule
 
 
 class OffPolicyModel(Model):
@@ -155,7 +166,7 @@ class SAC(OffPolicyModel):
             "use_sde_at_warmup": (use_sde_at_warmup, False),
         }  # fmt: skip
 
-        def algorithm(**given: Any) -> algorithms.SAC:
+        def algorithm(**given: Unpack[Shared]) -> algorithms.SAC:
             return algorithms.SAC(
                 gamma=gamma, tau=tau, batch_size=batch_size, learning_starts=learning_starts, alpha=alpha, **given
             )
@@ -199,7 +210,7 @@ class TD3(OffPolicyModel):
         seed: int | None = None,
         device: str | torch.device = "auto",
     ) -> None:
-        def algorithm(**given: Any) -> algorithms.TD3:
+        def algorithm(**given: Unpack[Shared]) -> algorithms.TD3:
             return algorithms.TD3(
                 gamma=gamma, tau=tau, batch_size=batch_size, learning_starts=learning_starts,
                 policy_delay=policy_delay, target_noise=target_policy_noise, noise_clip=target_noise_clip, **given,
@@ -241,7 +252,7 @@ class DDPG(OffPolicyModel):
         seed: int | None = None,
         device: str | torch.device = "auto",
     ) -> None:
-        def algorithm(**given: Any) -> algorithms.DDPG:
+        def algorithm(**given: Unpack[Shared]) -> algorithms.DDPG:
             return algorithms.DDPG(
                 gamma=gamma, tau=tau, batch_size=batch_size, learning_starts=learning_starts, **given
             )
@@ -287,8 +298,9 @@ class DQN(OffPolicyModel):
         seed: int | None = None,
         device: str | torch.device = "auto",
     ) -> None:
-        def algorithm(*, update_ratio: float, optimizer: Adam, **given: Any) -> algorithms.DQN:
-            each = max(1, round(target_update_interval * update_ratio))
+        def algorithm(**given: Unpack[Shared]) -> algorithms.DQN:
+            each = max(1, round(target_update_interval * given["update_ratio"]))
+            given["optimizer"] = dataclasses.replace(given["optimizer"], eps=2 * given["optimizer"].eps)
             if tau < 1.0 and each > 1:
                 raise ConfigError(
                     f"tau={tau:g} beside target_update_interval={target_update_interval}: a copy follows by averages "
@@ -296,10 +308,8 @@ class DQN(OffPolicyModel):
                 )
             epsilon = Annealed(exploration_initial_eps, exploration_final_eps, exploration_fraction)
             return algorithms.DQN(
-                gamma=gamma, batch_size=batch_size, learning_starts=learning_starts, update_ratio=update_ratio,
-                lag=Polyak(tau) if tau < 1.0 else Periodic(each), max_grad_norm=2.0 * max_grad_norm,
-                optimizer=dataclasses.replace(optimizer, eps=2 * optimizer.eps),
-                exploration=EpsilonGreedy(epsilon), **given,
+                gamma=gamma, batch_size=batch_size, learning_starts=learning_starts, max_grad_norm=2.0 * max_grad_norm,
+                lag=Polyak(tau) if tau < 1.0 else Periodic(each), exploration=EpsilonGreedy(epsilon), **given,
             )  # fmt: skip
 
         envs, made, options = self.prepare(
