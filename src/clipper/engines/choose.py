@@ -38,8 +38,8 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
     try:
         if asked == "compile":
             return Compiled(learner, algorithm)
-        check_fit(learner, rollouts)
         read_algorithm(algorithm)
+        check_fit(learner, rollouts)
         if find_spec("numba") is None:
             raise UnsuitableError("numba is not installed")
         if asked == "auto" and config.total_steps < LOADING_PAYS:

@@ -11,6 +11,7 @@ from clipper.algorithms import Algorithm
 from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
 from clipper.errors import ConfigError
+from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
 from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import Group
@@ -30,6 +31,7 @@ from clipper.runs.make_run import (
     write_config,
 )
 from clipper.runs.metrics_file import cut_after
+from clipper.runs.replay_files import ReplayFiles, begin_anew, read_rows
 from clipper.runs.run import Run, Source, read_config
 from clipper.settings.config import Config
 from clipper.settings.config_json import name_of, same, same_name, to_json
@@ -77,6 +79,7 @@ def restore(
     if module is not None:
         check_fit(module, weights_of(tensors))
     check_size(config, tensors, values)
+    tensors = read_rows(folder, tensors, planned.save_replay)
     run = build(config, source, module, folder, insist="engine" in settings, group=group)
     run.path = folder
     try:
@@ -119,6 +122,14 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
             "hand over as many"
         )
     restored = run.load_state_dict(tensors, values, environments=same_number)
+    replay = run.learner.modules.get("replay")
+    if isinstance(replay, Replay) and replay.columns not in (None, run.config.num_envs):
+        raise ConfigError(
+            f"this run's replay holds rows of {replay.columns} environments, and {run.config.num_envs} were asked for: "
+            "leave out num_envs"
+        )
+    restored = restored and not begin_anew(run.learner)
+    run.replay_files = ReplayFiles.of_folder(folder, run.learner)
     check_finite(run.policy, folder)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed

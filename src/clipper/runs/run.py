@@ -32,6 +32,7 @@ from clipper.runs.counters import COUNTERS, counter
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
+from clipper.runs.replay_files import ReplayFiles, rows_left_out
 from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
 from clipper.settings.config import Config
 from clipper.settings.config_json import read_settings, to_json
@@ -103,6 +104,8 @@ class Run:
     """Numbers that the next row will have beside the run's own."""
     noted: dict[str, float] = field(default_factory=dict)
     """The latest number by each of these names."""
+    replay_files: ReplayFiles = field(default_factory=ReplayFiles)
+    """What of a replay lies beside the checkpoints."""
     log: Log | None = None
     """Where rows are written, while it trains."""
     lock: Lock | None = None
@@ -282,9 +285,12 @@ class Run:
         if self.path is None and self.group is None:
             return
         self.record_rest()
-        tensors, values = self.state_dict(environments)  # of several processes all take part in it
+        with rows_left_out(self.learner):
+            tensors, values = self.state_dict(environments)  # of several processes all take part in it
         if self.path is not None:
             self.check_folder()
+            if self.config.save_replay:
+                self.replay_files.save(self.path, self.learner, self.config.keep_checkpoints)
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
 
     def check_folder(self) -> None:

@@ -52,6 +52,9 @@ class Config:
     """Save each time this many steps have passed; the end of a run is always saved."""
     keep_checkpoints: Annotated[int, Range(1, 1000)] = 2
     """How many of the latest checkpoints stay, so that a damaged one can be done without."""
+    save_replay: bool = True
+    """Keep the replay of an algorithm that has one beside the checkpoints. Without it a resumed run is not exact: it
+    takes learning_starts uniform decisions once more, and learns from nothing older."""
     log_every: Natural = 0
     """Decisions that a row of metrics covers, as means over its iterations, or fewer where an evaluation, a checkpoint
     or the end comes first; 0: a row for each iteration."""
