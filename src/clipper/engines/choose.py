@@ -3,6 +3,7 @@
 import os
 from importlib.util import find_spec
 
+from clipper.algorithms import Algorithm
 from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
@@ -39,18 +40,19 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
         if asked == "compile":
             return Compiled(learner, algorithm)
         check_fit(learner, rollouts)
-        read_algorithm(algorithm)
         if find_spec("numba") is None:
             raise UnsuitableError("numba is not installed")
         if asked == "auto" and config.total_steps < LOADING_PAYS:
             raise UnsuitableError("the run is short")
         try:
-            from clipper.engines.cpu import engine, kernel_files  # noqa: PLC0415 (loads LLVM)
+            from clipper.engines.cpu import engine, kernel_files, losses_by_torch  # noqa: PLC0415 (loads LLVM)
         except (ImportError, OSError) as error:
             raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
 
         if asked == "auto" and config.total_steps < COMPILING_PAYS and not kernel_files.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")
+        if reason := unknown(algorithm):
+            return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
         return engine.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:
         if insist and config.engine in ("cpu", "compile"):
@@ -58,6 +60,15 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
                 f"engine '{config.engine}' cannot run this: {error}. Use engine 'auto' or 'torch'"
             ) from None
         return Torch(learner, algorithm, str(error))
+
+
+def unknown(algorithm: Algorithm) -> str:
+    """What of an algorithm's loss the kernels do not know; "" where they know all of it."""
+    try:
+        read_algorithm(algorithm)
+    except UnsuitableError as error:
+        return str(error)
+    return ""
 
 
 def check_fit(learner: Learner, rollouts: Rollouts) -> None:

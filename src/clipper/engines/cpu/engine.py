@@ -1,29 +1,22 @@
-"""The engine for small networks on the CPU: few compiled kernels in place of PyTorch's many operations.
-
-Parameters, gradient and the optimizer's moments are the learner's own memory, so a checkpoint does not know the engine.
-"""
+"""The engine for small networks on the CPU: few compiled kernels in place of PyTorch's many operations."""
 
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from clipper.algorithms import Algorithm
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu.action_table import none
-from clipper.engines.cpu.calls import Call, Packed
+from clipper.engines.cpu.calls import Call
 from clipper.engines.cpu.kernels import tables
-from clipper.engines.cpu.kernels.tables import Head, Loss, Net, Optimizer, Rows, Work
-from clipper.engines.cpu.network import Network, read_network
+from clipper.engines.cpu.kernels.tables import Loss, Optimizer, Rows
+from clipper.engines.cpu.machine import Machine
 from clipper.engines.cpu.plan import read_algorithm
-from clipper.engines.cpu.segment import KernelActor, KernelRecorder
-from clipper.engines.cpu.sizes import check_steps, check_targets
-from clipper.engines.cpu.threads import Team
+from clipper.engines.cpu.sizes import check_targets
 from clipper.functional.reduce import trajectory_moments
 from clipper.learning.action_parts import PerPart, entropy_coefs
 from clipper.learning.learner import Learner
@@ -32,77 +25,18 @@ from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback
 from clipper.learning.optimizers import Adam
 from clipper.learning.schedules import at
 from clipper.learning.value_losses import ClippedMSE, Huber, ValueLoss
-from clipper.networks.heads.scales import LOG_STD_BOUNDS
-from clipper.rollout.state import CollectState
-
-CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
 
 
-def make_net(learner: Learner, network: Network) -> Net:
-    """The learner's own parameters, and room for its normalisers' statistics."""
-    bound, *units = np.zeros((3, network.columns.size), np.float32)
-    for normaliser, first in network.statistics:
-        bound[first : first + len(normaliser.shift)] = normaliser.bound
-    theta = learner.parameters.detach().numpy()
-    return Net(theta, network.layers, network.columns, units[0], units[1], bound, network.choices)
-
-
-def make_head(network: Network) -> Head:
-    """The head as the kernels have it."""
-    actions, (low, high) = network.actions, LOG_STD_BOUNDS
-    planned = np.empty(actions.log_stds, np.float32)
-    return Head(actions.parts, len(actions.names), network.value, planned, np.array(actions.starts), low, high)
-
-
-def make_work(network: Network, lanes: int) -> Work:
-    """Memory for one thread."""
-    buffers = np.zeros((3, network.width * (CHUNK + lanes)), np.float32)
-    parts, leaves = len(network.actions.parts), len(network.actions.names)
-    return Work(
-        CHUNK, *buffers, *np.empty((9, CHUNK), np.float32), *np.empty((4, parts, CHUNK), np.float32),
-        *np.empty((3, leaves, CHUNK), np.float32), used=np.empty((parts, CHUNK), bool),
-        chosen=np.empty((parts, CHUNK), np.int64), place=np.empty(CHUNK, np.int64), order=np.arange(CHUNK),
-        sums=np.zeros(tables.RATIO + 1 + tables.LEAF_SUMS * leaves),
-    )  # fmt: skip
-
-
-class CPU:
+class CPU(Machine):
     """Collects and updates with compiled kernels."""
 
     name: Literal["cpu"] = "cpu"
 
     def __init__(self, learner: Learner, algorithm: Algorithm, threads: int = 1) -> None:
-        self.learner, self.plan = learner, read_algorithm(algorithm)
+        super().__init__(learner, threads)
+        self.plan = read_algorithm(algorithm)
         self.algorithm: Any = algorithm  # one that kernels know, and so with all the fields that they read
-        self.network = read_network(learner.policy, learner.parameters)
-        self.kernels = kernel_files.load()
         self.description = "cpu (compiled kernels)"
-        assert learner.parameters.grad is not None
-        self.gradient = learner.parameters.grad.numpy()
-        net = make_net(learner, self.network)
-        self.net, self.head = Packed(net), Packed(make_head(self.network))
-        self.all_legal = np.empty((0, self.network.actions.legal), bool)
-        self.team = Team(threads)
-        self.works = [Packed(make_work(self.network, self.kernels.lanes)) for _ in range(threads)]
-        self.gradients = [self.gradient, *(np.empty_like(self.gradient) for _ in range(threads - 1))]
-        self.actor = KernelActor(learner.policy, self.recorder)
-        self.look()
-
-    def look(self) -> None:
-        """Note what of the policy is no parameter: its normalisers' statistics, and a log σ that follows a plan."""
-        head, net = self.head.value, self.net.value
-        for normaliser, first in self.network.statistics:
-            last = first + len(normaliser.shift)
-            net.shift[first:last], net.scale[first:last] = normaliser.shift, normaliser.scale
-        for module, first, size in self.network.actions.planned:
-            head.log_std[first : first + size] = module(torch.zeros(1)).numpy()
-
-    def recorder(self, env: VectorEnv, state: CollectState) -> KernelRecorder:
-        """What acts in these environments."""
-        return KernelRecorder(
-            self.kernels, self.learner.policy, self.network, self.net, self.head, self.works, self.team,
-            self.look, env, state,
-        )  # fmt: skip
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``: its two steps."""
@@ -116,11 +50,6 @@ class CPU:
             return self.learner.pass_over(targets.steps)
         check_targets(targets)
         return self.take_steps(targets)
-
-    def decisions(self, steps: Steps, *last_obs: Tree) -> int:
-        """How many there are; raises ``ConfigError`` for steps, of anyone's making, that the kernels cannot read."""
-        check_steps(self.network.rows, self.network.actions, steps, *last_obs)
-        return int(steps.mask.sum())
 
     def take_steps(self, targets: Targets) -> Metrics:
         """``improve``, without a look at sizes."""
@@ -157,23 +86,6 @@ class CPU:
         if plan.whole_returns and plan.baseline:
             advantage -= value[:t]
         return Targets(steps, *map(torch.from_numpy, (advantage, target, value[:t])))
-
-    def values(self, obs: np.ndarray, out: np.ndarray) -> None:
-        """V of ``obs [B, F]``."""
-        network, (shift, scale) = self.network, self.return_units()
-
-        def work(k: int, piece: slice) -> None:
-            self.kernels.values(
-                self.net, network.critic, network.value, obs[piece], shift, scale, self.works[k],
-                out[piece],
-            )  # fmt: skip
-
-        self.team.run(work, self.team.pieces(len(obs), network.operations(network.critic)))
-
-    def return_units(self) -> tuple[float, float]:
-        """Mean and scale of normalised returns."""
-        normaliser = self.learner.policy.returns
-        return (0.0, 1.0) if normaliser is None else (float(normaliser.moments.mean), float(normaliser.scale))
 
     def rows(self, targets: Targets) -> Rows:
         """Steps and targets as flat arrays; advantages in their own units."""
@@ -279,10 +191,6 @@ class CPU:
                 return i
             first = last
         return parts
-
-    def pieces(self, rows: int) -> list[slice]:
-        """The threads' shares of a minibatch."""
-        return self.team.pieces(rows, 3 * self.network.operations(self.network.layers))
 
     def optimizer(self) -> tuple[Optimizer, Tensor]:
         """The learner's optimizer as the kernels have it, and its own count of steps."""

@@ -45,6 +45,8 @@ class Kernels:
     accumulate: Kernel
     finish: Kernel
     epoch: Kernel
+    tell: Kernel
+    pull: Kernel
 
     def __init__(self, code: bytes, known: dict[str, Any]) -> None:
         self.lanes: int = known["lanes"]

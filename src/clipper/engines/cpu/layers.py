@@ -80,6 +80,10 @@ class LayerTable:
         self.statistics: list[Statistics] = []
         self.trained: set[int] = set()
         """Slots whose gradient is needed."""
+        self.slots: dict[nn.Module, int] = {}
+        """Where the outputs of each linear layer stand."""
+        self.parameters: list[tuple[int, nn.Parameter]] = []
+        """What the rows multiply by or look up, each with the number of such a row."""
 
     def encoder(self, module: Encoder) -> Features:
         """What an encoder makes of observations."""
@@ -107,6 +111,7 @@ class LayerTable:
             numbers, slot = part.features, self.width
             pieces.append(Piece(PRODUCT, at, numbers, slot, numbers, trained=True))
             table = offset(part.table, self.flat)
+            self.parameters.append((len(self.rows), part.table))
             self.rows.append([EMBED, table, 0, count, numbers, here, slot, LINEAR, STOP, 0, 1, 0])
             self.trained.add(slot)
             self.width += numbers
@@ -136,6 +141,8 @@ class LayerTable:
             raise UnsuitableError(f"a layer is wider than {WIDEST}: {linear}")
         slot, outputs = self.width, linear.out_features
         weight, bias = offset(linear.weight, self.flat), offset(linear.bias, self.flat)
+        self.slots[linear] = slot
+        self.parameters += [(len(self.rows), linear.weight), (len(self.rows), linear.bias)]
         for k, piece in enumerate(source.pieces):
             last = k == len(source.pieces) - 1
             self.rows.append(

@@ -75,8 +75,7 @@ def read_algorithm(algorithm: Algorithm) -> Plan:
     """The plan; raises ``UnsuitableError`` with the first thing that the kernels do not know."""
     known = KNOWN.get(type(algorithm))
     if known is None:
-        names = ", ".join(t.__name__ for t in KNOWN)
-        raise UnsuitableError(f"kernels are for {names}, not {type(algorithm).__name__}")
+        raise UnsuitableError(f"kernels know no {type(algorithm).__name__}")
     for field in dataclasses.fields(algorithm):  # pyright: ignore[reportArgumentType]
         value = getattr(algorithm, field.name)
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
