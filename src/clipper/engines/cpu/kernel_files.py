@@ -45,6 +45,8 @@ class Kernels:
     accumulate: Kernel
     finish: Kernel
     epoch: Kernel
+    remember: Kernel
+    mean_kl: Kernel
     tell: Kernel
     pull: Kernel
 

@@ -1,4 +1,4 @@
-"""The compiled engine where kernels do not know a loss: they act and compute layers, and the definition does the rest."""
+"""The compiled engine where kernels do not know a loss: they act and compute layers, the definition does the rest."""
 
 from contextlib import nullcontext
 from typing import Any, Literal

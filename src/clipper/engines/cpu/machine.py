@@ -45,8 +45,8 @@ def make_work(network: Network, lanes: int) -> Work:
     buffers = np.zeros((3, network.width * (CHUNK + lanes)), np.float32)
     parts, leaves = len(network.actions.parts), len(network.actions.names)
     return Work(
-        CHUNK, *buffers, *np.empty((9, CHUNK), np.float32), *np.empty((4, parts, CHUNK), np.float32),
-        *np.empty((3, leaves, CHUNK), np.float32), used=np.empty((parts, CHUNK), bool),
+        CHUNK, *buffers, *np.empty((12, CHUNK), np.float32), *np.empty((6, parts, CHUNK), np.float32),
+        *np.empty((5, leaves, CHUNK), np.float32), used=np.empty((parts, CHUNK), bool),
         chosen=np.empty((parts, CHUNK), np.int64), place=np.empty(CHUNK, np.int64), order=np.arange(CHUNK),
         sums=np.zeros(tables.RATIO + 1 + tables.LEAF_SUMS * leaves),
     )  # fmt: skip
@@ -63,6 +63,8 @@ class Machine:
         self.gradient = learner.parameters.grad.numpy()
         net = make_net(learner, self.network)
         self.net, self.head = Packed(net), Packed(make_head(self.network))
+        self.actor_net = Packed(net._replace(layers=self.network.actor))
+        self.critic_net = Packed(net._replace(layers=self.network.critic))
         self.all_legal = np.empty((0, self.network.actions.legal), bool)
         self.team = Team(threads)
         self.works = [Packed(make_work(self.network, self.kernels.lanes)) for _ in range(threads)]

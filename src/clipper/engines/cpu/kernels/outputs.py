@@ -9,7 +9,7 @@ from clipper.engines.cpu.kernels.tables import Floats1, Floats2, Ints2, Net, Wor
 
 @njit(**COMPILED)
 def tell(net: Net, places: Ints2, obs: Floats2, work: Work, told: Floats2) -> None:
-    """The outputs of the layers at ``places`` (slot, size, first column) for each of ``obs``, a row of ``told`` each."""
+    """The outputs of the layers at ``places`` (slot, size, first column), a row of ``told`` for each of ``obs``."""
     for start in range(0, len(obs), work.capacity):
         part = obs[start : min(start + work.capacity, len(obs))]
         index = work.order[: len(part)]
