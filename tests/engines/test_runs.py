@@ -83,7 +83,6 @@ class Own(clipper.PPO):
     ("algorithm", "reason"),
     [
         (Own(horizon=16, epochs=1), "updates by torch: kernels know no Own"),
-        (clipper.TRPO(horizon=16), "updates by torch: kernels know no TRPO"),
         (clipper.PPO(objective=plain), "losses by torch: .* no objective=<function"),
         (clipper.PPO(learning_rate=clipper.schedules.KLAdaptive()), "no learning_rate=KLAdaptive"),
         (clipper.PPO(clip=lambda progress: 0.2), "no clip=<function"),
@@ -93,7 +92,7 @@ class Own(clipper.PPO):
         (clipper.PPO(optimizer=Adam(weight_decay=0.1)), "no optimizer=Adam"),
     ],
     ids=[
-        "own", "trpo", "objective", "kl-adaptive", "clip", "hinge", "importance", "optimizer", "weight-decay",
+        "own", "objective", "kl-adaptive", "clip", "hinge", "importance", "optimizer", "weight-decay",
     ],
 )  # fmt: skip
 def test_what_kernels_do_not_know_of_a_loss_is_torch_s_with_the_reason(algorithm: Any, reason: str) -> None:
@@ -176,9 +175,22 @@ def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.M
         ("Pendulum-v1", clipper.VPG(horizon=8, rewards=Scaled()), 2),
         ("Pendulum-v1", clipper.PPO(horizon=8, recompute=True, objective=clipper.objectives.TrustRegion()), 1),
         ("CartPole-v1", clipper.PPO(horizon=8, learning_rate=clipper.schedules.KLAdaptive()), 1),
-        ("CartPole-v1", clipper.TRPO(horizon=8), 1),
+        ("Pendulum-v1", clipper.TRPO(horizon=8), 2),
+        ("CartPole-v1", clipper.NPG(horizon=8), 1),
     ],
-    ids=["cartpole", "reinforce", "pendulum", "a2c", "penalty", "separate", "vpg", "recompute", "by-torch", "trpo"],
+    ids=[
+        "cartpole",
+        "reinforce",
+        "pendulum",
+        "a2c",
+        "penalty",
+        "separate",
+        "vpg",
+        "recompute",
+        "by-torch",
+        "trpo",
+        "npg",
+    ],
 )
 def test_interrupted_equals_uninterrupted(
     env: str, algorithm: Algorithm, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

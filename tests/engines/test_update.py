@@ -10,7 +10,7 @@ from batches import ACTIONS, Kind, Still, make_steps, small_policy
 from torch import Generator
 
 import clipper
-from clipper.algorithms import A2C, PPO, VPG, Algorithm, PPOPenalty, PPOSeparate, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, PPOSeparate, Reinforce
 from clipper.engines.cpu import threads as team
 from clipper.engines.cpu.engine import CPU
 from clipper.engines.eager import Torch
@@ -64,12 +64,16 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
         PPO(epochs=3, recompute=True, rewards=Scaled(), advantages=Standardised("batch")),
         PPO(epochs=3, recompute=True, critic_target=TDLambda(0.9, lag=Polyak(0.5)), kl=Sampled("k1"), stop=KLStop(1.0)),
         A2C(critic_target=NStep(3, lag=Periodic(2))),
+        TRPO(rewards=Scaled()),
+        TRPO(delta=clipper.schedules.Linear(0.02), advantages=Standardised("minibatch"), shrink=0.5),
+        NPG(critic_target=MonteCarlo(), value_loss=clipper.value_losses.Huber(1.0)),
     ],
     ids=[
         "scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare",
         "rmsprop", "betas-normalised", "trajectories", "raw", "a2c-trajectories-normalised", "a2c-minibatch",
         "reinforce-minibatch-rmsprop", "reinforce-whole", "vpg", "vpg-whole", "separate", "critic-first", "penalty",
         "penalty-kept", "exact", "trust-region", "trust-region-rollback", "recompute", "recompute-lagged", "a2c-lagged",
+        "trpo", "trpo-minibatch", "npg",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("several", 1), ("gaussian", 1), ("gaussian", 3)])

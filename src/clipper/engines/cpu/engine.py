@@ -15,6 +15,7 @@ from clipper.engines.cpu.kernels.tables import EXACT, Loss, Rows
 from clipper.engines.cpu.loss_numbers import objective_numbers, value_loss_numbers
 from clipper.engines.cpu.losses_by_torch import LossesByTorch
 from clipper.engines.cpu.machine import Machine
+from clipper.engines.cpu.natural import NaturalStep
 from clipper.engines.cpu.passes import Fitted, Stepper
 from clipper.engines.cpu.plan import Passes, read_algorithm
 from clipper.engines.cpu.sizes import check_targets
@@ -64,11 +65,11 @@ class CPU(Machine):
             value_loss = self.fit(plan.fit, targets, keep)
             climbed = again() if again else targets
         rows = self.rows(climbed, keep)
-        metrics = self.climb(rows, climbed.steps, keep, again)
+        metrics = (self.natural if plan.natural else self.climb)(rows, climbed.steps, keep, again)
         if plan.fit is not None and not plan.fit_first:
             value_loss = self.fit(plan.fit, targets, keep)
         if plan.penalised:
-            metrics |= self.adapt_penalty(rows, keep)
+            metrics |= self.adapt_penalty(rows, targets.steps, keep)
         if self.network.statistics or learner.policy.returns is not None:
             learner.absorb(targets)
         if plan.fit_first:
@@ -94,6 +95,16 @@ class CPU(Machine):
             history[:, 0] *= loss.actor_weight * len(keep)
         return self.summarise(history, rows, keep)
 
+    def natural(self, rows: Rows, steps: Steps, keep: np.ndarray, _: Again) -> Metrics:
+        """The actor's one step along F⁻¹g; what was watched."""
+        order = self.shuffled(keep)
+        told = NaturalStep(self, self.algorithm, rows, self.loss(rows, keep, steps), order).take()
+        return self.told(told, rows, keep)
+
+    def shuffled(self, keep: np.ndarray) -> np.ndarray:
+        """All decisions as one minibatch, in an order as the definition draws it."""
+        return keep[torch.randperm(len(keep), generator=self.learner.generator).numpy()]
+
     def fit(self, passes: Passes, targets: Targets, keep: np.ndarray) -> Metrics:
         """The critic's own steps."""
         rows = self.rows(targets)
@@ -104,12 +115,12 @@ class CPU(Machine):
             stepper.epoch()
         return {"loss/value": torch.tensor(stepper.finish()[:, 1].mean(), dtype=torch.float32)}
 
-    def adapt_penalty(self, rows: Rows, keep: np.ndarray) -> Metrics:
+    def adapt_penalty(self, rows: Rows, steps: Steps, keep: np.ndarray) -> Metrics:
         """Bring β to the KL that came of the steps."""
         learner, target = self.learner, self.algorithm.kl_target
-        order = keep[torch.randperm(len(keep), generator=learner.generator).numpy()]  # as the definition draws it
-        found = self.kernels.mean_kl(self.actor_net, self.head, rows, order, self.works[0])
-        kl, beta = torch.tensor(found, dtype=torch.float32), learner.extra["beta"]
+        loss, work = self.loss(rows, keep, steps), self.works[0]
+        self.kernels.weigh(self.actor_net, self.head, loss, rows, work, self.shuffled(keep))
+        kl, beta = torch.tensor(work.value.sums[3] / len(keep), dtype=torch.float32), learner.extra["beta"]
         if target is not None:
             learner.extra["beta"] = adapt_penalty(beta, kl, target)
         return {"policy/kl": kl, "policy/beta": beta.to(kl)}
@@ -226,17 +237,17 @@ class CPU(Machine):
 
     def entropy_coefs(self, steps: Steps) -> np.ndarray:
         """Of each part with a name, or of the whole."""
-        otherwise, plan, progress = self.algorithm.entropy_coef, self.plan, self.learner.progress
+        plan, progress = self.plan, self.learner.progress
         names = self.network.actions.names if steps.log_probs else []
         if plan.parts.entropy:
-            coefs = list(entropy_coefs(names, plan.parts.entropy, otherwise).values())
+            coefs = list(entropy_coefs(names, plan.parts.entropy, plan.entropy_coef).values())
         else:
-            coefs = [otherwise] * max(len(self.network.actions.names), 1)
+            coefs = [plan.entropy_coef] * max(len(self.network.actions.names), 1)
         return np.array([at(coef, progress) for coef in coefs], np.float64)
 
     def summarise(self, history: np.ndarray, rows: Rows, keep: np.ndarray) -> Metrics:
         """As ``clipper.learning.metrics.summarise``."""
-        plan, kernels = self.plan, self.kernels
+        plan = self.plan
         mean, least, largest = history.mean(0), history.min(0), history.max(0)
         summary = {name: mean[k] for name, k in plan.watched.items()} | {"loss/gradient_norm": mean[tables.NORM]}
         if plan.objective is not None:
@@ -248,6 +259,11 @@ class CPU(Machine):
             summary["policy/ratio_max"] = largest[tables.RATIO]
             for name, k in (("mean", tables.MEAN), ("std", tables.STD)):
                 summary |= {f"advantage/minibatch_{name}_min": least[k], f"advantage/minibatch_{name}_max": largest[k]}
+        return self.told(summary, rows, keep)
+
+    def told(self, summary: dict[str, float], rows: Rows, keep: np.ndarray) -> Metrics:
+        """With what is known of the whole batch, as tensors."""
+        kernels = self.kernels
         summary["advantage/mean"], summary["advantage/std"] = kernels.mean_and_std(rows.advantage, keep, 0)
         summary["value/explained_variance"] = kernels.explained_variance(rows.value, rows.value_target, keep)
         return dict(zip(summary, torch.tensor(list(summary.values()), dtype=torch.float32), strict=True))

@@ -46,7 +46,8 @@ class Kernels:
     finish: Kernel
     epoch: Kernel
     remember: Kernel
-    mean_kl: Kernel
+    fisher_product: Kernel
+    weigh: Kernel
     tell: Kernel
     pull: Kernel
 

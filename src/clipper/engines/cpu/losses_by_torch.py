@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from typing import Any, Literal
 
-from clipper.algorithms import ON_POLICY, Algorithm
+from clipper.algorithms import NPG, ON_POLICY, TRPO, Algorithm
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.engines.cpu.machine import Machine
@@ -13,8 +13,8 @@ from clipper.engines.protocol import UnsuitableError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 
-TWICE = ("TRPO", "NPG")
-"""Those that differentiate twice."""
+TWICE = (TRPO, NPG)
+"""Those that differentiate twice, which layers' outputs are not made for."""
 
 
 class LossesByTorch(Machine):
@@ -28,7 +28,7 @@ class LossesByTorch(Machine):
     def __init__(self, learner: Learner, algorithm: Algorithm, reason: str, threads: int = 1) -> None:
         if learner.behaviour is not learner.policy:
             raise UnsuitableError(f"{reason}, and who acts is not the policy")
-        own = type(algorithm) not in ON_POLICY or type(algorithm).__name__ in TWICE
+        own = type(algorithm) not in ON_POLICY or type(algorithm) in TWICE
         if own and threads > 1:
             raise UnsuitableError(f"{reason}, and torch computes its updates with {threads} threads")
         super().__init__(learner, threads)

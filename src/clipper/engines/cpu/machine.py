@@ -47,7 +47,8 @@ def make_work(network: Network, lanes: int) -> Work:
     return Work(
         CHUNK, *buffers, *np.empty((12, CHUNK), np.float32), *np.empty((6, parts, CHUNK), np.float32),
         *np.empty((5, leaves, CHUNK), np.float32), used=np.empty((parts, CHUNK), bool),
-        chosen=np.empty((parts, CHUNK), np.int64), place=np.empty(CHUNK, np.int64), order=np.arange(CHUNK),
+        chosen=np.empty((parts, CHUNK), np.int64), aside=np.zeros(network.width, np.float32),
+        place=np.empty(CHUNK, np.int64), order=np.arange(CHUNK),
         sums=np.zeros(tables.RATIO + 1 + tables.LEAF_SUMS * leaves),
     )  # fmt: skip
 

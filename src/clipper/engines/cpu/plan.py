@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar
 
-from clipper.algorithms import A2C, PPO, VPG, Algorithm, PPOPenalty, PPOSeparate, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, PPOSeparate, Reinforce
 from clipper.engines.cpu.kernels.tables import EXACT, K1, K2, K3
 from clipper.engines.protocol import UnsuitableError
 from clipper.learning.action_parts import Joint, Parts, PerPart
@@ -75,6 +75,7 @@ class Plan:
     penalised: bool = False
     """That KL enters the loss, with a weight β that is adapted after the update."""
     value_coef: float = 1.0
+    entropy_coef: Schedule = 0.0
     per_minibatch: bool = False
     per_batch: bool = False
     per_trajectory: bool = False
@@ -85,6 +86,8 @@ class Plan:
     """Returns to go instead of GAE."""
     trajectories: bool = False
     """The actor's loss is a sum within trajectories and a mean over them."""
+    natural: bool = False
+    """The actor takes one step along F⁻¹g."""
     recompute: bool = False
     """Targets are made anew before each epoch but the first."""
 
@@ -121,6 +124,7 @@ def ppo_plan(algorithm: PPO) -> Plan:
         kl=EXACT if isinstance(algorithm.objective, TrustRegion | TrustRegionRollback) else kl_of(algorithm.kl),
         value_coef=algorithm.value_coef,
         recompute=algorithm.recompute,
+        entropy_coef=algorithm.entropy_coef,
         **units(algorithm.advantages),
     )
 
@@ -142,6 +146,7 @@ def ppo_separate_plan(algorithm: PPOSeparate) -> Plan:
         objective=Clip(),
         by_part=True,
         kl=kl_of(algorithm.kl),
+        entropy_coef=algorithm.entropy_coef,
         **units(algorithm.advantages),
     )
 
@@ -157,6 +162,7 @@ def ppo_penalty_plan(algorithm: PPOPenalty) -> Plan:
         kl=EXACT,
         penalised=True,
         value_coef=algorithm.value_coef,
+        entropy_coef=algorithm.entropy_coef,
         **units(algorithm.advantages),
     )
 
@@ -167,6 +173,7 @@ def vpg_plan(algorithm: VPG) -> Plan:
         climb=Passes(rate=algorithm.learning_rate, judges=False),
         fit=fit_of(algorithm),
         watched=PLAIN,
+        entropy_coef=algorithm.entropy_coef,
         **units(algorithm.advantages),
     )
 
@@ -177,6 +184,7 @@ def a2c_plan(algorithm: A2C) -> Plan:
         climb=Passes(rate=algorithm.learning_rate),
         watched=PLAIN | BOTH,
         value_coef=algorithm.value_coef,
+        entropy_coef=algorithm.entropy_coef,
         **units(algorithm.advantages),
     )
 
@@ -189,18 +197,32 @@ def reinforce_plan(algorithm: Reinforce) -> Plan:
         value_coef=algorithm.value_coef,
         whole_returns=True,
         trajectories=True,
+        entropy_coef=algorithm.entropy_coef,
+        **units(algorithm.advantages),
+    )
+
+
+def natural_plan(algorithm: NPG | TRPO) -> Plan:
+    """One step of the actor along F⁻¹g, and epochs of the critic."""
+    return Plan(
+        climb=Passes(rate=0.0, judges=False),
+        fit=fit_of(algorithm),
+        watched=PLAIN,
+        objective=Unclipped() if isinstance(algorithm, TRPO) else None,
+        kl=EXACT,
+        natural=True,
         **units(algorithm.advantages),
     )
 
 
 PLANS: tuple[tuple[type, Callable[[Any], Plan]], ...] = (
     (PPO, ppo_plan), (PPOSeparate, ppo_separate_plan), (PPOPenalty, ppo_penalty_plan), (VPG, vpg_plan),
-    (A2C, a2c_plan), (Reinforce, reinforce_plan),
+    (A2C, a2c_plan), (Reinforce, reinforce_plan), (NPG, natural_plan), (TRPO, natural_plan),
 )  # fmt: skip
 """The algorithms whose losses the kernels know."""
 
 
-def fit_of(algorithm: VPG | PPOSeparate) -> Passes:
+def fit_of(algorithm: VPG | PPOSeparate | NPG | TRPO) -> Passes:
     """The critic's own steps."""
     return Passes(
         part="critic", epochs=algorithm.value_epochs, minibatches=algorithm.value_minibatches,

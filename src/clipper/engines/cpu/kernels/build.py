@@ -13,7 +13,7 @@ from llvmlite import binding
 from numba import types
 from numba.core import config
 
-from clipper.engines.cpu.kernels import act, divergence, loss, outputs, returns, tiles, update
+from clipper.engines.cpu.kernels import act, divergence, fisher, loss, outputs, returns, tiles, update
 from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
@@ -31,7 +31,8 @@ ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
     "finish": (update.finish, {}),
     "epoch": (update.epoch, {}),
     "remember": (divergence.remember, {}),
-    "mean_kl": (divergence.mean_kl, {}),
+    "fisher_product": (fisher.fisher_product, {}),
+    "weigh": (update.weigh, {}),
     "tell": (outputs.tell, {}),
     "pull": (outputs.pull, {}),
 }

@@ -76,17 +76,3 @@ def remember(net: Net, head: Head, rows: Rows, order: Ints1, work: Work, old: Fl
                     old[index[b], column + outputs + k] = (
                         continuous.bounded_log_std(net, head, p, k) if scale < EXP else work.out[(at + k) * stride + b]
                     )
-
-
-@njit(**COMPILED)
-def mean_kl(net: Net, head: Head, rows: Rows, order: Ints1, work: Work) -> float:
-    """Over the rows of ``order``."""
-    total = 0.0
-    for start in range(0, order.size, work.capacity):
-        index = order[start : min(start + work.capacity, order.size)]
-        mlp.forward(net, net.layers, rows.obs, index, work)
-        parts.evaluate(net, head, rows, index, work)
-        evaluate(net, head, rows.old, index, work)
-        for b in range(index.size):
-            total += float(work.kl[b])
-    return total / order.size

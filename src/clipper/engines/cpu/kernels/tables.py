@@ -136,6 +136,8 @@ class Work(NamedTuple):
     used: Bools2
     """Which parts count."""
     chosen: Ints2
+    aside: Floats1
+    """As many numbers as the widest layer has, of no account."""
     place: Ints1
     """Where a choice of theirs leads, in the weights."""
     order: Ints1

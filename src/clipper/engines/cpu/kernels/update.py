@@ -52,6 +52,21 @@ def accumulate(
 
 
 @njit(**COMPILED)
+def weigh(net: Net, head: Head, loss: Loss, rows: Rows, work: Work, order: Ints1) -> None:
+    """Add up what is watched of the actor in the rows of ``order``, in ``work``; nothing is differentiated."""
+    weight = 1 / order.size
+    for i in range(work.sums.size):
+        work.sums[i] = 0
+    for start in range(0, order.size, work.capacity):
+        part = order[start : min(start + work.capacity, order.size)]
+        mlp.forward(net, net.layers, rows.obs, part, work)
+        parts.evaluate(net, head, rows, part, work)
+        if loss.kl == EXACT:
+            divergence.evaluate(net, head, rows.old, part, work)
+        actor_slopes(rows, part, loss, loss.mean, loss.factor, weight, weight, work)
+
+
+@njit(**COMPILED)
 def clear(gradient: Floats1, work: Work) -> None:
     """Nothing is added up yet."""
     for i in range(gradient.size):
