@@ -252,5 +252,5 @@ def test_the_kernels_are_held_to_the_values_that_they_know() -> None:
     }  # fmt: skip
     assert found == {
         "PPO": bootstrapped | ppo, "PPOSeparate": bootstrapped | stopped, "PPOPenalty": bootstrapped,
-        "VPG": bootstrapped, "A2C": bootstrapped, "Reinforce": common,
+        "VPG": bootstrapped, "A2C": bootstrapped, "NPG": bootstrapped, "TRPO": bootstrapped, "Reinforce": common,
     }  # fmt: skip
