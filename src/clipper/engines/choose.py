@@ -8,7 +8,7 @@ from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
 from clipper.engines.eager import Torch
-from clipper.engines.protocol import Engine, UnsuitableError
+from clipper.engines.protocol import Engine, LargeError, UnsuitableError
 from clipper.engines.torch_compile import Compiled
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
@@ -18,6 +18,8 @@ from clipper.settings.config import Config
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
+SLOWER = "small networks take about 5 times as long as on kernels"
+"""What it costs where torch computes all: CartPole, two 64-64 networks, one thread."""
 
 
 def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = False) -> Engine:
@@ -39,7 +41,7 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
     try:
         if asked == "compile":
             return Compiled(learner, algorithm)
-        check_fit(learner, rollouts)
+        check_cost(learner, rollouts)
         if find_spec("numba") is None:
             raise UnsuitableError("numba is not installed")
         if asked == "auto" and config.total_steps < LOADING_PAYS:
@@ -69,6 +71,16 @@ def unknown(algorithm: Algorithm) -> str:
     except UnsuitableError as error:
         return str(error)
     return ""
+
+
+def check_cost(learner: Learner, rollouts: Rollouts) -> None:
+    """``check_fit``, whose error says what it costs where the kernels know not the policy, but would gain by it."""
+    try:
+        check_fit(learner, rollouts)
+    except LargeError:
+        raise
+    except UnsuitableError as error:
+        raise UnsuitableError(f"{error}: {SLOWER}") from None
 
 
 def check_fit(learner: Learner, rollouts: Rollouts) -> None:

@@ -13,10 +13,23 @@ to a gradient: numbers read and the outputs' slopes are 0 there.
 import numpy as np
 from numba import njit
 
+from clipper.engines.cpu.kernels import layer_norm
 from clipper.engines.cpu.kernels.elementary import tanh
 from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.observations import add_to_columns, add_to_vectors, look_up, read, sum_columns
-from clipper.engines.cpu.kernels.tables import ELU, GATHER, LINEAR, PRODUCT, READ, RELU, SILU, STOP, TANH, WRITE
+from clipper.engines.cpu.kernels.tables import (
+    ELU,
+    GATHER,
+    LINEAR,
+    NORMALISE,
+    PRODUCT,
+    READ,
+    RELU,
+    SILU,
+    STOP,
+    TANH,
+    WRITE,
+)
 from clipper.engines.cpu.kernels.tiles import LANES, add_product, multiply
 
 APART = 64  # numbers: a stride that is a multiple of this gets some more
@@ -104,6 +117,8 @@ def forward(net, layers, obs, index, work):
                 theta, weight, pitch, bias, net.choices[source : source + inputs], obs, index, work.place, out, y,
                 stride, outputs, columns, add,
             )  # fmt: skip
+        elif kind == NORMALISE:
+            layer_norm.forward(theta, weight, bias, out, source * stride, y, stride, outputs, columns, work)
         else:
             choices = net.choices[source : source + inputs]
             look_up(theta, weight, choices, obs, index, work.place, out, y, stride, outputs, columns)
@@ -134,6 +149,10 @@ def tangents(net, direction, obs, index, work):
                 direction, weight, pitch, bias, net.choices[source : source + inputs], obs, index, work.place, moved, y,
                 stride, outputs, columns, add,
             )  # fmt: skip
+        elif kind == NORMALISE:
+            layer_norm.tangents(
+                theta, direction, weight, bias, out, moved, source * stride, y, stride, outputs, columns, work
+            )  # fmt: skip
         else:
             choices = net.choices[source : source + inputs]
             look_up(direction, weight, choices, obs, index, work.place, moved, y, stride, outputs, columns)
@@ -162,6 +181,8 @@ def backward(net, gradient, obs, index, work):
         elif kind == GATHER:
             choices = net.choices[source : source + inputs]
             add_to_columns(gradient, weight, pitch, choices, obs, index, work, y, stride, outputs)
+        elif kind == NORMALISE:
+            layer_norm.backward(theta, gradient, weight, out, slopes, x, y, stride, outputs, columns, work)
         else:
             choices = net.choices[source : source + inputs]
             add_to_vectors(gradient, weight, choices, obs, index, work, y, stride, outputs)

@@ -17,9 +17,10 @@ Bools1 = Annotated[np.ndarray, "b1", 1]
 Bools2 = Annotated[np.ndarray, "b1", 2]
 """C-contiguous arrays, by what is in them and how many axes they have."""
 
-READ, PRODUCT, GATHER, EMBED = range(4)
+READ, PRODUCT, GATHER, EMBED, NORMALISE = range(5)
 """What a row of the table of layers does: copy numbers of an observation, multiply by weights, add up the weights'
-columns that an observation's choices name (a product with one-hot vectors), or look up a learned vector for each."""
+columns that an observation's choices name (a product with one-hot vectors), look up a learned vector for each, or
+bring a layer's numbers to mean 0 and deviation 1."""
 KIND, WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK, PITCH, FIRST, LAST = range(12)
 """Columns of that table: offsets of the parameters, sizes, slots of input and output, activation, what the input's
 gradient is, from one row of the weights to the next; whether the row writes its output or adds to it, and whether that
