@@ -60,7 +60,7 @@ def folder_of_first(folder: Path, group: Group | None) -> Iterator[Path]:
         return
     files = list[Path]()
     if group.rank == 0 and folder.is_dir():
-        kept = ("config.json", "metrics.jsonl", "checkpoint*.safetensors")
+        kept = ("config.json", "metrics.jsonl", "checkpoint*.safetensors", "replay-*.safetensors")
         files = [path for name in kept for path in sorted(folder.glob(name))]
     contents = [torch.from_numpy(np.frombuffer(path.read_bytes(), np.uint8).copy()) for path in files]
     received, names = unpacked(group.from_first(bytes(packed(contents, [path.name for path in files]))))
