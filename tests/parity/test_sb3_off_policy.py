@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import gymnasium
-import numpy as np
 import pytest
 import torch
 from batches import ACTIONS, OBSERVATIONS, small_policy
