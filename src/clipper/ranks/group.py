@@ -18,7 +18,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[re
 
 from clipper.errors import ConfigError, RankError
 
-PATIENCE = 300.0  # seconds to wait for the others, at first
+PATIENCE = 3600.0  # seconds to wait for the others at first, while one may compile kernels
 LOOK = 2.0  # seconds in which those who wait, too, say so
 
 

@@ -219,7 +219,6 @@ def make_rollouts(
         return source, "auto", f"in {type(source).__name__}"
     num_envs, columns = config.num_envs, None
     if group is not None:
-        group.wait_for(config.patience)
         columns, num_envs = columns_of(group.rank, group.size, num_envs)
         source = source[columns.first :][:num_envs] if isinstance(source, list | tuple) else source
     env, vector, stepping = vectorise(
@@ -274,6 +273,8 @@ def build_on(
     engine = choose(learner, config, rollouts, insist)
     if group is not None and group.rank == 0:
         group.from_first(engine.name.encode())
+    if group is not None:
+        group.wait_for(config.patience)
     if engine.name == "cpu":
         torch.set_num_threads(1)  # torch's helpers would spin for a while after each operation, on the kernels' cores
     config = dataclasses.replace(config, engine=engine.name)
