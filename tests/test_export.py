@@ -98,8 +98,9 @@ for kind in ("lstm", "gru", "transformer"):
 
 quick = ["--num-envs", "2", "--horizon", "32", "--total-steps", "64", "--run-dir", "run"]
 assert run_command(["train", "CartPole-v1", "ppo", *quick]) == 0
+assert run_command(["export", "run", "--masked"]) == 0
 assert run_command(["export", "run"]) == 0
-assert Path("run/policy.onnx").stat().st_size > 1000
+assert all(Path(f"run/{name}.onnx").stat().st_size > 1000 for name in ("policy", "policy_masked"))
 assert run_command(["export", "nowhere"]) != 0
 """
 
@@ -109,4 +110,9 @@ def test_the_file_acts_as_the_policy_does(tmp_path: Path) -> None:
         [sys.executable, "-W", "ignore", "-c", EXPORT], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "obs, action_mask → action; compared with the policy in onnxruntime" in done.stdout
     assert "obs → action; compared with the policy in onnxruntime" in done.stdout
+    program = done.stdout.rpartition("without Clipper:\n\n")[2]
+    again = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.startswith("{'action': array([")

@@ -109,3 +109,13 @@ def test_a_file_of_a_folder_is_no_former_name(place: str) -> None:
     folder, _, name = place.rpartition(".")
     code = f"from {folder} import {name}; assert {name}.__name__ == '{place}'"
     subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", code], check=True)
+
+
+def test_what_a_run_had_under_other_names() -> None:
+    with clipper.train("CartPole-v1", clipper.PPO(horizon=16), num_envs=2, total_steps=32) as run:
+        with pytest.warns(DeprecationWarning, match=r"run\.state is run\.rollouts now"):
+            assert run.state is run.rollouts
+        with pytest.warns(DeprecationWarning, match=r"run\.env is run\.rollouts\.env now"):
+            found = run.env
+        assert isinstance(run.rollouts, clipper.VectorRollouts)
+        assert found is run.rollouts.env

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 
+from clipper.cli.letters import register
+
 
 def main() -> None:
     """Run the command line and exit with its status, quietly where it is interrupted or nobody reads on."""
@@ -27,7 +29,7 @@ def main() -> None:
 
 
 def prepare_streams() -> None:
-    """Let standard streams take all that is written: letters that their encoding lacks become escapes (``\\xb5``).
+    """Let standard streams take all that is written: letters that their encoding lacks are spelled (``5 us``).
 
     One that was closed leads nowhere, and no other file gets its number.
     """
@@ -36,7 +38,7 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for as long as the process lives)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=register())
 
 
 def status_of(error: OSError) -> int:

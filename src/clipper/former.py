@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from operator import attrgetter
 from types import ModuleType
 from typing import Protocol, runtime_checkable
 
@@ -86,6 +87,22 @@ RENAMED = {"PPOApart": "PPOSeparate"}
 """Classes at the front that have another name now."""
 FUNCTIONS: dict[str, Callable[..., object]] = {"start": start, "collect": collect}
 """What was at the front of ``clipper``, and in ``clipper.rollout``, and is a method now."""
+
+
+class Renamed:
+    """An attribute that has another name now, or is an attribute of that one."""
+
+    def __init__(self, now: str) -> None:
+        self.now, self.old = now, ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.old = f"{owner.__name__.lower()}.{name}"
+
+    def __get__(self, holder: object, kind: type | None = None) -> object:
+        if holder is None:
+            return self
+        warn(f"{self.old} is {self.old.partition('.')[0]}.{self.now} now", frames=3)
+        return attrgetter(self.now)(holder)
 
 
 def new_name(old: str) -> str | None:

@@ -33,6 +33,9 @@ class Train:
     spinning-up-ddpg."""
     run_dir: Path | None = None
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
+    resume: Literal["auto"] | None = None
+    """auto: go on with the run in --run-dir if there is one, otherwise begin it; for programs that are started again,
+    as by torchrun --max-restarts."""
     seeds: int = 1
     """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
     profile: bool = False
@@ -146,16 +149,16 @@ class Compare:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a trained policy as an ONNX file, which runs without Clipper and without torch."""
+    """Write a trained policy as an ONNX file, which runs without Clipper and without torch; prints how."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     onnx: Path | None = None
-    """The file; policy.onnx in the run's folder where none is named."""
+    """The file; policy.onnx in the run's folder, or policy_masked.onnx, where none is named."""
     best: bool = False
     """The best policy that an evaluation found during training, instead of the last one."""
     masked: bool = False
-    """Let the file take action masks, too."""
+    """Let the file take action masks, too; those of a Box, and of a single choice, may be left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,11 +192,25 @@ class CheckExercise:
     """Language of what is printed."""
 
 
+def check_not_empty(args: Sequence[str]) -> None:
+    """Raise ``ConfigError`` for an empty word, as a variable leaves that is not set: the path "" would be where one is.
+
+    The key of masks may be empty.
+    """
+    for before, word in zip(["", *args], args, strict=False):
+        flag, equals, value = word.partition("=")
+        of, empty = (flag, equals and not value) if flag.startswith("--") else (before, not word)
+        if empty and not of.endswith(("mask-key", "mask_key")):
+            what = f"{of} is followed by" if of.startswith("--") else "there is"
+            raise ConfigError(f"{what} an empty word: name a folder, a file or a value, or leave it out")
+
+
 def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None, more: str = "") -> T:
     """Command line arguments → a dataclass; prints help or the nearest right flag, and exits, where asked or wrong.
 
     The help says ``more`` than the class does.
     """
+    check_not_empty(args)
     extra: dict[str, object] = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     with warnings.catch_warnings():

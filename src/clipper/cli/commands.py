@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,7 +34,7 @@ from clipper.cli.command_options import (
     parse,
     with_spellings,
 )
-from clipper.cli.terminal import Terminal
+from clipper.cli.terminal import Terminal, write_source
 from clipper.environments.atari import described, is_atari
 from clipper.environments.from_file import env_of_file
 from clipper.environments.processes import end_with_starter
@@ -45,7 +44,9 @@ from clipper.runs.folders import runs_in, seeds_below
 from clipper.settings.config import Config
 from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
+from clipper.storage.files import for_output, replace
 
+MOST_SEEDS = 10_000
 NARROWEST = 40
 """Columns that text is laid out for at least."""
 
@@ -64,13 +65,19 @@ def train_command(args: Sequence[str]) -> int:
     config = with_spellings(options)
     folder = options.run_dir or new_run_dir(config)
     reach_own_code(config.env)
+    if options.resume is not None and options.run_dir is None:
+        raise ConfigError("--resume auto goes on with the run in a folder, or begins it there: name it with --run-dir")
+    if options.seeds > 1 and ("TORCHELASTIC_RUN_ID" in os.environ or options.resume is not None):
+        raise ConfigError("--seeds trains runs side by side, each alone: leave out torchrun and --resume, or --seeds")
+    if not 1 <= options.seeds <= MOST_SEEDS:
+        raise ConfigError(f"--seeds must be from 1 to {MOST_SEEDS:,}, not {options.seeds}")
     if options.seeds > 1:
         from clipper.cli.seeds import train_seeds  # noqa: PLC0415
 
         return train_seeds(args, config, options.seeds, folder)
     from clipper.cli.session import train_and_show  # noqa: PLC0415
 
-    return train_and_show(config, folder, options.profile)
+    return train_and_show(config, folder, options.profile, options.resume)
 
 
 def new_run_dir(config: Config) -> Path:
@@ -198,15 +205,18 @@ def export_command(args: Sequence[str]) -> int:
     """``clipper export``."""
     from clipper.cli.seeds import single  # noqa: PLC0415
     from clipper.networks.export import export_onnx  # noqa: PLC0415
+    from clipper.networks.onnx_program import program  # noqa: PLC0415
     from clipper.runs.load import load_with_config  # noqa: PLC0415
 
     options = parse(Export, args, "clipper export")
     run = single(options.run, "export")
     policy, _ = load_with_config(run, best=options.best)
-    file = options.onnx or run / "policy.onnx"
+    file = options.onnx or run / ("policy_masked.onnx" if options.masked else "policy.onnx")
     inputs, outputs = export_onnx(policy, file, masked=options.masked)
+    console = Terminal()
     text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
-    Terminal().print(text, soft_wrap=True)
+    console.print(text, soft_wrap=True)
+    console.print(f"\nThis program runs it, without Clipper:\n\n{program(file)}", soft_wrap=True, end="")
     return 0
 
 
@@ -234,10 +244,11 @@ def unroll_command(args: Sequence[str]) -> int:
     options = parse(Unroll, rest, prog, Unroll(config=default))
     text = unroll(with_spellings(options))
     if options.output is None:
-        sys.stdout.write(text)
+        write_source(text)
     else:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(text, encoding="utf-8")
+        output = for_output(options.output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        replace(output, text.encode())
     return 0
 
 

@@ -1,5 +1,7 @@
 """A console that shows whatever it is given, and obeys none of it: names and texts out of files may mean harm."""
 
+import io
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -34,3 +36,12 @@ class Visible:
         segments: Iterable[Segment] = console.render(self.inner, options)
         for text, style, control in segments:
             yield Segment(text if control else visible(text), style, control)
+
+
+def write_source(text: str) -> None:
+    """Print Python code: in a file or a pipe as UTF-8, as Python reads it, whatever the terminal's encoding is."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+    else:
+        sys.stdout.write(text)

@@ -44,7 +44,8 @@ def check_apart(envs: Sequence[gymnasium.Env], first_index: int = 0) -> None:
     """
     seen: dict[int, int] = {}
     for i, env in enumerate(envs, first_index):
-        before = seen.setdefault(id(getattr(env, "unwrapped", env)), i)
+        inner: object = getattr(env, "unwrapped", env)
+        before = seen.setdefault(id(inner if isinstance(inner, gymnasium.Env) else env), i)
         if before != i:
             raise ConfigError(
                 f"environments {before} and {i} are the same object, a {type(env.unwrapped).__name__}, so their "

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from clipper.environments.atari import is_atari
+from clipper.environments.envpool_ids import is_envpools
 from clipper.environments.ids import split_id
 from clipper.errors import ConfigError
 
@@ -15,7 +16,8 @@ def why_asked(env: str) -> str:
     Numbers and truth values cannot; a text may be a file to read (``xml_file=…``) or a window (``render_mode=human``).
     An Atari game's are checked words of its preprocessing.
     """
-    if ":" in env.partition(",")[0] or env.startswith("<"):
+    module = ":" in env.partition(",")[0] and not is_envpools(env)
+    if module or env.startswith("<"):
         return "which is code of your own"
     name, given = split_id(env)
     texts = [key for key, value in given.items() if isinstance(value, str)]

@@ -37,6 +37,7 @@ from clipper.errors import (
 )
 from clipper.spaces.actions import batch, listed
 
+LONGEST = 300  # letters of an error of somebody else's
 MAKERS: list[Callable[..., gymnasium.Env | None]] = []
 """Asked before Gymnasium is, with an id and a dict of the arguments behind it: the environment, or None."""
 
@@ -131,11 +132,17 @@ def errors_of_making(name: str, given: Collection[str]) -> Iterator[None]:
         raise
     except TypeError as error:
         if given and "argument" in str(error):
-            raise UnknownFieldError(f"{name} was not made with {', '.join(given)}: {error}") from error
+            raise UnknownFieldError(f"{name} was not made with {', '.join(given)}: {on_a_line(error)}") from error
         hint = f"; give its arguments, lambda: {name}(…)" if "required" in str(error) else ""
-        raise EnvWorkerError(f"{name} cannot be made: {error}{hint}") from error
+        raise EnvWorkerError(f"{name} cannot be made: {on_a_line(error)}{hint}") from error
     except (Exception, SystemExit) as error:  # some code exits where it lacks a display or a licence
-        raise EnvWorkerError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+        raise EnvWorkerError(f"{name} cannot be made: {type(error).__name__}: {on_a_line(error)}") from error
+
+
+def on_a_line(error: BaseException) -> str:
+    """What an error of somebody else's says, which may fill pages."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def install_hint(source: str, error: Exception) -> str:

@@ -1,6 +1,7 @@
 """What environments are made from, an id, a factory, or a list of them; and what to write instead of anything else."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import gymnasium
@@ -10,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper.data.values import shown
 from clipper.environments.checks import describe
-from clipper.errors import ConfigError, EnvironmentContractError
+from clipper.errors import ClipperError, ConfigError, EnvironmentContractError
 
 SingleSource = str | Callable[[], gymnasium.Env]
 EnvSource = SingleSource | Sequence[SingleSource] | VectorEnv
@@ -57,7 +58,7 @@ def kind_of(made: object) -> str:
             "which the others play by themselves, or share one policy"
         )
     if hasattr(made, "list_all_envs") or type(made).__module__.startswith("envpool"):
-        return 'an environment of EnvPool\'s: write train(ID, vector="envpool")'
+        return 'an environment of EnvPool\'s: write train("envpool:ID")'
     if callable(getattr(made, "reset", None)) and callable(getattr(made, "step", None)):
         return (
             "no gymnasium.Env, though it has reset and step: derive its class from gymnasium.Env (one of the old gym "
@@ -71,8 +72,23 @@ def checked_env(made: object, name: str) -> gymnasium.Env:
     if not isinstance(made, gymnasium.Env):
         known = kind_of(made) or "no gymnasium.Env"
         raise EnvironmentContractError(f"{name} gave {shown(made)}, which is {known}")
-    check_attributes(made, type(made).__name__, ("observation_space", "action_space"))
+    with named_properties(name, made):
+        check_attributes(made, type(made).__name__, ("observation_space", "action_space"))
     return made
+
+
+@contextmanager
+def named_properties(name: str, env: gymnasium.Env | VectorEnv) -> Iterator[None]:
+    """What an environment's attributes raise that are read of every one, as properties may, names the first of them."""
+    try:
+        yield
+        _ = env.spec, env.unwrapped  # the rest of what is read before the first reset
+    except ClipperError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise EnvironmentContractError(
+            f"{name} raises {type(error).__name__} where its spaces, metadata, spec or unwrapped are read: {error}"
+        ) from error
 
 
 def check_attributes(env: gymnasium.Env | VectorEnv, name: str, spaces: Sequence[str]) -> None:
@@ -90,7 +106,8 @@ def check_attributes(env: gymnasium.Env | VectorEnv, name: str, spaces: Sequence
 
 def check_vector(env: VectorEnv) -> None:
     """Raise ``EnvironmentContractError`` where a ready vector environment lacks what stepping it needs."""
-    name = describe(env)
+    with named_properties(type(env).__name__, env):
+        name = describe(env)
     count: object = getattr(env, "num_envs", None)
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise EnvironmentContractError(f"{name} has num_envs = {shown(count)}: it must be a whole number from 1 on")

@@ -113,7 +113,8 @@ def advice(space: gymnasium.Space | None) -> str:
 def add_critics(learner: Learner, networks: SideBySide, optimizer: Optimizer) -> None:
     """Let Q networks learn beside the policy, and a copy of them lag behind."""
     networks = networks.to(learner.parameters.dtype)
-    learner.modules["critics"], learner.modules["lagged_critics"] = networks, lagging(networks)
+    learner.modules["critics"] = networks
+    learner.modules["lagged_critics"] = lagging(networks)
     learner.parts["critics"] = make_part(networks.parameters(), optimizer)
 
 

@@ -4,16 +4,18 @@ Inputs are named ``obs``, or ``obs.KEY`` where the observation is a Dict (withou
 the critic sees), and ``action_mask…`` where masks are asked for; outputs ``action…``, laid out as
 ``clipper.spaces.actions`` says. All lead with the batch, of any size. Actions are the policy's most likely ones, in the
 environment's units: what ``predict`` returns. A policy with a memory also takes ``memory.0``, …, zeros where an episode
-begins, and gives ``next_memory.0``, …, which goes in with the next observation.
+begins, and gives ``next_memory.0``, …, which goes in with the next observation. The file's metadata say all this of
+each input and output (``clipper.networks.onnx_metadata``).
 """
 
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -34,22 +36,28 @@ from clipper.networks.heads.box import BoxMap
 from clipper.networks.heads.deterministic import DeterministicHead
 from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
 from clipper.networks.heads.state_dependent import StateDependentHead
+from clipper.networks.onnx_masks import give_defaults, may_be_left_out
+from clipper.networks.onnx_metadata import describe
 from clipper.spaces.action_masks import action_masks
 from clipper.storage import files
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 INPUTS, OUTPUTS = ("obs", "memory", "action_mask"), ("action", "next_memory")
 BATCH, CHECKED = 2, 64  # rows of the example that is traced, and of the comparison with predict
-TOLERANCE = 1e-4  # of the actions; float32 is summed in another order
+TOLERANCE = 1e-4  # of actions about 1 large; float32 is summed in another order
 
 
 def export_onnx(policy: ActorCritic, output: Path, *, masked: bool = False) -> tuple[list[str], list[str]]:
     """Write the policy and compare the file with ``predict``; the names of its inputs and outputs.
 
-    ``masked`` adds inputs for the masks of the action space. Raises ``ConfigError`` where a package is missing, the
+    ``masked`` adds inputs for the masks of the action space; a session may leave out those of a Box, and of a single
+    choice. Raises ``ConfigError`` where a package is missing, the
     head is one of your own, or the file would not act as the policy does; then nothing is written.
     """
-    output = files.from_user(output)
+    output = files.for_output(output)
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"export to ONNX needs {', '.join(missing)}: {install_command('export')}")
     if not masked:
@@ -67,8 +75,14 @@ def export_onnx(policy: ActorCritic, output: Path, *, masked: bool = False) -> t
                 graph, tensors, dynamo=True, verbose=False, input_names=inputs, output_names=outputs,
                 dynamic_shapes=(tuple({0: batch} for _ in tensors),),
             )  # fmt: skip
-        content = program.model_proto.SerializeToString()  # pyright: ignore[reportOptionalMemberAccess]
-        compare(content, policy, inputs, masked)
+        model = program.model_proto  # pyright: ignore[reportOptionalMemberAccess]
+        optional = left_out(policy) if masked else {}
+        give_defaults(model, optional)
+        describe(model, policy, masked)
+        content = model.SerializeToString()
+        compare(content, policy, inputs, masked, without={})
+        if optional:
+            compare(content, policy, inputs, masked, without=optional)
     files.replace(output, content)
     return inputs, outputs
 
@@ -215,20 +229,48 @@ def plain(sample: Tree) -> Tree:
     return tuple(map(plain, sample)) if isinstance(sample, tuple) else np.asarray(sample)
 
 
-def compare(content: bytes, policy: ActorCritic, inputs: list[str], masked: bool) -> None:
-    """Raise ``ConfigError`` where the file's actions are not ``predict``'s, in the first step or in the one after."""
-    import onnxruntime  # noqa: PLC0415 (optional)
+def left_out(policy: ActorCritic) -> dict[str, np.ndarray]:
+    """Masks that a session may leave out, by name, and the row that stands for each: it allows everything."""
+    _, _, mask = examples(policy, 1, masked=True)
+    optional = leaves(may_be_left_out(policy.action_space))  # pyright: ignore[reportArgumentType]
+    rows = zip(named("action_mask", mask), leaves(mask), optional, strict=True)
+    return {name: row.numpy() for name, row, may in rows if may}
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+def compare(content: bytes, policy: ActorCritic, inputs: list[str], masked: bool, without: Collection[str]) -> None:
+    """Raise ``ConfigError`` where the file's actions are not ``predict``'s, in the first step or in the one after.
+
+    Inputs ``without`` which it is to do are not given.
+    """
+    session = session_of(content)
     obs, memory, mask = examples(policy, CHECKED, masked)
     arrays, theirs = pytree.tree_map(lambda x: x.numpy(), obs), ()
     for _ in range(2):
         fed = [x.numpy() if isinstance(x, Tensor) else x for x in leaves((obs, memory, mask))]
-        found = session.run(None, dict(zip(inputs, fed, strict=True)))
+        given = {name: x for name, x in zip(inputs, fed, strict=True) if name not in without}
+        found = session.run(None, given)
         action, theirs = policy.predict(arrays, memory=theirs, action_mask=[None] * CHECKED if masked else None)
         wanted = leaves(action)
         memory = tuple(found[len(wanted) :])
-        pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(found, wanted, strict=False)]
-        worst = max(float(np.abs(a - b).max()) for a, b in pairs)
-        if not worst <= TOLERANCE:
-            raise ConfigError(f"the ONNX file would act otherwise than the policy, by up to {worst:g}: it is not kept")
+        for mine, its in zip(wanted, found, strict=False):
+            worst = float(np.abs(np.asarray(its, float) - np.asarray(mine, float)).max())
+            if not worst <= room(np.asarray(mine)):
+                raise ConfigError(
+                    f"the ONNX file would act otherwise than the policy, by up to {worst:g}: it is not kept"
+                )
+
+
+def room(actions: np.ndarray) -> float:
+    """The difference that rounding explains: in units as large as the actions', and in their dtype."""
+    if actions.dtype.kind != "f":
+        return TOLERANCE
+    return max(TOLERANCE, float(np.finfo(actions.dtype).eps)) * max(1.0, float(np.abs(actions).max()))
+
+
+def session_of(model: bytes | str) -> "InferenceSession":
+    """What runs a model, or a file; it does not warn of inputs that may be left out."""
+    import onnxruntime  # noqa: PLC0415 (optional)
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -15,7 +15,7 @@ from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError, MissingPackageError, install_command
 from clipper.networks.protocol import Actor
 from clipper.rollout.evaluation import EVALUATION_SEED, Evaluation, evaluate_policy
-from clipper.storage.files import from_user
+from clipper.storage.files import for_output
 
 VIDEOS = (".gif", ".mp4", ".mkv", ".mov", ".webm", ".avi")
 
@@ -52,7 +52,7 @@ def play(
         raise ConfigError("play needs an environment's id or a factory, to make one that renders")
     if video is not None and video.suffix.lower() not in VIDEOS:
         raise ConfigError(f"{video}: no video of that kind is written: let it end in {', '.join(VIDEOS)}")
-    video = None if video is None else from_user(video)
+    video = None if video is None else for_output(video)
     single = rendering(env, "human" if video is None else "rgb_array")
     shown = single if video is None else Filmed(single)
     result = evaluate_policy(

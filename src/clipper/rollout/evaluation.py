@@ -15,6 +15,7 @@ from clipper.data.trees import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
 from clipper.environments.checks import Answer, describe
+from clipper.environments.closing import close
 from clipper.environments.sources import EnvSource
 from clipper.environments.told_episodes import FINAL, Info
 from clipper.environments.vector.numbers import number_of
@@ -228,7 +229,7 @@ def evaluate_policy(
         if isinstance(env, VectorEnv):
             begin_anew(env)
         else:
-            vector.close()
+            close(vector, describe(vector))
     finished = sorted(rollouts.episodes, key=lambda e: e.env)
     cut = sum(bool(endless) and endless[e.env] and e.length >= max_steps for e in finished)
     if cut:

@@ -1,6 +1,8 @@
 """What the user hears of a run while it trains: callbacks after each iteration, and after each step where they ask."""
 
-from collections.abc import Iterator, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -13,6 +15,7 @@ from clipper.environments.checks import Answer
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.infos import ask_for_infos, info_of_each
 from clipper.errors import ConfigError
+from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.run import Run
 
@@ -51,6 +54,36 @@ def says_stop(answer: object) -> bool:
     return array.dtype == bool and array.size == 1 and not array.item()
 
 
+def hearing(one: Callback) -> Iterator[tuple[Callable[..., object], tuple[str, ...]]]:
+    """What of a callback is called, and with what."""
+    if isinstance(one, IterationCallback):
+        yield one, ("run",)
+    if isinstance(one, StepCallback):
+        yield one.on_step, ("run", "infos")
+
+
+def check_hears(function: Callable[..., object], given: tuple[str, ...]) -> None:
+    """Raise ``ConfigError`` where it takes other arguments, or would only give something that runs later."""
+    inner = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    called = inner if inspect.isroutine(inner) else type(inner).__call__
+    if inspect.iscoroutinefunction(called) or inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise ConfigError(
+            f"{shown(function)} is async, or has a yield in it, so that calling it does nothing: write a plain function"
+        )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of code that is not Python's
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise ConfigError(
+            f"a callback is called with {' and '.join(given)}, and {shown(function)} cannot be: {error}"
+        ) from None
+
+
 class Callbacks:
     """All that a run was given."""
 
@@ -62,6 +95,8 @@ class Callbacks:
                     f"{shown(one)} is no callback: give a function of the run, or an object that has "
                     "on_step(run, infos)"
                 )
+            for heard, given_to in hearing(one):
+                check_hears(heard, given_to)
         self.of_iterations = [one for one in self.all if isinstance(one, IterationCallback)]
         self.of_steps = [one for one in self.all if isinstance(one, StepCallback)]
         self.going = True
@@ -73,7 +108,7 @@ class Callbacks:
         if not self.of_steps:
             yield
             return
-        rollouts = run.rollouts
+        rollouts = run.rollouts.own if isinstance(run.rollouts, GatheredRollouts) else run.rollouts
         if not isinstance(rollouts, VectorRollouts):
             raise ConfigError(
                 f"on_step of a callback hears of steps of a vector environment, and {type(rollouts).__name__} steps "

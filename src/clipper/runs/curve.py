@@ -132,7 +132,7 @@ def write_figure(figure: "Figure", output: Path) -> Path:
     kind = output.suffix.lstrip(".").lower() or "png"
     if kind not in kinds:
         raise ConfigError(f"{printable(output)}: there are no pictures of that kind: let it end in {', '.join(kinds)}")
-    picture, output = io.BytesIO(), files.from_user(output)
+    picture, output = io.BytesIO(), files.for_output(output)
     figure.savefig(picture, format=kind)
     output.parent.mkdir(parents=True, exist_ok=True)
     files.replace(output, picture.getvalue())

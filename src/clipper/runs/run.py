@@ -18,10 +18,13 @@ from clipper.data.values import shown
 from clipper.engines import Engine
 from clipper.environments.sources import EnvSource
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
+from clipper.former import Renamed
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.schedules import Linear, at
 from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import Group
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
@@ -38,6 +41,7 @@ from clipper.storage import checkpoint, json_text
 from clipper.storage.saved import like, part, plain_state, value_of
 
 Source = EnvSource | Rollouts
+OURS = VectorRollouts.load_state_dict, GatheredRollouts.load_state_dict
 RECENT = 100  # episodes in the moving average that a run shows
 
 
@@ -59,6 +63,8 @@ class Run:
     """``config`` as JSON, where there is a folder, of when the run was built: objects of the user's own may change."""
     profile: Profile | None = None
     """Where the time goes, if that was asked for."""
+    group: Group | None = None
+    """The processes that it trains in, where there are several; the first of them evaluates, logs and saves."""
     at_end: tuple[dict[str, torch.Tensor], dict[str, object]] | None = None
     """What the rollouts' state was when they were closed."""
     owned: bool = False
@@ -104,6 +110,7 @@ class Run:
     """Where rows are written, while it trains."""
     lock: Lock | None = None
     """What keeps other processes from training in the folder, while this one does."""
+    state, env = Renamed("rollouts"), Renamed("rollouts.env")  # which go on working
 
     @property
     def policy(self) -> Any:
@@ -188,12 +195,17 @@ class Run:
         without ``/``, or that the row has already, gets ``custom/`` before it. Raises ``ConfigError`` for what is no
         number, and for a name as a run's own are called.
         """
+        if not isinstance(name, str):
+            raise ConfigError(f"run.note is given {shown(name)} as a name: it must be a text")
         name = name if "/" in name else f"custom/{name}"
         if name.partition("/")[0] in OWN_METRICS:
             raise ConfigError(f"run.note calls a number {name!r}, which a run's own are called: rename it")
         if not is_number(number):
             raise ConfigError(f"run.note gives {name} as {shown(number)}, which is no single number")
-        self.noted[name] = float(cast(SupportsFloat, number))
+        try:
+            self.noted[name] = float(cast(SupportsFloat, number))
+        except OverflowError:
+            raise ConfigError(f"run.note gives {name} as {shown(number)}, which no float can hold") from None
         self.notes.setdefault(name, []).append(self.noted[name])
 
     def write(self, row: Row) -> None:
@@ -270,11 +282,13 @@ class Run:
 
     def save(self, environments: bool = True) -> None:
         """Write the checkpoint from which the run can be resumed; those before it stay beside it."""
+        if self.path is None and self.group is None:
+            return
+        self.record_rest()
+        with rows_left_out(self.learner):
+            tensors, values = self.state_dict(environments)  # of several processes all take part in it
         if self.path is not None:
             self.check_folder()
-            self.record_rest()
-            with rows_left_out(self.learner):
-                tensors, values = self.state_dict(environments)
             if self.config.save_replay:
                 self.replay_files.save(self.path, self.learner, self.config.keep_checkpoints)
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
@@ -367,7 +381,7 @@ class Run:
         try:
             restored = self.rollouts.load_state_dict(tensors, values, self.engine.actor)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            if isinstance(error, ClipperError) or own.load_state_dict is not VectorRollouts.load_state_dict:
+            if isinstance(error, ClipperError) or own.load_state_dict not in OURS:
                 raise
             raise CorruptCheckpointError(f"the checkpoint does not fit its own settings: {error}") from error
         if restored is None:

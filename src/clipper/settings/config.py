@@ -40,6 +40,8 @@ class Config:
     """Where an environment raises, dies or hangs: end the run, or make it anew and cut its episode off."""
     max_restarts: Natural = 10
     """Failures that on_env_error=restart forgives."""
+    patience: Annotated[float, Range(0, 1e9, open_below=True)] = 300.0
+    """Seconds that processes which train one run wait for each other; evaluations, on the first one, are in it."""
     eval_every: Natural = 0
     """Evaluate each time this many steps have passed, and keep the best policy; 0 never does."""
     eval_episodes: Annotated[int, Range(1, 100_000)] = 20

@@ -11,10 +11,11 @@ import numpy as np
 from gymnasium.spaces import Dict, OneOf, Tuple
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from clipper.algorithms import KNOWN, quota_of
+from clipper.algorithms import KNOWN, OFF_POLICY, quota_of
 from clipper.data.values import Elsewhere
 from clipper.environments.atari import is_atari
 from clipper.environments.checks import MASK_KEYS
+from clipper.environments.envpool_ids import is_envpools
 from clipper.environments.hybrid import TASKS
 from clipper.environments.ids import split_id
 from clipper.environments.make import make, make_single
@@ -49,6 +50,7 @@ def main_source(config: Config, environment: Environment) -> str:
         raise UnrollError(f"{elsewhere[0]} is code of your own, which this run's file only names")
     imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values} | {*environment.imports})
     (name,) = quota_of(config.algorithm)
+    actor = "learner.behaviour" if isinstance(config.algorithm, OFF_POLICY) else "policy"
     spaces = "env.single_observation_space, env.single_action_space"
     return f'''
 import hashlib
@@ -72,7 +74,7 @@ def main() -> None:
     rollouts = VectorRollouts(env, seed{rest})
     while rollouts.steps < total_steps:
         learner.advance(rollouts.steps / total_steps)
-        steps, last_obs = rollouts.collect(policy, {name}=algorithm.{name})
+        steps, last_obs = rollouts.collect({actor}, {name}=algorithm.{name})
         algorithm.update(learner, steps, last_obs)
         if rollouts.episodes:
             mean_return = sum(episode.total for episode in rollouts.episodes) / len(rollouts.episodes)
@@ -117,6 +119,8 @@ def factory_of(name: str, given: dict[str, It]) -> tuple[str, list[str]]:
         return bound("gymnasium.make", given, repr(name)), []
     if name.startswith("clipper/"):
         raise UnrollError(f"{name} is an environment of Clipper's own that is not cut into files yet")
+    if is_envpools(name):
+        raise UnrollError(f"{name} is stepped by EnvPool's threads: a file would play other episodes than the run")
     module, _, maker = name.partition(":")
     if not maker:
         make_single(name)  # which says what is wrong

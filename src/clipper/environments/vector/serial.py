@@ -8,7 +8,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -31,6 +31,7 @@ from clipper.environments.checks import (
     describe,
     fitting,
 )
+from clipper.environments.closing import close
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import EACH, TELLS, TOLD, WHOLE, Info
@@ -371,9 +372,8 @@ class Serial(VectorEnv):
             env.set_wrapper_attr(name, value)
 
     def close_extras(self, **kwargs: object) -> None:
-        with ExitStack() as stack:  # all, also where one raises
-            for env in self.envs:
-                stack.callback(env.close)
+        for i, env in enumerate(self.envs):
+            close(env, f"environment {i} of {type(env.unwrapped).__name__}")
 
 
 def is_limited(env: gymnasium.Env | VectorEnv) -> bool:

@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -19,15 +20,17 @@ from gymnasium.vector import VectorEnv
 
 from clipper.environments import atari, hybrid
 from clipper.environments.checks import MASK_KEYS
+from clipper.environments.closing import close
+from clipper.environments.envpool_ids import PREFIX, Lone, is_envpools, make_many
 from clipper.environments.ids import called, split_id
 from clipper.environments.ignored_keys import check_keys, without
 from clipper.environments.make import make, make_single, named_errors
 from clipper.environments.sources import EnvSource, SingleSource, each_source
 from clipper.environments.told_episodes import Info
-from clipper.environments.vector.envpool import make_pool
+from clipper.environments.vector.envpool import installed, make_pool
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, UnknownEnvironmentError
 
 Vector = Literal["auto", "serial", "workers", "native", "envpool"]
 STARTING = 3.0  # seconds in which several interpreters start and make their environments
@@ -55,13 +58,16 @@ def vectorise(
     env_timeout: float = 0.0,
     max_restarts: int = 0,
     ignore: tuple[str, ...] = (),
+    first: int | None = None,
 ) -> Stepping:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as ``make`` takes it.
 
     Of a list of factories each makes an environment, in turn. ``auto`` measures what a step takes, on a copy, and takes
     several processes where they save more of ``total_steps`` than it costs to start them; of Clipper's own environments
-    it takes the natively vectorised form. A time-out can be kept by other processes only. ``ignore`` are
-    keys of Dict observations that copies are made without.
+    it takes the natively vectorised form, and of EnvPool's own (``envpool:…``) a pool. A time-out can be kept by other
+    processes only. ``ignore`` are keys of Dict observations that copies are made without. ``first`` is the number of
+    the first one where others are elsewhere: then each has a generator of its own, which those of a native vector
+    environment have not.
     """
     if isinstance(source, VectorEnv):
         if vector != "auto" or env_timeout or max_restarts:
@@ -70,8 +76,9 @@ def vectorise(
             )
         return Stepping(make(source, num_envs, ignore=ignore), "auto", f"stepped by {type(source).__name__}")
     name, _ = split_id(source) if isinstance(source, str) else ("", {})
-    if vector == "auto" and name in hybrid.TASKS and not env_timeout and not max_restarts:
-        vector = "native"
+    if vector == "auto" and not env_timeout and not max_restarts:
+        alone = first is None
+        vector = "native" if name in hybrid.TASKS and alone else "envpool" if is_envpools(name) else vector
     if vector in ("native", "envpool"):
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
@@ -91,7 +98,9 @@ def vectorise(
         told = f", since a step takes {1e6 * seconds:.0f} µs" if seconds else ""
         vector = "workers" if pays(seconds, num_envs, processes, total_steps) else "serial"
     if vector != "workers":
-        return Stepping(Serial(factories, max_restarts=max_restarts), "serial", f"in this process{told}")
+        return Stepping(
+            Serial(factories, max_restarts=max_restarts, first_index=first or 0), "serial", f"in this process{told}"
+        )
     if sys.platform == "win32":
         raise ConfigError("worker processes need Linux or macOS: use --vector serial")
     specs = known_here(sources)
@@ -137,7 +146,7 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
     except (Exception, SystemExit):  # it will be told of where it happens in training
         return 0.0
     finally:
-        env.close()
+        close(env, "an environment to measure what a step takes")
         random.setstate(states[0])
         np.random.set_state(states[1])
 
@@ -153,6 +162,8 @@ def drawn(space: gymnasium.Space, info: Info) -> object:
 def native(source: EnvSource, num_envs: int) -> VectorEnv:
     """The vector environment that an id's package brings: ale-py's, or the one that is registered with Gymnasium."""
     source, given = split_id(named(source, "native"))
+    if is_envpools(source):
+        raise ConfigError(f"{source} is EnvPool's own: use --vector envpool (or auto), or workers, or serial")
     with named_errors(source, given):
         if atari.is_atari(source):
             return atari.make_native(source, atari.read_options(source, given), num_envs, cores())
@@ -167,17 +178,29 @@ def native(source: EnvSource, num_envs: int) -> VectorEnv:
 
 
 def pooled(source: EnvSource, num_envs: int) -> VectorEnv:
-    """EnvPool's environments of an id that Gymnasium knows too."""
+    """EnvPool's environments of an id that Gymnasium knows too, or of EnvPool's own."""
     source = named(source, "envpool")
     name, given = split_id(source)
+    if is_envpools(name):
+        single = make_single(source)
+        assert isinstance(single, Lone)
+        with closing(single):
+            return make_many(single, num_envs, cores())
     options = atari.read_options(name, given) if atari.is_atari(name) else None
     if given and options is None:
         raise ConfigError(f"EnvPool's {name} is taken as it is, without {', '.join(given)}: use --vector workers")
-    single = make_single(source)
+    try:
+        single = make_single(source)
+    except UnknownEnvironmentError as error:
+        if name in installed().list_all_envs():
+            raise UnknownEnvironmentError(
+                f"Gymnasium has no {name}, which would evaluate the policy: write {PREFIX}{name} for EnvPool's own"
+            ) from error
+        raise
     try:
         return make_pool(single, name, num_envs, cores(), options)
     finally:
-        single.close()
+        close(single, name)
 
 
 def named(source: EnvSource, vector: str) -> str:

@@ -81,7 +81,7 @@ class BinnedHead(MultiCategoricalHead):
         inside = (self.values >= low) & (self.values <= high)
         distance = (self.values - (low + high) / 2).abs().nan_to_num(torch.inf)
         nearest = distance == distance.amin(-1, keepdim=True)
-        return inside.where(inside.any(-1, keepdim=True), nearest)
+        return inside | nearest & ~inside.any(-1, keepdim=True)  # onnxruntime knows no ``where`` of booleans
 
     def to_env(self, action: Int[Tensor, "*batch D"], action_mask: Tree = ()) -> np.ndarray:
         shape = (*action.shape[:-1], *self.start.shape)
