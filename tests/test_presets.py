@@ -242,9 +242,10 @@ def test_the_zoo_has_no_row_for_everything() -> None:
 @pytest.mark.parametrize("config", [*(f("CartPole-v1") for f in presets.PRESETS.values()), *map(presets.rl_zoo, ZOO)])
 def test_presets_survive_json_and_make_policies(config: Config) -> None:
     assert from_json(to_json(config), Config) == config
-    dqn, kind = isinstance(config.algorithm, clipper.DQN), type(config.algorithm)
-    one = ACTIONS["categorical" if dqn else "gaussian"]
-    for space in ACTIONS.values() if kind not in OFF_POLICY else [one]:
+    spaces = [*ACTIONS.values()]
+    if type(config.algorithm) in OFF_POLICY:
+        spaces = [ACTIONS["categorical" if isinstance(config.algorithm, clipper.DQN) else "gaussian"]]
+    for space in spaces:
         policy = clipper.make_policy(OBSERVATIONS, space, config.policy, torch.Generator().manual_seed(0))
         config.algorithm.init(policy)
 

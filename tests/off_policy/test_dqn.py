@@ -197,3 +197,15 @@ def test_who_has_no_number_of_decisions_left_to_explore_in_acts_greedily() -> No
     late = slice(55, 60)
     greedy = run.policy.act(kept.obs[late, 0])[0].mode
     assert torch.equal(kept.action[late, 0][kept.mask[late, 0]], greedy[kept.mask[late, 0]])
+
+
+@pytest.mark.long
+def test_cartpole_is_solved_in_fifty_thousand_decisions() -> None:
+    """With the row of RL Baselines3 Zoo's dqn.yml for it, whose table has 500."""
+    algorithm = clipper.DQN(
+        learning_rate=2.3e-3, batch_size=64, capacity=100_000, horizon=256, lag=Periodic(128),
+        exploration=EpsilonGreedy(Annealed(1.0, 0.04, 0.16)),
+    )  # fmt: skip
+    policy = clipper.PolicyOptions(hidden=(256, 256), activation="relu", orthogonal=False)
+    run = clipper.train("CartPole-v1", algorithm, policy=policy, total_steps=50_000, seed=3)
+    assert run.evaluate(20).mean >= 475
