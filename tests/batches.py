@@ -16,12 +16,13 @@ from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.run import Run
 
-Kind = Literal["categorical", "gaussian", "several"]
+Kind = Literal["categorical", "gaussian", "several", "one of"]
 OBSERVATIONS = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
 ACTIONS: dict[Kind, gymnasium.Space] = {
     "categorical": gymnasium.spaces.Discrete(3),
     "gaussian": gymnasium.spaces.Box(-1, 1, (2,)),
     "several": gymnasium.spaces.MultiDiscrete(np.array([[2, 3], [4, 2]])),
+    "one of": gymnasium.spaces.OneOf([Box(-1, 1, (2,)), gymnasium.spaces.Discrete(1), Box(-1, 1, (1,))]),
 }
 
 

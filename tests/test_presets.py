@@ -10,6 +10,7 @@ from batches import ACTIONS, OBSERVATIONS
 
 import clipper
 from clipper import PPO, Config, PolicyOptions
+from clipper.algorithms import OFF_POLICY
 from clipper.cli.arguments import train_defaults
 from clipper.cli.command_options import Train
 from clipper.cli.commands import run_command
@@ -101,6 +102,52 @@ WRITTEN["andrychowicz"] = {
     "policy.normalise_obs": True, "policy.clip_obs": 10.0, "policy.normalise_returns": True,
     "policy.head.distribution": TanhGaussian(), "policy.head.std": SoftplusOfState(),
     "policy.head.initial_log_std": pytest.approx(np.log(0.5)),
+}  # fmt: skip
+
+# SB3's and CleanRL's scripts, and Spinning Up's functions, as their argument lists have them.
+NETWORK = {"policy.activation": "relu", "policy.orthogonal": False, "num_envs": 1}
+PEERS = {
+    "sb3": {
+        "total_steps": 1_000_000, "algorithm.batch_size": 256, "algorithm.learning_starts": 100, "algorithm.horizon": 1,
+    },
+    "cleanrl": {
+        "total_steps": 1_000_000, "algorithm.batch_size": 256, "policy.hidden": (256, 256), "algorithm.horizon": 1,
+    },
+    "spinning-up": {
+        "total_steps": 100 * 4000, "algorithm.batch_size": 100, "policy.hidden": (256, 256), "algorithm.horizon": 50,
+        "algorithm.learning_rate": 1e-3, "algorithm.learning_starts": 10_000,
+    },
+}  # fmt: skip
+COMMON = NETWORK | {
+    "algorithm.gamma": 0.99, "algorithm.tau": 0.005, "algorithm.capacity": 1_000_000, "algorithm.update_ratio": 1.0,
+    "algorithm.optimizer": Adam(1e-8), "algorithm.max_grad_norm": float("inf"), "algorithm.n_step": 1,
+}  # fmt: skip
+for peer, words in PEERS.items():
+    rate = 3e-4 if peer == "cleanrl" else 1e-3
+    starts = {} if peer != "cleanrl" else {"algorithm.learning_starts": 25_000}
+    hidden = {"policy.hidden": (400, 300) if peer == "sb3" else (256, 256)}
+    noise = {"policy.head.distribution.noise": 0.1, "algorithm.learning_rate": rate}
+    WRITTEN[f"{peer}-ddpg"] = COMMON | words | noise | starts | hidden
+    delayed = {"algorithm.target_noise": 0.2, "algorithm.noise_clip": 0.5, "algorithm.policy_delay": 2}
+    WRITTEN[f"{peer}-td3"] = WRITTEN[f"{peer}-ddpg"] | delayed
+    alpha = 0.2 if peer == "spinning-up" else clipper.temperature.EntropyTarget(None, 1.0)
+    rates = {"sb3": (3e-4, None), "cleanrl": (3e-4, 1e-3), "spinning-up": (1e-3, None)}[peer]
+    WRITTEN[f"{peer}-sac"] = COMMON | words | {
+        "algorithm.alpha": alpha, "algorithm.learning_rate": rates[0], "algorithm.critic_learning_rate": rates[1],
+        "policy.hidden": (256, 256), "algorithm.learning_starts": {"sb3": 100, "cleanrl": 5_000}.get(peer, 10_000),
+    }  # fmt: skip
+WRITTEN["sb3-dqn"] = NETWORK | {
+    "algorithm.learning_rate": 1e-4, "algorithm.capacity": 1_000_000, "algorithm.learning_starts": 100,
+    "algorithm.batch_size": 32, "algorithm.lag": clipper.critic_targets.Periodic(10_000 // 4), "algorithm.gamma": 0.99,
+    "algorithm.horizon": 4, "algorithm.update_ratio": 1 / 4, "algorithm.double": False, "policy.hidden": (64, 64),
+    "algorithm.exploration.epsilon": clipper.schedules.Annealed(1.0, 0.05, 0.1),
+}  # fmt: skip
+WRITTEN["cleanrl-dqn"] = NETWORK | {
+    "algorithm.learning_rate": 2.5e-4, "algorithm.capacity": 10_000, "algorithm.learning_starts": 10_000,
+    "algorithm.batch_size": 128, "algorithm.lag": clipper.critic_targets.Periodic(500 // 10), "algorithm.horizon": 10,
+    "algorithm.update_ratio": 1 / 10, "algorithm.exploration.epsilon": clipper.schedules.Annealed(1.0, 0.05, 0.5),
+    "algorithm.q_loss": clipper.value_losses.MSE(), "policy.hidden": (120, 84), "total_steps": 500_000,
+    "algorithm.max_grad_norm": float("inf"),
 }  # fmt: skip
 
 # Rows of hyperparams/ppo.yml in its own words; what a row leaves out is Stable-Baselines3's default.
@@ -195,7 +242,9 @@ def test_the_zoo_has_no_row_for_everything() -> None:
 @pytest.mark.parametrize("config", [*(f("CartPole-v1") for f in presets.PRESETS.values()), *map(presets.rl_zoo, ZOO)])
 def test_presets_survive_json_and_make_policies(config: Config) -> None:
     assert from_json(to_json(config), Config) == config
-    for space in ACTIONS.values():
+    dqn, kind = isinstance(config.algorithm, clipper.DQN), type(config.algorithm)
+    one = ACTIONS["categorical" if dqn else "gaussian"]
+    for space in ACTIONS.values() if kind not in OFF_POLICY else [one]:
         policy = clipper.make_policy(OBSERVATIONS, space, config.policy, torch.Generator().manual_seed(0))
         config.algorithm.init(policy)
 

@@ -130,10 +130,55 @@ def test_a_state_goes_on_as_if_never_saved(capacity: int) -> None:
     for replay in (whole, saved):
         replay.add(*second)
     assert equal(*(replay.sample(100, Generator().manual_seed(1), GAMMA, 3) for replay in (whole, saved)))
-    smaller = Replay(6)
-    smaller.load_state_dict(whole.state_dict())
-    with pytest.raises(ConfigError, match="does not fit"):
-        smaller.add(*second)
+
+
+@pytest.mark.parametrize("before", [1000, 21])
+@pytest.mark.parametrize("capacity", [6, 15, 30, 500])
+def test_a_state_goes_into_a_ring_of_another_length(before: int, capacity: int) -> None:
+    """The newest rows are kept, in their order, as by a replay that had this length from the first row on."""
+    steps = scripted(6, 60, 3)
+    (first, seen), (rest, _) = halves(steps, 25)
+    saved, turned = Replay(before), Replay(capacity)
+    saved.add(first, seen)
+    turned.load_state_dict(saved.state_dict())
+    assert (turned.columns, turned.decisions) == (3, 0)
+    kept = min(25, before // 3, capacity // 3)
+    for rows, replay in ((25, turned), (30, turned)):
+        if rows > 25:
+            replay.add(*halves(rest, rows - 25)[0])
+            kept = min(kept + 5, capacity // 3)
+            expected = Replay(3 * max(kept, 2))
+            part = Steps(*(x[30 - kept : 30] if isinstance(x, Tensor) else x for x in steps))
+            expected.add(part, steps.obs[30])
+            assert turned.decisions == expected.decisions
+            pair = (r.sample(100, Generator().manual_seed(1), GAMMA, 3) for r in (turned, expected))
+            assert equal(*pair)
+    again = Replay(capacity)
+    again.load_state_dict(turned.state_dict())
+    for replay in (turned, again):
+        replay.add(*halves(rest, 17)[1])
+    assert equal(*(replay.sample(100, Generator().manual_seed(1), GAMMA, 3) for replay in (turned, again)))
+    assert all(torch.equal(x, again.state_dict()[name]) for name, x in turned.state_dict().items())
+
+
+def test_a_state_of_another_form_is_refused() -> None:
+    replay, other = Replay(100), Replay(100)
+    replay.add(scripted(6, 10, 3), torch.zeros(3, 1))
+    other.load_state_dict(replay.state_dict())
+    assert other.columns == 3
+    with pytest.raises(ConfigError, match=r"does not fit: its obs is no \[50, 2, 1\]"):
+        other.add(scripted(6, 10, 2), torch.zeros(2, 1))
+
+
+def test_observations_that_are_numbers_are_compared_each_with_its_own() -> None:
+    (first, seen), (second, last) = halves(scripted(7, 40, 3), 20)
+    flat = [x._replace(obs=x.obs.squeeze(-1).long()) for x in (first, second)]
+    replay, broken = Replay(1000), flat[1].obs.clone()
+    broken[0, 1] = -5
+    replay.add(flat[0], seen.squeeze(-1).long())
+    replay.add(flat[1]._replace(obs=broken), last.squeeze(-1).long())
+    assert replay.kept is not None
+    assert replay.kept.mask[19].tolist() == (first.mask[-1] & torch.tensor([True, False, True])).tolist()
 
 
 def test_where_an_episode_was_broken_off_nothing_leads_to_the_next() -> None:
@@ -146,6 +191,11 @@ def test_where_an_episode_was_broken_off_nothing_leads_to_the_next() -> None:
     replay.add(second._replace(obs=broken), last)
     assert replay.decisions == before + int(second.mask.sum()) - int(first.mask[-1, 1])
     assert not (replay.sample(2000, Generator().manual_seed(1), GAMMA).next_obs == -5).any()
+    returns = replay.sample(2000, Generator().manual_seed(1), GAMMA, 4)
+    rows, column = returns.obs.squeeze(-1).long() // 3, returns.obs.squeeze(-1).long() % 3
+    before = (column == 1) & (rows < 20)
+    assert before.any()
+    assert (returns.next_obs.squeeze(-1)[before] // 3 <= 19).all()
 
 
 def test_masks_of_the_next_state_come_along() -> None:
@@ -163,3 +213,18 @@ def test_masks_of_the_next_state_come_along() -> None:
 def test_room_for_two_rows_is_needed() -> None:
     with pytest.raises(ConfigError, match="no two rows"):
         Replay(5).add(scripted(1, 4, 3), torch.zeros(3, 1))
+
+
+def test_a_replay_that_memory_has_no_room_for_is_refused_by_its_size() -> None:
+    with pytest.raises(
+        ConfigError, match=r"a replay of 10,000,000,000,000,000 decisions takes [\d,]+\.\d GB, .* lower it"
+    ):
+        Replay(10**16).add(scripted(1, 4, 3), torch.zeros(3, 1))
+
+
+def test_a_replay_without_a_decision_to_learn_from_says_so() -> None:
+    steps = scripted(1, 4, 3)
+    replay = Replay(100)
+    replay.add(steps._replace(mask=torch.zeros_like(steps.mask)), torch.zeros(3, 1))
+    with pytest.raises(ConfigError, match="none is a decision"):
+        replay.sample(3, Generator().manual_seed(0), GAMMA)

@@ -1,5 +1,6 @@
 """Where numbers of a whole batch count, the world is asked: two who share a batch learn as one who has all of it."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from copy import deepcopy
@@ -10,8 +11,24 @@ import torch
 from batches import make_steps, small_policy
 from torch import Tensor
 
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, ImportanceSampling, PPOPenalty, PPOSeparate, Reinforce
+from clipper.algorithms import (
+    A2C,
+    DDPG,
+    DQN,
+    NPG,
+    PPO,
+    SAC,
+    TD3,
+    TRPO,
+    VPG,
+    DiscreteSAC,
+    ImportanceSampling,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.data.trees import each
+from clipper.distributions import SquashedGaussian
 from clipper.functional.reduce import masked_mean
 from clipper.functional.returns import total_return
 from clipper.functional.statistics import explained_variance
@@ -19,6 +36,7 @@ from clipper.learning.advantages import Standardised
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.kl import Exact, KLStop
 from clipper.learning.learner import Learner
+from clipper.learning.replay import Transitions
 from clipper.learning.rewards import Normalised, Scaled
 from clipper.learning.schedules import KLAdaptive
 from clipper.learning.world import World
@@ -160,6 +178,53 @@ def test_two_who_share_a_batch_learn_as_one_who_has_it_all(name: str) -> None:
     assert told[0] == told[1]
     for ours, theirs in zip(told[0], expected, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-8)
+
+
+def sampled(observations: int = 3, actions: int = 2) -> Transitions:
+    g = torch.Generator().manual_seed(5)
+    obs, after = torch.randn(2, 24, observations, generator=g, dtype=torch.float64)
+    action = 2 * torch.rand(24, actions, generator=g, dtype=torch.float64) - 1
+    reward = torch.randn(24, generator=g, dtype=torch.float64)
+    return Transitions(obs, action, reward, torch.full_like(reward, 0.9), after)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [DDPG(), TD3(target_noise=0.0, policy_delay=1), SAC(), DQN(), DiscreteSAC()],
+    ids=lambda x: type(x).__name__,
+)
+def test_two_who_draw_halves_of_a_batch_learn_as_one_who_draws_it_all(
+    algorithm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a gradient is bounded, which depends on all of it; all draw the same noise."""
+    monkeypatch.setattr(SquashedGaussian, "sample", lambda self, _: self.mean + 0.7 * self.log_std.exp())
+    algorithm = dataclasses.replace(algorithm, max_grad_norm=0.1)
+    options = algorithm.policy_options(PolicyOptions(hidden=(5,), orthogonal=False))
+    choices = isinstance(algorithm, DQN | DiscreteSAC)
+    first, batch = small_policy("categorical" if choices else "gaussian", options).double(), sampled()
+    batch = batch._replace(action=(batch.action[:, 0] > 0).long()) if choices else batch
+    alone, *learners = (algorithm.init(deepcopy(first), seed=1) for _ in range(3))
+    for learner in (alone, *learners):
+        learner.extra["gradient_steps"].fill_(1)
+    expected, two, told, failed = algorithm.gradient_step(alone, batch), Two(), [{}, {}], []
+
+    def learn(who: int) -> None:
+        learners[who].world = Half(two, who)
+        try:
+            told[who] = algorithm.gradient_step(learners[who], each(lambda x: x[who::2], batch))
+        except BaseException as error:
+            failed.append(error)
+            two.barrier.abort()
+
+    in_threads(learn)
+    assert not failed, failed
+    for name, x in alone.state_dict().items():
+        if name != "generator":
+            torch.testing.assert_close(learners[0].state_dict()[name], x, rtol=1e-9, atol=1e-12, msg=name)
+    for ours in told:
+        assert {k: x.item() for k, x in ours.items()} == pytest.approx(
+            {k: x.item() for k, x in expected.items()}, rel=1e-9
+        )
 
 
 def test_one_s_broken_loss_is_everybody_s() -> None:

@@ -39,6 +39,10 @@ class EnvWorkerError(ClipperError, RuntimeError):
     """An environment raised an error, or its process died or hung."""
 
 
+class RankError(ClipperError, RuntimeError):
+    """Processes that train together have lost each other, or differ."""
+
+
 class NonFiniteError(ClipperError, ValueError):
     """NaN or infinity in an observation, a reward or a loss."""
 

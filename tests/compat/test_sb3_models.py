@@ -223,8 +223,8 @@ def test_what_has_no_like_is_refused_by_name(name: str) -> None:
 
 
 def test_other_algorithms_are_no_import() -> None:
-    with pytest.raises(ImportError, match="no SAC, an off-policy algorithm"):
-        sb3.SAC  # noqa: B018
+    with pytest.raises(ImportError, match="no HER, an off-policy algorithm"):
+        sb3.HER  # noqa: B018
     with pytest.raises(ImportError, match="Nonsense"):
         from clipper.compat.sb3 import Nonsense  # noqa: F401  # pyright: ignore[reportAttributeAccessIssue]
 

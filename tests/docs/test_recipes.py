@@ -1,5 +1,6 @@
 """Recipes run, give the committed figures' numbers, and these are what theory says; code in pages runs."""
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -80,6 +81,28 @@ def test_two_of_six_cells_have_no_gradient() -> None:
         for r, slope in zip(found["ratio"], found[f"slope{name}"], strict=True):
             if abs(r - 0.8) > 1e-9 and abs(r - 1.2) > 1e-9:
                 assert slope == pytest.approx(0 if gone(r) else (1 if name == "+" else -1)), (name, r)
+
+
+def test_maxima_over_noise_and_soft_values_are_those_of_theory() -> None:
+    """The mean of the largest of K normals, of the smaller of two −1/√π; V and π of s₀ by one equation.
+
+    Of two states whose best actions pay 1 and 0.5, and γ = 0.8, the greedy values are 3 and 2.5.
+    """
+    found = committed("action_values")
+    for largest, choices in ((0.0, 1), (0.56419, 2), (0.84628, 3), (1.16296, 5), (1.86748, 20)):
+        i = [1, 2, 3, 5, 8, 12, 20].index(choices)
+        assert found["bias DQN"][i] == pytest.approx(largest, abs=0.02)
+        assert found["bias double"][i] == pytest.approx(0, abs=0.02)
+    assert found["bias TD3"][0] == pytest.approx(-0.56419, abs=0.02)
+    assert found["V"][0] == pytest.approx(1 + 0.8 * 2.5, abs=2e-3)
+    for alpha, v, p in zip((0.02, 0.1, 0.25, 0.5, 1.0, 2.0), found["V"], found["π"], strict=True):
+        other = 0.0
+        for _ in range(300):  # V(s₁), given V(s₀)
+            other = alpha * math.log(math.exp((0.5 + 0.8 * other - v) / alpha) + math.exp((0.8 * v - v) / alpha)) + v
+        assert v == pytest.approx(
+            alpha * math.log(math.exp(0.8 * v / alpha) + math.exp((1 + 0.8 * other) / alpha)), rel=1e-6
+        )
+        assert p == pytest.approx(1 / (1 + math.exp((0.8 * v - 1 - 0.8 * other) / alpha)), abs=1e-6)
 
 
 @pytest.mark.parametrize("page", PAGES + GUIDES, ids=lambda page: page.stem)

@@ -64,6 +64,7 @@ def options(rng: np.random.Generator, space: gymnasium.Space, head: HeadOptions 
         hidden=hidden[rng.integers(3)],
         critic_hidden=None if shared or rng.random() < 0.5 else hidden[rng.integers(3)],
         activation=rng.choice(["tanh", "relu", "elu", "silu"]),
+        layer_norm=bool(rng.random() < 0.4),
         shared=shared,
         normalise_obs=bool(rng.random() < 0.5),
         normalise_returns=bool(rng.random() < 0.5),

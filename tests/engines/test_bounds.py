@@ -18,10 +18,13 @@ import clipper
 from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu.engine import CPU
 from clipper.engines.cpu.kernels import numba_options, tiles, views
+from clipper.engines.cpu.kernels.tables import Loss, Rows
+from clipper.engines.cpu.passes import Fitted, Stepper
 
 HERE = Path(__file__).parent
-TESTS = ["test_action_trees.py", "test_bounds.py", "test_draws.py", "test_gradients.py", "test_masked_and_planned.py",
-         "test_observation_rows.py", "test_steps.py", "test_tiles.py", "test_update.py"]  # fmt: skip
+TESTS = ["test_action_trees.py", "test_bounds.py", "test_draws.py", "test_exact_kl.py", "test_fisher.py",
+         "test_gradients.py", "test_layer_norm.py", "test_masked_and_planned.py", "test_observation_rows.py",
+         "test_steps.py", "test_tiles.py", "test_told_layers.py", "test_update.py"]  # fmt: skip
 checked = pytest.mark.skipif(
     not numba_options.BOUNDS_CHECKED, reason="these kernels are compiled without bounds checks"
 )
@@ -83,6 +86,13 @@ def test_values_that_do_not_fit_are_reported() -> None:
         engine.values(obs[0], np.empty(3, np.float32))
 
 
+def go_over(engine: CPU, rows: Rows, loss: Loss, keep: np.ndarray) -> None:
+    """One pass."""
+    stepper = Stepper(engine, engine.plan.climb, 0.5, keep)
+    stepper.bind(Fitted(rows, loss))
+    stepper.epoch()
+
+
 @checked
 @pytest.mark.parametrize("what", ["row", "choice", "gradient"])
 def test_an_update_that_leaves_its_arrays_is_reported(what: str) -> None:
@@ -90,7 +100,7 @@ def test_an_update_that_leaves_its_arrays_is_reported(what: str) -> None:
     steps, last = make_steps(engine.learner.policy, 8, 4, seed=0)
     rows = engine.rows(engine.targets(steps, last))
     keep = np.flatnonzero(steps.mask.numpy())
-    engine.epochs(rows, engine.loss(rows, keep, steps), keep)
+    go_over(engine, rows, engine.loss(rows, keep, steps), keep)
     if what == "row":
         keep[3] = 32
     elif what == "choice":
@@ -98,8 +108,8 @@ def test_an_update_that_leaves_its_arrays_is_reported(what: str) -> None:
     else:
         engine.gradient = engine.gradient[:-5].copy()
     with pytest.raises(RuntimeError, match="kernel epoch failed"):
-        engine.epochs(
-            rows, engine.loss(rows, keep, steps) if what != "row" else engine.loss(rows, keep[:3], steps), keep
+        go_over(
+            engine, rows, engine.loss(rows, keep, steps) if what != "row" else engine.loss(rows, keep[:3], steps), keep
         )
 
 

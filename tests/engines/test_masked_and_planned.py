@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 import clipper
 from clipper.data.steps import Targets
 from clipper.data.trees import each
-from clipper.engines.cpu.engine import CPU, Shares
+from clipper.engines.cpu.engine import CPU
+from clipper.engines.cpu.passes import Shares
 from clipper.networks.heads import Fixed, HeadOptions, LinearLogStd, LinearStd, Scale
 
 SIZES = {"categorical": [3], "several": [2, 3, 4, 2]}
@@ -53,7 +54,7 @@ def test_the_masked_gradient_is_the_definition_s(kind: Kind) -> None:
     engine = CPU(algorithm.init(policy), algorithm)
     keep = np.flatnonzero(steps.mask.numpy())
     rows = engine.rows(targets)
-    Shares(engine, rows, engine.loss(rows, keep, steps), keep).add_up(0, len(keep))
+    Shares(engine, engine.net, rows, engine.loss(rows, keep, steps), keep).add_up(0, len(keep))
     for (name, p), q in zip(policy.named_parameters(), double.parameters(), strict=True):
         assert p.grad is not None
         assert q.grad is not None

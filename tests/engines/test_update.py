@@ -10,14 +10,16 @@ from batches import ACTIONS, Kind, Still, make_steps, small_policy
 from torch import Generator
 
 import clipper
-from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, PPOSeparate, Reinforce
 from clipper.engines.cpu import threads as team
 from clipper.engines.cpu.engine import CPU
 from clipper.engines.eager import Torch
 from clipper.errors import NonFiniteError
 from clipper.learning.advantages import Standardised
-from clipper.learning.kl import KLStop
+from clipper.learning.critic_targets import MonteCarlo, NStep, Periodic, Polyak, TDLambda
+from clipper.learning.kl import Exact, KLStop, Sampled
 from clipper.learning.learner import Learner
+from clipper.learning.objectives import TrustRegion, TrustRegionRollback
 from clipper.learning.optimizers import Adam, RMSProp
 from clipper.learning.rewards import Normalised, Raw, Scaled
 from clipper.rollout.vector_rollouts import VectorRollouts
@@ -49,11 +51,29 @@ NORMALISED = clipper.PolicyOptions(hidden=(32, 32), normalise_obs=True, normalis
         A2C(advantages=Standardised("trajectories"), rewards=Normalised(), optimizer=Adam(1e-4, (0.5, 0.9))),
         A2C(advantages=Standardised("minibatch", 0)),
         Reinforce(advantages=Standardised("minibatch", 1), optimizer=RMSProp(0.9, 1e-3)),
+        Reinforce(causal=False),
+        VPG(entropy_coef=0.01, rewards=Scaled()),
+        VPG(value_minibatches=1, optimizer=RMSProp(0.9, 1e-3), critic_target=MonteCarlo(), max_grad_norm=0.1),
+        PPOSeparate(epochs=20, value_epochs=5, minibatches=2, value_minibatches=3, rewards=Scaled(), entropy_coef=0.01),
+        PPOSeparate(epochs=5, value_epochs=5, critic_first=True, kl=Exact(), stop=KLStop(0.01, "epoch")),
+        PPOPenalty(epochs=4, entropy_coef=0.01, rewards=Scaled()),
+        PPOPenalty(epochs=3, beta=5.0, kl_target=None, advantages=Standardised("batch")),
+        PPO(epochs=3, kl=Exact(), stop=KLStop(0.02, "epoch"), learning_rate=3e-3),
+        PPO(epochs=3, objective=TrustRegion(0.01), learning_rate=3e-3),
+        PPO(epochs=3, objective=TrustRegionRollback(0.01, 5.0), learning_rate=3e-3, stop=KLStop(0.02)),
+        PPO(epochs=3, recompute=True, rewards=Scaled(), advantages=Standardised("batch")),
+        PPO(epochs=3, recompute=True, critic_target=TDLambda(0.9, lag=Polyak(0.5)), kl=Sampled("k1"), stop=KLStop(1.0)),
+        A2C(critic_target=NStep(3, lag=Periodic(2))),
+        TRPO(rewards=Scaled()),
+        TRPO(delta=clipper.schedules.Linear(0.02), advantages=Standardised("minibatch"), shrink=0.5),
+        NPG(critic_target=MonteCarlo(), value_loss=clipper.value_losses.Huber(1.0)),
     ],
     ids=[
         "scaled", "huber", "target-kl", "a2c", "a2c-adam", "reinforce", "reinforce-decisions", "reinforce-bare",
         "rmsprop", "betas-normalised", "trajectories", "raw", "a2c-trajectories-normalised", "a2c-minibatch",
-        "reinforce-minibatch-rmsprop",
+        "reinforce-minibatch-rmsprop", "reinforce-whole", "vpg", "vpg-whole", "separate", "critic-first", "penalty",
+        "penalty-kept", "exact", "trust-region", "trust-region-rollback", "recompute", "recompute-lagged", "a2c-lagged",
+        "trpo", "trpo-minibatch", "npg",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("kind", "threads"), [("categorical", 1), ("several", 1), ("gaussian", 1), ("gaussian", 3)])
@@ -66,7 +86,7 @@ def test_update_is_the_definition_s(
     monkeypatch.setattr(team, "PAYS", 1.0)
     learners = [algorithm.init(small_policy(kind, NORMALISED), seed=5) for _ in range(2)]
     engines = CPU(learners[0], algorithm, threads), Torch(learners[1], algorithm)
-    for iteration in range(3):
+    for iteration in range(5):
         steps, last = make_steps(learners[1].policy, 65, 4, seed=iteration)
         ours, theirs = (engine.update(steps, last) for engine in engines)
         assert {name: float(x) for name, x in ours.items()} == pytest.approx(

@@ -1,6 +1,7 @@
 """Runs of algorithms that learn from a replay: what is collected, how many steps are due, what is kept and refused."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,21 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from batches import make_steps, small_policy
-from gymnasium.spaces import Box, Discrete
+from batches import Kind, make_steps, small_policy
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, OneOf
 
 import clipper
 from clipper.algorithms import OFF_POLICY
 from clipper.cli.commands import run_command
 from clipper.data.steps import Steps
-from clipper.data.trees import each
+from clipper.data.trees import each, leaves
 from clipper.errors import ClipperError
+from clipper.learning.critic_targets import Periodic
+from clipper.learning.exploration import EpsilonGreedy
 from clipper.learning.learner import Learner
 from clipper.learning.optimizers import Adam
 from clipper.learning.temperature import EntropyTarget
+from clipper.learning.value_losses import MSE
 from clipper.runs.make_run import configure
 from clipper.runs.run import Run, read_config
 from clipper.settings.defaults import config_for
@@ -28,7 +32,19 @@ from clipper.settings.defaults import config_for
 SMALL = clipper.PolicyOptions(hidden=(8,), activation="relu", orthogonal=False)
 PLAN: Any = {"policy": SMALL, "vector": "serial", "seed": 3}
 SHORT: Any = {"batch_size": 8, "capacity": 200, "learning_starts": 16}
+PLACES: dict[type, tuple[str, Kind]] = {
+    clipper.DQN: ("CartPole-v1", "categorical"),
+    clipper.DiscreteSAC: ("CartPole-v1", "categorical"),
+    clipper.HybridSAC: ("clipper/Platform-v0", "one of"),
+}
+"""Where algorithms that act on no Box act: an environment, and a small policy's actions."""
+BOXED = [kind for kind in OFF_POLICY if kind not in PLACES]
 each_kind = pytest.mark.parametrize("kind", OFF_POLICY, ids=lambda kind: kind.__name__)
+each_boxed = pytest.mark.parametrize("kind", BOXED, ids=lambda kind: kind.__name__)
+
+
+def place_of(kind: type) -> tuple[str, Kind]:
+    return PLACES.get(kind, ("Pendulum-v1", "gaussian"))
 
 
 class Dial(gymnasium.Env):
@@ -65,7 +81,7 @@ def test_gradient_steps_are_due_by_decisions_however_these_are_collected(
     assert due == [(decisions, max(0, int((decisions - 16) * ratio))) for decisions, _ in due]
 
 
-@each_kind
+@each_boxed
 def test_the_first_actions_are_uniform_over_the_box_and_evaluations_are_not(kind: Any) -> None:
     seen: list[np.ndarray] = []
     run = clipper.train(lambda: Dial(seen), kind(**SHORT | {"learning_starts": 400}), total_steps=420, **PLAN)
@@ -82,7 +98,7 @@ def test_the_first_actions_are_uniform_over_the_box_and_evaluations_are_not(kind
     np.testing.assert_array_equal(seen[0], run.policy.predict(np.ones(2, np.float32)))
 
 
-@each_kind
+@each_boxed
 def test_the_replay_holds_actions_as_they_were_executed(kind: Any) -> None:
     seen: list[np.ndarray] = []
     run = clipper.train(lambda: Dial(seen), kind(**SHORT), total_steps=30, **PLAN)
@@ -95,20 +111,27 @@ def test_the_replay_holds_actions_as_they_were_executed(kind: Any) -> None:
 def updated(kind: Any, steps: Steps, last: torch.Tensor) -> Learner:
     algorithm = kind(**SHORT | {"learning_starts": 1, "batch_size": 64, "update_ratio": 0.2})
     options = algorithm.policy_options(dataclasses.replace(SMALL, normalise_obs=True))
-    learner = algorithm.init(small_policy("gaussian", options))
+    learner = algorithm.init(small_policy(place_of(kind)[1], options))
     metrics = algorithm.update(learner, steps, last)
     assert metrics["loss/q"].isfinite()
     return learner
 
 
+def hide(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    noise = torch.nan if x.is_floating_point() else 99
+    return x.masked_fill(~mask.view(*mask.shape, *(1,) * (x.ndim - 2)), noise)
+
+
 @each_kind
 def test_nothing_is_read_of_what_is_no_decision_or_follows_a_termination(kind: Any) -> None:
-    steps, last = make_steps(small_policy("gaussian"), 30, 3, seed=0)
-    steps = steps._replace(action=steps.action.clamp(-0.9, 0.9))
+    actions = place_of(kind)[1]
+    steps, last = make_steps(small_policy(actions), 30, 3, seed=0)
+    if actions == "gaussian":
+        steps = steps._replace(action=steps.action.clamp(-0.9, 0.9))
     gone = torch.cat([torch.zeros(1, 3, dtype=torch.bool), steps.terminated[:-1]])
     hidden = steps._replace(
         obs=steps.obs.masked_fill(gone.unsqueeze(-1), torch.nan),
-        action=steps.action.masked_fill(~steps.mask.unsqueeze(-1), torch.nan),
+        action=each(partial(hide, mask=steps.mask), steps.action),
     )
     assert gone.any()
     first, second = (updated(kind, x, last) for x in (steps, hidden))
@@ -120,21 +143,24 @@ def test_nothing_is_read_of_what_is_no_decision_or_follows_a_termination(kind: A
 
 TURNED: dict[str, Any] = {
     "alpha": 0.5, "optimizer": Adam(0.1), "max_grad_norm": 0.01, "capacity": 30, "learning_starts": 30, "n_step": 3,
-    "policy_delay": 3, "batch_size": 9,
+    "policy_delay": 3, "batch_size": 9, "double": True, "lag": Periodic(2), "exploration": EpsilonGreedy(0.9),
+    "q_loss": MSE(),
+    "argument_alpha": 0.5, "critic_learning_rate": 0.02,
 }  # fmt: skip
 """Other values of fields, where half of the default would not do."""
 
 
-@pytest.mark.parametrize(
-    ("kind", "field"), [(kind, f.name) for kind in OFF_POLICY for f in dataclasses.fields(kind) if f.name != "horizon"]
-)
+FIELDS = [(kind, f.name) for kind in OFF_POLICY for f in dataclasses.fields(kind)]
+
+
+@pytest.mark.parametrize(("kind", "field"), [(kind, f) for kind, f in FIELDS if f not in ("horizon", "exploration")])
 def test_another_value_of_a_field_is_another_update(kind: Any, field: str) -> None:
-    algorithm = kind(**SHORT)
+    algorithm = kind(**SHORT, learning_rate=0.05)
     other = TURNED[field] if field in TURNED else getattr(algorithm, field) / 2
     turned = dataclasses.replace(algorithm, **{field: other})
     ends = []
     for one in (algorithm, turned):
-        learner = one.init(small_policy("gaussian", one.policy_options(SMALL)))
+        learner = one.init(small_policy(place_of(kind)[1], one.policy_options(SMALL)))
         for seed in (0, 1):
             steps, last = make_steps(learner.policy, 12, 3, seed)
             one.update(learner, steps._replace(reward=5 * steps.reward), last)
@@ -145,9 +171,9 @@ def test_another_value_of_a_field_is_another_update(kind: Any, field: str) -> No
 @each_kind
 def test_a_run_goes_on_as_if_never_stopped(kind: Any, tmp_path: Path) -> None:
     plan: Any = {"total_steps": 60, "num_envs": 2, "log_every": 7, **PLAN}
-    whole = clipper.train("Pendulum-v1", kind(**SHORT), **plan)
+    whole = clipper.train(place_of(kind)[0], kind(**SHORT), **plan)
     stop = lambda run: run.learned < 36  # noqa: E731
-    clipper.train("Pendulum-v1", kind(**SHORT), run_dir=tmp_path, callback=stop, **plan)
+    clipper.train(place_of(kind)[0], kind(**SHORT), run_dir=tmp_path, callback=stop, **plan)
     run = clipper.train(resume=tmp_path, policy=SMALL)  # as it was given before
     assert run.exact
     ours, theirs = run.learner.state_dict(), whole.learner.state_dict()
@@ -155,18 +181,50 @@ def test_a_run_goes_on_as_if_never_stopped(kind: Any, tmp_path: Path) -> None:
     assert all(torch.equal(x, theirs[name]) for name, x in ours.items())
 
 
+def test_a_replay_s_rows_keep_their_number_of_environments(tmp_path: Path) -> None:
+    clipper.train("Pendulum-v1", clipper.DDPG(**SHORT), run_dir=tmp_path, total_steps=24, num_envs=2, **PLAN)
+    settings = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(ClipperError, match="rows of 2 environments, and 3 were asked for"):
+        clipper.train(resume=tmp_path, num_envs=3, total_steps=60)
+    assert (tmp_path / "config.json").read_bytes() == settings
+    longer = clipper.DDPG(**SHORT | {"capacity": 30, "learning_rate": 1e-4})
+    run = clipper.train(resume=tmp_path, algorithm=longer, total_steps=60)
+    replay = run.learner.modules["replay"]
+    assert replay.size == 15 < replay.written
+    assert read_config(tmp_path).algorithm == longer
+
+
+def test_statistics_stay_where_nothing_was_decided() -> None:
+    algorithm = clipper.SAC(**SHORT)
+    options = algorithm.policy_options(dataclasses.replace(SMALL, normalise_obs=True))
+    learner = algorithm.init(small_policy("gaussian", options))
+    before = {name: x.clone() for name, x in learner.policy.state_dict().items()}
+    steps, last = make_steps(learner.policy, 1, 3, seed=0)
+    assert algorithm.update(learner, steps._replace(mask=torch.zeros_like(steps.mask)), last) == {}
+    assert all(torch.equal(x, before[name]) for name, x in learner.policy.state_dict().items())
+    assert int(learner.extra["decisions"]) == 0
+
+
+def test_the_engine_s_reason_is_the_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLIPPER_ENGINE", raising=False)
+    run = clipper.train("Pendulum-v1", clipper.SAC(**SHORT), total_steps=4, **PLAN | {"engine": "auto"})
+    assert "not SAC" in run.engine.description
+
+
 @each_kind
 def test_a_policy_without_v_is_loaded_and_evaluated_as_any_other(kind: Any, tmp_path: Path) -> None:
     run = clipper.train(
-        "Pendulum-v1", kind(**SHORT), total_steps=24, run_dir=tmp_path, eval_every=12, eval_episodes=1, **PLAN
+        place_of(kind)[0], kind(**SHORT), total_steps=24, run_dir=tmp_path, eval_every=12, eval_episodes=1, **PLAN
     )
-    policy, obs = clipper.load(tmp_path), np.array([0.1, 0.2, 0.3], np.float32)
+    policy = clipper.load(tmp_path)
+    obs = np.linspace(0.1, 0.9, policy.encoder.features, dtype=np.float32)
     assert policy.options == clipper.load(tmp_path, policy=SMALL).options == kind().policy_options(SMALL)
-    np.testing.assert_array_equal(policy.predict(obs), run.policy.predict(obs))
+    for ours, theirs in zip(*map(leaves, (policy.predict(obs), run.policy.predict(obs))), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     assert clipper.evaluate(tmp_path, episodes=1).returns.shape == (1,)
     assert not any("critic" in name or "value" in name for name in policy.state_dict())
     with pytest.raises(ClipperError, match="this policy has no V"):
-        policy.value(torch.zeros(1, 3))
+        policy.value(torch.zeros(1, len(obs)))
     rows = [row for row in run.history if "loss/q" in row]
     assert len(run.history) == 2  # the evaluations end rows
     assert len(rows) == 1
@@ -175,9 +233,10 @@ def test_a_policy_without_v_is_loaded_and_evaluated_as_any_other(kind: Any, tmp_
 @each_kind
 def test_nothing_said_means_one_environment_rows_of_a_thousand_and_the_papers_network(kind: Any) -> None:
     name = kind.__name__.lower()
-    for config in (config_for("Pendulum-v1", kind()), configure(lambda: Dial([]), kind(), None, {})[0]):
+    for config in (config_for(place_of(kind)[0], kind()), configure(lambda: Dial([]), kind(), None, {})[0]):
         assert (config.num_envs, config.log_every) == (1, 1_000), name
-        assert (config.policy.hidden, config.policy.activation, config.policy.critic) == ((256, 256), "relu", None)
+        hidden = (128, 128) if kind is clipper.DQN else (256, 256)
+        assert (config.policy.hidden, config.policy.activation, config.policy.critic) == (hidden, "relu", None)
 
 
 def test_the_command_line_changes_what_is_said_and_nothing_else(
@@ -218,7 +277,6 @@ class Own(torch.nn.Module):
         ("Pendulum-v1", clipper.PolicyOptions(normalise_returns=True), "has no normalise_returns"),
         ("Pendulum-v1", clipper.PolicyOptions(shared=True), "has no shared"),
         ("Pendulum-v1", clipper.PolicyOptions(critic=clipper.critics.TwoHot()), "leave out critic, which is TwoHot"),
-        ("CartPole-v1", None, r"on one Box of finite bounds.*Discrete\(2\)"),
         ("Pendulum-v1", Own(), "give PolicyOptions"),
     ],
 )
@@ -226,6 +284,28 @@ class Own(torch.nn.Module):
 def test_what_does_not_fit_is_refused(kind: Any, env: str, policy: Any, message: str) -> None:
     with pytest.raises(ClipperError, match=message):
         clipper.train(env, kind(), policy=policy, total_steps=10)
+
+
+ELSEWHERE = [
+    *(
+        (kind, Discrete(2), r"on one Box of finite bounds.*Discrete\(2\).*DQN and DiscreteSAC act on a Discrete")
+        for kind in BOXED
+    ),
+    (clipper.DQN, Box(-1, 1, (2,)), "on one Discrete, .*SAC, TD3 and DDPG act on a Box"),
+    (clipper.DQN, MultiDiscrete(np.array([[2, 3], [4, 2]])), "one Discrete of its 48 combinations, or use PPO"),
+    (clipper.DiscreteSAC, OneOf([Box(-1, 1, (2,)), Discrete(1)]), "on one Discrete, .*HybridSAC acts on a OneOf"),
+    (clipper.HybridSAC, Discrete(3), "on a OneOf, .*DQN and DiscreteSAC act on a Discrete"),
+    (clipper.HybridSAC, OneOf([Box(-1, 1, (2,)), Discrete(2)]), "Discrete\\(1\\) for none, and here a CategoricalHead"),
+]
+
+
+@pytest.mark.parametrize(("kind", "space", "message"), ELSEWHERE)
+def test_other_actions_are_refused_with_what_acts_on_them(kind: Any, space: Any, message: str) -> None:
+    class Other(Dial):
+        action_space = space
+
+    with pytest.raises(ClipperError, match=message):
+        clipper.train(lambda: Other([]), kind(), total_steps=10)
 
 
 def test_an_infinite_box_is_refused() -> None:
@@ -249,7 +329,7 @@ def test_a_network_for_discrete_actions_needs_no_v_either() -> None:
 
 
 @pytest.mark.long
-@each_kind
+@each_boxed
 def test_pendulum_is_learned_in_ten_thousand_decisions(kind: Any) -> None:
     policy = dataclasses.replace(SMALL, hidden=(64, 64))
     run = clipper.train("Pendulum-v1", kind(learning_rate=1e-3), policy=policy, total_steps=10_000, num_envs=1)

@@ -35,7 +35,7 @@ CONFIGS = {
             RECIPES[name](), total_steps=200, num_envs=4, policy=SMALL, engine="torch",
             algorithm=dataclasses.replace(RECIPES[name]().algorithm, horizon=16, epochs=2),  # pyright: ignore[reportCallIssue, reportArgumentType]
         )
-        for name in ("moving", "platform", "hardmove")
+        for name in ("moving", "platform", "hard_goal", "hardmove")
     },
 }  # fmt: skip
 QUICK = ("a game of one's own",)

@@ -1,7 +1,6 @@
 """Every algorithm at once, found by introspection, and short updates of each on one recorded batch."""
 
 import dataclasses
-from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from torch import Generator, Tensor
 from clipper import algorithms
 from clipper.data.steps import Steps
 from clipper.engines import Engine
-from clipper.engines.cpu.plan import KNOWN
+from clipper.engines.choose import unknown
 from clipper.engines.eager import Torch
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
@@ -42,9 +41,9 @@ def short(kind: type, **fields: Any) -> Any:
     return kind(**{name: value for name, value in SHORT.items() if name in names_of(kind)} | fields)
 
 
-def engines_of(kind: type, fields: Iterable[str] = ()) -> list[EngineName]:
-    """The engines that know an algorithm and may change these ``fields`` of it."""
-    known = kind in KNOWN and set(fields) <= KNOWN[kind] and find_spec("numba") is not None
+def engines_of(kind: type) -> list[EngineName]:
+    """The engines that compute all of an algorithm, whatever its fields."""
+    known = not unknown(kind()) and find_spec("numba") is not None
     return ["torch", "cpu"] if known else ["torch"]
 
 
@@ -53,8 +52,10 @@ def engine_for(name: EngineName, learner: Learner, algorithm: Any) -> Engine:
     if name == "torch":
         return Torch(learner, algorithm)
     from clipper.engines.cpu.engine import CPU
+    from clipper.engines.cpu.losses_by_torch import LossesByTorch
 
-    return CPU(learner, algorithm)
+    reason = unknown(algorithm)
+    return LossesByTorch(learner, algorithm, reason) if reason else CPU(learner, algorithm)
 
 
 def hybrid_policy() -> ActorCritic:

@@ -37,7 +37,7 @@ CASES = [
     pytest.param(kind, field, engine, id=f"{kind.__name__}-{field}-{engine}")
     for kind in ALGORITHMS
     for field in scheduled_fields(kind)
-    for engine in engines_of(kind, [field.partition(".")[0]])
+    for engine in engines_of(kind)
 ]
 
 

@@ -101,7 +101,7 @@ SCALERS = [
     for kind, scaler in itertools.product(ALGORITHMS, [Scaled(), Normalised()])
     if "rewards" in names_of(kind)
     for switch in switches(kind)
-    for engine in engines_of(kind, ["rewards", *switch])
+    for engine in engines_of(kind)
 ]  # fmt: skip
 
 

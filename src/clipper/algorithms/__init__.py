@@ -7,6 +7,7 @@ from torch import nn
 
 from clipper.algorithms.a2c import A2C
 from clipper.algorithms.ddpg import DDPG
+from clipper.algorithms.dqn import DQN
 from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
 from clipper.algorithms.ppo import PPO
@@ -14,6 +15,8 @@ from clipper.algorithms.ppo_penalty import PPOPenalty
 from clipper.algorithms.ppo_separate import PPOSeparate
 from clipper.algorithms.reinforce import Reinforce
 from clipper.algorithms.sac import SAC
+from clipper.algorithms.sac_discrete import DiscreteSAC
+from clipper.algorithms.sac_hybrid import HybridSAC
 from clipper.algorithms.td3 import TD3
 from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
@@ -45,7 +48,7 @@ class OwnAlgorithm(Protocol):
 
 ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own that learn from what the policy has just done."""
-OFF_POLICY = (SAC, TD3, DDPG)
+OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN)
 """Clipper's own that learn from a replay."""
 KNOWN = (*ON_POLICY, *OFF_POLICY)
 """Clipper's own."""
@@ -60,8 +63,11 @@ Algorithm: TypeAlias = (
     | NPG
     | TRPO
     | SAC
+    | DiscreteSAC
+    | HybridSAC
     | TD3
     | DDPG
+    | DQN
     | OwnAlgorithm
 )
 
@@ -83,6 +89,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "ImportanceSampling", "PPOPenalty",
-    "PPOSeparate", "Reinforce",
+    "A2C", "DDPG", "DQN", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "DiscreteSAC", "HybridSAC",
+    "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
 ]  # fmt: skip

@@ -8,22 +8,33 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.q_targets import td_target
 from clipper.learning.critic_targets import Polyak
+from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, lagging, make_learner
+from clipper.learning.off_policy import (
+    acting_with,
+    add_critics,
+    averaged,
+    batch_mean,
+    batches_due,
+    keep,
+    lagging,
+    make_learner,
+)
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
 from clipper.networks.heads import Deterministic, DeterministicHead, Learned
 from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
 class DDPG:
     """A Q network learns what a deterministic policy is worth, and the policy climbs it; noise makes it explore.
 
-    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each. Networks, sizes of
+    It needs actions in one Box of finite bounds. The replay lies beside the checkpoints. Networks, sizes of
     steps and the noise are those of later code, which TD3's authors call "our DDPG" (arXiv:1802.09477, section 6.1),
     without batch normalisation and weight decay; the noise is normal, each one apart, not the paper's process.
     """
@@ -34,6 +45,8 @@ class DDPG:
     """τ, the part of the way to critic and policy that their lagged copies go in each gradient step."""
     learning_rate: Rate = 1e-3
     """The step size of both optimizers."""
+    critic_learning_rate: Rate | None = None
+    """Of the critic, where it is another one."""
     optimizer: Optimizer = Adam(1e-8)
     """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = float("inf")
@@ -56,8 +69,9 @@ class DDPG:
         return acting_with(options, Deterministic(), Learned())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        starts = self.learning_starts
-        learner = make_learner(policy, DeterministicHead, 1, self.optimizer, self.capacity, starts, seed)
+        learner = make_learner(policy, DeterministicHead, self.optimizer, self.capacity, seed)
+        add_critics(learner, make_q_networks(learner.policy, 1, learner.generator), self.optimizer)
+        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
         learner.modules["lagged_actor"] = lagging(policy)
         return learner
 
@@ -68,16 +82,18 @@ class DDPG:
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critic and of the policy, and of their lagged copies after them."""
-        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
+        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
         with torch.no_grad():
             action = modules["lagged_actor"].act(batch.next_obs)[0].mode  # μ′(s′)
             value = modules["lagged_critics"](batch.next_obs, action)[0]
             target = td_target(batch.reward, batch.discount, value)  # y = r + γ Q′(s′, μ′(s′))
         q = modules["critics"](batch.obs, batch.action)[0]
-        error = (q - target).square().mean()  # L = (1/N) Σ (y − Q(s, a))²
-        gradient_step(learner, error, rate, self.max_grad_norm, "critics")
-        loss = -modules["critics"](batch.obs, policy.act(batch.obs)[0].mode).mean()  # −J, whose gradient is eq 6
+        error = batch_mean(learner, (q - target).square())  # L = (1/N) Σ (y − Q(s, a))²
+        gradient_step(learner, error, critic_rate, self.max_grad_norm, "critics")
+        value = modules["critics"](batch.obs, policy.act(batch.obs)[0].mode)[0]
+        loss = -batch_mean(learner, value)  # −J, whose gradient is eq 6
         gradient_step(learner, loss, rate, self.max_grad_norm)
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
         Polyak(self.tau)(modules["lagged_actor"], policy, 0)
-        return {"loss/q": error, "loss/policy": loss, "value/q": q.mean()}
+        return {"loss/q": error, "loss/policy": loss, "value/q": batch_mean(learner, q)}

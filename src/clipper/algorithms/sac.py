@@ -9,24 +9,25 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.q_targets import clipped_double_q, soft_value, td_target
 from clipper.learning.critic_targets import Polyak
+from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, make_learner
+from clipper.learning.off_policy import acting_with, add_critics, averaged, batch_mean, batches_due, keep, make_learner
 from clipper.learning.optimizers import Adam, Optimizer
-from clipper.learning.parts import make_part
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
-from clipper.learning.temperature import Alpha, EntropyTarget, Temperature
+from clipper.learning.temperature import Alpha, EntropyTarget, add_temperature
 from clipper.networks.heads import ExpOfState, SquashedHead, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
 class SAC:
     """Two Q networks learn what a policy is worth whose entropy counts as reward; the policy climbs the lower of them.
 
-    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each.
+    It needs actions in one Box of finite bounds. The replay lies beside the checkpoints.
     """
 
     gamma: Fraction = 0.99
@@ -37,6 +38,8 @@ class SAC:
     """α, weight of the entropy: a number, or entropy_target(entropy,start), which moves it."""
     learning_rate: Rate = 3e-4
     """λ, the step size of all three optimizers."""
+    critic_learning_rate: Rate | None = None
+    """Of the critics and of α, where it is another one."""
     optimizer: Optimizer = Adam(1e-8)
     """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = float("inf")
@@ -59,12 +62,10 @@ class SAC:
         return acting_with(options, TanhGaussian(), ExpOfState())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        starts = self.learning_starts
-        learner = make_learner(policy, SquashedHead, 2, self.optimizer, self.capacity, starts, seed)
-        alpha = Temperature(self.alpha.start if isinstance(self.alpha, EntropyTarget) else self.alpha)
-        learner.modules["alpha"] = alpha.to(learner.parameters.dtype)
-        if isinstance(self.alpha, EntropyTarget):
-            learner.parts["alpha"] = make_part(alpha.parameters(), self.optimizer)
+        learner = make_learner(policy, SquashedHead, self.optimizer, self.capacity, seed)
+        add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
+        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
+        add_temperature(learner, "alpha", self.alpha, self.optimizer)
         return learner
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
@@ -74,7 +75,8 @@ class SAC:
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics, of the policy and of α, and of the lagged critics after them."""
-        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
+        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
         alpha: Float[Tensor, ""] = modules["alpha"]()
         with torch.no_grad():
             after = policy.act(batch.next_obs)[0]
@@ -82,17 +84,23 @@ class SAC:
             q = clipped_double_q(modules["lagged_critics"](batch.next_obs, u.tanh()))
             target = td_target(batch.reward, batch.discount, soft_value(q, after.log_prob(u), alpha))  # eqs 2 and 3
         q = modules["critics"](batch.obs, batch.action)
-        error = (0.5 * (q - target).square()).mean(-1)  # J_Q(θᵢ), eq 5
-        gradient_step(learner, error.sum(), rate, self.max_grad_norm, "critics")
+        error = batch_mean(learner, 0.5 * (q - target).square())  # J_Q(θᵢ), eq 5
+        gradient_step(learner, error.sum(), critic_rate, self.max_grad_norm, "critics")
         dist = policy.act(batch.obs)[0]
         u = dist.sample(learner.generator)  # a = f(ε; s), eq 8
         log_prob = dist.log_prob(u)
         value = clipped_double_q(modules["critics"](batch.obs, u.tanh()))
-        loss = (alpha * log_prob - value).mean()  # J_π, eq 9
+        loss = batch_mean(learner, alpha * log_prob - value)  # J_π, eq 9
         gradient_step(learner, loss, rate, self.max_grad_norm)
         if isinstance(self.alpha, EntropyTarget):
             wanted = -float(batch.action.shape[-1]) if self.alpha.entropy is None else self.alpha.entropy
-            gradient_step(learner, modules["alpha"].loss(log_prob, wanted), rate, self.max_grad_norm, "alpha")  # eq 18
+            loss_of_alpha = batch_mean(learner, modules["alpha"].loss(log_prob, wanted))  # eq 18
+            gradient_step(learner, loss_of_alpha, critic_rate, self.max_grad_norm, "alpha")
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
-        watched = {"loss/q": error.mean(), "loss/policy": loss, "value/q": q.mean(), "policy/alpha": alpha}
-        return watched | {"policy/entropy": -log_prob.mean()}
+        watched = {
+            "loss/q": error.mean(),
+            "loss/policy": loss,
+            "value/q": batch_mean(learner, q).mean(),
+            "policy/alpha": alpha,
+        }
+        return watched | {"policy/entropy": -batch_mean(learner, log_prob)}

@@ -8,22 +8,33 @@ from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.q_targets import clipped_double_q, smoothed_action, td_target
 from clipper.learning.critic_targets import Polyak
+from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, averaged, batches_due, keep, lagging, make_learner
+from clipper.learning.off_policy import (
+    acting_with,
+    add_critics,
+    averaged,
+    batch_mean,
+    batches_due,
+    keep,
+    lagging,
+    make_learner,
+)
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
 from clipper.networks.heads import Deterministic, DeterministicHead, Learned
 from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
 class TD3:
     """DDPG with two critics, of which the lower counts, targets over near actions, and a policy that moves seldomer.
 
-    It needs actions in one Box of finite bounds. The replay is in checkpoints, all of it in each.
+    It needs actions in one Box of finite bounds. The replay lies beside the checkpoints.
     """
 
     gamma: Fraction = 0.99
@@ -38,6 +49,8 @@ class TD3:
     """d, gradient steps of the critics for one of the policy."""
     learning_rate: Rate = 1e-3
     """The step size of both optimizers."""
+    critic_learning_rate: Rate | None = None
+    """Of the critics, where it is another one."""
     optimizer: Optimizer = Adam(1e-8)
     """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = float("inf")
@@ -60,8 +73,9 @@ class TD3:
         return acting_with(options, Deterministic(), Learned())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        starts = self.learning_starts
-        learner = make_learner(policy, DeterministicHead, 2, self.optimizer, self.capacity, starts, seed)
+        learner = make_learner(policy, DeterministicHead, self.optimizer, self.capacity, seed)
+        add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
+        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
         learner.modules["lagged_actor"] = lagging(policy)
         return learner
 
@@ -72,7 +86,8 @@ class TD3:
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics; in every d-th one of the policy, and of all lagged copies after it."""
-        rate, policy, modules = at(self.learning_rate, learner.progress), learner.policy, learner.modules
+        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
+        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
         with torch.no_grad():
             action = modules["lagged_actor"].act(batch.next_obs)[0].mode
             noise = torch.randn(action.shape, generator=learner.generator, dtype=action.dtype) * self.target_noise
@@ -80,12 +95,12 @@ class TD3:
             value = clipped_double_q(modules["lagged_critics"](batch.next_obs, action))
             target = td_target(batch.reward, batch.discount, value)  # y = r + γ minᵢ Q′ᵢ(s′, ã), eq 10
         q = modules["critics"](batch.obs, batch.action)
-        error = (q - target).square().mean(-1)  # N⁻¹ Σ (y − Qᵢ(s, a))²
-        gradient_step(learner, error.sum(), rate, self.max_grad_norm, "critics")
-        watched = {"loss/q": error.mean(), "value/q": q.mean()}
+        error = batch_mean(learner, (q - target).square())  # N⁻¹ Σ (y − Qᵢ(s, a))²
+        gradient_step(learner, error.sum(), critic_rate, self.max_grad_norm, "critics")
+        watched = {"loss/q": error.mean(), "value/q": batch_mean(learner, q).mean()}
         if int(learner.extra["gradient_steps"]) % self.policy_delay:  # t mod d
             return watched
-        loss = -modules["critics"](batch.obs, policy.act(batch.obs)[0].mode)[0].mean()  # −J, of Q₁
+        loss = -batch_mean(learner, modules["critics"](batch.obs, policy.act(batch.obs)[0].mode)[0])  # −J, of Q₁
         gradient_step(learner, loss, rate, self.max_grad_norm)
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
         Polyak(self.tau)(modules["lagged_actor"], policy, 0)

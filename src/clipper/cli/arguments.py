@@ -9,6 +9,7 @@ from pathlib import Path
 from clipper.algorithms import (
     A2C,
     DDPG,
+    DQN,
     NPG,
     PPO,
     SAC,
@@ -16,6 +17,8 @@ from clipper.algorithms import (
     TRPO,
     VPG,
     Algorithm,
+    DiscreteSAC,
+    HybridSAC,
     ImportanceSampling,
     PPOPenalty,
     PPOSeparate,
@@ -32,7 +35,7 @@ from clipper.settings.recipes import RECIPES
 ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
-    "sac": SAC, "td3": TD3, "ddpg": DDPG,
+    "sac": SAC, "sac-discrete": DiscreteSAC, "sac-hybrid": HybridSAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
 }  # fmt: skip
 
 

@@ -28,9 +28,14 @@ class Train:
     config: Config
     preset: str | None = None
     """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, cleanrl-atari, sb3, sb3-a2c,
-    sb3-trpo, spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment)."""
+    sb3-trpo, spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment); sb3-sac,
+    sb3-td3, sb3-ddpg, sb3-dqn, cleanrl-sac, cleanrl-td3, cleanrl-ddpg, cleanrl-dqn, spinning-up-sac, spinning-up-td3,
+    spinning-up-ddpg."""
     run_dir: Path | None = None
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
+    resume: Literal["auto"] | None = None
+    """auto: go on with the run in --run-dir if there is one, otherwise begin it; for programs that are started again,
+    as by torchrun --max-restarts."""
     seeds: int = 1
     """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
     profile: bool = False

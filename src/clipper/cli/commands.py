@@ -65,6 +65,10 @@ def train_command(args: Sequence[str]) -> int:
     config = with_spellings(options)
     folder = options.run_dir or new_run_dir(config)
     reach_own_code(config.env)
+    if options.resume is not None and options.run_dir is None:
+        raise ConfigError("--resume auto goes on with the run in a folder, or begins it there: name it with --run-dir")
+    if options.seeds > 1 and ("TORCHELASTIC_RUN_ID" in os.environ or options.resume is not None):
+        raise ConfigError("--seeds trains runs side by side, each alone: leave out torchrun and --resume, or --seeds")
     if not 1 <= options.seeds <= MOST_SEEDS:
         raise ConfigError(f"--seeds must be from 1 to {MOST_SEEDS:,}, not {options.seeds}")
     if options.seeds > 1:
@@ -73,7 +77,7 @@ def train_command(args: Sequence[str]) -> int:
         return train_seeds(args, config, options.seeds, folder)
     from clipper.cli.session import train_and_show  # noqa: PLC0415
 
-    return train_and_show(config, folder, options.profile)
+    return train_and_show(config, folder, options.profile, options.resume)
 
 
 def new_run_dir(config: Config) -> Path:

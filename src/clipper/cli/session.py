@@ -8,6 +8,7 @@ import signal
 import stat
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ from clipper.environments.ids import called
 from clipper.environments.processes import end_children
 from clipper.environments.vector.serial import is_limited
 from clipper.networks.encoders import ImageEncoder
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import joined
 from clipper.rollout.evaluation import MAX_STEPS
 from clipper.rollout.protocol import abilities
 from clipper.runs.curve import thousands
@@ -95,14 +98,15 @@ class StopOnSignal:
         turn_away(number)
         self.timer.daemon = True
         self.timer.start()
-        if self.run is not None and self.run.phase == "evaluating":
+        alone = self.run is not None and self.run.group is None  # else all end together, after the iteration
+        if self.run is not None and alone and self.run.phase == "evaluating":
             raise Stopped
 
     def leave(self) -> None:
         """End the process from another thread: the main one may hang in the environment."""
         run = self.run
         try:
-            if run is not None and run.path is not None and run.phase == "collecting":
+            if run is not None and run.path is not None and run.group is None and run.phase == "collecting":
                 iteration = run.iteration
                 run.check_folder()
                 run.record_rest()
@@ -122,9 +126,9 @@ class StopOnSignal:
         return self.received is None
 
 
-def train_and_show(config: Config, run_dir: Path, profile: bool = False) -> int:
+def train_and_show(config: Config, run_dir: Path, profile: bool = False, resume: str | None = None) -> int:
     """Train, and tell what happened; returns the exit status."""
-    return show({"env": config, "run_dir": run_dir, "profile": profile})
+    return show({"env": config, "run_dir": run_dir, "profile": profile, "resume": resume})
 
 
 def resume_and_show(folder: Path, env: str | None, changes: dict[str, object], profile: bool = False) -> int:
@@ -133,8 +137,11 @@ def resume_and_show(folder: Path, env: str | None, changes: dict[str, object], p
 
 
 def show(arguments: Mapping[str, object]) -> int:
-    """Call ``train`` with a display around it."""
-    console = Terminal()
+    """Call ``train`` with a display around it. Of several processes that train one run, the first one shows it."""
+    group = joined()
+    console = Terminal(quiet=group is not None and group.rank > 0)
+    if console.quiet:
+        warnings.simplefilter("ignore")  # which the first one shows
     header = Header(console)
     with StopOnSignal() as stop, ProgressDisplay(console) as display:
         try:
@@ -142,8 +149,11 @@ def show(arguments: Mapping[str, object]) -> int:
         except Stopped:
             run = stop.run
     assert run is not None
-    report(run, console, stop.received)
-    return 0 if stop.received is None else 128 + stop.received
+    received = stop.received
+    if group is not None:  # a signal to one of them has stopped all
+        received = group.largest(received or 0)[0] or None
+    report(run, console, received)
+    return 0 if received is None else 128 + received
 
 
 class Header:
@@ -170,8 +180,21 @@ class Header:
         )
         name = type(config.algorithm).__name__
         self.console.print(Text.assemble((name, "bold"), " on ", (config.env, "bold"), rest), soft_wrap=True)
+        if isinstance(run.rollouts, GatheredRollouts):
+            self.console.print(of_ranks(run.rollouts), soft_wrap=True)
         if large := large_images(run.policy):
             self.console.print(large, soft_wrap=True)
+
+
+def of_ranks(rollouts: GatheredRollouts) -> str:
+    """A line that says what several processes send each other, and what their number changes."""
+    same = "their number changes no bit of what is learned"
+    own = "each draws its own actions, so that another number of ranks plays other games"
+    size = rollouts.group.size
+    told = f"{size} ranks send what their environments did: {same if rollouts.as_one else own}"
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    once = f"; the {together} on this machine repeat one update, which --vector workers does once" * (together > 1)
+    return told + once
 
 
 def large_images(policy: object) -> str:

@@ -3,11 +3,12 @@
 import os
 from importlib.util import find_spec
 
+from clipper.algorithms import OFF_POLICY, Algorithm
 from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
 from clipper.engines.eager import Torch
-from clipper.engines.protocol import Engine, UnsuitableError
+from clipper.engines.protocol import Engine, LargeError, UnsuitableError
 from clipper.engines.torch_compile import Compiled
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
@@ -17,6 +18,8 @@ from clipper.settings.config import Config
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
+SLOWER = "small networks take about 5 times as long as on kernels"
+"""What it costs where torch computes all: CartPole, two 64-64 networks, one thread."""
 
 
 def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = False) -> Engine:
@@ -38,19 +41,22 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
     try:
         if asked == "compile":
             return Compiled(learner, algorithm)
-        check_fit(learner, rollouts)
-        read_algorithm(algorithm)
+        if isinstance(algorithm, OFF_POLICY):
+            raise UnsuitableError(f"kernels know who learns from what was just done, not {type(algorithm).__name__}")
+        check_cost(learner, rollouts)
         if find_spec("numba") is None:
             raise UnsuitableError("numba is not installed")
         if asked == "auto" and config.total_steps < LOADING_PAYS:
             raise UnsuitableError("the run is short")
         try:
-            from clipper.engines.cpu import engine, kernel_files  # noqa: PLC0415 (loads LLVM)
+            from clipper.engines.cpu import engine, kernel_files, losses_by_torch  # noqa: PLC0415 (loads LLVM)
         except (ImportError, OSError) as error:
             raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
 
         if asked == "auto" and config.total_steps < COMPILING_PAYS and not kernel_files.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")
+        if reason := unknown(algorithm):
+            return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
         return engine.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:
         if insist and config.engine in ("cpu", "compile"):
@@ -58,6 +64,25 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
                 f"engine '{config.engine}' cannot run this: {error}. Use engine 'auto' or 'torch'"
             ) from None
         return Torch(learner, algorithm, str(error))
+
+
+def unknown(algorithm: Algorithm) -> str:
+    """What of an algorithm's loss the kernels do not know; "" where they know all of it."""
+    try:
+        read_algorithm(algorithm)
+    except UnsuitableError as error:
+        return str(error)
+    return ""
+
+
+def check_cost(learner: Learner, rollouts: Rollouts) -> None:
+    """``check_fit``, whose error says what it costs where the kernels know not the policy, but would gain by it."""
+    try:
+        check_fit(learner, rollouts)
+    except LargeError:
+        raise
+    except UnsuitableError as error:
+        raise UnsuitableError(f"{error}: {SLOWER}") from None
 
 
 def check_fit(learner: Learner, rollouts: Rollouts) -> None:

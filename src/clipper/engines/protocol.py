@@ -12,6 +12,10 @@ class UnsuitableError(Exception):
     """An engine cannot run this; says why."""
 
 
+class LargeError(UnsuitableError):
+    """It would gain little there: the networks are large."""
+
+
 @runtime_checkable
 class Engine(Protocol):
     """Computes for one learner and algorithm: the same mathematics as the definition, to float32's rounding."""

@@ -8,7 +8,7 @@ from clipper.exercises.exercise import Exercise
 
 PAGES = (
     "policy-gradient", "causality", "return-normalisation", "importance-sampling", "trust-regions", "clipping",
-    "kl-penalties", "gae", "full-loss", "continuous-actions", "masks", "hybrid-actions", "details",
+    "kl-penalties", "gae", "full-loss", "continuous-actions", "masks", "hybrid-actions", "action-values", "details",
 )  # fmt: skip
 """The walk's pages in their order, as their files are named."""
 

@@ -40,6 +40,18 @@ def chosen_value(q: Float[Tensor, "*batch K"], action: Int[Tensor, "*batch"]) ->
     return q.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
+def epsilon_greedy(
+    q: Float[Tensor, "*batch K"], legal: Bool[Tensor, "*batch K"] | None, epsilon: float
+) -> Float[Tensor, "*batch K"]:
+    """π(a) = ε / K + (1 − ε) 1[a = argmax Q] over the K legal actions (Sutton & Barto 2018, section 2.2).
+
+    Where nothing is legal, which no decision meets, the numbers mean nothing.
+    """
+    allowed = torch.ones_like(q) if legal is None else legal.to(q.dtype)
+    greedy = torch.nn.functional.one_hot(legal_values(q, legal).argmax(-1), q.shape[-1])
+    return epsilon * allowed / allowed.sum(-1, keepdim=True).clamp(min=1) + (1 - epsilon) * greedy
+
+
 def clipped_double_q(q: Float[Tensor, "M *batch"]) -> Float[Tensor, "*batch"]:
     """V = minᵢ Qᵢ(s, a) of M critics: errors are no value (Fujimoto et al. 2018, arXiv:1802.09477, eq 10)."""
     return q.amin(0)
@@ -67,6 +79,20 @@ def expected_soft_value(
     ``log_p`` of an illegal action is so low that its probability is 0; then it adds nothing.
     """
     return (log_p.exp() * (q - alpha * log_p)).sum(-1)
+
+
+def hybrid_soft_value(
+    q: Float[Tensor, "*batch K"],
+    log_p: Float[Tensor, "*batch K"],
+    log_density: Float[Tensor, "*batch K"],
+    alpha: float | Float[Tensor, ""],
+    argument_alpha: float | Float[Tensor, ""],
+) -> Float[Tensor, "*batch"]:
+    """Σₖ π(k|s) (Q(s, k, xₖ) − α_d log π(k|s) − α_c log πₖ(xₖ|s)), one xₖ ~ πₖ for each choice k.
+
+    The sum over choices is exact (Delalleau et al. 2019, arXiv:1912.11077); arguments are sampled.
+    """
+    return expected_soft_value(q - argument_alpha * log_density, log_p, alpha)
 
 
 def inverted_gradient(

@@ -38,7 +38,7 @@ def clip_metrics(
     mask, (log_ratio, entropy, kl) = batch.steps.mask, action.whole
     change = log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1()
     k1, k2, k3 = kl_estimates(log_ratio)
-    rows = rows | {
+    told = rows | {
         "policy/entropy": entropy, "policy/kl": kl,
         "policy/clip_fraction": ((change < -low) | (change > high)).to(kl),
         "policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3,
@@ -46,11 +46,11 @@ def clip_metrics(
     }  # fmt: skip
     for name, part in action.parts.items():
         change_of_part = part.log_ratio.expm1()
-        rows[f"policy/entropy/{name}"], rows[f"policy/kl/{name}"] = part.entropy, part.kl
-        rows[f"policy/clip_fraction/{name}"] = ((change_of_part < -low) | (change_of_part > high)).to(kl)
+        told[f"policy/entropy/{name}"], told[f"policy/kl/{name}"] = part.entropy, part.kl
+        told[f"policy/clip_fraction/{name}"] = ((change_of_part < -low) | (change_of_part > high)).to(kl)
     change = change.masked_fill(~mask, -1)
     largest = change.amax() if change.numel() else change.new_tensor(-1.0)  # who shares a batch may have none of a part
-    return minibatch_metrics(rows, batch, world) | {"policy/ratio_max": 1 + world.largest(largest)}
+    return minibatch_metrics(told, batch, world) | {"policy/ratio_max": 1 + world.largest(largest)}
 
 
 @torch.no_grad()

@@ -1,17 +1,18 @@
-"""What algorithms that learn from a replay have in common: networks to begin with, actions to explore, steps due."""
+"""What algorithms that learn from a replay have in common: networks to begin with, what is kept, and steps due."""
 
 import copy
 import dataclasses
 import math
 from collections.abc import Iterator
 
+import gymnasium
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, OneOf
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each
-from clipper.distributions import Sampler
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
@@ -21,20 +22,29 @@ from clipper.learning.replay import Replay, Transitions
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import Scalar
 from clipper.networks.heads import (
+    CategoricalHead,
     Deterministic,
     DeterministicHead,
     Gaussian,
     Learned,
+    OneOfHead,
     Scale,
     SquashedHead,
     TanhGaussian,
 )
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.protocol import mask_key_of
-from clipper.networks.q_networks import make_q_networks
+from clipper.networks.q_networks import SideBySide
 
 NETWORK = PolicyOptions(hidden=(256, 256), activation="relu", orthogonal=False, critic=None)
 """Two layers of 256 ReLUs for actor and critics, as in SAC's paper and in most code for TD3 and DDPG."""
+
+
+def without_value(options: PolicyOptions | None) -> PolicyOptions:
+    """``options``, or the usual network, for a policy without V; raises ``ConfigError`` where a critic was chosen."""
+    options = options or NETWORK
+    if options.critic not in (None, Scalar()):
+        raise ConfigError(f"this algorithm learns Q, not V: leave out critic, which is {type(options.critic).__name__}")
+    return dataclasses.replace(options, critic=None)
 
 
 def acting_with(options: PolicyOptions | None, distribution: Deterministic | TanhGaussian, std: Scale) -> PolicyOptions:
@@ -42,62 +52,28 @@ def acting_with(options: PolicyOptions | None, distribution: Deterministic | Tan
 
     What is at its default in ``PolicyOptions`` gives way; raises ``ConfigError`` for other choices that would.
     """
-    options = options or NETWORK
-    head, critic = options.head, options.critic
+    options = without_value(options)
+    head = options.head
     if not isinstance(head.distribution, type(distribution) | Gaussian):
         has, needs = (type(x).__name__ for x in (head.distribution, distribution))
         raise ConfigError(f"this algorithm acts with {needs}, not {has}: leave out distribution")
-    if critic not in (None, Scalar()):
-        raise ConfigError(f"this algorithm learns Q, not V: leave out critic, which is {type(critic).__name__}")
     distribution = distribution if isinstance(head.distribution, Gaussian) else head.distribution
     std = std if isinstance(head.std, Learned) else head.std
     head = dataclasses.replace(head, distribution=distribution, std=std)
-    return dataclasses.replace(options, critic=None, head=head)
+    return dataclasses.replace(options, head=head)
 
 
-class UniformFirst:
-    """Acts uniformly over the Box in a learner's first decisions, then as its policy does.
-
-    So the replay begins with actions of all kinds (Fujimoto et al. 2018, arXiv:1802.09477, section 6.1). The count is
-    the learner's, up to the last update: a segment is all of one kind.
-    """
-
-    def __init__(self, policy: ActorCritic, counts: dict[str, Tensor], first: int) -> None:
-        self.policy, self.counts, self.first = policy, counts, first
-        self.mask_key, self.to_env = mask_key_of(policy), policy.to_env
-
-    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
-        dist, memory = self.policy.act(obs, memory, action_mask)
-        uniform = int(self.counts["decisions"]) < self.first
-        return Uniform(dist.mode, bounded_head(self.policy)) if uniform else dist, memory
+SPACES: dict[type[nn.Module], str] = {
+    SquashedHead: "one Box of finite bounds",
+    DeterministicHead: "one Box of finite bounds",
+    CategoricalHead: "one Discrete",
+    OneOfHead: "a OneOf",
+}
+"""What an algorithm acts on, by the head that it needs."""
 
 
-class Uniform:
-    """The distribution of a ~ U(−1, 1)ᴬ, whose samples are such as the head's."""
-
-    def __init__(self, like: Float[Tensor, "*batch A"], head: SquashedHead | DeterministicHead) -> None:
-        self.like, self.head = like, head
-
-    def sample(self, generator: Generator | None = None) -> Float[Tensor, "*batch A"]:
-        x = torch.rand(self.like.shape, generator=generator, dtype=self.like.dtype, device=self.like.device)
-        return self.head.unbounded(2 * x - 1)
-
-    def log_prob(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch"]:
-        """−A log 2."""
-        return torch.full_like(action[..., 0], -math.log(2) * action.shape[-1])
-
-
-def bounded_head(policy: ActorCritic) -> SquashedHead | DeterministicHead:
-    """The head of a policy that acts within a finite Box."""
-    head = policy.head
-    assert isinstance(head, SquashedHead | DeterministicHead)
-    return head
-
-
-def make_learner(
-    policy: nn.Module, kind: type[nn.Module], critics: int, optimizer: Optimizer, capacity: int, starts: int, seed: int
-) -> Learner:
-    """A learner of the policy, whose head is of that ``kind``, with Q networks, a copy of them that lags, and a replay.
+def make_learner(policy: nn.Module, kind: type[nn.Module], optimizer: Optimizer, capacity: int, seed: int) -> Learner:
+    """A learner of the policy, whose head is of that ``kind``, with a replay, and counts of what it has done.
 
     Raises ``ConfigError`` for a policy that acts otherwise.
     """
@@ -107,23 +83,39 @@ def make_learner(
         )
     if not isinstance(policy.head, kind):
         raise ConfigError(
-            f"this algorithm acts on one Box of finite bounds, by a {kind.__name__}, and this policy on "
-            f"{policy.action_space}, by a {type(policy.head).__name__}"
+            f"this algorithm acts on {SPACES[kind]}, by a {kind.__name__}, and this policy on {policy.action_space}, "
+            f"by a {type(policy.head).__name__}: {advice(policy.action_space)}"
         )
     if policy.memory is not None:
         raise ConfigError("what is kept to be learned from again holds no memory: leave out memory")
     learner = Learner(policy, seed=seed, optimizer=optimizer)
     if learner.parameters.device.type != "cpu":
         raise ConfigError("the replay, and what is learned from it, are on the CPU: set device='cpu'")
-    size = bounded_head(policy).box.size
-    networks = make_q_networks(policy.encoder, size, policy.options, critics, learner.generator)
-    networks = networks.to(learner.parameters.dtype)
-    learner.modules["critics"], learner.modules["lagged_critics"] = networks, lagging(networks)
-    learner.parts["critics"] = make_part(networks.parameters(), optimizer)
     learner.modules["replay"] = Replay(capacity)
     learner.extra |= {name: torch.zeros((), dtype=torch.int64) for name in ("decisions", "gradient_steps")}
-    learner.behaviour = UniformFirst(policy, learner.extra, starts)
     return learner
+
+
+def advice(space: gymnasium.Space | None) -> str:
+    """Who learns from a replay in this action space, or what else would."""
+    if isinstance(space, Box):
+        return "SAC, TD3 and DDPG act on a Box of finite bounds, PPO on any"
+    if isinstance(space, Discrete):
+        return "DQN and DiscreteSAC act on a Discrete, or PPO"
+    if isinstance(space, OneOf):
+        return "HybridSAC acts on a OneOf, or PPO"
+    if isinstance(space, MultiDiscrete):
+        number = math.prod(space.nvec.flatten().tolist())
+        return f"make it one Discrete of its {number:,} combinations, or use PPO, which has a choice for each component"
+    return "use PPO, which acts on every space"
+
+
+def add_critics(learner: Learner, networks: SideBySide, optimizer: Optimizer) -> None:
+    """Let Q networks learn beside the policy, and a copy of them lag behind."""
+    networks = networks.to(learner.parameters.dtype)
+    learner.modules["critics"] = networks
+    learner.modules["lagged_critics"] = lagging(networks)
+    learner.parts["critics"] = make_part(networks.parameters(), optimizer)
 
 
 def lagging(network: nn.Module) -> nn.Module:
@@ -133,12 +125,26 @@ def lagging(network: nn.Module) -> nn.Module:
 
 def keep(learner: Learner, steps: Steps, last_obs: Tree) -> None:
     """Into the replay, with actions as they were executed, within [−1, 1]; running statistics take them in, too."""
-    policy, mask = learner.policy, steps.mask
+    policy, world = learner.policy, learner.world
     learner.modules["replay"].add(steps._replace(action=policy.head.bounded(steps.action)), last_obs)
-    learner.extra["decisions"] += mask.sum()
-    for encoder in {policy.encoder, learner.modules["critics"].encoder}:
-        if encoder.normalises:
-            encoder.absorb(each(lambda x: x[mask], steps.obs))
+    seen = world.gather(steps.mask)
+    learner.extra["decisions"] += seen.sum()
+    for encoder in {policy.encoder, learner.modules.get("critics", policy).encoder}:
+        if encoder.normalises and seen.any():
+            encoder.absorb(each(lambda x: world.gather(x[steps.mask]), steps.obs))
+
+
+def batch_mean(learner: Learner, x: Float[Tensor, "*M B"]) -> Float[Tensor, "*M"]:
+    """The mean over a batch, which is all processes' batches together where several learn from one."""
+    return learner.world.mean(x, torch.ones(x.shape[-1], dtype=torch.bool))
+
+
+def legal_after(mask: Tree) -> Bool[Tensor, "B K"] | None:
+    """Which of K choices are legal in s′, by ``next_mask``; None where all always are.
+
+    Where nothing is, all count: an episode may be cut off in a state in which its environment lets nobody choose.
+    """
+    return mask | ~mask.any(-1, keepdim=True) if isinstance(mask, Tensor) else None
 
 
 def batches_due(learner: Learner, starts: int, ratio: float, size: int, gamma: float, n: int) -> Iterator[Transitions]:

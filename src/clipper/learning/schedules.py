@@ -22,6 +22,18 @@ class Linear:
 
 
 @value
+class Annealed:
+    """From ``start`` to ``end`` along a line, and ``end`` from the part ``until`` of the run on."""
+
+    start: float = 1.0
+    end: float = 0.05
+    until: Annotated[float, Range(0, 1, open_below=True)] = 0.1
+
+    def __call__(self, progress: float) -> float:
+        return self.start + (self.end - self.start) * min(max(progress / self.until, 0.0), 1.0)
+
+
+@value
 class KLAdaptive:
     """A step size that follows the policy's KL instead of the run's progress."""
 

@@ -100,9 +100,10 @@ class ActorCritic(nn.Module):
         return [p for name in modules for p in self.get_submodule(name).parameters()]
 
     def absorb(self, obs: Tree, returns: Float[Tensor, " batch"]) -> None:
-        for encoder in (self.encoder, self.critic_encoder):
-            if encoder is not None and encoder.normalises:
-                encoder.absorb(obs)
+        if self.encoder.normalises:
+            self.encoder.absorb(obs)
+        if self.critic_encoder is not None and self.critic_encoder.normalises:
+            self.critic_encoder.absorb(obs)
         if self.returns is not None:
             self.returns.absorb(returns)
 

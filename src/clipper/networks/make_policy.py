@@ -19,10 +19,12 @@ ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 
 
 def mlp(inputs: int, hidden: tuple[int, ...], options: PolicyOptions, generator: Generator) -> nn.Sequential:
-    """Linear layers of these widths, each followed by the activation."""
+    """Linear layers of these widths, each followed by the activation; with ``layer_norm`` that comes between."""
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [OrthogonalLinear(inputs, width, options.hidden_gain, generator), ACTIVATIONS[options.activation]()]
+        norm = [nn.LayerNorm(width)] if options.layer_norm else []
+        linear = OrthogonalLinear(inputs, width, options.hidden_gain, generator)
+        layers += [linear, *norm, ACTIVATIONS[options.activation]()]
         inputs = width
     return nn.Sequential(*layers)
 

@@ -57,6 +57,9 @@ class PolicyOptions:
     """Widths of the critic's layers where they differ from the actor's."""
     activation: Literal["tanh", "relu", "elu", "silu"] = "tanh"
     """The nonlinearity between layers."""
+    layer_norm: bool = False
+    """Bring what each hidden layer says to mean 0 and deviation 1 over its numbers, before the activation, with a gain
+    and a bias of each that are learned (Ba et al. 2016, arXiv:1607.06450); of Q networks none."""
     shared: bool = False
     """One trunk for actor and critic instead of two; of images and embeddings one encoder, too."""
     memory: Memory | MemoryName = None

@@ -1,5 +1,7 @@
 """Where collecting from a vector environment stands between two segments."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -13,8 +15,18 @@ from clipper.rollout.episodes import Told
 from clipper.rollout.protocol import Episode
 
 
+class Columns(NamedTuple):
+    """Which environments these are of all that are collected from, here and in other processes."""
+
+    first: int
+    total: int
+
+
 class CollectState:
     """Where collecting stands between two segments."""
+
+    columns: Columns | None = None
+    """None where these are all."""
 
     obs: Tree
     """sₜ of each environment, ``[N, ...]`` or a tree of such: ``last_obs`` of the segment before."""

@@ -32,7 +32,7 @@ from clipper.rollout.episodes import Told, count_episodes
 from clipper.rollout.protocol import Episode
 from clipper.rollout.recorder import OnFinish, OnInfo, OnStep, RecordingActor, TensorRecorder
 from clipper.rollout.stages import Edges, Masks, NoMasks, Restarts
-from clipper.rollout.state import CollectState, autoreset_mode, observation_tensor
+from clipper.rollout.state import CollectState, Columns, autoreset_mode, observation_tensor
 from clipper.storage.saved import like, part, value_of
 
 UNLIMITED = np.iinfo(np.int64).max
@@ -102,14 +102,14 @@ class VectorRollouts(CollectState):
         if actor is not self.actor:
             self.join(actor)
         self.fresh = False
-        self.left[:] = UNLIMITED if episodes is None else quota(episodes, self.num_envs)
+        self.left[:] = UNLIMITED if episodes is None else quota(episodes, self.num_envs, self.columns)
         recorder, t, before = self.recorder, 0, self.steps
         try:
             recorder.begin(horizon)
             for begin in self.on_begin:
                 begin()
             with recorder.around:
-                while t < horizon if horizon is not None else (self.left > 0).any():
+                while t < horizon if horizon is not None else (self.left > 0).any() or self.others_need(t):
                     answer = checked_step(self.env, recorder.act(t), self, recorder.looks)
                     for stage in self.on_step:
                         answer = stage(t, answer)
@@ -125,6 +125,10 @@ class VectorRollouts(CollectState):
             raise
         self.stale = episodes is not None
         return steps, self.obs
+
+    def others_need(self, t: int) -> bool:
+        """Do others, who collect whole episodes together with these, take more than ``t`` rows?"""
+        return False
 
     def join(self, actor: Actor) -> None:
         """What acts and keeps rows for this actor, and the stages that it and the environment need."""
@@ -250,6 +254,7 @@ class VectorRollouts(CollectState):
         close(self.env, describe(self.env))
 
 
-def quota(episodes: int, n: int) -> np.ndarray:
-    """Episodes for each of ``n`` environments, as evenly as can be."""
-    return np.array([episodes // n + (i < episodes % n) for i in range(n)])
+def quota(episodes: int, n: int, columns: Columns | None = None) -> np.ndarray:
+    """Episodes for each of ``n`` environments, as evenly as can be over all of which they are the ``columns``."""
+    first, total = columns or Columns(0, n)
+    return np.array([episodes // total + (i < episodes % total) for i in range(first, first + n)])

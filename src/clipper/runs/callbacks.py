@@ -15,6 +15,7 @@ from clipper.environments.checks import Answer
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.infos import ask_for_infos, info_of_each
 from clipper.errors import ConfigError
+from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.run import Run
 
@@ -107,7 +108,7 @@ class Callbacks:
         if not self.of_steps:
             yield
             return
-        rollouts = run.rollouts
+        rollouts = run.rollouts.own if isinstance(run.rollouts, GatheredRollouts) else run.rollouts
         if not isinstance(rollouts, VectorRollouts):
             raise ConfigError(
                 f"on_step of a callback hears of steps of a vector environment, and {type(rollouts).__name__} steps "

@@ -32,12 +32,16 @@ from clipper.networks.fit import check_spaces
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.protocol import ignored_by, mask_key_of
+from clipper.ranks.columns import OwnColumns
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import Group
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.forked import check_threads
 from clipper.runs.load import check_policy
 from clipper.runs.memory_limits import check_memory
 from clipper.runs.run import Run, Source
+from clipper.runs.together import columns_of
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, settings_json, short_name, to_json
 from clipper.settings.defaults import config_for, usual
@@ -57,6 +61,7 @@ class Settings(TypedDict, total=False):
     env_timeout: float
     on_env_error: Literal["raise", "restart"]
     max_restarts: int
+    patience: float
     eval_every: int
     eval_episodes: int
     until_solved: bool
@@ -170,7 +175,10 @@ def describe_source(source: Source) -> str:
     return f"<{module}.{source_name(source)}>"
 
 
-def build(config: Config, source: Source, policy: nn.Module | None, folder: Path | None, insist: bool = True) -> Run:
+def build(
+    config: Config, source: Source, policy: nn.Module | None, folder: Path | None, insist: bool = True,
+    group: Group | None = None,
+) -> Run:  # fmt: skip
     """Make the environment, the policy and the learner; every error in the settings shows here.
 
     ``insist`` on the engine that the settings name; a resumed run may lack what it began with. Nothing is written.
@@ -183,10 +191,10 @@ def build(config: Config, source: Source, policy: nn.Module | None, folder: Path
     torch.set_num_threads(config.threads)  # before the first weights: their last bits depend on it
     encoder = config.policy.encoder
     seen = (encoder.mask_key, encoder.ignore) if policy is None else (mask_key_of(policy), ignored_by(policy))
-    rollouts, vector, stepping = make_rollouts(config, source, *seen)
+    rollouts, vector, stepping = make_rollouts(config, source, *seen, group)
     config = dataclasses.replace(config, vector=vector)
     try:
-        return build_on(rollouts, config, source, policy, folder, settings, insist, stepping)
+        return build_on(rollouts, config, source, policy, folder, settings, insist, stepping, group)
     except BaseException:
         if is_owned(source):
             rollouts.close()
@@ -199,22 +207,36 @@ def is_owned(source: Source) -> bool:
 
 
 def make_rollouts(
-    config: Config, source: Source, mask_key: str, ignore: tuple[str, ...]
+    config: Config, source: Source, mask_key: str, ignore: tuple[str, ...], group: Group | None
 ) -> tuple[Rollouts, Vector, str]:
     """What gives the run its Steps, how a resumed run asks for it, and the same for people."""
+    if group is not None and isinstance(source, VectorEnv | Rollouts):
+        raise ConfigError(
+            "training in several processes divides the environments among them, and these were made ready for one: "
+            "hand over an id, a factory or a list of factories"
+        )
     if isinstance(source, Rollouts):
         return source, "auto", f"in {type(source).__name__}"
+    num_envs, columns = config.num_envs, None
+    if group is not None:
+        group.wait_for(config.patience)
+        columns, num_envs = columns_of(group.rank, group.size, num_envs)
+        source = source[columns.first :][:num_envs] if isinstance(source, list | tuple) else source
     env, vector, stepping = vectorise(
         source,
-        config.num_envs,
+        num_envs,
         config.vector,
         total_steps=config.total_steps,
         env_timeout=config.env_timeout,
         max_restarts=config.max_restarts if config.on_env_error == "restart" else 0,
         ignore=ignore,
+        first=None if columns is None else columns.first,
     )
     try:
-        return VectorRollouts(env, config.seed, config.device, mask_key), vector, stepping
+        if columns is None or group is None:
+            return VectorRollouts(env, config.seed, config.device, mask_key), vector, stepping
+        own = OwnColumns(env, columns, lambda rows: group.largest(rows)[0], config.seed, config.device, mask_key)
+        return GatheredRollouts(own, group), vector, f"divided among {group.size} ranks, each {stepping}"
     except BaseException:
         if is_owned(source):
             close(env, describe(env))
@@ -223,7 +245,7 @@ def make_rollouts(
 
 def build_on(
     rollouts: Rollouts, config: Config, source: Source, policy: nn.Module | None, folder: Path | None,
-    settings: dict[str, object] | None, insist: bool, stepping: str,
+    settings: dict[str, object] | None, insist: bool, stepping: str, group: Group | None,
 ) -> Run:  # fmt: skip
     """The rest of ``build``, on rollouts that are there."""
     generator = Generator().manual_seed(config.seed)
@@ -247,7 +269,11 @@ def build_on(
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
     if isinstance(module, ActorCritic):
         module.masked = abilities(rollouts).masked
+    if group is not None and group.rank > 0:  # with the engine that the first has chosen, and compiled where need be
+        config, insist = dataclasses.replace(config, engine=group.from_first().decode()), True
     engine = choose(learner, config, rollouts, insist)
+    if group is not None and group.rank == 0:
+        group.from_first(engine.name.encode())
     if engine.name == "cpu":
         torch.set_num_threads(1)  # torch's helpers would spin for a while after each operation, on the kernels' cores
     config = dataclasses.replace(config, engine=engine.name)
@@ -258,8 +284,9 @@ def build_on(
         learner,
         rollouts,
         engine,
-        folder,
+        folder if group is None or group.rank == 0 else None,
         settings and settings | kept,
+        group=group,
         owned=is_owned(source),
         stepping=stepping,
         custom_policy=policy is not None and not own,

@@ -11,10 +11,14 @@ from clipper.algorithms import Algorithm
 from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
 from clipper.errors import ConfigError
+from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import Group
 from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.counters import steps_taken
+from clipper.runs.labels import settings_of
 from clipper.runs.load import check_finite, check_fit, check_size, weights_of
 from clipper.runs.make_run import (
     Settings,
@@ -27,6 +31,7 @@ from clipper.runs.make_run import (
     write_config,
 )
 from clipper.runs.metrics_file import cut_after
+from clipper.runs.replay_files import ReplayFiles, begin_anew, read_rows
 from clipper.runs.run import Run, Source, read_config
 from clipper.settings.config import Config
 from clipper.settings.config_json import name_of, same, same_name, to_json
@@ -40,6 +45,7 @@ def restore(
     algorithm: Algorithm | None,
     policy: object,
     settings: Settings,
+    group: Group | None = None,
 ) -> Run:
     """A run as its latest whole checkpoint left it; what is handed over is used, and recorded where it differs."""
     planned = read_config(folder)
@@ -55,7 +61,8 @@ def restore(
     check_asked(config, settings)
     module = policy if isinstance(policy, nn.Module) else None
     if not any((folder / name).exists() for name in ("checkpoint.safetensors", "metrics.jsonl")):
-        run = build(config, source, module, folder, insist="engine" in settings)
+        run = build(config, source, module, folder, insist="engine" in settings, group=group)
+        run.path = folder
         write_config(run)  # the run was ended before it began
         return run
     tensors, values = checkpoint_as_now(*checkpoint.load_latest(folder))
@@ -72,7 +79,9 @@ def restore(
     if module is not None:
         check_fit(module, weights_of(tensors))
     check_size(config, tensors, values)
-    run = build(config, source, module, folder, insist="engine" in settings)
+    tensors = read_rows(folder, tensors, planned.save_replay)
+    run = build(config, source, module, folder, insist="engine" in settings, group=group)
+    run.path = folder
     try:
         return go_back(run, planned, tensors, values)
     except BaseException:
@@ -107,12 +116,20 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
                 "begin a run with policy=clipper.load(…) instead"
             )
     same_number = run.config.num_envs == planned.num_envs
-    if not same_number and not isinstance(run.rollouts, VectorRollouts):
+    if not same_number and not isinstance(run.rollouts, VectorRollouts | GatheredRollouts):
         raise ConfigError(
             f"this run's rollouts have {planned.num_envs} environments, and those handed over {run.config.num_envs}: "
             "hand over as many"
         )
     restored = run.load_state_dict(tensors, values, environments=same_number)
+    replay = run.learner.modules.get("replay")
+    if isinstance(replay, Replay) and replay.columns not in (None, run.config.num_envs):
+        raise ConfigError(
+            f"this run's replay holds rows of {replay.columns} environments, and {run.config.num_envs} were asked for: "
+            "leave out num_envs"
+        )
+    restored = restored and not begin_anew(run.learner)
+    run.replay_files = ReplayFiles.of_folder(folder, run.learner)
     check_finite(run.policy, folder)
     changed = not same(run.settings, to_json(planned))
     run.exact = run.exact and restored and not changed
@@ -147,3 +164,31 @@ def handed_over(
             "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="
         )
     return changes
+
+
+def is_there(folder: Path | None, group: Group | None) -> bool:
+    """For ``resume="auto"``: does the folder hold a run to go on with? Of several processes the first one says so."""
+    if folder is None:
+        raise ConfigError("resume='auto' goes on with the run in a folder, or begins it there: name it with run_dir=")
+    there = (folder / "config.json").exists()
+    return there if group is None else bool(group.largest(there and group.rank == 0)[0])
+
+
+AS_FOUND = {"engine", "vector", "total_steps"}
+"""Settings that a run's file has as they were found, or that may change."""
+
+
+def as_planned(config: Config, folder: Path, settings: Settings) -> str:
+    """For ``resume="auto"``: the environment of a ``config`` that begins the run in a folder, which goes on.
+
+    Raises ``ConfigError`` where the run has other settings. ``total_steps`` may change.
+    """
+    given, planned = settings_of(config), settings_of(read_config(folder))
+    for path in [path for path in given if path in planned and path.partition(".")[0] not in AS_FOUND]:
+        if given[path].text != planned[path].text:
+            raise ConfigError(
+                f"the run that is there has {path} = {planned[path].text}, not {given[path].text}: name another "
+                "folder, or the settings that it has"
+            )
+    settings.setdefault("total_steps", config.total_steps)
+    return config.env

@@ -23,6 +23,8 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.schedules import Linear, at
 from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import Group
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
@@ -30,6 +32,7 @@ from clipper.runs.counters import COUNTERS, counter
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
 from clipper.runs.profile import Profile
+from clipper.runs.replay_files import ReplayFiles, rows_left_out
 from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
 from clipper.settings.config import Config
 from clipper.settings.config_json import read_settings, to_json
@@ -38,6 +41,7 @@ from clipper.storage import checkpoint, json_text
 from clipper.storage.saved import like, part, plain_state, value_of
 
 Source = EnvSource | Rollouts
+OURS = VectorRollouts.load_state_dict, GatheredRollouts.load_state_dict
 RECENT = 100  # episodes in the moving average that a run shows
 
 
@@ -59,6 +63,8 @@ class Run:
     """``config`` as JSON, where there is a folder, of when the run was built: objects of the user's own may change."""
     profile: Profile | None = None
     """Where the time goes, if that was asked for."""
+    group: Group | None = None
+    """The processes that it trains in, where there are several; the first of them evaluates, logs and saves."""
     at_end: tuple[dict[str, torch.Tensor], dict[str, object]] | None = None
     """What the rollouts' state was when they were closed."""
     owned: bool = False
@@ -98,6 +104,8 @@ class Run:
     """Numbers that the next row will have beside the run's own."""
     noted: dict[str, float] = field(default_factory=dict)
     """The latest number by each of these names."""
+    replay_files: ReplayFiles = field(default_factory=ReplayFiles)
+    """What of a replay lies beside the checkpoints."""
     log: Log | None = None
     """Where rows are written, while it trains."""
     lock: Lock | None = None
@@ -274,10 +282,15 @@ class Run:
 
     def save(self, environments: bool = True) -> None:
         """Write the checkpoint from which the run can be resumed; those before it stay beside it."""
+        if self.path is None and self.group is None:
+            return
+        self.record_rest()
+        with rows_left_out(self.learner):
+            tensors, values = self.state_dict(environments)  # of several processes all take part in it
         if self.path is not None:
             self.check_folder()
-            self.record_rest()
-            tensors, values = self.state_dict(environments)
+            if self.config.save_replay:
+                self.replay_files.save(self.path, self.learner, self.config.keep_checkpoints)
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
 
     def check_folder(self) -> None:
@@ -368,7 +381,7 @@ class Run:
         try:
             restored = self.rollouts.load_state_dict(tensors, values, self.engine.actor)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            if isinstance(error, ClipperError) or own.load_state_dict is not VectorRollouts.load_state_dict:
+            if isinstance(error, ClipperError) or own.load_state_dict not in OURS:
                 raise
             raise CorruptCheckpointError(f"the checkpoint does not fit its own settings: {error}") from error
         if restored is None:

@@ -14,6 +14,8 @@ from torch import nn
 from clipper.algorithms import Algorithm, quota_of
 from clipper.errors import ClipperError, ConfigError, DeviceMemoryError, SaveError
 from clipper.networks.policy_options import PolicyOptions
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import Group, joined
 from clipper.rollout.collected import check_collected
 from clipper.rollout.evaluation import held
 from clipper.rollout.protocol import abilities
@@ -26,12 +28,13 @@ from clipper.runs.logs import Log, Logger, logger_list
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making
 from clipper.runs.metrics_file import replace_last
 from clipper.runs.profile import Profile
-from clipper.runs.restore import restore
+from clipper.runs.restore import as_planned, is_there, restore
 from clipper.runs.rows import Row
 from clipper.runs.run import Run, Source
+from clipper.runs.together import agree, folder_of_first, of_first
 from clipper.settings.config import Config
 from clipper.settings.config_json import read_settings
-from clipper.storage.files import from_user, from_user_kept
+from clipper.storage.files import from_user_kept
 
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 
@@ -59,36 +62,28 @@ def train(
 
     ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your
-    own, must be given again. ``callback`` is called with the run after each iteration, and where it has a method
-    ``on_step(run, infos)`` after each step of the environments; ``run.note(name, number)`` puts a number of your own
-    into the metrics. ``loggers`` are called with each row of these, a dict of numbers by name. ``profile=True`` keeps
-    in ``run.profile`` and the metrics where the time goes. The other keywords are the fields of ``Config``.
+    own, must be given again. ``resume="auto"`` goes on with the run in ``run_dir`` if there is one, and otherwise
+    begins it: the same line then serves a program that is started again and again. ``callback`` is called with the run
+    after each iteration, and where it has a method ``on_step(run, infos)`` after each step of the environments;
+    ``run.note(name, number)`` puts a number of your own into the metrics. ``loggers`` are called with each row of
+    these, a dict of numbers by name. ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The
+    other keywords are the fields of ``Config``.
+
+    Under torchrun, ``torchrun --nproc-per-node 4 program.py``, all processes train one run: ``num_envs`` is divided
+    among them, and the first one evaluates, logs and saves. Callbacks are called in each.
     """
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
     run, heard, records = None, Callbacks(callback), logger_list(loggers)
-    lock = ExitStack()
+    lock, group = ExitStack(), joined()
     try:
+        folder = None if run_dir is None else from_user_kept(run_dir)
+        auto = resume == "auto"
+        if auto:
+            resume = folder if is_there(folder, group) else None
         if resume is not None:
-            if run_dir is not None and from_user(run_dir).resolve() != from_user(resume).resolve():
-                raise ConfigError(
-                    f"a run goes on in its own folder, {resume}: leave out run_dir, or copy the folder first"
-                )
-            folder = from_user_kept(resume)
-            held_folder = lock.enter_context(locked(folder)) if folder.is_dir() else None
-            run = restore(folder, env, algorithm, policy, settings)
-            run.lock = held_folder
-        elif env is None:
-            check_settings(settings, algorithm)
-            raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
+            run = resumed(from_user_kept(resume), folder, lock, (env, algorithm, policy, settings, group), auto)
         else:
-            config, source = configure(env, algorithm, policy, settings)
-            module = policy if isinstance(policy, nn.Module) else None
-            run = build(config, source, module, None if run_dir is None else from_user_kept(run_dir))
-            if run.path is not None:
-                with making(run.path):
-                    run.path.mkdir(parents=True, exist_ok=True)
-                run.lock = lock.enter_context(locked(run.path))
-            begin(run)
+            run = begun(folder, lock, (env, algorithm, policy, settings, group))
         if profile:
             run.profile = watched
             watch(run, watched)
@@ -96,6 +91,10 @@ def train(
             gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
         with held(run.rollouts), heard.hearing_steps(run):
             return go_on(run, heard, records)
+    except BaseException as error:
+        if group is not None:
+            group.leave(error)
+        raise
     finally:  # what belongs to the process first: to close environments may fail
         if first:
             gc.unfreeze()
@@ -105,6 +104,47 @@ def train(
         if run is not None:
             run.lock = None
             run.close()
+
+
+Given = tuple[Source | Config | None, Algorithm | None, PolicyOptions | nn.Module | None, Settings, Group | None]
+"""What ``train`` was given: env, algorithm, policy and the settings; and the processes that train together."""
+
+
+def resumed(folder: Path, named: Path | None, lock: ExitStack, given: Given, auto: bool) -> Run:
+    """The run in a folder, which is locked; what was given goes for what it had.
+
+    ``auto``: what was given begins the run, too, and may be a ``Config``.
+    """
+    if named is not None and named.resolve() != folder.resolve():
+        raise ConfigError(f"a run goes on in its own folder, {folder}: leave out run_dir, or copy the folder first")
+    env, algorithm, policy, settings, group = given
+    first = group is None or group.rank == 0
+    held = lock.enter_context(locked(folder)) if first and folder.is_dir() else None
+    with folder_of_first(folder, group) as here:
+        env = as_planned(env, here, settings) if auto and isinstance(env, Config) else env
+        run = restore(here, env, algorithm, policy, settings, group)
+    run.lock, run.path = held, folder if first else None
+    return run
+
+
+def begun(folder: Path | None, lock: ExitStack, given: Given) -> Run:
+    """A new run, and its folder, where it has one, locked."""
+    env, algorithm, policy, settings, group = given
+    if env is None:
+        check_settings(settings, algorithm)
+        raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
+    config, source = configure(env, algorithm, policy, settings)
+    module = policy if isinstance(policy, nn.Module) else None
+    run = build(config, source, module, folder, group=group)
+    try:
+        if run.path is not None:
+            with making(run.path):
+                run.path.mkdir(parents=True, exist_ok=True)
+            run.lock = lock.enter_context(locked(run.path))
+        return begin(run)
+    except BaseException:
+        run.close()
+        raise
 
 
 def watch(run: Run, profile: Profile) -> None:
@@ -128,15 +168,10 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
     """
     config, learner, rollouts, engine = run.config, run.learner, run.rollouts, run.engine
     timed = nullcontext if run.profile is None else run.profile.part
-    if run.history and "eval/return" not in run.history[-1] and evaluation_is_due(run):
-        make_up(run)
-    if run.iteration == 0:
-        save_or_warn(run)
-    # As they were written: an object of the user's own may have gained what no file holds.
-    written = {} if run.settings is None else settings_of(read_settings(run.settings))
-    run.log = Log(run.path, run.history, loggers, {path: x.text for path, x in written.items()})
+    begin_records(run, loggers)
     end, going, quota = config.total_steps, True, quota_of(config.algorithm)
-    own, dtype = not isinstance(rollouts, VectorRollouts), next(iter(learner.parts.values())).vectors[0].dtype
+    own = not isinstance(rollouts, VectorRollouts | GatheredRollouts)
+    dtype = next(iter(learner.parts.values())).vectors[0].dtype
     began = run.waiting.began = time.perf_counter()
     try:
         while going and rollouts.steps - run.earlier < end and not (config.until_solved and run.solved):
@@ -163,7 +198,10 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
             if row:
                 with timed("logging"):
                     run.write(row)
-            if run.learned >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION:
+            saves = run.learned >= run.next_checkpoint or time.perf_counter() - began > LONG_ITERATION
+            if run.group is not None:
+                going, saves = agree(run.group, learner, going, saves)
+            if saves:
                 run.next_checkpoint += config.checkpoint_every * (run.learned >= run.next_checkpoint)
                 save_or_warn(run)
             began = time.perf_counter()
@@ -180,12 +218,28 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
     return run
 
 
+def begin_records(run: Run, loggers: Sequence[Logger]) -> None:
+    """What there is to do and to write before the first iteration; of several processes the first one logs."""
+    if run.history and "eval/return" not in run.history[-1] and evaluation_is_due(run):
+        make_up(run)
+    if run.iteration == 0:
+        save_or_warn(run)
+    # As they were written: an object of the user's own may have gained what no file holds.
+    written = {} if run.settings is None else settings_of(read_settings(run.settings))
+    own = loggers if run.group is None or run.group.rank == 0 else ()
+    run.log = Log(run.path, run.history, own, {path: x.text for path, x in written.items()})
+
+
 def give_up(run: Run, error: BaseException) -> None:
     """Save what was learned: where collecting fails, or the device's memory is spent, to go on with fresh episodes.
 
-    An update that fails otherwise may have broken the policy; the checkpoint before stays.
+    An update that fails otherwise may have broken the policy; the checkpoint before stays. So it does where several
+    processes train: it holds the environments of all, so that a run that is started anew goes on exactly.
     """
     exhausted = isinstance(error, torch.OutOfMemoryError)
+    if run.group is not None:  # the others cannot take part any more, so the checkpoint before stays
+        run.group.leave(error)
+        return
     with suppress(ClipperError):  # which may be the error itself
         run.record_rest()
     if run.phase != "updating" or exhausted:
@@ -251,19 +305,24 @@ def evaluate_now(run: Run, row: Row) -> None:
     """Evaluate, keep the best policy, and note whether the task is solved."""
     config = run.config
     run.phase = "evaluating"
+    numbers: list[float | None] = [0.0, 0.0, None]
     try:
         # The same initial states every time: evaluations of one run are compared with each other.
-        evaluation = run.evaluate(config.eval_episodes, seed=config.seed + 1_000_000)
+        if run.group is None or run.group.rank == 0:
+            evaluation = run.evaluate(config.eval_episodes, seed=config.seed + 1_000_000)
+            numbers = [evaluation.mean, evaluation.std, evaluation.success_rate]
     finally:
         run.phase = ""
+    mean, std, success_rate = numbers if run.group is None else of_first(run.group, numbers)
+    assert mean is not None
     run.next_evaluation += config.eval_every
-    row["eval/return"], row["eval/std"] = evaluation.mean, evaluation.std
-    if evaluation.success_rate is not None:
-        row["eval/success_rate"] = evaluation.success_rate
+    row["eval/return"], row["eval/std"] = mean, std
+    if success_rate is not None:
+        row["eval/success_rate"] = success_rate
     threshold = abilities(run.rollouts).threshold
-    run.solved = threshold is not None and evaluation.mean >= threshold
-    if evaluation.mean > run.best:
-        run.best = evaluation.mean
+    run.solved = threshold is not None and mean >= threshold
+    if mean > run.best:
+        run.best = mean
         try:
             run.save_best()
         except OSError as error:

@@ -40,6 +40,8 @@ class Config:
     """Where an environment raises, dies or hangs: end the run, or make it anew and cut its episode off."""
     max_restarts: Natural = 10
     """Failures that on_env_error=restart forgives."""
+    patience: Annotated[float, Range(0, 1e9, open_below=True)] = 300.0
+    """Seconds that processes which train one run wait for each other; evaluations, on the first one, are in it."""
     eval_every: Natural = 0
     """Evaluate each time this many steps have passed, and keep the best policy; 0 never does."""
     eval_episodes: Annotated[int, Range(1, 100_000)] = 20
@@ -50,6 +52,9 @@ class Config:
     """Save each time this many steps have passed; the end of a run is always saved."""
     keep_checkpoints: Annotated[int, Range(1, 1000)] = 2
     """How many of the latest checkpoints stay, so that a damaged one can be done without."""
+    save_replay: bool = True
+    """Keep the replay of an algorithm that has one beside the checkpoints. Without it a resumed run is not exact: it
+    takes learning_starts uniform decisions once more, and learns from nothing older."""
     log_every: Natural = 0
     """Decisions that a row of metrics covers, as means over its iterations, or fewer where an evaluation, a checkpoint
     or the end comes first; 0: a row for each iteration."""

@@ -24,6 +24,27 @@ from clipper.networks.heads import HeadOptions, SoftplusOfState, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
 from clipper.settings.config import Config
 from clipper.settings.defaults import ATARI_POLICY, ATARI_PPO
+from clipper.settings.presets_off_policy import (
+    OFF_POLICY,
+    cleanrl_ddpg,
+    cleanrl_dqn,
+    cleanrl_sac,
+    cleanrl_td3,
+    sb3_ddpg,
+    sb3_dqn,
+    sb3_sac,
+    sb3_td3,
+    spinning_up_ddpg,
+    spinning_up_sac,
+    spinning_up_td3,
+)
+
+__all__ = [
+    "ALL", "PRESETS", "ZOO", "andrychowicz", "baselines", "cleanrl", "cleanrl_atari", "cleanrl_continuous",
+    "cleanrl_ddpg", "cleanrl_dqn", "cleanrl_sac", "cleanrl_td3", "rl_zoo", "sb3", "sb3_a2c", "sb3_ddpg", "sb3_dqn",
+    "sb3_sac", "sb3_td3", "sb3_trpo", "spinning_up", "spinning_up_ddpg", "spinning_up_sac", "spinning_up_td3",
+    "spinning_up_vpg",
+]  # fmt: skip
 
 OFF = float("inf")  # a gradient's bound that bounds nothing
 RAW = HeadOptions(rescale_action=False)
@@ -310,7 +331,7 @@ def rl_zoo(env: str = "CartPole-v1") -> Config:
 
 ALL = (
     cleanrl, cleanrl_continuous, cleanrl_atari, sb3, sb3_a2c, sb3_trpo, spinning_up, spinning_up_vpg, baselines,
-    andrychowicz, rl_zoo,
+    andrychowicz, rl_zoo, *OFF_POLICY,
 )  # fmt: skip
 PRESETS: dict[str, Callable[[str], Config]] = {f.__name__.replace("_", "-"): f for f in ALL}
 """By name, as ``clipper train ENVIRONMENT --preset NAME`` takes them."""

@@ -3,9 +3,9 @@
 import ast
 
 from clipper.data import values
-from clipper.unroll.facts import Fact, Items, Known, Of
 from clipper.unroll.fold import Fold, constant, reference
 from clipper.unroll.source import Import, is_ours, resolve
+from clipper.unroll.things import Fact, Items, Known, Of
 
 PLAIN = {n: values.plain(hint).__name__ for n, hint in vars(values).items() if values.plain(hint) is not hint}
 """Count → int: what a number's range is left out of."""
@@ -22,7 +22,8 @@ class Annotations(Fold):
         (only,) = fact if len(fact) == 1 else (None,)
         if isinstance(only, Items) and only.items:
             parts = [self.annotation(constant(...), part) for part in only.items]
-            return ast.Subscript(reference("tuple"), ast.Tuple(parts, ast.Load()), ast.Load())
+            inner = ast.Tuple(parts, ast.Load()) if len(parts) > 1 else parts[0]
+            return ast.Subscript(reference("tuple"), inner, ast.Load())
         kinds = set[str]()
         for thing in fact:
             kind = type(thing.it) if isinstance(thing, Known) else thing.kind if isinstance(thing, Of) else None
@@ -31,7 +32,7 @@ class Annotations(Fold):
         if not kinds or "Any" in kinds:
             return reference(self.names.of_import(Import("typing", "Any", None)))
         return union(
-            [constant(None) if k == "None" else reference(k) for k in sorted(kinds, key=lambda k: k == "None")]
+            [constant(None) if k == "None" else reference(k) for k in sorted(kinds, key=lambda k: (k == "None", k))]
         )
 
     def name_of_kind(self, kind: type) -> str | None:

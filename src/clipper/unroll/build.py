@@ -6,12 +6,12 @@ import copy
 from clipper.settings.config import Config
 from clipper.unroll.calls import UNKNOWN
 from clipper.unroll.entry import environment_of
-from clipper.unroll.facts import is_setting
 from clipper.unroll.fold import constant, reference
-from clipper.unroll.folded import Folded
+from clipper.unroll.folded import NOTHING, Folded
 from clipper.unroll.follow import Follow
 from clipper.unroll.follow_recipe import followed
 from clipper.unroll.inline import Inline
+from clipper.unroll.literals import is_setting, literal
 from clipper.unroll.names import Names
 from clipper.unroll.prune import Prune
 from clipper.unroll.source import Definition, Function, Import, It, bound_names, function_of
@@ -22,7 +22,12 @@ from clipper.unroll.tidy import tidied
 def built(config: Config) -> tuple[Units, Names]:
     """The definitions by name, ``main`` among them, and what they import."""
     program, main = followed(config, environment_of(config))
-    kept = [program.real(program.facts["variable", main, name]) for name in ("algorithm", "options")]
+    settings = [program.real(program.facts["variable", main, name]) for name in ("algorithm", "options")]
+    return cut(program, main, settings)
+
+
+def cut(program: Follow, main: Function, kept: list[object]) -> tuple[Units, Names]:
+    """The same of any program that was followed from ``main``; ``kept`` are settings that have to stand there."""
     while True:
         names = Names()
         fold = Folded(program, names, kept)
@@ -86,20 +91,16 @@ def unit_of(fold: Folded, name: str, thing: Definition | Function) -> list[ast.s
         return [fold.definition(function, name)]
     if isinstance(node, ast.ClassDef):
         return [fold.class_of(real, thing)]
-    fold.here = Function(
-        ast.Lambda(
-            ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]), ast.Constant(None)
-        ),
-        thing.module,
-    )
     if isinstance(node, ast.Try):
         return [attempt(fold, thing, node)]
     assert isinstance(node, ast.Assign | ast.AnnAssign)
     assert node.value is not None
     value = node.value
+    fold.here = Function(ast.Lambda(NOTHING, value), thing.module)
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
         at = [ast.unparse(t) for t in node.targets[0].elts].index(thing.name)
-        value = value.elts[at] if isinstance(value, ast.Tuple) else constant(real)
+        part = constant(real) if literal(real) else ast.Subscript(value, constant(at), ast.Load())
+        value = value.elts[at] if isinstance(value, ast.Tuple) else part
     return [ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], fold.expr(value)), node)]
 
 
@@ -118,16 +119,20 @@ def attempt(fold: Folded, thing: Definition, node: ast.Try) -> ast.stmt:
 
 
 def dispatched(fold: Folded, name: str, real: It) -> list[ast.stmt]:
-    """A dispatched function with the cases that may run."""
-    found = list[ast.stmt]()
+    """A dispatched function with the cases that may run where a call may enter several."""
+    found, cases = list[ast.stmt](), {function_of(case) for case in real.registry.values()}
+    together = (cases & targets for targets in fold.program.targets.values())
+    entered = {case for several in together if len(several) > 1 for case in several}
     for kind, case in real.registry.items():
         function = function_of(case)
         assert function is not None
         if kind is object:
             new = fold.definition(function, name)
+            if function not in entered:
+                new.body[1:] = ast.parse(f"raise TypeError({new.args.args[0].arg})").body
             new.decorator_list = [reference(fold.names.of_import(Import("functools", "singledispatch", None)))]
             found.insert(0, new)
-        elif function in fold.program.reached:
+        elif function in entered:
             new = fold.definition(function, "_")
             new.decorator_list = [ast.parse(f"{name}.register({fold.names.of_object(kind)})", mode="eval").body]
             found.append(new)

@@ -1,39 +1,30 @@
 """What calls give: of the library's own functions by following them, of others where that is known without a run."""
 
 import inspect
+from abc import ABC, abstractmethod
 from functools import partial
 from types import FunctionType
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
-from clipper.data.trees import each
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Closure,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Outside,
-    Partial,
-    Thing,
-    is_setting,
-    items,
-    iterator,
-    join,
-    known,
-    some,
-    the,
-)  # fmt: skip
+from clipper.data.trees import across, each
+from clipper.environments.make import wants_lists
+from clipper.learning.optimizers import light
+from clipper.networks.encoders import channels_first, is_image, seen_by
+from clipper.rollout.state import autoreset_mode
+from clipper.spaces.observations import observation_leaves
+from clipper.unroll.facts import ANY, NEVER, items, iterator, join, known, some, the
+from clipper.unroll.literals import is_setting
 from clipper.unroll.source import Function, It, function_of, is_ours
 from clipper.unroll.store import MISSING, Store, fields_of, owner_of
+from clipper.unroll.things import Anything, Cell, Closure, Fact, Items, Known, Method, Of, Outside, Partial, Thing
 
-SAVING = {"state_dict", "load_state_dict", "__getstate__", "__setstate__", "forward", "__init__", "__new__"}
+LAYERS = (nn.Linear, nn.Sequential, nn.Conv2d, nn.Flatten, nn.Tanh, nn.ReLU)
+"""Layers from elsewhere that give one tensor."""
+UNASKED = {"state_dict", "load_state_dict", "__getstate__", "__setstate__", "render", "forward", "__init__", "__new__"}
+"""What parent classes from elsewhere call for saving and pictures only, and what is followed where it is called."""
 
 
 class Arguments(NamedTuple):
@@ -54,7 +45,7 @@ class Arguments(NamedTuple):
 UNKNOWN = Arguments([], {}, more=True)
 
 
-class Calls(Store):
+class Calls(Store, ABC):
     """Follows calls."""
 
     def __init__(self) -> None:
@@ -91,6 +82,8 @@ class Calls(Store):
         if isinstance(thing, Outside):
             return self.call_outside(thing, given)
         self.escape(given)
+        if isinstance(thing, Of) and issubclass(thing.kind, LAYERS):
+            return some(torch.Tensor)
         return join(ANY, *self.networks(given, place)) if isinstance(thing, Anything) else ANY
 
     def networks(self, given: Arguments, place: object) -> list[Fact]:
@@ -105,7 +98,9 @@ class Calls(Store):
             self.escape(given)
             return self.answers[it]
         if hasattr(it, "registry") and hasattr(it, "dispatch") and is_ours(it):
-            return join(*(self.invoke(f, given, place) for f in self.cases(it, given)))
+            rest = given.places[1:]
+            cases = self.cases(it, given).items()
+            return join(*(self.invoke(f, given._replace(places=[first, *rest]), place) for f, first in cases))
         if isinstance(it, partial):
             places, named = map(known, it.args), {name: known(x) for name, x in it.keywords.items()}
             return self.call(known(it.func), given._replace(places=[*places, *given.places], named=named | given.named))
@@ -118,11 +113,13 @@ class Calls(Store):
             places = given.places if own else [frozenset({thing}), *given.places]
             return self.invoke(function, given._replace(places=places), place)
         function = function_of(it)
+        if it is each or it is across:
+            assert function is not None
+            self.invoke(function, given._replace(places=[ANY, *given.places[1:]]), place)
+            return self.mapped(given) if it is each else self.mapped_once(given)
         if function is not None:
             found = self.invoke(function, given, place)
-            if it is each:
-                return self.mapped(given)
-            told = (function.module.name, it.__name__) in TOLD and not given.more
+            told = it in TOLD and not given.more
             return self.called(it, given) if told and MISSING not in map(self.real, given.all) else found
         return self.outside(it, given)
 
@@ -133,14 +130,15 @@ class Calls(Store):
             return thing.it
         return self.samples.get(thing.kind, MISSING) if isinstance(thing, Of) else MISSING
 
-    def cases(self, dispatched: It, given: Arguments) -> list[Function]:
-        """The cases of a dispatched function that its first argument may enter."""
-        found = []
+    def cases(self, dispatched: It, given: Arguments) -> dict[Function, Fact]:
+        """The cases of a dispatched function that its first argument may enter, each with what of it enters there."""
+        found = dict[Function, Fact]()
         for thing in given.places[0] if given.places else ():
             kind = type(thing.it) if isinstance(thing, Known) else thing.kind if isinstance(thing, Of) else None
-            found += dispatched.registry.values() if kind is None else [dispatched.dispatch(kind)]
-        functions = (function_of(real) for real in found)
-        return list(dict.fromkeys(f for f in functions if f is not None))
+            for real in dispatched.registry.values() if kind is None else [dispatched.dispatch(kind)]:
+                if (function := function_of(real)) is not None:
+                    found[function] = found.get(function, NEVER) | {thing}
+        return found
 
     def invoke(self, function: Function, given: Arguments, place: object = None) -> Fact:
         """Follow a call of one of the library's functions."""
@@ -248,7 +246,7 @@ class Calls(Store):
         for parent in filter(is_ours, kind.__mro__):
             for name, member in vars(parent).items():
                 function = function_of(member, parent) if isinstance(member, FunctionType) else None
-                if function and name not in SAVING and any(name in vars(p) for p in foreign):
+                if function and name not in UNASKED and any(name in vars(p) for p in foreign):
                     self.invoke(function, Arguments([some(kind)], {}, more=True))
 
     def value_of(self, kind: It, given: Arguments) -> object | None:
@@ -266,31 +264,30 @@ class Calls(Store):
 
     # What is not the library's, in ``foreign``.
 
+    @abstractmethod
     def builtin(self, it: object, given: Arguments) -> Fact | None:
         """What a class of Python's own gives; None for others."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outside(self, it: object, given: Arguments) -> Fact:
         """What a function from elsewhere gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call_outside(self, thing: Outside, given: Arguments) -> Fact:
         """What a method from elsewhere gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mapped(self, given: Arguments) -> Fact:
         """What ``each`` gives."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def mapped_once(self, given: Arguments) -> Fact:
+        """What ``across`` gives."""
+
+    @abstractmethod
     def called(self, it: object, given: Arguments) -> Fact:
         """What a call gives now."""
-        raise NotImplementedError
 
 
-TOLD = {
-    ("clipper.environments.make", "wants_lists"), ("clipper.networks.encoders", "is_image"),
-    ("clipper.networks.encoders", "channels_first"), ("clipper.networks.encoders", "seen_by"),
-    ("clipper.spaces.observations", "observation_leaves"), ("clipper.rollout.state", "autoreset_mode"),
-    ("clipper.learning.optimizers", "light"),
-}  # fmt: skip
+TOLD = {wants_lists, is_image, channels_first, seen_by, observation_leaves, autoreset_mode, light}
 """Functions of the library that read spaces, settings and the environment alone, and change nothing."""

@@ -1,28 +1,15 @@
 """What lists, tuples, dicts, comprehensions and items of them may be, and what assignments bind."""
 
 import ast
+from abc import abstractmethod
 
 import gymnasium
 
-from clipper.unroll.facts import (
-    ANY,
-    MOST,
-    NEVER,
-    Cell,
-    Fact,
-    Items,
-    Known,
-    Of,
-    Thing,
-    items,
-    iterator,
-    join,
-    known,
-    literal,
-    the,
-)  # fmt: skip
+from clipper.unroll.facts import ANY, MOST, NEVER, items, iterator, join, known, the
 from clipper.unroll.foreign import Foreign
+from clipper.unroll.literals import literal
 from clipper.unroll.source import Function, It
+from clipper.unroll.things import Cell, Fact, Items, Known, Of, Thing
 
 
 class Displays(Foreign):
@@ -41,13 +28,13 @@ class Displays(Foreign):
         assert self.now is not None
         return self.now
 
+    @abstractmethod
     def look(self, node: ast.expr) -> Fact:
         """What an expression may be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def truth(self, fact: Fact) -> bool | None:
         """Does it count as true, where that is known?"""
-        raise NotImplementedError
 
     def spread(self, nodes: list[ast.expr]) -> tuple[list[Fact], bool]:
         """Elements of a display or arguments of a call, and whether there may be others."""
@@ -87,6 +74,10 @@ class Displays(Foreign):
         else:
             self.fill(cell, dict(enumerate(found)))
         return frozenset({cell})
+
+    def of_set(self, node: ast.Set) -> Fact:
+        found, more = self.spread(node.elts)
+        return ANY if more else iterator(join(*found))
 
     def of_dict(self, node: ast.Dict) -> Fact:
         cell = Cell(node, dict)
@@ -219,7 +210,7 @@ class Displays(Foreign):
                 self.assign(part, exact[i] if exact is not None and known_part else each)
         elif isinstance(target, ast.Starred):
             whole = len(fact) == 1 and isinstance(next(iter(fact)), Items)
-            self.assign(target.value, fact if whole else iterator(fact))
+            self.assign(target.value, fact if whole or not fact else iterator(fact))
         elif isinstance(target, ast.Attribute):
             for thing in self.look(target.value):
                 if isinstance(thing, Of):

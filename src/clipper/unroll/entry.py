@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Dict, OneOf, Tuple
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from clipper.algorithms import KNOWN, quota_of
+from clipper.algorithms import KNOWN, OFF_POLICY, quota_of
 from clipper.data.values import Elsewhere
 from clipper.environments.atari import is_atari
 from clipper.environments.checks import MASK_KEYS
@@ -50,6 +50,7 @@ def main_source(config: Config, environment: Environment) -> str:
         raise UnrollError(f"{elsewhere[0]} is code of your own, which this run's file only names")
     imports = sorted({f"from {type(v).__module__} import {type(v).__name__}" for v in values} | {*environment.imports})
     (name,) = quota_of(config.algorithm)
+    actor = "learner.behaviour" if isinstance(config.algorithm, OFF_POLICY) else "policy"
     spaces = "env.single_observation_space, env.single_action_space"
     return f'''
 import hashlib
@@ -73,7 +74,7 @@ def main() -> None:
     rollouts = VectorRollouts(env, seed{rest})
     while rollouts.steps < total_steps:
         learner.advance(rollouts.steps / total_steps)
-        steps, last_obs = rollouts.collect(policy, {name}=algorithm.{name})
+        steps, last_obs = rollouts.collect({actor}, {name}=algorithm.{name})
         algorithm.update(learner, steps, last_obs)
         if rollouts.episodes:
             mean_return = sum(episode.total for episode in rollouts.episodes) / len(rollouts.episodes)

@@ -6,32 +6,15 @@ import copy
 import operator
 from collections.abc import Callable
 
+import numpy as np
+import torch
+
 from clipper.unroll.calls import Arguments
 from clipper.unroll.displays import Displays
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Closure,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Partial,
-    Super,
-    Thing,
-    each_truth,
-    items,
-    iterator,
-    join,
-    known,
-    literal,
-    some,
-    the,
-)  # fmt: skip
+from clipper.unroll.facts import ANY, NEVER, each_truth, items, iterator, join, known, some, the
+from clipper.unroll.literals import literal
 from clipper.unroll.source import Function, It, Syntax, function_of, inner_function, is_ours
+from clipper.unroll.things import Anything, Cell, Closure, Fact, Items, Known, Method, Of, Partial, Super, Thing
 
 OPERATORS: dict[type, Callable[[It, It], It]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: pow,
@@ -170,6 +153,8 @@ class Expressions(Displays):
             except (TypeError, ValueError, ArithmeticError):
                 return ANY
         kinds = {type(t.it) if isinstance(t, Known) else getattr(t, "kind", None) for t in left | right}
+        if left and right and (array := array_of(left, right)) is not None:
+            return some(array)
         if kinds and kinds <= {int, float}:
             return some(float if float in kinds or isinstance(node.op, ast.Div) else int)
         return NEVER if not left or not right else ANY
@@ -181,6 +166,9 @@ class Expressions(Displays):
         operation, right = node.ops[0], rights[0]
         if not left or not right:
             return NEVER
+        plain = isinstance(operation, ast.Is | ast.IsNot | ast.In | ast.NotIn)
+        if not plain and (array := array_of(left, right)) is not None:
+            return some(array)
         if isinstance(operation, ast.In | ast.NotIn):
             answer = self.contained(left, right)
             return some(bool) if answer is None else known(answer is isinstance(operation, ast.In))
@@ -222,7 +210,7 @@ class Expressions(Displays):
         parts = [n for n, taken in ((node.body, True), (node.orelse, False)) if truth in (None, taken)]
         return join(*(self.look(n) for n in parts))
 
-    def of_call(self, node: ast.Call) -> Fact:  # noqa: PLR0911 (one for each kind)
+    def of_call(self, node: ast.Call) -> Fact:
         if isinstance(node.func, ast.Name) and node.func.id == "super":
             owner = self.get("variable", self.here, self.here.parameters[0])
             kind = self.here.owner
@@ -247,12 +235,11 @@ class Expressions(Displays):
         thing = the(callee)
         if thing is not None and (thing.it is list or thing.it is dict) and not node.args and not node.keywords:
             return frozenset({Cell(node, list if thing.it is list else dict)})
+        if thing is not None and thing.it is zip and len(node.args) == 1 and isinstance(node.args[0], ast.Starred):
+            rows = self.iterated(self.found[node.args[0].value])[0]
+            columns = self.iterated(rows)[1]
+            return NEVER if not rows else ANY if columns is None else items(map(iterator, columns))
         rest = self.rest_of(node.args) if more else ANY
-        if thing is not None and thing.it is zip and more and len(node.args) == 1:
-            exact = self.iterated(rest)[1]  # rows become columns
-            if not rest:
-                return NEVER
-            return ANY if exact is None else items(map(iterator, exact))
         return self.call(callee, Arguments(places, named, more, rest), node)
 
     def instead(self, node: ast.Call, callee: Fact) -> ast.expr | None:
@@ -290,6 +277,14 @@ def substituted(node: Syntax, given: dict[str, ast.expr]) -> Syntax:
     for field, value in ast.iter_fields(node):
         setattr(new, field, substituted(value, given))
     return new
+
+
+def array_of(*operands: Fact) -> type | None:
+    """The class of an operator's result, where one of the operands is a tensor, or else an array."""
+    for kind in (torch.Tensor, np.ndarray):
+        if any(fact == some(kind) for fact in operands):
+            return kind
+    return None
 
 
 def identical(left: Fact, right: Fact) -> bool | None:

@@ -1,115 +1,11 @@
-"""What can be known of a value before a program runs: which one it is, of which class, or nothing."""
+"""What can be known of a value: the set of things that it may be, joined, asked and made."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
 
-from clipper.unroll.source import Function
+from clipper.unroll.things import Anything, Fact, Items, Known, Of, Partial, Thing
 
-LITERALS = (type(None), bool, int, float, str, bytes)
-MOST = 12
-"""Things that a value may be before nothing is said of it any more."""
-
-
-def literal(x: object) -> bool:
-    """Can it be written as code: a number, a text, None, or a tuple of such?"""
-    return isinstance(x, LITERALS) or (type(x) is tuple and all(map(literal, x)))
-
-
-def is_setting(kind: type) -> bool:
-    """Is it a class of settings, made by ``@value``?"""
-    return "__new__" in vars(kind) and "__dataclass_fields__" in vars(kind)
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """Exactly this object."""
-
-    it: object
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Known):
-            return False
-        a, b = self.it, other.it
-        if a is b or type(a) is not type(b):
-            return a is b
-        return repr(a) == repr(b) if literal(a) and literal(b) else is_setting(type(a)) and a == b
-
-    def __hash__(self) -> int:
-        return hash(repr(self.it)) if literal(self.it) else hash(type(self.it))
-
-
-@dataclass(frozen=True)
-class Of:
-    """Some instance of a class, of which the attributes are told apart by class only."""
-
-    kind: type
-
-
-@dataclass(frozen=True)
-class Items:
-    """A tuple of these, or with ``items`` None something that can be iterated over, each like ``each``."""
-
-    items: "tuple[Fact, ...] | None"
-    each: "Fact"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The list or dict that a place in the source makes."""
-
-    place: object
-    kind: type
-
-
-@dataclass(frozen=True)
-class Method:
-    """A function bound to its first argument."""
-
-    function: Function
-    owner: "Thing"
-
-
-@dataclass(frozen=True)
-class Closure:
-    """A function made within another."""
-
-    function: Function
-
-
-@dataclass(frozen=True)
-class Partial:
-    """``functools.partial``."""
-
-    callee: "Fact"
-    arguments: "tuple[Fact, ...]"
-    named: "tuple[tuple[str, Fact], ...]"
-
-
-@dataclass(frozen=True)
-class Outside:
-    """An attribute of something that this library does not define."""
-
-    owner: "Thing"
-    name: str
-
-
-@dataclass(frozen=True)
-class Super:
-    """``super()`` in a method of ``kind``."""
-
-    kind: type
-    owner: "Thing"
-
-
-@dataclass(frozen=True)
-class Anything:
-    """Nothing is known."""
-
-
-Thing: TypeAlias = Known | Of | Items | Cell | Method | Closure | Partial | Outside | Super | Anything
-Fact: TypeAlias = frozenset[Thing]
-"""What a value may be; empty where nothing gives it one."""
+MOST, DEEPEST = 12, 6
+"""Things that a value may be, and tuples within each other, before nothing is said of it any more."""
 NEVER: Fact = frozenset()
 ANY: Fact = frozenset({Anything()})
 
@@ -138,7 +34,7 @@ def depth(fact: Fact) -> int:
 def join(*facts: Fact) -> Fact:
     """What is known of a value that is one of these."""
     merged = frozenset[Thing]().union(*facts)
-    if Anything() in merged or any(depth(fact) > 3 for fact in facts):
+    if Anything() in merged or any(depth(fact) > DEEPEST for fact in facts):
         return ANY
     kinds = {thing.kind for thing in merged if isinstance(thing, Of)}
     for kind in (bool, int, float):

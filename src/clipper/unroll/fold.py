@@ -3,36 +3,31 @@
 import ast
 import copy
 from collections.abc import Callable
+from typing import TypeVar
 
 from clipper.environments.checks import checked_reset, checked_step
 from clipper.environments.ids import called
 from clipper.learning.optimizers import light
-from clipper.learning.parts import Part
-from clipper.unroll.facts import Fact, Known, Method, Of, is_setting, literal, the
+from clipper.unroll.effects import Effects
+from clipper.unroll.facts import the
 from clipper.unroll.follow import Follow
+from clipper.unroll.literals import is_setting, literal
 from clipper.unroll.names import Names, snake
 from clipper.unroll.source import Function, It, Syntax, function_of, inner_function, is_ours
+from clipper.unroll.things import Fact, Known, Method, Of
 
-IMPURE = {
-    "append", "extend", "insert", "pop", "update", "setdefault", "add", "remove", "clear", "step", "reset", "close",
-    "backward", "write", "seed", "sample", "sort", "fill", "register_buffer", "manual_seed", "absorb", "random",
-    "load_state_dict", "rand", "randn", "randperm", "randint", "normal", "set_num_threads", "print", "setattr", "next",
-    "put", "integers", "uniform", "delattr", "register_pytree_node", "act", "to_env",
-}  # fmt: skip
-"""Of what the library does not define: what changes something."""
+N = TypeVar("N", bound=ast.AST)
 ALWAYS = (type(None), bool)
 """What is written out wherever it is known; numbers and texts stay what settings call them."""
 
 
-class Fold:
+class Fold(Effects):
     """Folds one function after another."""
 
     def __init__(self, program: Follow, names: Names, kept: list[object]) -> None:
-        self.program, self.names, self.kept = program, names, kept
+        super().__init__(program)
+        self.names, self.kept = names, kept
         self.here: Function | None = None
-
-    def fact(self, node: ast.AST) -> Fact:
-        return self.program.found.get(node, frozenset())
 
     def is_kept(self, thing: object) -> bool:
         """Does this value of settings stand in the file?"""
@@ -62,7 +57,10 @@ class Fold:
             return constant(it)
         if literal(it):
             own = isinstance(node, ast.Call) and (node in self.program.bodies or node in self.program.targets)
-            computed = isinstance(node, ast.Compare | ast.Call | ast.Subscript) and not own
+            equation = (
+                isinstance(it, float) and isinstance(node, ast.Call) and ast.unparse(node.func).startswith("math.")
+            )
+            computed = isinstance(node, ast.Compare | ast.Call | ast.Subscript) and not own and not equation
             lost = isinstance(node, ast.Attribute) and self.gone(self.fact(node.value)) is not None
             word = isinstance(node, ast.Name) and isinstance(it, str) and self.is_local(node.id)
             return constant(it) if computed or lost or word else None
@@ -73,7 +71,7 @@ class Fold:
             return reference(name)
         return None
 
-    def rest(self, node: ast.expr) -> ast.expr:
+    def rest(self, node: N) -> N:
         """The same with its parts folded."""
         new = copy.copy(node)
         for field, value in ast.iter_fields(node):
@@ -149,13 +147,16 @@ class Fold:
         return new
 
     def fold_joinedstr(self, node: ast.JoinedStr) -> ast.expr:
-        values = [
-            ast.FormattedValue(self.expr(v.value), v.conversion, v.format_spec)
-            if isinstance(v, ast.FormattedValue)
-            else v
-            for v in node.values
-        ]
-        return ast.JoinedStr(values)
+        values = list[ast.expr]()
+        for v in node.values:
+            value = self.expr(v.value) if isinstance(v, ast.FormattedValue) else v
+            if isinstance(v, ast.FormattedValue):
+                plain = v.conversion == -1 and v.format_spec is None and is_text(value)
+                value = value if plain else ast.FormattedValue(value, v.conversion, v.format_spec)
+            values.append(value)
+        if not all(map(is_text, values)):
+            return ast.JoinedStr(values)
+        return constant("".join(ast.literal_eval(v) for v in values))
 
     def fold_subscript(self, node: ast.Subscript) -> ast.expr:
         return ast.Subscript(self.expr(node.value), self.expr(node.slice), node.ctx)
@@ -194,13 +195,37 @@ class Fold:
         if isinstance(node, ast.Starred) and self.program.iterated(self.fact(node.value))[1] == ():
             return []
         if isinstance(node, ast.Starred):
+            if named := self.attributes_by_name(node.value):
+                return named
             new = self.expr(node.value)
             whole = isinstance(new, ast.List | ast.Tuple) and not any(isinstance(x, ast.Starred) for x in new.elts)
-            return new.elts if whole and isinstance(new, ast.List | ast.Tuple) else [ast.Starred(new, ast.Load())]
-        return [self.expr(node)]
+            if whole and isinstance(new, ast.List | ast.Tuple):
+                return new.elts
+            spread, exact = ast.Starred(new, ast.Load()), self.program.iterated(self.fact(node.value))[1]
+            vars(spread)["count"] = None if exact is None else len(exact)
+            return [spread]
+        return [self.given(node)]
+
+    def attributes_by_name(self, node: ast.expr) -> list[ast.expr]:
+        """``x.a, x.b`` for ``getattr(x, name) for name in ("a", "b")``; empty for anything else."""
+        match node:
+            case ast.GeneratorExp(
+                elt=ast.Call(func=ast.Name(id="getattr"), args=[owner, ast.Name(id=name)]),
+                generators=[ast.comprehension(target=ast.Name(id=bound), iter=names, ifs=[])],
+            ) if name == bound and (known := the(self.fact(names))) is not None:
+                it: It = known.it
+                return [self.fold_attribute(ast.Attribute(owner, n, ast.Load())) for n in it]
+        return []
+
+    def given(self, node: ast.expr) -> ast.expr:
+        """An argument, marked where it is a function that changes something."""
+        new = self.expr(node)
+        if any(map(self.effects, self.functions(node))):
+            vars(new)["changes"] = True
+        return new
 
     def keyword(self, node: ast.keyword) -> list[ast.keyword]:
-        value = self.expr(node.value)
+        value = self.given(node.value)
         if node.arg is None and isinstance(value, ast.Dict) and all(isinstance(k, ast.Constant) for k in value.keys):
             pairs = zip(value.keys, value.values, strict=True)
             return [ast.keyword(str(k.value), v) for k, v in pairs if isinstance(k, ast.Constant)]
@@ -215,11 +240,13 @@ class Fold:
         facts.whole = not isinstance(new.func, ast.Attribute) and not isinstance(thing, Of)
         facts.pure = self.pure_call(node)
         owners = self.fact(node.func.value) if isinstance(node.func, ast.Attribute) else ()
+        if isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            owners = self.fact(node.args[0])
         facts.kinds = frozenset(t.kind for t in owners if isinstance(t, Of))
 
     def callee(self, node: ast.Call, thing: object) -> tuple[ast.expr, ast.expr | None]:
         """What is called, and the expression that becomes its first argument where a method becomes a function."""
-        name = self.lifted(thing)
+        name = self.case(node, thing) or self.lifted(thing)
         if name is not None:
             return reference(name), None
         if isinstance(node.func, ast.Name) and node.func.id == "super":
@@ -246,15 +273,12 @@ class Fold:
         )
 
     def lifted(self, thing: object) -> str | None:
-        """The name of a function that stands for a method of a value, or for the only case of a dispatched function."""
+        """The name of a function that stands for a method of a value."""
         if isinstance(thing, Method) and self.lifts(thing.function):
             return self.lift(thing.function)
         if not isinstance(thing, Known):
             return None
         it: It = thing.it
-        if hasattr(it, "registry") and hasattr(it, "dispatch") and is_ours(it):
-            cases = self.cases(it)
-            return self.names.of_function(cases[0], it.__name__) if len(cases) == 1 else None
         if self.gone(frozenset({thing})) is not None and "__call__" in vars(type(it)):
             static = vars(type(it)).get("__call__")
             if isinstance(static, staticmethod):
@@ -271,70 +295,21 @@ class Fold:
         kind = snake(function.owner.__name__)
         return self.names.of_function(function, f"{'apply' if name == '__call__' else name}_{kind}")
 
-    def cases(self, dispatched: It) -> list[Function]:
-        """Those of a dispatched function that may run."""
-        functions = [function_of(real) for real in dispatched.registry.values()]
-        return [f for f in dict.fromkeys(functions) if f is not None and f in self.program.reached]
-
-    # What changes nothing.
-
-    def pure(self, node: ast.AST) -> bool:
-        """Does evaluating it change nothing?"""
-        if isinstance(node, ast.Lambda):
-            return True
-        if isinstance(node, ast.NamedExpr | ast.Yield | ast.YieldFrom):
-            return False
-        if isinstance(node, ast.Call) and node not in self.program.bodies and not self.pure_call(node):
-            return False
-        return all(map(self.pure, ast.iter_child_nodes(node)))
-
-    def pure_call(self, node: ast.Call) -> bool:
-        """By what it reaches, or else by name."""
-        targets = self.program.targets.get(node)
-        if targets:
-            return all(isinstance(t, Function) and self.effects(t) is False for t in targets)
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if name == "super" or (isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "super()"):
-            return False
-        into = any(k.arg == "out" for k in node.keywords)
-        return not (name in IMPURE or into or (name.endswith("_") and not name.startswith("_")))
-
-    def effects(self, function: Function, seen: tuple[Function, ...] = ()) -> bool:  # noqa: PLR0911 (one for each kind)
-        """Does a function change anything but names of its own?"""
-        if function in seen or function.real in NOTHING:
-            return False
-        for node in live_nodes(self.program, function):
-            if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-                return True
-            if isinstance(node, ast.AugAssign | ast.Yield):
-                return True
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(node.value, ast.Call)
-                and not self.program.targets.get(node.value)
-            ):
-                return True  # for what else is it called
-            if not isinstance(node, ast.Call):
-                continue
-            targets = self.program.targets.get(node)
-            if targets and not all(isinstance(t, Function) and not self.effects(t, (*seen, function)) for t in targets):
-                return True
-            if not targets and not self.pure_call(node):
-                return True
-        return False
+    def case(self, node: ast.Call, thing: object) -> str | None:
+        """The name of the only case of a dispatched function that a call may enter."""
+        it: It = thing.it if isinstance(thing, Known) else None
+        if not hasattr(it, "registry") or not is_ours(it):
+            return None
+        reached = self.program.targets.get(node, set())
+        kinds = {function_of(real): kind for kind, real in it.registry.items() if function_of(real) in reached}
+        function, kind = next(iter(kinds.items())) if len(kinds) == 1 else (None, object)
+        name = it.__name__ if kind is object else f"{it.__name__}_of_{snake(kind.__name__)}"
+        return None if function is None else self.names.of_function(function, name)
 
 
-def live_nodes(program: Follow, function: Function) -> list[ast.AST]:
-    """All nodes of statements that may run, raising ones aside."""
-    found, rest = list[ast.AST](), list[ast.AST](function.body)
-    while rest:
-        node = rest.pop()
-        idle = isinstance(node, ast.stmt) and (node not in program.live or isinstance(node, ast.Raise | ast.Assert))
-        if idle and not isinstance(function.node, ast.Lambda):
-            continue
-        found.append(node)
-        rest += ast.iter_child_nodes(node)
-    return found
+def is_text(node: ast.expr) -> bool:
+    """A literal text?"""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def constant(it: object) -> ast.expr:
@@ -367,8 +342,6 @@ def reset_of(args: list[ast.expr], keywords: list[ast.keyword]) -> ast.expr:
     return ast.Call(ast.Attribute(args[0], "reset", ast.Load()), [], keywords)
 
 
-NOTHING = {Part.attach}
-"""What only undoes what others did, who are not in the file."""
 STAND_INS: dict[object, Callable[[list[ast.expr], list[ast.keyword]], ast.expr]] = {
     checked_step: step_of,
     checked_reset: reset_of,

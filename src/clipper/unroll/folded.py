@@ -10,9 +10,10 @@ from types import FunctionType
 
 from clipper.data import values
 from clipper.unroll.annotations import Annotations
-from clipper.unroll.facts import Known, is_setting, literal
 from clipper.unroll.fold import constant, reference
+from clipper.unroll.literals import is_setting, literal
 from clipper.unroll.source import Definition, Function, Import, It, function_of, inner_function, is_ours, module_of
+from clipper.unroll.things import Known
 
 PRAGMA = re.compile(r"\s*#\s*(noqa|pyright|fmt|type):?.*")
 
@@ -63,6 +64,10 @@ class Folded(Annotations):
             else 0
         )
         beside = self.here.module.comments.get(end or node.end_lineno or node.lineno, "")
+        simple = isinstance(node, ast.Assign | ast.Return | ast.Expr)
+        choices = [n.test for n in ast.walk(node) if isinstance(n, ast.IfExp)] if simple else []
+        if any(self.program.test(test) is not None for test in choices):
+            above = []  # it may be about what is not chosen
         vars(new)["above"] = [line for line in above if not PRAGMA.match(line)]
         vars(new)["beside"] = PRAGMA.sub("", beside).strip() if beside.startswith("#") else ""
 
@@ -100,12 +105,7 @@ class Folded(Annotations):
             case ast.Expr():
                 return self.alone(node)
             case _:
-                new = copy.copy(node)
-                for field, value in ast.iter_fields(node):
-                    if isinstance(value, ast.expr):
-                        setattr(new, field, self.expr(value))
-                    elif isinstance(value, list):
-                        setattr(new, field, [self.part(x) for x in value])
+                new = self.rest(node)
                 if isinstance(new, ast.AnnAssign) and new.value is not None:
                     return [ast.Assign([new.target], new.value)]
                 return [new]
@@ -251,7 +251,7 @@ class Folded(Annotations):
             return [ast.Assign([node.target], self.expr(node.value))]
         if isinstance(node, ast.Assign):
             shared = self.shared(kind, node)
-            return shared or [ast.Assign(node.targets, self.expr(node.value))]
+            return shared or [ast.Assign(copy.deepcopy(node.targets), self.expr(node.value))]
         return []
 
     def shared(self, kind: It, node: ast.Assign) -> list[ast.stmt]:
@@ -315,8 +315,9 @@ NOTHING = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], 
 
 
 def short(doc: str) -> str:
-    """The first paragraph, and those that are equations."""
+    """The first paragraph, and those that are equations; without errors that are not raised, and files not there."""
     first, *rest = inspect.cleandoc(doc).split("\n\n")
+    first = re.sub(r"; raises ``\w+``[^.;]*|\s\(``clipper\.[\w.]+``\)", "", first)
     equations = [p for p in rest if re.match(r"\S+ = ", p) and not p.endswith("::")]
     return "\n\n".join([first, *equations])
 
@@ -349,4 +350,4 @@ def reference_call(text: str) -> ast.expr:
     return node
 
 
-__all__ = ["Folded", "module_of"]
+__all__ = ["NOTHING", "Folded", "module_of"]

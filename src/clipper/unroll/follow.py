@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from clipper.unroll.expressions import Expressions
-from clipper.unroll.facts import ANY, Fact, Known, join, known
+from clipper.unroll.facts import ANY, join, known
 from clipper.unroll.source import Function
+from clipper.unroll.things import Fact, Known
 
 ROUNDS = 200_000
 

@@ -14,20 +14,15 @@ from clipper.environments.mask_sources import mask_source
 from clipper.learning.parts import alike
 from clipper.settings.config import Config
 from clipper.unroll.entry import Environment, main_source
-from clipper.unroll.facts import ANY, Fact, items, known, some
+from clipper.unroll.facts import ANY, items, known, some
 from clipper.unroll.follow import Follow
 from clipper.unroll.source import Function, Module, UnrollError
+from clipper.unroll.things import Fact
 
 
 def followed(config: Config, environment: Environment) -> tuple[Follow, Function]:
     """Everything that may run, and ``main``."""
-    module = Module("main", main_source(config, environment), {})
-    for name, imported in module.imports.items():
-        found = import_module(imported.module)
-        module.space[name] = found if imported.member is None else getattr(found, imported.member)
-    node = module.definitions["main"].node
-    assert isinstance(node, ast.FunctionDef)
-    main, program, env = Function(node, module), Follow(), environment.made
+    main, program, env = main_of(main_source(config, environment)), Follow(), environment.made
     program.samples[type(env)] = env
     obs = observation(env.single_observation_space)
     seen, info = env.reset(seed=config.seed)
@@ -45,6 +40,17 @@ def followed(config: Config, environment: Environment) -> tuple[Follow, Function
         program.device = known("cpu")
     program.follow(main)
     return program, main
+
+
+def main_of(source: str) -> Function:
+    """``main`` of a program that imports whatever else it needs."""
+    module = Module("main", source, {})
+    for name, imported in module.imports.items():
+        found = import_module(imported.module)
+        module.space[name] = found if imported.member is None else getattr(found, imported.member)
+    node = module.definitions["main"].node
+    assert isinstance(node, ast.FunctionDef)
+    return Function(node, module)
 
 
 def observation(space: gymnasium.Space) -> Fact:

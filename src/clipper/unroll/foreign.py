@@ -14,32 +14,13 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from clipper.data.trees import each
 from clipper.unroll.calls import Arguments, Calls
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Closure,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Outside,
-    Partial,
-    Thing,
-    each_truth,
-    items,
-    iterator,
-    join,
-    known,
-    literal,
-    some,
-    the,
-)  # fmt: skip
+from clipper.unroll.facts import ANY, NEVER, each_truth, items, iterator, join, known, some, the
+from clipper.unroll.literals import literal
 from clipper.unroll.source import It, function_of, is_ours
 from clipper.unroll.store import owner_of
+from clipper.unroll.things import Anything, Cell, Closure, Fact, Items, Known, Method, Of, Outside, Partial, Thing
 
 PURE = {
     int, float, bool, str, len, min, max, abs, sum, any, all, tuple, np.prod, np.dtype, np.isfinite, np.issubdtype,
@@ -54,6 +35,7 @@ TENSOR_MAKERS = {
 TENSOR_METHODS = {
     "to", "detach", "clone", "float", "double", "exp", "mean", "sum", "square", "clamp", "masked_fill", "reshape",
     "where",
+    "cumsum", "argmax", "amax", "amin", "log", "abs", "expm1",
     "unsqueeze", "squeeze", "flatten", "cpu", "sqrt", "index_select", "log_softmax", "softmax", "gather", "expand",
 }  # fmt: skip
 ARRAY_MAKERS = {"zeros", "ones", "zeros_like", "ones_like", "array", "stack", "full", "empty", "concatenate"}
@@ -95,7 +77,7 @@ class Foreign(Calls):
             kinds = [type(t.it) if isinstance(t, Known) else t.kind if isinstance(t, Of) else None
                      for t in given.places[0]]  # fmt: skip
             return ANY if None in kinds else frozenset(map(Known, kinds))
-        if it in (nn.ModuleList, reversed, sorted) and given.places:
+        if it in (nn.ModuleList, reversed) and given.places:
             return iterator(self.iterated(given.places[0])[0])
         if it in (int, float, bool, str) and not all(map(the, given.all)):
             return some(it)
@@ -162,11 +144,14 @@ class Foreign(Calls):
         own = {place[2]: fact for place, fact in self.facts.items() if place[0] == "attribute" and place[1] is kind}
         for attribute in own:
             self.get("attribute", kind, attribute)
-        buffers = name == "named_buffers" and bool(own)
-        things = [t for fact in own.values() for t in fact]
-        held = [isinstance(t, Of) and issubclass(t.kind, nn.Module | nn.Parameter) for t in things]
-        held += [isinstance(t, Anything | Outside) for t in things]
-        return not buffers and kind.__mro__[1] is nn.Module and not any(held)
+        if kind.__mro__[1] is not nn.Module or (name == "named_buffers" and own):
+            return False
+        for thing in (t for fact in own.values() for t in fact):
+            layer = thing.kind if isinstance(thing, Of) and issubclass(thing.kind, nn.Module | nn.Parameter) else None
+            within = name == "parameters" and layer is not None and is_ours(layer) and self.is_bare(layer, name)
+            if isinstance(thing, Anything | Outside) or (layer is not None and not within):
+                return False
+        return True
 
     def by_name(self, kind: It, name: str, given: Arguments) -> Fact:
         """A call of a method on who knows what."""
@@ -209,12 +194,32 @@ class Foreign(Calls):
                     self.call(function, Arguments([some(torch.Tensor)] * len(given.places[1:]), {}))
                 found.append(frozenset({thing}))
             else:
-                if isinstance(thing, Anything | Outside | Cell):
+                inside = self.now is not None and self.now.real is each  # where all its calls meet
+                if isinstance(thing, Anything | Outside | Cell) and not inside:
                     self.mapped_over.add(object)  # it may be a tree of any kind
                 leaf = ANY if isinstance(thing, Cell) else frozenset({thing})
                 result = self.call(function, Arguments([leaf, *[ANY] * len(others)], {}))
                 found.append(frozenset({thing}) if isinstance(thing, Cell) else result)
         return join(*found)
+
+    def mapped_once(self, given: Arguments) -> Fact:
+        """``across``: what the function makes of each part of a tuple."""
+        (function, *trees), found = given.places, list[Fact]()
+        known = ([t.items if isinstance(t, Items) else () if t == Known(()) else None for t in tree] for tree in trees)
+        first, *others = (parts[0] if len(parts) == 1 else None for parts in known)
+        if given.more or first is None:
+            self.escape(given)
+            return ANY
+        for i, part in enumerate(first):
+            beside = [ANY if other is None else other[i] if i < len(other) else NEVER for other in others]
+            found.append(self.call(function, Arguments([part, *beside], {})))
+        return items(found)
+
+
+def leaves_of(tree: Fact) -> Fact:
+    """Of a tree; one that is a tensor is its own."""
+    tensors = all(isinstance(t, Of) and issubclass(t.kind, torch.Tensor | np.ndarray) for t in tree)
+    return items([tree]) if tree and tensors else iterator(ANY)
 
 
 def is_tree(kind: It) -> bool:
@@ -314,8 +319,21 @@ def any_of(calls: Foreign, given: Arguments) -> Fact:
 
 
 def next_of(calls: Foreign, given: Arguments) -> Fact:
-    """The first one, or the default."""
-    return join(calls.iterated(given.places[0])[0], *given.places[1:])
+    """One of them, or the default where there may be none."""
+    each, exact = calls.iterated(given.places[0])
+    return each if exact else join(each, *given.places[1:])
+
+
+def iter_of(calls: Foreign, given: Arguments) -> Fact:
+    """All of them."""
+    each, exact = calls.iterated(given.places[0])
+    return iterator(each) if exact is None else items(exact)
+
+
+def sorted_of(calls: Foreign, given: Arguments) -> Fact:
+    """As many of them, in an order that nobody knows."""
+    calls.escape(given)
+    return iterator(calls.iterated(given.places[0])[0])
 
 
 def reduce_of(calls: Foreign, given: Arguments) -> Fact:
@@ -326,6 +344,7 @@ def reduce_of(calls: Foreign, given: Arguments) -> Fact:
 
 SPECIAL: dict[object, Callable[[Foreign, Arguments], Fact]] = {
     isinstance: isinstance_of, getattr: getattr_of, hasattr: hasattr_of, len: len_of, next: next_of, any: any_of,
+    iter: iter_of, sorted: sorted_of,
     functools.reduce: reduce_of, pytree.tree_map: Foreign.mapped, copy.deepcopy: lambda _, given: given.places[0],
-    pytree.tree_leaves: lambda *_: iterator(ANY),
+    pytree.tree_leaves: lambda _, given: leaves_of(given.places[0]),
 }  # fmt: skip

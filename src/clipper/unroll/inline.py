@@ -2,6 +2,8 @@
 
 import ast
 
+from torch import nn
+
 from clipper.unroll.prune import Prune
 from clipper.unroll.source import Function, Syntax
 from clipper.unroll.syntax import Units, calls_in, functions_in, unit, walk
@@ -23,7 +25,7 @@ class Inline(ast.NodeTransformer):
         escaped = prune.escaped
         for node in functions_in(units):
             function, value = vars(node).get("function"), expression(node)
-            if function is None or value is None or function in escaped or function.module.name.startswith(KEPT):
+            if function is None or value is None or function in escaped or keeps_name(function):
                 continue
             size = sum(1 for _ in walk(value)) - sum(isinstance(n, ast.expr_context) for n in walk(value))
             if size <= TRIVIAL or (size <= SMALL and sites.get(function) == 1):
@@ -45,6 +47,9 @@ class Inline(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> Syntax:
         self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and replaces_nothing(node, node.func):
+            self.changed = True
+            return node.func.value
         targets = vars(node).get("targets", ())
         target = next(iter(targets)) if len(targets) == 1 else None
         if target not in self.bodies or not self.locals or any(isinstance(a, ast.Starred) for a in node.args):
@@ -106,6 +111,18 @@ class Inline(ast.NodeTransformer):
 
 KEPT = ("clipper.functional",)
 """Where equations are: they stay functions with a name."""
+
+
+def keeps_name(function: Function) -> bool:
+    """Is it an equation, or what a layer computes?"""
+    layer = function.owner is not None and issubclass(function.owner, nn.Module)
+    return function.module.name.startswith(KEPT) or (layer and getattr(function.node, "name", "") == "forward")
+
+
+def replaces_nothing(node: ast.Call, func: ast.Attribute) -> bool:
+    """``x._replace()``, or ``x._replace(a=x.a)``"""
+    same = all(ast.unparse(k.value) == f"{ast.unparse(func.value)}.{k.arg}" for k in node.keywords)
+    return func.attr == "_replace" and not node.args and same and is_chain(func.value)
 
 
 def is_chain(node: ast.expr) -> bool:

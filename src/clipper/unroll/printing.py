@@ -1,7 +1,7 @@
 """Expressions as text, on one line or, where that is too long, broken as ruff breaks them."""
 
 import ast
-from collections.abc import Sequence
+from typing import NamedTuple
 
 WIDTH = 120
 OPERATORS: dict[type, tuple[str, int]] = {
@@ -16,6 +16,8 @@ UNARY: dict[type, tuple[str, int]] = {
     ast.Not: ("not ", 5), ast.USub: ("-", 13), ast.UAdd: ("+", 13), ast.Invert: ("~", 13),
 }  # fmt: skip
 ATOM = 16
+COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+BRACKETS = {ast.Tuple: "()", ast.GeneratorExp: "()", ast.List: "[]", ast.ListComp: "[]"}
 
 
 def text(node: ast.AST, least: int = 0) -> str:
@@ -36,7 +38,7 @@ def piece(node: ast.AST) -> tuple[str, int]:  # noqa: PLR0911, PLR0912 (one for 
         case ast.Attribute():
             return f"{text(node.value, ATOM)}.{node.attr}", ATOM
         case ast.Call():
-            return f"{text(node.func, ATOM)}({', '.join(arguments(node))})", ATOM
+            return f"{text(node.func, ATOM)}({within(node)})", ATOM
         case ast.Subscript():
             return f"{text(node.value, ATOM)}[{index(node.slice)}]", ATOM
         case ast.BinOp():
@@ -66,13 +68,10 @@ def piece(node: ast.AST) -> tuple[str, int]:  # noqa: PLR0911, PLR0912 (one for 
         case ast.YieldFrom():
             return f"yield from {text(node.value)}", 0
         case ast.Tuple():
-            return f"({', '.join(items(node))}{',' * (len(node.elts) == 1)})", ATOM
-        case ast.List() | ast.Set() | ast.Dict():
-            left, right = "[]" if isinstance(node, ast.List) else "{}"
-            return f"{left}{', '.join(items(node))}{right}", ATOM
-        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-            left, right = {ast.ListComp: "[]", ast.GeneratorExp: "()"}.get(type(node), "{}")
-            return f"{left}{' '.join(clauses(node))}{right}", ATOM
+            return f"({within(node)}{',' * (len(node.elts) == 1)})", ATOM
+        case ast.List() | ast.Set() | ast.Dict() | ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            left, right = BRACKETS.get(type(node), "{}")
+            return f"{left}{within(node)}{right}", ATOM
     raise ValueError(ast.dump(node))
 
 
@@ -93,37 +92,54 @@ def is_simple(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant | ast.Name) or (isinstance(node, ast.Attribute) and is_simple(node.value))
 
 
-def arguments(node: ast.Call) -> list[str]:
-    """Of a call; a lone generator needs no brackets of its own."""
-    if len(node.args) == 1 and not node.keywords and isinstance(node.args[0], ast.GeneratorExp):
-        return [" ".join(clauses(node.args[0]))]
-    named = [f"{k.arg}={text(k.value, 1)}" if k.arg else f"**{text(k.value, 7)}" for k in node.keywords]
-    return [*(text(a, 1) for a in node.args), *named]
+class Part(NamedTuple):
+    """One of those that stand in brackets: an expression, and what belongs before it."""
+
+    before: str
+    node: ast.expr
+    least: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.before}{text(self.node, self.least)}"
 
 
-def items(node: ast.Tuple | ast.List | ast.Set | ast.Dict) -> list[str]:
-    """The parts of a display."""
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return [f"**{text(v, 7)}" if k is None else f"{text(k, 1)}: {text(v, 1)}" for k, v in pairs]
-    return [text(n, 1) for n in node.elts]
+def parts_of(node: ast.AST) -> list[Part]:
+    """What stands in the brackets of a call, a display or a comprehension."""
+    match node:
+        case ast.Call(args=[ast.GeneratorExp() as alone], keywords=[]):
+            return parts_of(alone)  # which needs no brackets of its own
+        case ast.Call():
+            named = [Part(f"{k.arg}=", k.value) if k.arg else Part("**", k.value, 7) for k in node.keywords]
+            return [*(Part("", a) for a in node.args), *named]
+        case ast.Dict():
+            pairs = zip(node.keys, node.values, strict=True)
+            return [Part("**", v, 7) if k is None else Part(f"{text(k, 1)}: ", v) for k, v in pairs]
+        case ast.Tuple() | ast.List() | ast.Set():
+            return [Part("", n) for n in node.elts]
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            found = [
+                Part(f"{text(node.key, 1)}: ", node.value) if isinstance(node, ast.DictComp) else Part("", node.elt)
+            ]
+            for g in node.generators:
+                found += [Part(f"for {bare(g.target)} in ", g.iter, 3), *(Part("if ", test, 3) for test in g.ifs)]
+            return found
+    return []
 
 
-def clauses(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> list[str]:
-    """What is made, for what, if what."""
-    made = f"{text(node.key, 1)}: {text(node.value, 1)}" if isinstance(node, ast.DictComp) else text(node.elt, 1)
-    found = [made]
-    for g in node.generators:
-        found.append(f"for {bare(g.target)} in {text(g.iter, 3)}")
-        found += [f"if {text(test, 3)}" for test in g.ifs]
-    return found
+def sign_between(node: ast.AST) -> str:
+    """What separates them."""
+    alone = node.args[0] if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords else node
+    return "" if isinstance(alone, COMPREHENSIONS) and (alone is node or isinstance(alone, ast.GeneratorExp)) else ","
+
+
+def within(node: ast.AST) -> str:
+    """All of them on one line."""
+    return f"{sign_between(node)} ".join(map(str, parts_of(node)))
 
 
 def bare(node: ast.expr) -> str:
-    """A tuple without brackets."""
-    if isinstance(node, ast.Tuple) and node.elts:
-        return ", ".join(items(node)) + "," * (len(node.elts) == 1)
-    return text(node)
+    """A tuple of several without brackets."""
+    return within(node) if isinstance(node, ast.Tuple) and len(node.elts) > 1 else text(node)
 
 
 def index(node: ast.expr) -> str:
@@ -205,8 +221,8 @@ def laid_out(prefix: str, node: ast.expr, suffix: str, indent: int, brackets: bo
         head = text(node).removesuffix(text(node.body, 1))
         return laid_out(f"{prefix}{head}", node.body, suffix, indent, brackets=False)
     if (opened := own_brackets(node)) is not None:
-        left, parts, right, comma = opened
-        return in_brackets(f"{prefix}{left}", parts, f"{right}{suffix}", indent, comma)
+        left, inner, right = opened
+        return in_brackets(f"{prefix}{left}", inner, f"{right}{suffix}", indent)
     if isinstance(node, ast.BinOp) and hugs(node):
         sign, precedence = OPERATORS[type(node.op)]
         head = f"{prefix}{text(node.left, precedence)} {sign} "
@@ -224,65 +240,37 @@ def hugs(node: ast.BinOp) -> bool:
     return alone and isinstance(node.right, ast.Dict | ast.List | ast.Call) and own_brackets(node.right) is not None
 
 
-def own_brackets(node: ast.expr) -> tuple[str, list[ast.AST | str], str, bool] | None:  # noqa: PLR0911 (one for each kind)
-    """What stands before its last brackets, within, and behind; and whether a comma ends what is within."""
-    if isinstance(node, ast.Call) and (node.args or node.keywords):
-        if len(node.args) == 1 and not node.keywords and isinstance(node.args[0], ast.GeneratorExp):
-            return f"{text(node.func, ATOM)}(", list(clauses(node.args[0])), ")", False
-        return f"{text(node.func, ATOM)}(", [*node.args, *node.keywords], ")", True
-    if isinstance(node, ast.Attribute) and (inner := own_brackets(node.value)) is not None:
-        left, parts, right, comma = inner
-        return left, parts, f"{right}.{node.attr}", comma
+def own_brackets(node: ast.expr) -> tuple[str, ast.expr, str] | None:
+    """What stands before its last brackets, whose these are, and what stands behind."""
     method = node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
-    if method is not None and (inner := own_brackets(method.value)) is not None:
-        left, parts, right, comma = inner
-        return left, parts, f"{right}.{method.attr}()", comma
+    if isinstance(node, ast.Call) and parts_of(node):
+        return f"{text(node.func, ATOM)}(", node, ")"
+    if (attribute := method or node) and isinstance(attribute, ast.Attribute):
+        inner = own_brackets(attribute.value)
+        call = "()" if method else ""
+        return inner and (inner[0], inner[1], f"{inner[2]}.{attribute.attr}{call}")
     if isinstance(node, ast.Subscript):
-        return f"{text(node.value, ATOM)}[", [node.slice], "]", False
-    if isinstance(node, ast.List | ast.Set | ast.Tuple) and node.elts:
-        left, right = {"List": "[]", "Set": "{}", "Tuple": "()"}[type(node).__name__]
-        return left, list(node.elts), right, True
-    if isinstance(node, ast.Dict) and node.keys:
-        return "{", [ast.Dict([k], [v]) for k, v in zip(node.keys, node.values, strict=True)], "}", True
-    if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
-        left, right = {ast.ListComp: "[]", ast.GeneratorExp: "()"}.get(type(node), "{}")
-        return left, list(clauses(node)), right, False
+        return f"{text(node.value, ATOM)}[", node, "]"
+    if parts_of(node):
+        left, right = BRACKETS.get(type(node), "{}")
+        return left, node, right
     return None
 
 
-def in_brackets(left: str, parts: Sequence[ast.AST | str], right: str, indent: int, comma: bool) -> list[str]:
-    """All within on a line of its own, or each part on one."""
-    within = " " * (indent + 4) + (", " if comma else " ").join(map(part_text, parts))
-    if len(within) <= WIDTH:
-        return [" " * indent + left, within, " " * indent + right]
-    found = [" " * indent + left]
-    for part in parts:
-        found += part_lines(part, "," if comma else "", indent + 4)
-    return [*found, " " * indent + right]
-
-
-def part_text(part: ast.AST | str) -> str:
-    """A part of what stands in brackets, on one line."""
-    if isinstance(part, str):
-        return part
-    if isinstance(part, ast.keyword):
-        return f"{part.arg}={text(part.value, 1)}" if part.arg else f"**{text(part.value, 7)}"
-    if isinstance(part, ast.Dict) and len(part.keys) == 1:
-        return items(part)[0]
-    return text(part, 1)
-
-
-def part_lines(part: ast.AST | str, end: str, indent: int) -> list[str]:
-    """The same, broken where it is too long."""
-    line = " " * indent + part_text(part) + end
-    if len(line) <= WIDTH or isinstance(part, str):
-        return [line]
-    if isinstance(part, ast.keyword):
-        return laid_out(f"{part.arg}=" if part.arg else "**", part.value, end, indent, brackets=False)
-    if isinstance(part, ast.Dict) and len(part.keys) == 1 and part.keys[0] is not None:
-        return laid_out(f"{text(part.keys[0])}: ", part.values[0], end, indent, brackets=False)
-    assert isinstance(part, ast.expr)
-    return laid_out("", part, end, indent, brackets=False)
+def in_brackets(left: str, node: ast.expr, right: str, indent: int) -> list[str]:
+    """What is within a call or a comprehension on a line of its own, if it fits; else each part on one."""
+    pad, inner = " " * indent, " " * (indent + 4)
+    if isinstance(node, ast.Subscript):
+        return [pad + left, *laid_out("", node.slice, "", indent + 4, brackets=False), pad + right]
+    together = isinstance(node, ast.Call | COMPREHENSIONS)
+    if together and len(line := inner + within(node)) <= WIDTH:
+        return [pad + left, line, pad + right]
+    found = [pad + left]
+    for part in parts_of(node):
+        line = f"{inner}{part}{sign_between(node)}"
+        whole = len(line) <= WIDTH
+        found += [line] if whole else laid_out(part.before, part.node, sign_between(node), indent + 4, brackets=False)
+    return [*found, pad + right]
 
 
 def split_up(prefix: str, node: ast.expr, suffix: str, indent: int) -> list[str]:

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from clipper.unroll.facts import is_setting
 from clipper.unroll.follow import Follow
+from clipper.unroll.literals import is_setting
 from clipper.unroll.signatures import Signatures
 from clipper.unroll.source import Function, It, function_of
 from clipper.unroll.syntax import (
     Units,
     added_to,
     calls_in,
+    changed_in_place,
     changes,
+    does_nothing,
     fresh_names,
     functions_in,
     idle_names,
@@ -23,6 +25,7 @@ from clipper.unroll.syntax import (
     is_override,
     is_promised,
     may_be_layer,
+    may_reach,
     mentions,
     nodes_in,
     unit,
@@ -36,6 +39,7 @@ class Prune(Signatures):
     def __init__(self, units: Units, program: Follow) -> None:
         super().__init__(units, program)
         self.pure_functions: set[Function] = set()
+        self.idle_functions: set[Function] = set()
 
     def run(self) -> None:
         while self.changed:
@@ -57,6 +61,7 @@ class Prune(Signatures):
         """Functions that change nothing but names of their own."""
         found = {vars(n).get("function"): n for n in self.functions}
         self.pure_functions = {f for f in found if f is not None}
+        self.idle_functions = {f for f in self.pure_functions if does_nothing(found[f])} - self.escaped
         while effects := {f for f in self.pure_functions if not self.pure_body(found[f])}:
             self.pure_functions -= effects
 
@@ -85,7 +90,16 @@ class Prune(Signatures):
     def pure_call(self, node: ast.Call) -> bool:
         facts = vars(node)
         targets = facts.get("targets", ())
-        return facts.get("pure", False) or (bool(targets) and all(map(self.harmless, targets)))
+        harmless = facts.get("pure", False) or (bool(targets) and all(map(self.harmless, targets)))
+        return harmless and not self.gives_change(node)
+
+    def gives_change(self, node: ast.Call) -> bool:
+        """Is a function among its arguments that changes something?"""
+        return any(map(self.is_change, (*node.args, *(k.value for k in node.keywords))))
+
+    def is_change(self, node: ast.expr) -> bool:
+        """May it be a function that changes something?"""
+        return not self.pure(node.body) if isinstance(node, ast.Lambda) else vars(node).get("changes", False)
 
     def harmless(self, target: Function | type) -> bool:
         """Does a call of it change nothing?"""
@@ -105,22 +119,22 @@ class Prune(Signatures):
     # Statements.
 
     def attributes(self) -> dict[str, set[type | None]]:
-        """Attributes that anything reads, with the classes; None for who knows what."""
+        """Attributes that anything reads, with the classes, None for who knows what; at "" whose are all read."""
         found = dict[str, set[type | None]]()
         added = {id(added_to(n)) for n in nodes_in(self.units) if is_append(n)}
         for n in nodes_in(self.units):
             if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load) and id(n) not in added:
                 found.setdefault(n.attr, set()).update(vars(n).get("kinds") or {None})
             elif isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in ("getattr", "hasattr"):
-                for a in n.args[1:2]:
-                    found.setdefault(str(getattr(a, "value", "")), set()).add(None)
+                name = n.args[1].value if isinstance(n.args[1], ast.Constant) else ""
+                found.setdefault(str(name), set()).update({None} if name else vars(n).get("kinds", ()))
             elif isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Attribute):
                 found.setdefault(n.target.attr, set()).update(vars(n.target).get("kinds") or {None})
         return found
 
     def is_read(self, kind: type | None, name: str) -> bool:
         """Does anything read this attribute of a class, or of one above or below it?"""
-        kinds = self.reads.get(name, ())
+        kinds = self.reads.get(name, set()) | self.reads.get("", set())
         if kind is None or kind in kinds:
             return bool(kinds)
         if is_setting(kind):  # who reads those is known
@@ -167,12 +181,13 @@ class Prune(Signatures):
             arguments = [a for n in walk(node.value) if isinstance(n, ast.Call) for a in n.args]
             if place is not None and not self.wanted(place) and all(map(self.pure, arguments)):
                 return []
-            if (
-                isinstance(node.value, ast.Call)
-                and changes(node.value) in self.idle
-                and all(map(self.pure, node.value.args))
-            ):
+            adds = isinstance(node.value, ast.Call) and changes(node.value) in self.idle
+            if changed_in_place(node.value) in self.idle or (adds and all(map(self.pure, arguments))):
                 return []
+            targets = {*vars(node.value).get("targets", ())}
+            if isinstance(node.value, ast.Call) and targets and targets <= self.idle_functions:
+                given = [*node.value.args, *(k.value for k in node.value.keywords)]
+                return [ast.copy_location(ast.Expr(x), node) for x in given if not self.pure(x)]
             return [] if self.pure(node.value) and not is_outside(node) else [node]
         if isinstance(node, ast.FunctionDef) and node.name not in self.loads and not node.decorator_list:
             return []
@@ -250,11 +265,8 @@ class Prune(Signatures):
         for i, n in enumerate(members):
             if isinstance(n, ast.Expr) and i and (not body or body[-1] is not members[i - 1]):
                 continue
-            if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name):
-                name = n.targets[0].id
-                foreign = any(name in vars(p) for p in kind.__mro__[1:] if p.__module__.partition(".")[0] != "clipper")
-                if not self.is_read(kind, name) and not foreign and not name.startswith("__"):
-                    continue
+            if isinstance(n, ast.Assign) and not self.shared_by_class(kind, n):
+                continue
             if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name):
                 name = n.target.id
                 if not self.is_read(kind, name) and self.drop_field(kind, name, node):
@@ -265,6 +277,24 @@ class Prune(Signatures):
             body.append(n)
         if len(body) != len(members):
             node.body, self.changed = body or [ast.Pass()], True
+
+    def shared_by_class(self, kind: It, node: ast.Assign) -> bool:
+        """Does anything read what a class assigns? Of ``a, b = x, y`` only that stays."""
+
+        def wanted(target: ast.expr) -> bool:
+            name = ast.unparse(target)
+            foreign = any(name in vars(p) for p in kind.__mro__[1:] if p.__module__.partition(".")[0] != "clipper")
+            return self.is_read(kind, name) or foreign or name.startswith("__")
+
+        target, value = node.targets[0], node.value
+        if not isinstance(target, ast.Tuple) or not isinstance(value, ast.Tuple):
+            return wanted(target)
+        pairs = [(t, v) for t, v in zip(target.elts, value.elts, strict=True) if wanted(t)]
+        self.changed = self.changed or len(pairs) < len(target.elts)
+        target.elts, value.elts = [t for t, _ in pairs], [v for _, v in pairs]
+        if len(pairs) == 1:
+            ((node.targets[0], node.value),) = pairs
+        return bool(pairs)
 
     def dead_method(self, kind: It, node: ast.FunctionDef) -> bool:
         """A method that nothing calls any more."""
@@ -285,9 +315,10 @@ class Prune(Signatures):
             setting = isinstance(call.func, ast.Name) and call.func.id == node.name and unit(call.func)
             if kind in vars(call).get("targets", ()) or setting:
                 calls.append(call)
-                if any(isinstance(a, ast.Starred) for a in call.args[: at + 1]):
+                named = [k.value for k in call.keywords if k.arg == name]
+                if not named and may_reach(call, at):
                     return False
-                given = [*call.args[at : at + 1], *(k.value for k in call.keywords if k.arg == name)]
+                given = [*call.args[at : at + 1], *named]
                 if not all(map(self.pure, given)):
                     return False
         for call in calls:

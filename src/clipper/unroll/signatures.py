@@ -1,11 +1,13 @@
 """Parameters and results that nothing reads."""
 
 import ast
+from abc import ABC, abstractmethod
 
 from clipper.unroll.follow import Follow
 from clipper.unroll.source import Function
 from clipper.unroll.syntax import (
     Units,
+    given_at,
     is_override,
     is_property,
     nodes_in,
@@ -13,6 +15,7 @@ from clipper.unroll.syntax import (
     place_of,
     replace_value,
     returns_of,
+    say_no_result,
     takers,
     unit,
     walk,
@@ -21,7 +24,7 @@ from clipper.unroll.syntax import (
 )
 
 
-class Signatures:
+class Signatures(ABC):
     """Drops them, with the arguments and what takes the results."""
 
     def __init__(self, units: Units, program: Follow) -> None:
@@ -29,9 +32,13 @@ class Signatures:
         self.calls, self.functions = list[ast.Call](), list[ast.FunctionDef]()
         self.escaped = set[Function]()
 
+    @abstractmethod
     def pure(self, node: ast.AST) -> bool:
         """Does evaluating it change nothing?"""
-        raise NotImplementedError
+
+    @abstractmethod
+    def is_change(self, node: ast.expr) -> bool:
+        """May it be a function that changes something?"""
 
     def parameters(self) -> None:
         """Drop parameters that nothing reads, with their arguments."""
@@ -89,7 +96,7 @@ class Signatures:
 
     def results(self) -> None:
         """Drop results that nobody takes, and the parts of tuples that nobody does."""
-        fixed, escaped = set(self.escaped), dict[Function, list[ast.AST]]()
+        fixed, escaped = set(self.escaped), dict[Function, list[ast.Call]]()
         for node in self.calls:
             for target in vars(node).get("targets", ()):
                 escaped.setdefault(target, []).append(node)
@@ -109,12 +116,22 @@ class Signatures:
                 continue
             if is_override(function) or function.generates:
                 continue
+            if self.runs_what_changes(node, returns, calls):
+                continue
             if all(isinstance(taken.get(c), ast.Expr) for c in calls) and any(r.value is not None for r in returns):
                 for r in returns:
                     replace_value(node, r, self.pure)
                 node.returns, self.changed = ast.Constant(None), True
+                say_no_result(node)
                 continue
             self.tuple_parts(node, returns, [taken.get(c) for c in calls])
+
+    def runs_what_changes(self, node: ast.FunctionDef, returns: list[ast.Return], calls: list[ast.Call]) -> bool:
+        """May a result come of running what was handed over, by a call that does it for what this changes?"""
+        read = {n.id for r in returns for n in walk(r) if isinstance(n, ast.Name)} - {"self"}
+        method = bool(node.args.args) and node.args.args[0].arg == "self"
+        given = (given_at(c, place_of(c, node, name, method)) for c in calls for name in read)
+        return any(x is not None and self.is_change(x) for x in given)
 
     def tuple_parts(self, node: ast.FunctionDef, returns: list[ast.Return], takers: list[ast.stmt | None]) -> None:
         """Drop what is ``_`` wherever the function is called."""
@@ -167,6 +184,6 @@ class Signatures:
         place = place_of(call, node, name, method)
         if place is None:
             return not any(isinstance(a, ast.Starred) for a in call.args) and all(k.arg for k in call.keywords)
-        if isinstance(place, int):
-            return not any(isinstance(a, ast.Starred) for a in call.args[: place + 1]) and self.pure(call.args[place])
-        return self.pure(place.value)
+        if isinstance(place, int) and any(isinstance(a, ast.Starred) for a in call.args[: place + 1]):
+            return False
+        return self.pure(given_at(call, place) or node)

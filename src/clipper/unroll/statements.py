@@ -43,6 +43,8 @@ def statement(node: ast.stmt, indent: int) -> list[str]:  # noqa: PLR0911, PLR09
             return laid_out("", node.value, "", indent)
         case ast.Assign():
             head = " = ".join(bare(t) for t in node.targets)
+            if len(f"{pad}{head} = {bare(node.value)}") > WIDTH and (parts := one_by_one(node)):
+                return [line for part in parts for line in statement(part, indent)]
             return laid_out(f"{head} = ", node.value, "", indent)
         case ast.AnnAssign():
             head = f"{text(node.target)}: {text(node.annotation)}"
@@ -88,6 +90,24 @@ def statement(node: ast.stmt, indent: int) -> list[str]:  # noqa: PLR0911, PLR09
         case ast.ClassDef():
             return class_(node, indent)
     raise ValueError(ast.dump(node))
+
+
+def one_by_one(node: ast.Assign) -> list[ast.Assign]:
+    """``a, b = x, y`` as two statements; empty where that could differ, or is not what stands there."""
+    target, value = node.targets[0], node.value
+    if not (isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts)):
+        return []
+    names, read = (
+        {n.id for part in whole.elts[at:] for n in ast.walk(part) if isinstance(n, ast.Name)}
+        for whole, at in ((target, 0), (value, 1))
+    )
+    attributes = {ast.unparse(t) for t in target.elts}
+    again = any(ast.unparse(n) in attributes for v in value.elts for n in ast.walk(v) if isinstance(n, ast.expr))
+    starred = any(isinstance(x, ast.Starred) for x in (*target.elts, *value.elts))
+    calls = any(isinstance(n, ast.Call) for v in value.elts[1:] for n in ast.walk(v))
+    if again or starred or calls or (names - {"self"}) & read:
+        return []
+    return [ast.Assign([t], v) for t, v in zip(target.elts, value.elts, strict=True)]
 
 
 def choice(node: ast.If, indent: int, word: str) -> list[str]:

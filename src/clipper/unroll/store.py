@@ -12,24 +12,10 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from torch import nn
 
-from clipper.unroll.facts import (
-    ANY,
-    NEVER,
-    Anything,
-    Cell,
-    Fact,
-    Items,
-    Known,
-    Method,
-    Of,
-    Outside,
-    Super,
-    Thing,
-    join,
-    known,
-    literal,
-)
+from clipper.unroll.facts import ANY, NEVER, join, known
+from clipper.unroll.literals import literal
 from clipper.unroll.source import Function, It, function_of, is_ours
+from clipper.unroll.things import Anything, Cell, Fact, Items, Known, Method, Of, Outside, Super, Thing
 
 MISSING = object()
 
@@ -142,7 +128,8 @@ class Store:
         sample = self.samples[thing.kind]
         if not hasattr(sample, name):
             return NEVER
-        if is_ours(thing.kind) and inspect.getattr_static(thing.kind, name, MISSING) is not MISSING:
+        static = inspect.getattr_static(thing.kind, name, MISSING)
+        if is_ours(thing.kind) and static is not MISSING and (callable(static) or hasattr(type(static), "__get__")):
             return None
         value = getattr(sample, name)
         constant = literal(value) or isinstance(value, gymnasium.Space | dict | EnvSpec)

@@ -2,12 +2,13 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Iterator
 
 from torch import nn
 
-from clipper.unroll.facts import Anything, Items, Of, Thing
 from clipper.unroll.source import Function
+from clipper.unroll.things import Anything, Items, Of, Thing
 
 Units = dict[str, list[ast.stmt]]
 """Name → the top-level statements that define it."""
@@ -102,6 +103,13 @@ def is_property(node: ast.FunctionDef) -> bool:
     return any(isinstance(d, ast.Name) and d.id == "property" for d in node.decorator_list)
 
 
+def does_nothing(node: ast.FunctionDef) -> bool:
+    """Is nothing in it but what explains it?"""
+    return all(
+        isinstance(n, ast.Pass) or (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)) for n in node.body
+    )
+
+
 def replace_value(node: ast.FunctionDef, found: ast.Return, pure: Callable[[ast.AST], bool]) -> None:
     """``return x`` → ``return``, after x where evaluating that changes something."""
     value, found.value = found.value, None
@@ -115,14 +123,23 @@ def replace_value(node: ast.FunctionDef, found: ast.Return, pure: Callable[[ast.
                 return
 
 
+def say_no_result(node: ast.FunctionDef) -> None:
+    """Take what a function returned out of its docstring."""
+    first = node.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        first.value = ast.Constant(re.sub(r"[;,] returns [^.;]*", "", str(first.value.value)))
+
+
 def idle_names(node: ast.FunctionDef) -> set[str]:
     """Names of lists and dicts that a function adds to, and reads in no other way."""
-    adding = set[int]()
+    adding, scratch = set[int](), computed_names(node)
     for n in walk(node):
         if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call) and changes(n.value):
             adding.add(id(n.value.func.value))  # pyright: ignore
         if isinstance(n, ast.Subscript) and isinstance(n.ctx, ast.Store):
             adding.add(id(n.value))
+        if isinstance(n, ast.Expr) and (name := changed_in_place(n.value)) in scratch:
+            adding |= {id(m) for m in walk(n) if isinstance(m, ast.Name) and m.id == name}
     found = {n.id for n in walk(node) if isinstance(n, ast.Name) and id(n) in adding and not unit(n)}
     used = {n.id for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in adding}
     from_calls = {
@@ -133,7 +150,33 @@ def idle_names(node: ast.FunctionDef) -> set[str]:
         for m in walk(t)
         if isinstance(m, ast.Name) and isinstance(m.ctx, ast.Store)
     }
-    return (found & from_calls) - used
+    return (found & (from_calls | scratch)) - used
+
+
+def changed_in_place(node: ast.AST) -> str | None:
+    """The name of the tensor that ``x.add_(…).mul_(…)`` changes."""
+    call = node if isinstance(node, ast.Call) else None
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_"):
+        node = node.func.value
+    return node.id if call is not None and isinstance(node, ast.Name) else None
+
+
+def computed_names(node: ast.FunctionDef) -> set[str]:
+    """Names that a function gives only to results of operators, which nothing else holds."""
+    found, others = set[str](), {x.arg for x in walk(node) if isinstance(x, ast.arg)}
+    for n in walk(node):
+        pairs = list[tuple[ast.expr, ast.expr | None]]()
+        if isinstance(n, ast.Assign):
+            for t in n.targets:
+                whole = isinstance(t, ast.Tuple) and isinstance(n.value, ast.Tuple)
+                pairs += zip(t.elts, n.value.elts, strict=False) if whole else [(t, n.value)]  # pyright: ignore
+        elif isinstance(n, ast.For | ast.comprehension):
+            pairs = [(n.target, None)]
+        for target, value in pairs:
+            names = {m.id for m in walk(target) if isinstance(m, ast.Name)}
+            found |= names if isinstance(value, ast.BinOp) and isinstance(target, ast.Name) else set()
+            others |= set() if isinstance(value, ast.BinOp) and isinstance(target, ast.Name) else names
+    return found - others
 
 
 def fresh_names(node: ast.FunctionDef) -> set[str]:
@@ -142,12 +185,19 @@ def fresh_names(node: ast.FunctionDef) -> set[str]:
     for n in walk(node):
         if isinstance(n, ast.Assign | ast.For | ast.comprehension):
             targets = n.targets if isinstance(n, ast.Assign) else [n.target]
-            makes = isinstance(n, ast.Assign) and isinstance(n.value, ast.Dict | ast.List | ast.ListComp | ast.DictComp)
-            makes = makes or (isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and is_list(n.value))
+            makes = isinstance(n, ast.Assign) and is_new(n.value)
             names = {m.id for t in targets for m in walk(t) if isinstance(m, ast.Name) and isinstance(m.ctx, ast.Store)}
             found |= names if makes else set()
             others |= set() if makes else names
     return found - others
+
+
+def is_new(node: ast.expr) -> bool:
+    """Does it make a list or a dict?"""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.BitOr) and isinstance(node.right, ast.Dict)
+    made = isinstance(node, ast.Dict | ast.List | ast.ListComp | ast.DictComp)
+    return made or (isinstance(node, ast.Call) and is_list(node))
 
 
 def is_list(node: ast.Call) -> bool:
@@ -227,6 +277,18 @@ def place_of(call: ast.Call, node: ast.FunctionDef, name: str, method: bool) -> 
     )
     at = names.index(name) - (method and not by_class)
     return at if at < len(call.args) else None
+
+
+def given_at(call: ast.Call, place: int | ast.keyword | None) -> ast.expr | None:
+    """The argument that a call gives there."""
+    return call.args[place] if isinstance(place, int) else None if place is None else place.value
+
+
+def may_reach(call: ast.Call, at: int) -> bool:
+    """May ``*x`` in a call give the argument at this place?"""
+    counts = [vars(a).get("count") if isinstance(a, ast.Starred) else 1 for a in call.args]
+    spread = any(isinstance(a, ast.Starred) for a in call.args[: at + 1])
+    return spread and (None in counts or sum(n or 0 for n in counts) > at)
 
 
 def without_argument(call: ast.Call, node: ast.FunctionDef, name: str, method: bool) -> None:

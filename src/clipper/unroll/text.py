@@ -21,6 +21,10 @@ for bit: the last line that it prints identifies the parameters.
 """'''
 
 
+ENVIRONMENT = "# The environments: what `env` in `main` is made of."
+"""Above what belongs to them alone."""
+
+
 def assemble(units: Units, imported: dict[str, Import], title: str, extra: str = "") -> str:
     """The text of a file; ``extra`` is Gymnasium's, as in ``gymnasium[box2d]``."""
     used = {n.id for nodes in units.values() for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
@@ -29,16 +33,42 @@ def assemble(units: Units, imported: dict[str, Import], title: str, extra: str =
     listed = " and ".join([", ".join(packages[:-1]), packages[-1]] if len(packages) > 1 else packages)
     install = " ".join(f'"{p}[{extra}]"' if extra and p == "gymnasium" else p for p in packages)
     header = HEADER.format(title=title, packages=listed, install=install)
-    order = in_order(units)
+    begin = f"{header}\n\n{imports(found.values())}"
+    order, apart = in_order(units), environment(units)
+    learning = section(units, [name for name in order if name not in apart], begin)
+    around = section(units, [name for name in order if name in apart], ENVIRONMENT) if apart else []
+    end = 'if __name__ == "__main__":\n    main()\n'
+    return "\n\n\n".join([*learning, *around, end])
+
+
+def section(units: Units, order: list[str], head: str) -> list[str]:
+    """The head with constants below it, then definitions one by one."""
     first = list[str]()
     for name in order:
-        if isinstance(units[name][0], ast.Assign) and {*mentions(units[name][0])} & units.keys() <= {*first}:
+        if isinstance(units[name][0], ast.Assign) and {*mentions(units[name][0])} & {*order} <= {*first}:
             first.append(name)
     constants = [line for name in first for node in units[name] for line in lines(node, 0)]
     bodies = ["\n".join(lines(node, 0)) for name in order if name not in first for node in units[name]]
-    parts = [imports(found.values()), *(["\n".join(constants)] if constants else [])]
-    end = 'if __name__ == "__main__":\n    main()\n'
-    return f"{header}\n\n" + "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join([*bodies, end])
+    return ["\n".join([f"{head}\n", *constants] if constants else [head]), *bodies]
+
+
+def environment(units: Units) -> set[str]:
+    """What the environments alone are made of."""
+    main = units["main"][0]
+    assert isinstance(main, ast.FunctionDef)
+    made = {m for n in main.body if ast.unparse(n).startswith("env = ") for m in mentions(n)}
+    return reached(units, made) - reached(units, {*mentions(main)} - made)
+
+
+def reached(units: Units, names: Iterable[str]) -> set[str]:
+    """Definitions that these mention, and those that they mention."""
+    found, rest = set[str](), list(names)
+    while rest:
+        name = rest.pop()
+        if name in units and name not in found:
+            found.add(name)
+            rest += [m for node in units[name] for m in mentions(node)]
+    return found
 
 
 def in_order(units: Units) -> list[str]:

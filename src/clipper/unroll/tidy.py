@@ -2,18 +2,19 @@
 
 import ast
 
-from clipper.unroll.facts import is_setting
 from clipper.unroll.inline import put_in
+from clipper.unroll.literals import is_setting
 from clipper.unroll.prune import Prune
 from clipper.unroll.source import Syntax
 from clipper.unroll.syntax import unit, walk
 
 
 def tidy(node: ast.FunctionDef) -> bool:
-    """``x = y`` with a y that stays what it is, and ``x = …; return x``; True where something has changed."""
+    """``x = y`` with a y that stays what it is, ``x = …; return x``, and lists for nobody; has something changed?"""
     if node.name == "main":
         return False
     changed, stores = returned(node), counted(node)
+    changed = spelled_out(node, stores) or changed
     for n in walk(node):
         body = getattr(n, "body", None)
         for i, s in enumerate(body if isinstance(body, list) else ()):
@@ -24,6 +25,23 @@ def tidy(node: ast.FunctionDef) -> bool:
                 put(node, {name: s.value}, s)
                 body.pop(i)  # pyright: ignore[reportOptionalMemberAccess]
                 return True
+    return changed
+
+
+def spelled_out(node: ast.FunctionDef, stores: dict[str, int]) -> bool:
+    """``[f(x) for x in …]`` that nobody takes → a loop."""
+    changed = False
+    for n in list(walk(node)):
+        body = getattr(n, "body", None)
+        for i, s in enumerate(body if isinstance(body, list) else ()):
+            made = s.value if isinstance(s, ast.Expr) else None
+            if not isinstance(made, ast.ListComp) or len(made.generators) > 1 or made.generators[0].ifs:
+                continue
+            loop = made.generators[0]
+            if all(stores[m.id] == 1 for m in walk(loop.target) if isinstance(m, ast.Name)):
+                inner = ast.copy_location(ast.Expr(made.elt), s)
+                body[i] = ast.copy_location(ast.For(loop.target, loop.iter, [inner], []), s)  # pyright: ignore[reportOptionalSubscript]
+                changed = True
     return changed
 
 

@@ -14,11 +14,12 @@ or refused by name; of 106 features of theirs that were tried, 28 work as they d
 """
 
 from clipper.compat.sb3.models import A2C, PPO, TRPO, MaskablePPO, RecurrentPPO
+from clipper.compat.sb3.off_policy import DDPG, DQN, SAC, TD3
 
-__all__ = ["A2C", "PPO", "TRPO", "MaskablePPO", "RecurrentPPO"]
+__all__ = ["A2C", "DDPG", "DQN", "PPO", "SAC", "TD3", "TRPO", "MaskablePPO", "RecurrentPPO"]
 
 OTHERS = {
-    **dict.fromkeys(("DQN", "SAC", "TD3", "DDPG", "HER", "HerReplayBuffer"), "an off-policy algorithm"),
+    **dict.fromkeys(("HER", "HerReplayBuffer"), "an off-policy algorithm"),
     **dict.fromkeys(("QRDQN", "TQC", "CrossQ", "ARS"), "no policy-gradient algorithm"),
 }
 

@@ -96,7 +96,7 @@ class ActionTable:
         self.starts: list[float] = []
         self.planned: list[tuple[nn.Module, int, int]] = []
         """What says log σ by the run's progress, and where that stands."""
-        self.choices = self.components = self.legal = self.log_stds = 0
+        self.choices = self.components = self.legal = self.log_stds = self.remembered = 0
         self.leaves: list[ActionLeaf] = []
         self.tree = self.read(head, ROOT, 0, ())
         self.names = [] if isinstance(self.tree, ActionLeaf) else list(named(self.tree))
@@ -132,7 +132,7 @@ class ActionTable:
             path, head, None, self.choices, len(sizes), self.legal, sum(sizes), tuple(range(first, first + len(sizes)))
         )  # fmt: skip
         for size in sizes:
-            self.add([CATEGORICAL, slot, size, self.choices, self.legal, gate, branch, len(self.leaves), 0, 0])
+            self.add([CATEGORICAL, slot, size, self.choices, self.legal, gate, branch, len(self.leaves), 0, 0], size)
             slot, self.legal, self.choices = slot + size, self.legal + size, self.choices + 1
         self.leaves.append(leaf)
         return leaf
@@ -150,7 +150,7 @@ class ActionTable:
             slot = self.table.add(inner.mean, self.features)
             scale, at, start = self.scale(inner.log_std, size)
         leaf = ActionLeaf(path, head, box, self.components, size, self.legal, 0, (len(self.rows),))
-        self.add([kind, slot, size, self.components, 0, gate, branch, len(self.leaves), scale, at], start)
+        self.add([kind, slot, size, self.components, 0, gate, branch, len(self.leaves), scale, at], 2 * size, start)
         self.components += size
         self.leaves.append(leaf)
         return leaf
@@ -170,9 +170,10 @@ class ActionTable:
             return LINKS[type(link)], self.table.add(module.linear, self.features), module.start
         raise UnsuitableError(f"its head's σ is a {type(module).__name__}")
 
-    def add(self, row: list[int], start: float = 0.0) -> None:
-        """One part more."""
-        self.rows.append(row)
+    def add(self, row: list[int], remembered: int, start: float = 0.0) -> None:
+        """One part more, and how many numbers are remembered of π_old there."""
+        self.rows.append([*row, self.remembered])
+        self.remembered += remembered
         self.starts.append(start)
 
     def forms(self) -> np.ndarray:

@@ -1,189 +1,185 @@
-"""The engine for small networks on the CPU: few compiled kernels in place of PyTorch's many operations.
+"""The engine for small networks on the CPU: few compiled kernels in place of PyTorch's many operations."""
 
-Parameters, gradient and the optimizer's moments are the learner's own memory, so a checkpoint does not know the engine.
-"""
-
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
 from torch import Tensor
 
-from clipper.algorithms import Algorithm
+from clipper.algorithms import PPO, Algorithm
 from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree
-from clipper.engines.cpu import kernel_files
+from clipper.data.trees import Tree, each
 from clipper.engines.cpu.action_table import none
-from clipper.engines.cpu.calls import Call, Packed
 from clipper.engines.cpu.kernels import tables
-from clipper.engines.cpu.kernels.tables import Head, Loss, Net, Optimizer, Rows, Work
-from clipper.engines.cpu.network import Network, read_network
-from clipper.engines.cpu.plan import read_algorithm
-from clipper.engines.cpu.segment import KernelActor, KernelRecorder
-from clipper.engines.cpu.sizes import check_steps, check_targets
-from clipper.engines.cpu.threads import Team
+from clipper.engines.cpu.kernels.tables import EXACT, Loss, Rows
+from clipper.engines.cpu.loss_numbers import objective_numbers, value_loss_numbers
+from clipper.engines.cpu.losses_by_torch import LossesByTorch
+from clipper.engines.cpu.machine import Machine
+from clipper.engines.cpu.natural import NaturalStep
+from clipper.engines.cpu.passes import Fitted, Stepper
+from clipper.engines.cpu.plan import Passes, read_algorithm
+from clipper.engines.cpu.sizes import check_targets
+from clipper.functional.objectives import adapt_penalty
 from clipper.functional.reduce import trajectory_moments
+from clipper.functional.returns import total_return
 from clipper.learning.action_parts import PerPart, entropy_coefs
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
-from clipper.learning.optimizers import Adam
 from clipper.learning.schedules import at
-from clipper.learning.value_losses import ClippedMSE, Huber, ValueLoss
-from clipper.networks.heads.scales import LOG_STD_BOUNDS
-from clipper.rollout.state import CollectState
-
-CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
+from clipper.learning.two_steps import Again
 
 
-def make_net(learner: Learner, network: Network) -> Net:
-    """The learner's own parameters, and room for its normalisers' statistics."""
-    bound, *units = np.zeros((3, network.columns.size), np.float32)
-    for normaliser, first in network.statistics:
-        bound[first : first + len(normaliser.shift)] = normaliser.bound
-    theta = learner.parameters.detach().numpy()
-    return Net(theta, network.layers, network.columns, units[0], units[1], bound, network.choices)
-
-
-def make_head(network: Network) -> Head:
-    """The head as the kernels have it."""
-    actions, (low, high) = network.actions, LOG_STD_BOUNDS
-    planned = np.empty(actions.log_stds, np.float32)
-    return Head(actions.parts, len(actions.names), network.value, planned, np.array(actions.starts), low, high)
-
-
-def make_work(network: Network, lanes: int) -> Work:
-    """Memory for one thread."""
-    buffers = np.zeros((3, network.width * (CHUNK + lanes)), np.float32)
-    parts, leaves = len(network.actions.parts), len(network.actions.names)
-    return Work(
-        CHUNK, *buffers, *np.empty((9, CHUNK), np.float32), *np.empty((4, parts, CHUNK), np.float32),
-        *np.empty((3, leaves, CHUNK), np.float32), used=np.empty((parts, CHUNK), bool),
-        chosen=np.empty((parts, CHUNK), np.int64), place=np.empty(CHUNK, np.int64), order=np.arange(CHUNK),
-        sums=np.zeros(tables.RATIO + 1 + tables.LEAF_SUMS * leaves),
-    )  # fmt: skip
-
-
-class CPU:
+class CPU(Machine):
     """Collects and updates with compiled kernels."""
 
     name: Literal["cpu"] = "cpu"
 
     def __init__(self, learner: Learner, algorithm: Algorithm, threads: int = 1) -> None:
-        self.learner, self.plan = learner, read_algorithm(algorithm)
+        super().__init__(learner, threads)
+        self.plan = read_algorithm(algorithm)
         self.algorithm: Any = algorithm  # one that kernels know, and so with all the fields that they read
-        self.network = read_network(learner.policy, learner.parameters)
-        self.kernels = kernel_files.load()
         self.description = "cpu (compiled kernels)"
-        assert learner.parameters.grad is not None
-        self.gradient = learner.parameters.grad.numpy()
-        net = make_net(learner, self.network)
-        self.net, self.head = Packed(net), Packed(make_head(self.network))
-        self.all_legal = np.empty((0, self.network.actions.legal), bool)
-        self.team = Team(threads)
-        self.works = [Packed(make_work(self.network, self.kernels.lanes)) for _ in range(threads)]
-        self.gradients = [self.gradient, *(np.empty_like(self.gradient) for _ in range(threads - 1))]
-        self.actor = KernelActor(learner.policy, self.recorder)
-        self.look()
-
-    def look(self) -> None:
-        """Note what of the policy is no parameter: its normalisers' statistics, and a log σ that follows a plan."""
-        head, net = self.head.value, self.net.value
-        for normaliser, first in self.network.statistics:
-            last = first + len(normaliser.shift)
-            net.shift[first:last], net.scale[first:last] = normaliser.shift, normaliser.scale
-        for module, first, size in self.network.actions.planned:
-            head.log_std[first : first + size] = module(torch.zeros(1)).numpy()
-
-    def recorder(self, env: VectorEnv, state: CollectState) -> KernelRecorder:
-        """What acts in these environments."""
-        return KernelRecorder(
-            self.kernels, self.learner.policy, self.network, self.net, self.head, self.works, self.team,
-            self.look, env, state,
-        )  # fmt: skip
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``: its two steps."""
         if self.decisions(steps, last_obs) == 0:
             return self.learner.pass_over(steps)
-        return self.take_steps(self.targets(steps, last_obs, checked=True))
+        targets = self.targets(steps, last_obs, checked=True)
+        return self.take_steps(targets, lambda: self.targets(steps, last_obs, checked=True, again=True))
 
     def improve(self, targets: Targets) -> Metrics:
         """As ``algorithm.improve``, whoever made the targets; that a batch has standardised them already is undone."""
         if self.decisions(targets.steps) == 0:
             return self.learner.pass_over(targets.steps)
         check_targets(targets)
+        if targets.old and not isinstance(self.algorithm, PPO):  # π_old is what they say it is
+            return LossesByTorch(self.learner, self.algorithm, "", self.team.size).improve(targets)
         return self.take_steps(targets)
 
-    def decisions(self, steps: Steps, *last_obs: Tree) -> int:
-        """How many there are; raises ``ConfigError`` for steps, of anyone's making, that the kernels cannot read."""
-        check_steps(self.network.rows, self.network.actions, steps, *last_obs)
-        return int(steps.mask.sum())
-
-    def take_steps(self, targets: Targets) -> Metrics:
+    def take_steps(self, targets: Targets, again: Again = None) -> Metrics:
         """``improve``, without a look at sizes."""
         self.look()
-        rows, steps = self.rows(targets), targets.steps
-        keep = np.flatnonzero(steps.mask.numpy())
+        plan, learner, climbed = self.plan, self.learner, targets
+        keep, value_loss = np.flatnonzero(targets.steps.mask.numpy()), {}
+        if plan.fit is not None and plan.fit_first:
+            value_loss = self.fit(plan.fit, targets, keep)
+            climbed = again() if again else targets
+        rows = self.rows(climbed, keep)
+        metrics = (self.natural if plan.natural else self.climb)(rows, climbed.steps, keep, again)
+        if plan.fit is not None and not plan.fit_first:
+            value_loss = self.fit(plan.fit, targets, keep)
+        if plan.penalised:
+            metrics |= self.adapt_penalty(rows, targets.steps, keep)
+        if self.network.statistics or learner.policy.returns is not None:
+            learner.absorb(targets)
+        if plan.fit_first:
+            told = self.rows(targets)
+            explained = self.kernels.explained_variance(told.value, told.value_target, keep)
+            metrics["value/explained_variance"] = torch.tensor(explained)
+        return metrics | value_loss
+
+    def climb(self, rows: Rows, steps: Steps, keep: np.ndarray, again: Again) -> Metrics:
+        """The steps of both, or of the actor alone; what was watched."""
+        plan = self.plan
         loss = self.loss(rows, keep, steps)
-        history = self.epochs(rows, loss, keep)
+        stepper = Stepper(self, plan.climb, self.algorithm.max_grad_norm, keep)
+        stepper.bind(Fitted(rows, loss))
+        for epoch in range(plan.climb.epochs):
+            if epoch and plan.recompute and again is not None:
+                fresh = self.rows(again())._replace(old=rows.old)
+                stepper.bind(Fitted(fresh, self.loss(fresh, keep, steps)))
+            if stepper.epoch():
+                break
+        history = stepper.finish()
         if loss.actor_weight:
             history[:, 0] *= loss.actor_weight * len(keep)
-        if self.network.statistics or self.learner.policy.returns is not None:
-            self.learner.absorb(targets)
         return self.summarise(history, rows, keep)
 
-    def targets(self, steps: Steps, last_obs: Tree, checked: bool = False) -> Targets:
+    def natural(self, rows: Rows, steps: Steps, keep: np.ndarray, _: Again) -> Metrics:
+        """The actor's one step along F⁻¹g; what was watched."""
+        order = self.shuffled(keep)
+        told = NaturalStep(self, self.algorithm, rows, self.loss(rows, keep, steps), order).take()
+        return self.told(told, rows, keep)
+
+    def shuffled(self, keep: np.ndarray) -> np.ndarray:
+        """All decisions as one minibatch, in an order as the definition draws it."""
+        return keep[torch.randperm(len(keep), generator=self.learner.generator).numpy()]
+
+    def fit(self, passes: Passes, targets: Targets, keep: np.ndarray) -> Metrics:
+        """The critic's own steps."""
+        rows = self.rows(targets)
+        loss = self.loss(rows, keep, targets.steps)._replace(acts=False, judges=True, standardise=False)
+        stepper = Stepper(self, passes, self.algorithm.max_grad_norm, keep)
+        stepper.bind(Fitted(rows, loss))
+        for _ in range(passes.epochs):
+            stepper.epoch()
+        return {"loss/value": torch.tensor(stepper.finish()[:, 1].mean(), dtype=torch.float32)}
+
+    def adapt_penalty(self, rows: Rows, steps: Steps, keep: np.ndarray) -> Metrics:
+        """Bring β to the KL that came of the steps."""
+        learner, target = self.learner, self.algorithm.kl_target
+        loss, work = self.loss(rows, keep, steps), self.works[0]
+        self.kernels.weigh(self.actor_net, self.head, loss, rows, work, self.shuffled(keep))
+        kl, beta = torch.tensor(work.value.sums[3] / len(keep), dtype=torch.float32), learner.extra["beta"]
+        if target is not None:
+            learner.extra["beta"] = adapt_penalty(beta, kl, target)
+        return {"policy/kl": kl, "policy/beta": beta.to(kl)}
+
+    def targets(self, steps: Steps, last_obs: Tree, checked: bool = False, again: bool = False) -> Targets:
         """As ``algorithm.targets``, but for the advantages' standard units, which are ``loss``'s."""
         if not checked:
             self.decisions(steps, last_obs)
         self.look()
-        algorithm, plan, learner = self.algorithm, self.plan, self.learner
+        algorithm, learner = self.algorithm, self.learner
         t, n = steps.mask.shape
-        value, zero = np.empty((t + 1, n), np.float32), np.zeros((t + 1, n), np.float32)
+        value = np.empty((t + 1, n), np.float32)
         self.values(self.network.rows.of(steps.obs, (t * n,)), value[:t].reshape(-1))
         self.values(self.network.rows.of(last_obs, (n,)), value[t])
-        reward = steps.reward if learner.reward_scaler is None else learner.scale_rewards(steps, algorithm.gamma)
-        terminated, done, mask = (x.numpy() for x in (steps.terminated, steps.done, steps.mask))
-        advantage, target = np.empty((2, t, n), np.float32)
-        lam = 1.0 if plan.whole_returns else algorithm.lam
-        expected = zero if plan.whole_returns else value
+        if self.plan.whole_returns:
+            return self.whole_returns(steps, value[:t])
+        reward = steps.reward
+        if learner.reward_scaler is not None:
+            reward = learner.reward_scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
+        advantage, target = self.gae(steps, reward, value, algorithm.lam)
+        made = Targets(steps, *map(torch.from_numpy, (advantage, target, value[:t])))
+        if algorithm.critic_target is None:
+            return made
+        seen = torch.from_numpy(value)
+        if learner.lag is not None:
+            obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
+            seen = learner.lagged_value(obs, (), again)
+        told = algorithm.critic_target(reward, seen, steps.terminated, steps.done, steps.mask, algorithm.gamma)
+        return made._replace(value_target=told)
+
+    def whole_returns(self, steps: Steps, value: np.ndarray) -> Targets:
+        """Returns to go, and what they, or whole episodes' returns, exceed the baseline by."""
+        algorithm = self.algorithm
+        returns, _ = self.gae(steps, steps.reward, np.zeros((len(value) + 1, *value.shape[1:]), np.float32), 1.0)
+        credit = torch.from_numpy(returns)
+        if not algorithm.causal:
+            credit = total_return(steps.reward, steps.done, steps.mask, algorithm.gamma)
+        judged = torch.from_numpy(value)
+        return Targets(steps, credit - judged if algorithm.baseline else credit, torch.from_numpy(returns), judged)
+
+    def gae(self, steps: Steps, reward: Tensor, value: np.ndarray, lam: float) -> tuple[np.ndarray, np.ndarray]:
+        """Â, and Â + V; with V = 0 and λ = 1 both are returns to go."""
+        flags = (x.numpy() for x in (steps.terminated, steps.done, steps.mask))
+        advantage, target = np.empty((2, *steps.mask.shape), np.float32)
         self.kernels.gae(
-            *map(np.ascontiguousarray, (reward.numpy(), expected, terminated, done, mask)), algorithm.gamma, lam,
-            np.zeros(n), advantage, target,
+            *map(np.ascontiguousarray, (reward.numpy(), value, *flags)), self.algorithm.gamma, lam,
+            np.zeros(value.shape[1]), advantage, target,
         )  # fmt: skip
-        if plan.whole_returns and plan.baseline:
-            advantage -= value[:t]
-        return Targets(steps, *map(torch.from_numpy, (advantage, target, value[:t])))
+        return advantage, target
 
-    def values(self, obs: np.ndarray, out: np.ndarray) -> None:
-        """V of ``obs [B, F]``."""
-        network, (shift, scale) = self.network, self.return_units()
-
-        def work(k: int, piece: slice) -> None:
-            self.kernels.values(
-                self.net, network.critic, network.value, obs[piece], shift, scale, self.works[k],
-                out[piece],
-            )  # fmt: skip
-
-        self.team.run(work, self.team.pieces(len(obs), network.operations(network.critic)))
-
-    def return_units(self) -> tuple[float, float]:
-        """Mean and scale of normalised returns."""
-        normaliser = self.learner.policy.returns
-        return (0.0, 1.0) if normaliser is None else (float(normaliser.moments.mean), float(normaliser.scale))
-
-    def rows(self, targets: Targets) -> Rows:
-        """Steps and targets as flat arrays; advantages in their own units."""
+    def rows(self, targets: Targets, remembered: np.ndarray | None = None) -> Rows:
+        """Steps and targets as flat arrays; advantages in their own units, and π in the rows ``remembered``."""
         steps, n = targets.steps, targets.steps.mask.numel()
         (advantage,) = targets.raw or (targets.advantage,)
         actions, mask, legal = self.network.actions, steps.action_mask, self.all_legal
         if not none(mask):
             legal = actions.legal_rows(mask, np.empty((n, actions.legal), bool))
         choice, action = actions.rows_of(steps.action, n)
-        return Rows(
+        rows = Rows(
             obs=self.network.rows.of(steps.obs, (n,)),
             choice=choice,
             action=action,
@@ -193,14 +189,20 @@ class CPU:
             advantage=flat(advantage, n)[:, 0],
             value_target=flat(targets.value_target, n)[:, 0],
             value=flat(targets.value, n)[:, 0],
+            old=np.empty((0, actions.remembered), np.float32),
         )
+        if remembered is None or self.plan.kl != EXACT:
+            return rows
+        old = np.zeros((n, actions.remembered), np.float32)
+        self.kernels.remember(self.actor_net, self.head, rows, remembered, self.works[0], old)
+        return rows._replace(old=old)
 
     def loss(self, rows: Rows, keep: np.ndarray, steps: Steps) -> Loss:
         """The loss's numbers at this moment."""
         algorithm, plan, progress = self.algorithm, self.plan, self.learner.progress
         low, high = plan.clip if isinstance(plan.clip, tuple) else (at(plan.clip, progress),) * 2
-        objective, number = objective_numbers(plan.objective)
-        kind, bound = value_loss_numbers(algorithm.value_loss)  # pyright: ignore[reportAttributeAccessIssue]
+        objective, number, limit = objective_numbers(plan.objective)
+        kind, bound = value_loss_numbers(algorithm.value_loss)
         shift, scale = self.return_units()
         mean, factor, trajectories = 0.0, 1.0, int((steps.done & steps.mask).sum())
         if plan.per_batch:
@@ -210,13 +212,18 @@ class CPU:
             mean, std = map(float, trajectory_moments(advantage, steps.done, steps.mask))
             factor = 0.0 if std <= 1e-6 * abs(mean) + 1e-8 else 1 / (std + 1e-8)
         return Loss(
+            acts=plan.climb.acts,
+            judges=plan.climb.judges,
             objective=objective,
             number=number,
+            limit=limit,
+            kl=plan.kl,
+            kl_coef=float(self.learner.extra["beta"]) if plan.penalised else 0.0,
             low=float(low),
             high=float(high),
             value_loss=kind,
             value_bound=float(bound),
-            value_coef=float(algorithm.value_coef),  # pyright: ignore[reportAttributeAccessIssue]
+            value_coef=float(plan.value_coef),
             entropy_coefs=self.entropy_coefs(steps),
             per_part=isinstance(plan.parts, PerPart) and bool(steps.log_probs),
             value_shift=shift,
@@ -230,91 +237,21 @@ class CPU:
 
     def entropy_coefs(self, steps: Steps) -> np.ndarray:
         """Of each part with a name, or of the whole."""
-        otherwise, plan, progress = self.algorithm.entropy_coef, self.plan, self.learner.progress
+        plan, progress = self.plan, self.learner.progress
         names = self.network.actions.names if steps.log_probs else []
         if plan.parts.entropy:
-            coefs = list(entropy_coefs(names, plan.parts.entropy, otherwise).values())
+            coefs = list(entropy_coefs(names, plan.parts.entropy, plan.entropy_coef).values())
         else:
-            coefs = [otherwise] * max(len(self.network.actions.names), 1)
+            coefs = [plan.entropy_coef] * max(len(self.network.actions.names), 1)
         return np.array([at(coef, progress) for coef in coefs], np.float64)
-
-    def epochs(self, rows: Rows, loss: Loss, keep: np.ndarray) -> np.ndarray:
-        """Take all steps; returns one row of what is watched for each."""
-        plan, learner = self.plan, self.learner
-        optimizer, taken_before = self.optimizer()
-        counts = np.array([int(taken_before), int(learner.skipped), int(learner.skipped_in_a_row)])
-        order, parts = np.empty_like(keep), min(plan.minibatches, len(keep))
-        watched = np.empty((parts, tables.NORM + 1 + tables.LEAF_SUMS * len(self.network.actions.names)))
-        largest = np.inf if plan.stop is None else 1.5 * plan.stop.target
-        after = optimizer, counts, largest, watched, order
-        if len(self.pieces(len(keep) // parts)) == 1:
-            go_through = self.kernels.epoch.bind(
-                self.net, self.head, loss, rows, self.works[0], self.gradient, *after, parts
-            )
-        else:
-            shares = Shares(self, rows, loss, order)
-            finish = self.kernels.finish.bind(self.net, rows, self.gradient, shares.sums, *after, 0, 0, 0)
-            go_through = partial(self.go_through_in_threads, shares, finish, len(keep), parts)
-        history: list[np.ndarray] = []
-        for _ in range(plan.epochs):
-            order[:] = keep[torch.randperm(len(keep), generator=learner.generator).numpy()]
-            taken = go_through()
-            history.append(watched[:taken].copy())
-            if taken < parts:
-                break
-        for counter, value in zip((taken_before, learner.skipped, learner.skipped_in_a_row), counts, strict=True):
-            counter.fill_(int(value))
-        if not any(map(len, history)):  # the first minibatch was too far: what was watched there, and no step
-            watched[0, tables.NORM] = 0.0
-            return watched[:1]
-        return np.concatenate(history)
-
-    def go_through_in_threads(self, shares: "Shares", finish: Call, rows: int, parts: int) -> int:
-        """One pass, each minibatch shared among the threads; returns how many steps were taken."""
-        size, extra, first = rows // parts, rows % parts, 0
-        for i in range(parts):
-            last = first + size + (i < extra)
-            shares.add_up(first, last)
-            if not finish(first, last, i):
-                return i
-            first = last
-        return parts
-
-    def pieces(self, rows: int) -> list[slice]:
-        """The threads' shares of a minibatch."""
-        return self.team.pieces(rows, 3 * self.network.operations(self.network.layers))
-
-    def optimizer(self) -> tuple[Optimizer, Tensor]:
-        """The learner's optimizer as the kernels have it, and its own count of steps."""
-        learner, plan = self.learner, self.plan
-        parameters, group = learner.parameters, learner.optimizer.param_groups[0]
-        moments = learner.optimizer.state[parameters]
-        adam = isinstance(plan.optimizer, Adam)
-        names = ("exp_avg", "exp_avg_sq") if adam else ("square_avg",)
-        if not moments:  # as torch makes them in the first step
-            moments["step"] = torch.zeros((), dtype=torch.float32)
-            moments.update({name: torch.zeros_like(parameters) for name in names})
-        rate = self.algorithm.learning_rate
-        group["lr"] = at(rate, learner.progress)
-        beta1, beta2 = group["betas"] if adam else (0.0, group["alpha"])
-        return Optimizer(
-            kind=tables.ADAM if adam else tables.RMSPROP,
-            first=moments[names[0]].detach().numpy(),
-            second=moments[names[-1]].detach().numpy(),
-            learning_rate=float(group["lr"]),
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            max_norm=float(self.algorithm.max_grad_norm),
-        ), moments["step"]
 
     def summarise(self, history: np.ndarray, rows: Rows, keep: np.ndarray) -> Metrics:
         """As ``clipper.learning.metrics.summarise``."""
-        plan, kernels = self.plan, self.kernels
+        plan = self.plan
         mean, least, largest = history.mean(0), history.min(0), history.max(0)
-        summary = dict(zip(plan.watched, mean, strict=False)) | {"loss/gradient_norm": mean[tables.NORM]}
+        summary = {name: mean[k] for name, k in plan.watched.items()} | {"loss/gradient_norm": mean[tables.NORM]}
         if plan.objective is not None:
-            if len(rows.log_probs):
+            if plan.by_part and len(rows.log_probs):
                 by_part = mean[tables.NORM + 1 :].reshape(-1, tables.LEAF_SUMS)
                 for name, (entropy, kl, outside) in zip(self.network.actions.names, by_part, strict=True):
                     summary |= {f"policy/entropy/{name}": entropy, f"policy/kl/{name}": kl}
@@ -322,60 +259,16 @@ class CPU:
             summary["policy/ratio_max"] = largest[tables.RATIO]
             for name, k in (("mean", tables.MEAN), ("std", tables.STD)):
                 summary |= {f"advantage/minibatch_{name}_min": least[k], f"advantage/minibatch_{name}_max": largest[k]}
+        return self.told(summary, rows, keep)
+
+    def told(self, summary: dict[str, float], rows: Rows, keep: np.ndarray) -> Metrics:
+        """With what is known of the whole batch, as tensors."""
+        kernels = self.kernels
         summary["advantage/mean"], summary["advantage/std"] = kernels.mean_and_std(rows.advantage, keep, 0)
         summary["value/explained_variance"] = kernels.explained_variance(rows.value, rows.value_target, keep)
         return dict(zip(summary, torch.tensor(list(summary.values()), dtype=torch.float32), strict=True))
 
 
-class Shares:
-    """The threads' shares of minibatches of ``order``: each adds up a gradient of its own, which are added then."""
-
-    def __init__(self, engine: CPU, rows: Rows, loss: Loss, order: np.ndarray) -> None:
-        kernels = engine.kernels
-        self.engine, self.units = engine, kernels.units.bind(loss, rows, order, 0, 0)
-        own = list(zip(engine.works, engine.gradients, strict=True))
-        self.clear = [kernels.clear.bind(gradient, work) for work, gradient in own]
-        self.accumulate = [
-            kernels.accumulate.bind(engine.net, engine.head, loss, rows, work, gradient, order, 0, 0, 0.0, 0.0, 0.0)
-            for work, gradient in own
-        ]
-        self.sums = engine.works[0].value.sums
-
-    def add_up(self, first: int, last: int) -> None:
-        """Leave the gradient of ``order[first:last]`` in the learner's, and the sums of what is watched in ``sums``."""
-        engine, weight = self.engine, 1 / (last - first)
-        mean, factor = self.units(first, last)
-        pieces = engine.pieces(last - first)
-
-        def work(k: int, piece: slice) -> None:
-            self.clear[k]()
-            self.accumulate[k](first + piece.start, first + piece.stop, weight, mean, factor)
-
-        engine.team.run(work, pieces)
-        for k in range(1, len(pieces)):
-            sums, largest = engine.works[k].value.sums, self.sums[tables.RATIO]
-            engine.gradient += engine.gradients[k]
-            self.sums += sums
-            self.sums[tables.RATIO] = max(largest, sums[tables.RATIO])
-
-
 def flat(x: Tensor, rows: int) -> np.ndarray:
     """``[rows, numbers]``."""
     return np.ascontiguousarray(x.reshape(rows, -1).numpy())
-
-
-def value_loss_numbers(loss: ValueLoss) -> tuple[int, float]:
-    """Which value loss it is for the kernels, and its bound."""
-    if isinstance(loss, Huber):
-        return tables.HUBER, loss.delta
-    return (tables.CLIPPED_MSE, loss.bound) if isinstance(loss, ClippedMSE) else (tables.MSE, 0.0)
-
-
-def objective_numbers(objective: Objective | None) -> tuple[int, float]:
-    """Which objective it is for the kernels, and its own number."""
-    if isinstance(objective, DualClip):
-        return tables.DUAL_CLIP, float(objective.c)
-    if isinstance(objective, Rollback):
-        return tables.ROLLBACK, float(objective.alpha)
-    kinds = {Clip: tables.CLIP, Unclipped: tables.UNCLIPPED, SPO: tables.SPO}
-    return (tables.POLICY_GRADIENT if objective is None else kinds[type(objective)]), 0.0

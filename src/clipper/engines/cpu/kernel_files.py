@@ -45,6 +45,11 @@ class Kernels:
     accumulate: Kernel
     finish: Kernel
     epoch: Kernel
+    remember: Kernel
+    fisher_product: Kernel
+    weigh: Kernel
+    tell: Kernel
+    pull: Kernel
 
     def __init__(self, code: bytes, known: dict[str, Any]) -> None:
         self.lanes: int = known["lanes"]

@@ -14,6 +14,7 @@ from clipper.engines.cpu.kernels.tables import (
     GATHER,
     KIND,
     LINEAR,
+    NORMALISE,
     OUTPUTS,
     PRODUCT,
     READ,
@@ -25,12 +26,14 @@ from clipper.engines.cpu.kernels.tables import (
     WRITE,
 )
 from clipper.engines.cpu.observation_rows import ObservationRows
-from clipper.engines.protocol import UnsuitableError
+from clipper.engines.protocol import LargeError, UnsuitableError
 from clipper.networks.encoders import BoxEncoder, ChoiceEncoder, Encoder, PartsEncoder
 from clipper.networks.make_policy import ACTIVATIONS
 from clipper.networks.normalise import ObservationNormaliser
 
 WIDEST = 512
+NORM_EPS = 1e-5
+"""Beside the variance, in layers that normalise; torch's."""
 CODES: dict[type[nn.Module], int] = {
     ACTIVATIONS["tanh"]: TANH, ACTIVATIONS["relu"]: RELU, ACTIVATIONS["elu"]: ELU, ACTIVATIONS["silu"]: SILU,
 }  # fmt: skip
@@ -80,6 +83,10 @@ class LayerTable:
         self.statistics: list[Statistics] = []
         self.trained: set[int] = set()
         """Slots whose gradient is needed."""
+        self.slots: dict[nn.Module, int] = {}
+        """Where the outputs of each linear layer stand."""
+        self.parameters: list[tuple[int, nn.Parameter]] = []
+        """What the rows multiply by or look up, each with the number of such a row."""
 
     def encoder(self, module: Encoder) -> Features:
         """What an encoder makes of observations."""
@@ -107,6 +114,7 @@ class LayerTable:
             numbers, slot = part.features, self.width
             pieces.append(Piece(PRODUCT, at, numbers, slot, numbers, trained=True))
             table = offset(part.table, self.flat)
+            self.parameters.append((len(self.rows), part.table))
             self.rows.append([EMBED, table, 0, count, numbers, here, slot, LINEAR, STOP, 0, 1, 0])
             self.trained.add(slot)
             self.width += numbers
@@ -116,26 +124,45 @@ class LayerTable:
     def trunk(self, module: nn.Module, source: Features) -> Features:
         """What a trunk ends in."""
         layers = list(module) if isinstance(module, nn.Sequential) else [module]
-        for linear, activation in zip(layers[::2], layers[1::2], strict=False):
+        while layers:
+            linear, *layers = layers
+            norm, layers = (layers[0], layers[1:]) if layers and type(layers[0]) is nn.LayerNorm else (None, layers)
+            if not layers:
+                raise UnsuitableError(f"a trunk ends in a {type(norm or linear).__name__}")
+            activation, *layers = layers
             if type(activation) not in CODES:
                 raise UnsuitableError(f"a trunk holds a {type(activation).__name__}")
             if isinstance(activation, nn.ELU) and activation.alpha != 1:
                 raise UnsuitableError(f"an ELU has alpha {activation.alpha}")
-            slot = self.add(linear, source, CODES[type(activation)])
+            code = CODES[type(activation)]
+            slot = self.add(linear, source, LINEAR if norm else code)
+            slot = self.normalise(norm, slot, code) if norm else slot
             width = self.rows[-1][OUTPUTS]
             source = Features([Piece(PRODUCT, 0, width, slot, width, trained=True)], width)
-        if len(layers) % 2:
-            raise UnsuitableError(f"a trunk ends in a {type(layers[-1]).__name__}")
         return source
+
+    def normalise(self, norm: nn.LayerNorm, source: int, activation: int) -> int:
+        """Add a layer that brings another's numbers to mean 0 and deviation 1; returns its slot."""
+        slot, width = self.width, self.rows[-1][OUTPUTS]
+        if norm.normalized_shape != (width,) or norm.weight is None or norm.bias is None or norm.eps != NORM_EPS:
+            raise UnsuitableError(f"a trunk holds a {norm}")
+        gain, bias = offset(norm.weight, self.flat), offset(norm.bias, self.flat)
+        self.parameters += [(len(self.rows), norm.weight), (len(self.rows), norm.bias)]
+        self.rows.append([NORMALISE, gain, bias, width, width, source, slot, activation, STOP, 0, 1, 1])
+        self.trained.add(source)
+        self.width += width
+        return slot
 
     def add(self, linear: nn.Module, source: Features, activation: int = LINEAR) -> int:
         """Add one layer; returns its slot."""
         if not isinstance(linear, nn.Linear) or linear.bias is None or linear.in_features != source.width:
             raise UnsuitableError(f"a layer is {linear}")
         if max(linear.out_features, *(piece.size for piece in source.pieces if piece.kind == PRODUCT), 0) > WIDEST:
-            raise UnsuitableError(f"a layer is wider than {WIDEST}: {linear}")
+            raise LargeError(f"a layer is wider than {WIDEST}, where kernels gain little: {linear}")
         slot, outputs = self.width, linear.out_features
         weight, bias = offset(linear.weight, self.flat), offset(linear.bias, self.flat)
+        self.slots[linear] = slot
+        self.parameters += [(len(self.rows), linear.weight), (len(self.rows), linear.bias)]
         for k, piece in enumerate(source.pieces):
             last = k == len(source.pieces) - 1
             self.rows.append(
@@ -151,7 +178,7 @@ class LayerTable:
         """The finished table. Going backwards, the first layer that reads a slot writes its gradient, others add."""
         seen: set[int] = set()
         for row in reversed(self.rows):
-            if row[KIND] == PRODUCT and row[SOURCE] in self.trained:
+            if row[KIND] in (PRODUCT, NORMALISE) and row[SOURCE] in self.trained:
                 row[BACK] = ADD if row[SOURCE] in seen else WRITE
                 seen.add(row[SOURCE])
         return np.array(self.rows, dtype=np.int64)

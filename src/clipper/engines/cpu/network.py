@@ -12,7 +12,7 @@ from clipper.engines.cpu.layers import LayerTable, Statistics
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.protocol import UnsuitableError
 from clipper.networks.actor_critic import ActorCritic
-from clipper.networks.critics import TwoHotBins
+from clipper.networks.critics import NoValue, TwoHotBins
 from clipper.networks.normalise import ReturnNormaliser
 
 
@@ -40,6 +40,12 @@ class Network:
     """What its head stands for."""
     value: int
     """Slot of the value layer's output."""
+    slots: dict[nn.Module, int]
+    """Where the outputs of each linear layer stand."""
+    actor_parameters: list[nn.Parameter]
+    """What the actor's layers multiply by or look up."""
+    critic_parameters: list[nn.Parameter]
+    """What the critic's do."""
 
     def operations(self, layers: np.ndarray) -> int:
         """Multiplications and additions of a forward pass of one row through ``layers``."""
@@ -55,9 +61,9 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError(f"its parameters are {flat.dtype} on {flat.device}, not float32 on the CPU")
     if policy.memory is not None:
         raise UnsuitableError("the policy has a memory")
-    if isinstance(policy.returns, TwoHotBins):
-        raise UnsuitableError("its critic is a distribution over bins")
-    if type(policy.returns) not in (type(None), ReturnNormaliser):
+    if isinstance(policy.value_layer, NoValue):
+        raise UnsuitableError("the policy has no V")
+    if type(policy.returns) not in (type(None), ReturnNormaliser, TwoHotBins):
         raise UnsuitableError(f"its critic's answer is read by a {type(policy.returns).__name__}")
     rows = ObservationRows((policy.critic_encoder or policy.encoder).space)
     table = LayerTable(flat, rows)
@@ -74,10 +80,11 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
     value = table.add(policy.value_layer, critic)
     layers = table.array()
     before = trunk if shared else encoded if policy.critic_encoder is None else 0
+    judging = [*range(before), *range(acting, len(layers))]
     return Network(
         layers=layers,
         actor=layers[:acting].copy(),
-        critic=np.concatenate([layers[:before], layers[acting:]]),
+        critic=layers[judging],
         rows=rows,
         columns=np.array(table.columns, np.int64),
         choices=np.array(table.choices, np.int64).reshape(-1, 2),
@@ -85,4 +92,7 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         width=table.width,
         actions=actions,
         value=value,
+        slots=table.slots,
+        actor_parameters=[p for row, p in table.parameters if row < acting],
+        critic_parameters=[p for row, p in table.parameters if row in judging],
     )

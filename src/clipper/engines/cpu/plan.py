@@ -1,53 +1,81 @@
 """What an algorithm asks for, in the words of the kernels, or why they do not know it. Needs no Numba."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict, TypeVar
 
-from clipper.algorithms import A2C, PPO, Algorithm, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, PPOSeparate, Reinforce
+from clipper.engines.cpu.kernels.tables import EXACT, K1, K2, K3
 from clipper.engines.protocol import UnsuitableError
 from clipper.learning.action_parts import Joint, Parts, PerPart
 from clipper.learning.advantages import Advantages, Standardised
-from clipper.learning.kl import KLStop
-from clipper.learning.objectives import SPO, Clip, DualClip, Objective, Rollback, Unclipped
-from clipper.learning.optimizers import Adam, Optimizer, RMSProp
+from clipper.learning.kl import KL, KLStop, Sampled
+from clipper.learning.objectives import (
+    SPO,
+    Clip,
+    DualClip,
+    Objective,
+    Rollback,
+    TrustRegion,
+    TrustRegionRollback,
+    Unclipped,
+)
+from clipper.learning.optimizers import Adam, RMSProp
 from clipper.learning.rewards import Raw
-from clipper.learning.schedules import KLAdaptive, Linear, Schedule
+from clipper.learning.schedules import KLAdaptive, Linear, Rate, Schedule
 from clipper.learning.value_losses import MSE, ClippedMSE, Huber
 
-SUMS = ("loss/policy", "loss/value", "policy/entropy")
-PPO_SUMS = (
-    *SUMS, "policy/kl", "policy/clip_fraction", "policy/kl_k1", "policy/kl_k2", "policy/kl_k3", "policy/ratio_clamped",
-)  # fmt: skip
-"""The sums that the kernels watch, in their order."""
-COMMON = {
-    "gamma", "learning_rate", "max_grad_norm", "value_coef", "value_loss", "entropy_coef", "advantages", "optimizer",
-    "rewards",
-}  # fmt: skip
-KNOWN: dict[type, set[str]] = {
-    PPO: COMMON | {"lam", "clip", "horizon", "epochs", "minibatches", "stop", "objective", "parts"},
-    A2C: COMMON | {"lam", "horizon"},
-    Reinforce: (COMMON - {"rewards"}) | {"episodes", "baseline"},
-}
-"""The fields that the kernels compute with; any other has to stand at its default."""
+PLAIN = {"loss/policy": 0, "policy/entropy": 2}
+RATIOS = {"policy/kl_k1": 5, "policy/kl_k2": 6, "policy/kl_k3": 7, "policy/ratio_clamped": 8}
+CLIPPED = PLAIN | {"policy/kl": 3, "policy/clip_fraction": 4} | RATIOS
+BOTH = {"loss/value": 1}
+"""What is watched, and which of the kernels' sums that is."""
+ESTIMATES = {"k1": K1, "k2": K2, "k3": K3}
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passes:
+    """Steps of one part of a learner over the decisions."""
+
+    part: str = ""
+    """Its name."""
+    epochs: int = 1
+    minibatches: int = 1
+    rate: Rate
+    stop: KLStop | None = None
+    acts: bool = True
+    judges: bool = True
+    """Is there a loss of the actor, and one of the critic?"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What the kernels do in one update."""
 
-    algorithm: Algorithm
-    optimizer: Optimizer
-    watched: tuple[str, ...]
-    """Names of the first of the sums that are watched."""
-    epochs: int = 1
-    minibatches: int = 1
+    climb: Passes
+    """Of actor and critic together, or of the actor alone."""
+    fit: Passes | None = None
+    """The critic's own steps."""
+    fit_first: bool = False
+    """Let them come first."""
+    watched: dict[str, int]
+    """Names of the sums that are watched."""
     objective: Objective | None = None
     """PPO's surrogate; None where the objective is −log π(a|s) Â."""
     clip: Schedule | tuple[float, float] = 0.0
     """Of that surrogate."""
     parts: Parts = dataclasses.field(default_factory=Joint)
     """How the parts of a hybrid action enter it."""
+    by_part: bool = False
+    """Are they watched, each with its ratio?"""
+    kl: int = K3
+    """Which KL is reported and decides."""
+    penalised: bool = False
+    """That KL enters the loss, with a weight β that is adapted after the update."""
+    value_coef: float = 1.0
+    entropy_coef: Schedule = 0.0
     per_minibatch: bool = False
     per_batch: bool = False
     per_trajectory: bool = False
@@ -55,11 +83,13 @@ class Plan:
     correction: int = 1
     """1 divides their variance by n − 1, 0 by n."""
     whole_returns: bool = False
-    """Returns to go instead of GAE; ``baseline`` says whether V is subtracted."""
-    baseline: bool = True
+    """Returns to go instead of GAE."""
     trajectories: bool = False
     """The actor's loss is a sum within trajectories and a mean over them."""
-    stop: KLStop | None = None
+    natural: bool = False
+    """The actor takes one step along F⁻¹g."""
+    recompute: bool = False
+    """Targets are made anew before each epoch but the first."""
 
 
 class Units(TypedDict, total=False):
@@ -73,41 +103,143 @@ class Units(TypedDict, total=False):
 
 def read_algorithm(algorithm: Algorithm) -> Plan:
     """The plan; raises ``UnsuitableError`` with the first thing that the kernels do not know."""
-    known = KNOWN.get(type(algorithm))
-    if known is None:
-        names = ", ".join(t.__name__ for t in KNOWN)
-        raise UnsuitableError(f"kernels are for {names}, not {type(algorithm).__name__}")
-    for field in dataclasses.fields(algorithm):  # pyright: ignore[reportArgumentType]
-        value = getattr(algorithm, field.name)
-        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if field.name not in known and value != default:
-            raise UnsuitableError(f"kernels know no {field.name}={value!r} of {type(algorithm).__name__}")
-    check_values(algorithm)
-    if isinstance(algorithm, PPO):
-        return Plan(
-            algorithm=algorithm,
-            optimizer=algorithm.optimizer,
-            watched=PPO_SUMS,
-            epochs=algorithm.epochs,
-            minibatches=algorithm.minibatches,
-            clip=algorithm.clip,
-            objective=algorithm.objective,
-            parts=algorithm.parts,
-            stop=algorithm.stop,
-            **units(algorithm.advantages),
-        )
-    if isinstance(algorithm, A2C):
-        return Plan(algorithm=algorithm, optimizer=algorithm.optimizer, watched=SUMS, **units(algorithm.advantages))
-    assert isinstance(algorithm, Reinforce)
+    for kind, plan in PLANS:
+        if type(algorithm) is kind:
+            check_values(algorithm)
+            return plan(algorithm)
+    raise UnsuitableError(f"kernels know no {type(algorithm).__name__}")
+
+
+def ppo_plan(algorithm: PPO) -> Plan:
+    """Epochs of minibatches down one loss of both."""
     return Plan(
-        algorithm=algorithm,
-        optimizer=algorithm.optimizer,
-        watched=SUMS,
-        whole_returns=True,
-        baseline=algorithm.baseline,
-        trajectories=True,
+        climb=Passes(
+            epochs=algorithm.epochs, minibatches=algorithm.minibatches, rate=known_rate(algorithm), stop=algorithm.stop
+        ),
+        watched=CLIPPED | BOTH,
+        clip=algorithm.clip,
+        objective=algorithm.objective,
+        parts=algorithm.parts,
+        by_part=True,
+        kl=EXACT if isinstance(algorithm.objective, TrustRegion | TrustRegionRollback) else kl_of(algorithm.kl),
+        value_coef=algorithm.value_coef,
+        recompute=algorithm.recompute,
+        entropy_coef=algorithm.entropy_coef,
         **units(algorithm.advantages),
     )
+
+
+def ppo_separate_plan(algorithm: PPOSeparate) -> Plan:
+    """Epochs of the actor, and epochs of the critic."""
+    return Plan(
+        climb=Passes(
+            epochs=algorithm.epochs,
+            minibatches=algorithm.minibatches,
+            rate=algorithm.learning_rate,
+            stop=algorithm.stop,
+            judges=False,
+        ),
+        fit=fit_of(algorithm),
+        fit_first=algorithm.critic_first,
+        watched=CLIPPED,
+        clip=algorithm.clip,
+        objective=Clip(),
+        by_part=True,
+        kl=kl_of(algorithm.kl),
+        entropy_coef=algorithm.entropy_coef,
+        **units(algorithm.advantages),
+    )
+
+
+def ppo_penalty_plan(algorithm: PPOPenalty) -> Plan:
+    """Epochs of minibatches down one loss of both, in which the KL has a weight."""
+    if algorithm.hinge:
+        raise UnsuitableError(f"kernels know no hinge={algorithm.hinge!r} of PPOPenalty")
+    return Plan(
+        climb=Passes(epochs=algorithm.epochs, minibatches=algorithm.minibatches, rate=algorithm.learning_rate),
+        watched=PLAIN | BOTH | {"policy/kl": 3} | RATIOS,
+        objective=Unclipped(),
+        kl=EXACT,
+        penalised=True,
+        value_coef=algorithm.value_coef,
+        entropy_coef=algorithm.entropy_coef,
+        **units(algorithm.advantages),
+    )
+
+
+def vpg_plan(algorithm: VPG) -> Plan:
+    """One step of the actor, and epochs of the critic."""
+    return Plan(
+        climb=Passes(rate=algorithm.learning_rate, judges=False),
+        fit=fit_of(algorithm),
+        watched=PLAIN,
+        entropy_coef=algorithm.entropy_coef,
+        **units(algorithm.advantages),
+    )
+
+
+def a2c_plan(algorithm: A2C) -> Plan:
+    """One step of both."""
+    return Plan(
+        climb=Passes(rate=algorithm.learning_rate),
+        watched=PLAIN | BOTH,
+        value_coef=algorithm.value_coef,
+        entropy_coef=algorithm.entropy_coef,
+        **units(algorithm.advantages),
+    )
+
+
+def reinforce_plan(algorithm: Reinforce) -> Plan:
+    """One step of both over whole episodes."""
+    return Plan(
+        climb=Passes(rate=algorithm.learning_rate),
+        watched=PLAIN | BOTH,
+        value_coef=algorithm.value_coef,
+        whole_returns=True,
+        trajectories=True,
+        entropy_coef=algorithm.entropy_coef,
+        **units(algorithm.advantages),
+    )
+
+
+def natural_plan(algorithm: NPG | TRPO) -> Plan:
+    """One step of the actor along F⁻¹g, and epochs of the critic."""
+    return Plan(
+        climb=Passes(rate=0.0, judges=False),
+        fit=fit_of(algorithm),
+        watched=PLAIN,
+        objective=Unclipped() if isinstance(algorithm, TRPO) else None,
+        kl=EXACT,
+        natural=True,
+        **units(algorithm.advantages),
+    )
+
+
+PLANS: tuple[tuple[type, Callable[[Any], Plan]], ...] = (
+    (PPO, ppo_plan), (PPOSeparate, ppo_separate_plan), (PPOPenalty, ppo_penalty_plan), (VPG, vpg_plan),
+    (A2C, a2c_plan), (Reinforce, reinforce_plan), (NPG, natural_plan), (TRPO, natural_plan),
+)  # fmt: skip
+"""The algorithms whose losses the kernels know."""
+
+
+def fit_of(algorithm: VPG | PPOSeparate | NPG | TRPO) -> Passes:
+    """The critic's own steps."""
+    return Passes(
+        part="critic", epochs=algorithm.value_epochs, minibatches=algorithm.value_minibatches,
+        rate=algorithm.value_learning_rate, acts=False,
+    )  # fmt: skip
+
+
+def known_rate(algorithm: PPO) -> Rate:
+    """The step size, which may follow the run's progress but not the KL."""
+    if isinstance(algorithm.learning_rate, KLAdaptive):
+        raise UnsuitableError(f"kernels know no learning_rate={algorithm.learning_rate!r}")
+    return algorithm.learning_rate
+
+
+def kl_of(kl: KL) -> int:
+    """Which KL decides."""
+    return ESTIMATES[kl.estimate] if isinstance(kl, Sampled) else EXACT
 
 
 def units(advantages: Advantages) -> Units:
@@ -127,14 +259,10 @@ def check_values(algorithm: Algorithm) -> None:
     """Raise ``UnsuitableError`` with the first value that the kernels cannot compute."""
     known = {"value_loss": (MSE, Huber, ClippedMSE), "optimizer": (Adam, RMSProp), "advantages": (Standardised, Raw)}
     if isinstance(algorithm, PPO):
-        if isinstance(algorithm.learning_rate, KLAdaptive):
-            raise UnsuitableError(f"kernels know no learning_rate={algorithm.learning_rate!r}")
+        known["objective"] = (Clip, DualClip, Unclipped, Rollback, SPO, TrustRegion, TrustRegionRollback)
+        known["parts"] = (Joint, PerPart)
         if not isinstance(algorithm.clip, int | float | tuple | Linear):
             raise UnsuitableError(f"kernels know no clip={algorithm.clip!r}")
-        if algorithm.stop is not None and algorithm.stop.at != "minibatch":
-            raise UnsuitableError(f"kernels know no stop={algorithm.stop!r}")
-        known["objective"] = (Clip, DualClip, Unclipped, Rollback, SPO)
-        known["parts"] = (Joint, PerPart)
     for name, kinds in known.items():
         if type(value := getattr(algorithm, name)) not in kinds:
             raise UnsuitableError(f"kernels know no {name}={value!r}")

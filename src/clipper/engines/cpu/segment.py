@@ -113,6 +113,9 @@ class KernelRecorder:
         self.rewards, self.all_flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
         self.uniform, self.normal = torch.empty(noise, n, actions.choices), torch.empty(noise, n, actions.components)
         self.seeds = torch.empty(noise, n, actions.components if actions.seeded else 0, dtype=torch.int64)
+        self.drawn = self.uniform, self.normal, self.seeds
+        if (columns := self.state.columns) is not None:
+            self.drawn = tuple(x.new_empty(noise, columns.total, x.shape[-1]) for x in self.drawn)
         self.bind()
 
     def bind(self) -> None:
@@ -128,14 +131,21 @@ class KernelRecorder:
             )  # fmt: skip
 
     def draw(self) -> None:
-        """Uniform numbers for choices, normal ones for movements, and seeds for what takes several."""
-        generator = self.state.generator
+        """Uniform numbers for choices, normal ones for movements, and seeds for what takes several.
+
+        Where other processes collect other columns, each draws the numbers of all and uses its own: who collects what
+        changes no number.
+        """
+        generator, (uniform, normal, seeds) = self.state.generator, self.drawn
         if self.actions.choices:
-            self.uniform.uniform_(generator=generator)
+            uniform.uniform_(generator=generator)
         if self.actions.components:
-            self.normal.normal_(generator=generator)
+            normal.normal_(generator=generator)
         if self.actions.seeded:
-            self.seeds.random_(generator=generator)
+            seeds.random_(generator=generator)
+        if (columns := self.state.columns) is not None:
+            for own, drawn in zip((self.uniform, self.normal, self.seeds), self.drawn, strict=True):
+                own.copy_(drawn[:, columns.first : columns.first + self.n])
 
     def look_at_masks(self) -> None:
         """Room for what masks say, which are such as these environments' actions have."""

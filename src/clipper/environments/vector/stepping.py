@@ -58,13 +58,16 @@ def vectorise(
     env_timeout: float = 0.0,
     max_restarts: int = 0,
     ignore: tuple[str, ...] = (),
+    first: int | None = None,
 ) -> Stepping:
     """``num_envs`` copies as one vector environment; a ready ``VectorEnv`` is taken as ``make`` takes it.
 
     Of a list of factories each makes an environment, in turn. ``auto`` measures what a step takes, on a copy, and takes
     several processes where they save more of ``total_steps`` than it costs to start them; of Clipper's own environments
     it takes the natively vectorised form, and of EnvPool's own (``envpool:…``) a pool. A time-out can be kept by other
-    processes only. ``ignore`` are keys of Dict observations that copies are made without.
+    processes only. ``ignore`` are keys of Dict observations that copies are made without. ``first`` is the number of
+    the first one where others are elsewhere: then each has a generator of its own, which those of a native vector
+    environment have not.
     """
     if isinstance(source, VectorEnv):
         if vector != "auto" or env_timeout or max_restarts:
@@ -74,7 +77,8 @@ def vectorise(
         return Stepping(make(source, num_envs, ignore=ignore), "auto", f"stepped by {type(source).__name__}")
     name, _ = split_id(source) if isinstance(source, str) else ("", {})
     if vector == "auto" and not env_timeout and not max_restarts:
-        vector = "native" if name in hybrid.TASKS else "envpool" if is_envpools(name) else vector
+        alone = first is None
+        vector = "native" if name in hybrid.TASKS and alone else "envpool" if is_envpools(name) else vector
     if vector in ("native", "envpool"):
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
@@ -94,7 +98,9 @@ def vectorise(
         told = f", since a step takes {1e6 * seconds:.0f} µs" if seconds else ""
         vector = "workers" if pays(seconds, num_envs, processes, total_steps) else "serial"
     if vector != "workers":
-        return Stepping(Serial(factories, max_restarts=max_restarts), "serial", f"in this process{told}")
+        return Stepping(
+            Serial(factories, max_restarts=max_restarts, first_index=first or 0), "serial", f"in this process{told}"
+        )
     if sys.platform == "win32":
         raise ConfigError("worker processes need Linux or macOS: use --vector serial")
     specs = known_here(sources)

@@ -81,6 +81,10 @@ class OneOfHead(nn.Module):
         legal, masks = action_mask or ((), ())
         return OneOf(self.choice(features, legal), self.arguments(features, masks).parts)
 
+    def bounded(self, action: tuple[Int[Tensor, "*batch"], tuple[Tree, ...]]) -> tuple[Tensor, tuple[Tree, ...]]:
+        """A sample, whose arguments lie within [−1, 1] where they are of a finite Box."""
+        return action[0], across(lambda head, x: head.bounded(x), self.arguments.parts, action[1])
+
     def to_env(
         self, action: tuple[Int[Tensor, "*batch"], tuple[Tree, ...]], action_mask: Tree = ()
     ) -> tuple[np.ndarray, tuple[Tree, ...]]:

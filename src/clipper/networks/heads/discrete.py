@@ -25,6 +25,10 @@ class CategoricalHead(nn.Module):
         # Replaced, not lowered: no gradient reaches the logit of an illegal choice.
         return Categorical(logits if isinstance(action_mask, tuple) else logits.where(action_mask, IMPOSSIBLE))
 
+    def bounded(self, action: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
+        """A sample, which a Q network reads as it is."""
+        return action
+
     def to_env(self, action: Int[Tensor, "*batch"], action_mask: Tree = ()) -> np.ndarray:
         return action.cpu().numpy() + self.start
 

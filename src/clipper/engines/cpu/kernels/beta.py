@@ -103,6 +103,42 @@ def backward(raw, action, column, index, used, d_log_prob, d_entropy, slopes):
 
 
 @njit(**COMPILED)
+def kl(raw, old, column, index, out):
+    """KL(π_old ‖ π) of each row, with α₀ and β₀ in ``old`` from ``column`` on, all α₀ before all β₀.
+
+    Σ log B(α, β)/B(α₀, β₀) + (α₀ − α) ψ(α₀) + (β₀ − β) ψ(β₀) + (α − α₀ + β − β₀) ψ(α₀ + β₀).
+    """
+    size = raw.shape[0] // 2
+    for b in range(index.size):
+        i, total = index[b], 0.0
+        for j in range(size):
+            p, q = shape_of(raw[j, b]), shape_of(raw[size + j, b])
+            p_old, q_old = np.float64(old[i, column + j]), np.float64(old[i, column + size + j])
+            total += log_gamma(p) + log_gamma(q) - log_gamma(p + q)
+            total -= log_gamma(p_old) + log_gamma(q_old) - log_gamma(p_old + q_old)
+            total += (p_old - p) * digamma(p_old) + (q_old - q) * digamma(q_old)
+            total += (p - p_old + q - q_old) * digamma(p_old + q_old)
+        out[b] = total
+
+
+@njit(**COMPILED)
+def add_kl(raw, old, column, index, d_kl, slopes):
+    """∂KL/∂α = ψ(α) − ψ(α + β) − ψ(α₀) + ψ(α₀ + β₀); likewise by β."""
+    size = raw.shape[0] // 2
+    for b in range(index.size):
+        i = index[b]
+        for j in range(size):
+            p, q = shape_of(raw[j, b]), shape_of(raw[size + j, b])
+            p_old, q_old = np.float64(old[i, column + j]), np.float64(old[i, column + size + j])
+            both = digamma(p_old + q_old) - digamma(p + q)
+            for k in range(2):
+                own, before, row = (p, p_old, j) if k == 0 else (q, q_old, size + j)
+                x = np.float64(raw[row, b])
+                if 1 + softplus(x) <= SHARPEST:
+                    slopes[row, b] += d_kl[b] * (digamma(own) - digamma(before) + both) / (1 + math.exp(-x))
+
+
+@njit(**COMPILED)
 def advance(state):
     """The generator's next state, and a uniform number within (0, 1) (Steele et al. 2014: SplitMix64)."""
     state += STEP

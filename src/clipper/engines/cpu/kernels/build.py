@@ -13,7 +13,7 @@ from llvmlite import binding
 from numba import types
 from numba.core import config
 
-from clipper.engines.cpu.kernels import act, loss, returns, tiles, update
+from clipper.engines.cpu.kernels import act, divergence, fisher, loss, outputs, returns, tiles, update
 from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
@@ -30,6 +30,11 @@ ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
     "accumulate": (update.accumulate, {}),
     "finish": (update.finish, {}),
     "epoch": (update.epoch, {}),
+    "remember": (divergence.remember, {}),
+    "fisher_product": (fisher.fisher_product, {}),
+    "weigh": (update.weigh, {}),
+    "tell": (outputs.tell, {}),
+    "pull": (outputs.pull, {}),
 }
 """Name → kernel, and which of its arguments are of another type than its source says."""
 PREFIX = "clipper_"

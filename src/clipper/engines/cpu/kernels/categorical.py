@@ -81,3 +81,22 @@ def backward(log_p, chosen, d_log_prob, d_entropy, d_logits, entropy):
             d_logits[k, b] = exp(log_p[k, b]) * -(d_log_prob[b] + d_entropy[b] * (log_p[k, b] + entropy[b]))
     for b in range(rows):
         d_logits[chosen[b], b] += d_log_prob[b]
+
+
+@njit(**COMPILED)
+def kl(log_p, old, column, index, out):
+    """KL(π_old ‖ π) of each row; log π_old stands in ``old`` from ``column`` on."""
+    for b in range(index.size):
+        out[b] = 0
+    for k in range(log_p.shape[0]):
+        for b in range(index.size):
+            log_q = old[index[b], column + k]
+            out[b] += exp(log_q) * (log_q - log_p[k, b])
+
+
+@njit(**COMPILED)
+def add_kl(log_p, old, column, index, d_kl, d_logits):
+    """∂KL/∂lₖ = pₖ − qₖ, q what π_old chose by."""
+    for k in range(log_p.shape[0]):
+        for b in range(index.size):
+            d_logits[k, b] += d_kl[b] * (exp(log_p[k, b]) - exp(old[index[b], column + k]))

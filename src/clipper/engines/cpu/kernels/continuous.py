@@ -17,14 +17,20 @@ LARGEST = float(np.finfo(np.float64).max)
 @njit(**COMPILED)
 def shared_log_std(net, head, p):
     """The log σ that is the same in every state."""
-    _, _, outputs, _, _, _, _, _, scale, at = head.parts[p]
+    _, _, outputs, _, _, _, _, _, scale, at, _ = head.parts[p]
     return net.theta[at : at + outputs] if scale == LEARNED else head.log_std[at : at + outputs]
+
+
+@njit(**COMPILED)
+def bounded_log_std(net, head, p, j):
+    """That of one component, within its bounds."""
+    return min(max(float(shared_log_std(net, head, p)[j]), head.low), head.high)
 
 
 @njit(**COMPILED)
 def told_log_std(head, p, work, rows, stride):
     """The log σ that a layer tells, made of its numbers."""
-    _, _, outputs, _, _, _, _, _, scale, at = head.parts[p]
+    _, _, outputs, _, _, _, _, _, scale, at, _ = head.parts[p]
     told = sheet(work.out, at * stride, outputs, stride)
     scales.log_stds(told, rows, scale, head.starts[p], head.low, head.high)
     return told
@@ -33,7 +39,7 @@ def told_log_std(head, p, work, rows, stride):
 @njit(**COMPILED)
 def evaluate(net, head, p, action, index, work, stride, log_prob, entropy):
     """Log π(a|s) and the entropy of each row."""
-    kind, slot, outputs, column, _, _, _, _, scale, _ = head.parts[p]
+    kind, slot, outputs, column, _, _, _, _, scale, _, _ = head.parts[p]
     used, rows = work.used[p], index.size
     if kind == BETA:
         raw = sheet(work.out, slot * stride, 2 * outputs, stride)
@@ -60,8 +66,7 @@ def note_std(net, head, p, j, work, rows, stride):
     """The σ of one component in each row."""
     scale, at = head.parts[p, 8], head.parts[p, 9]
     if scale < EXP:
-        l = min(max(float(shared_log_std(net, head, p)[j]), head.low), head.high)
-        std = np.float32(math.exp(l))
+        std = np.float32(math.exp(bounded_log_std(net, head, p, j)))
         for b in range(rows):
             work.std[b] = std
     else:
@@ -71,13 +76,50 @@ def note_std(net, head, p, j, work, rows, stride):
 
 
 @njit(**COMPILED)
-def backward(net, head, p, action, index, work, stride, gated, gradient):
-    """From ∂L/∂log π and ∂L/∂H, in ``work``, to the slopes of what the layers say."""
-    kind, slot, outputs, column, _, _, _, _, scale, at = head.parts[p]
+def kl(net, head, p, old, index, work, stride, out):
+    """KL(π_old ‖ π) of each row; tanh changes nothing of it."""
+    kind, slot, outputs, _, _, _, _, _, scale, at, column = head.parts[p]
+    if kind == BETA:
+        beta.kl(sheet(work.out, slot * stride, 2 * outputs, stride), old, column, index, out)
+        return
+    mean = sheet(work.out, slot * stride, outputs, stride)
+    if scale < EXP:
+        log_std = sheet(shared_log_std(net, head, p), 0, outputs, 1)
+        gaussian.kl(mean, log_std, False, head.low, head.high, old, column, index, out)
+    else:
+        log_std = sheet(work.out, at * stride, outputs, stride)
+        gaussian.kl(mean, log_std, True, head.low, head.high, old, column, index, out)
+
+
+@njit(**COMPILED)
+def add_kl(net, head, p, old, index, work, stride, gradient):
+    """Add what the KL's slopes, in ``work``, are of what the layers say; of log σ as it is within its bounds."""
+    kind, slot, outputs, _, _, _, _, _, scale, at, column = head.parts[p]
+    d_kl = work.d_part_kl
+    if kind == BETA:
+        raw, d_raw = sheets(work, slot, 2 * outputs, stride)
+        beta.add_kl(raw, old, column, index, d_kl, d_raw)
+        return
+    mean, d_mean = sheets(work, slot, outputs, stride)
+    if scale < EXP:
+        log_std = sheet(shared_log_std(net, head, p), 0, outputs, 1)
+        d_log_std = sheet(gradient, at if scale == LEARNED else 0, outputs if scale == LEARNED else 0, 1)
+        gaussian.add_kl(mean, log_std, False, head.low, head.high, old, column, index, d_kl, d_mean, d_log_std)
+    else:
+        told, d_told = sheets(work, at, outputs, stride)
+        gaussian.add_kl(mean, told, True, head.low, head.high, old, column, index, d_kl, d_mean, d_told)
+
+
+@njit(**COMPILED)
+def backward(net, head, p, action, old, exact, index, work, stride, gated, gradient):
+    """From ∂L/∂log π, ∂L/∂H and ∂L/∂KL, in ``work``, to the slopes of what the layers say."""
+    kind, slot, outputs, column, _, _, _, _, scale, at, _ = head.parts[p]
     size, used, d_log_prob, d_entropy = index.size, work.used[p], work.d_part, work.d_entropy
     if kind == BETA:
         raw, d_raw = sheets(work, slot, 2 * outputs, stride)
         beta.backward(raw, action, column, index, used, d_log_prob, d_entropy, d_raw)
+        if exact:
+            add_kl(net, head, p, old, index, work, stride, gradient)
         return
     mean, d_mean = sheets(work, slot, outputs, stride)
     if scale < EXP:
@@ -95,6 +137,8 @@ def backward(net, head, p, action, index, work, stride, gated, gradient):
     if kind == SQUASHED:
         for j in range(outputs):
             squash_backward(net, head, p, j, work, size, stride, mean, d_mean, gradient)
+    if exact:
+        add_kl(net, head, p, old, index, work, stride, gradient)
     if scale >= EXP:
         told, d_told = sheets(work, at, outputs, stride)
         scales.backward(told, size, scale, head.low, head.high, d_told)
@@ -127,7 +171,7 @@ def squash_backward(net, head, p, j, work, rows, stride, mean, d_mean, gradient)
 @njit(**COMPILED)
 def sample(net, head, p, normal, seeds, action, work, stride, log_prob):
     """Draw the part, and its log-likelihood."""
-    kind, slot, outputs, column, _, _, _, _, scale, _ = head.parts[p]
+    kind, slot, outputs, column, _, _, _, _, scale, _, _ = head.parts[p]
     if kind == BETA:
         beta.sample(sheet(work.out, slot * stride, 2 * outputs, stride), seeds, action, column, log_prob)
         return

@@ -107,3 +107,41 @@ def backward_by_state(mean, log_std, action, column, index, used, d_log_prob, d_
             z = (a - mean[j, b]) * precision
             d_mean[j, b] = d_log_prob[b] * z * precision
             d_log_std[j, b] = d_log_prob[b] * (z * z - one) + d_entropy[b]
+
+
+@njit(**COMPILED)
+def kl(mean, log_std, per_state, low, high, old, column, index, out):
+    """KL(π_old ‖ π) = Σ log σ/σ₀ + (σ₀² + (μ₀ − μ)²) / 2σ² − ½ of each row.
+
+    ``old`` has all μ₀ before all log σ₀, from ``column`` on. ``log_std`` is ``[A, B]``, within bounds, or ``[A, 1]``.
+    """
+    size = mean.shape[0]
+    for b in range(index.size):
+        i, total = index[b], 0.0
+        for j in range(size):
+            l = np.float64(log_std[j, b]) if per_state else min(max(np.float64(log_std[j, 0]), low), high)
+            l_old, apart = np.float64(old[i, column + size + j]), np.float64(old[i, column + j]) - mean[j, b]
+            # 2 (l − l₀) + e^{2 (l₀ − l)} − 1 is a square where both are near: as a difference it would round away.
+            total += 0.5 * (math.expm1(2 * (l_old - l)) - 2 * (l_old - l) + apart * apart * math.exp(-2 * l))
+        out[b] = total
+
+
+@njit(**COMPILED)
+def add_kl(mean, log_std, per_state, low, high, old, column, index, d_kl, d_mean, d_log_std):
+    """∂KL/∂μ = (μ − μ₀)/σ² and ∂KL/∂log σ = 1 − (σ₀² + (μ₀ − μ)²)/σ²; ``d_log_std`` has the form of ``log_std``."""
+    size = mean.shape[0]
+    for j in range(size):
+        total = 0.0
+        for b in range(index.size):
+            i = index[b]
+            l = np.float64(log_std[j, b]) if per_state else min(max(np.float64(log_std[j, 0]), low), high)
+            precision = math.exp(-2 * l)
+            apart = np.float64(mean[j, b]) - old[i, column + j]
+            spread = -math.expm1(2 * (np.float64(old[i, column + size + j]) - l)) - apart * apart * precision
+            d_mean[j, b] += d_kl[b] * apart * precision
+            if per_state:
+                d_log_std[j, b] += d_kl[b] * spread
+            else:
+                total += d_kl[b] * spread
+        if not per_state and d_log_std.shape[0] > 0 and low <= log_std[j, 0] <= high:
+            d_log_std[j, 0] += total

@@ -1,4 +1,4 @@
-"""Losses of actor and critic: their derivatives by log-likelihood and value, row by row."""
+"""Losses of actor and critic: their derivatives by log-likelihood, KL and value, row by row."""
 
 import math
 
@@ -9,12 +9,17 @@ from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.tables import (
     CLIPPED_MSE,
     DUAL_CLIP,
+    EXACT,
     HUBER,
+    K1,
+    K2,
     LEAF_SUMS,
     POLICY_GRADIENT,
     RATIO,
     ROLLBACK,
     SPO,
+    TRUST_REGION,
+    TRUST_REGION_ROLLBACK,
     UNCLIPPED,
     Floats1,
     Ints1,
@@ -55,16 +60,22 @@ def value_loss(v, target, old, kind, bound):
 
 
 @njit(**COMPILED)
-def surrogate(r, a, kind, low, high, number):
-    """An objective of the ratio, to be minimised, and its derivative by r (``clipper.functional.objectives``).
+def surrogate(r, a, kl, kind, low, high, number, limit):
+    """An objective to be minimised, and its derivatives by r and by the KL (``clipper.functional.objectives``).
 
-    ``number`` is α of ``rollback``, which is ``clip`` where α is 0, and c of ``dual_clip``.
+    ``number`` is α of the two rollbacks and c of ``dual_clip``, ``limit`` the δ of trust regions; ``rollback`` is
+    ``clip`` where α is 0.
     """
     if kind == UNCLIPPED:
-        return -r * a, -a
+        return -r * a, -a, 0.0
     if kind == SPO:
         weight = a / (2 * high) if a > 0 else -a / (2 * low)
-        return weight * (r - 1) ** 2 - r * a, 2 * weight * (r - 1) - a
+        return weight * (r - 1) ** 2 - r * a, 2 * weight * (r - 1) - a, 0.0
+    if kind == TRUST_REGION:
+        return (-a, 0.0, 0.0) if kl >= limit and r * a >= a else (-r * a, -a, 0.0)
+    if kind == TRUST_REGION_ROLLBACK:
+        left = kl >= limit and r * a >= a
+        return (number * (kl - limit) - r * a, -a, number) if left else (-r * a, -a, 0.0)
     alpha = number if kind == ROLLBACK else 0.0
     bound = 1 - low if r < 1 - low else r
     bound = 1 + high if r > 1 + high else bound
@@ -73,36 +84,50 @@ def surrogate(r, a, kind, low, high, number):
     if r == bound or r * a < turned:
         value, slope = -r * a, -a
     if kind == DUAL_CLIP and a < 0 and -number * a < value:
-        return -number * a, 0.0
-    return value, slope
+        return -number * a, 0.0, 0.0
+    return value, slope, 0.0
 
 
 @njit(**COMPILED)
-def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, value, d_log_prob, d_value, sums):
-    """∂L/∂log π(a|s) and ∂L/∂(the value layer's output) of each row; adds up what is watched."""
-    low, high, shift, scale = loss.low, loss.high, loss.value_shift, loss.value_scale
+def actor_slopes(rows, index, loss, mean, factor, actor_weight, weight, work):
+    """∂L/∂log π(a|s) and ∂L/∂KL of each row; adds up what is watched."""
+    low, high, sums, log_prob = loss.low, loss.high, work.sums, work.log_prob
     for b in range(index.size):
         i = index[b]
         a = (rows.advantage[i] - mean) * factor
-        if loss.objective != POLICY_GRADIENT:
-            log_ratio = float(log_prob[b]) - rows.log_prob[i]
-            within = LARGEST_LOG_RATIO if log_ratio > LARGEST_LOG_RATIO else log_ratio
-            change = math.expm1(within)
-            value_of, slope_of = surrogate(change + 1, a, loss.objective, low, high, loss.number)
-            d_log_prob[b] = slope_of * (change + 1) * actor_weight if log_ratio <= LARGEST_LOG_RATIO else 0.0
-            if not loss.per_part:
-                sums[0] += value_of
-            sums[3] += change - log_ratio
-            sums[5] -= log_ratio
-            sums[6] += 0.5 * log_ratio * log_ratio
-            sums[RATIO] = max(sums[RATIO], change + 1)
-            if change < -low or change > high:
-                sums[4] += 1
-            if log_ratio > LARGEST_LOG_RATIO:
-                sums[8] += 1
-        else:
-            d_log_prob[b] = -a * actor_weight
+        sums[2] += work.entropy[b]
+        if loss.objective == POLICY_GRADIENT:
+            work.d_log_prob[b] = -a * actor_weight
             sums[0] -= log_prob[b] * a
+            continue
+        log_ratio = float(log_prob[b]) - rows.log_prob[i]
+        within = LARGEST_LOG_RATIO if log_ratio > LARGEST_LOG_RATIO else log_ratio
+        change, exact = math.expm1(within), np.float64(work.kl[b]) if loss.kl == EXACT else 0.0
+        value_of, slope_of, slope_of_kl = surrogate(
+            change + 1, a, exact, loss.objective, low, high, loss.number, loss.limit
+        )
+        work.d_log_prob[b] = slope_of * (change + 1) * actor_weight if log_ratio <= LARGEST_LOG_RATIO else 0.0
+        work.d_kl[b] = slope_of_kl * actor_weight + loss.kl_coef * weight
+        if not loss.per_part:
+            sums[0] += value_of
+        k1, k2, k3 = -log_ratio, 0.5 * log_ratio * log_ratio, change - log_ratio
+        sums[3] += exact if loss.kl == EXACT else k1 if loss.kl == K1 else k2 if loss.kl == K2 else k3
+        sums[5] += k1
+        sums[6] += k2
+        sums[7] += k3
+        sums[RATIO] = max(sums[RATIO], change + 1)
+        if change < -low or change > high:
+            sums[4] += 1
+        if log_ratio > LARGEST_LOG_RATIO:
+            sums[8] += 1
+
+
+@njit(**COMPILED)
+def critic_slopes(rows, index, loss, weight, value, d_value, sums):
+    """∂L/∂(the value layer's output) of each row; adds up the error."""
+    shift, scale = loss.value_shift, loss.value_scale
+    for b in range(index.size):
+        i = index[b]
         error, slope = value_loss(
             float(value[b]),
             (rows.value_target[i] - shift) / scale,
@@ -115,8 +140,8 @@ def slopes(rows, index, loss, mean, factor, actor_weight, weight, log_prob, valu
 
 
 @njit(**COMPILED)
-def part_slopes(rows, index, loss, mean, factor, actor_weight, leaves, work):
-    """The same for each part with a name: what is watched of it, and ∂L/∂log π where it has a ratio of its own.
+def part_slopes(rows, index, loss, mean, factor, actor_weight, weight, leaves, work):
+    """The same for each part with a name: what is watched of it, and its slopes where it has a ratio of its own.
 
     A part that an action does not use has a ratio of 1. Where all ratios are 1 the surrogates of all parts together
     equal −Â, as the joint one does.
@@ -130,12 +155,16 @@ def part_slopes(rows, index, loss, mean, factor, actor_weight, leaves, work):
             i = index[b]
             log_ratio = np.float64(work.leaf_log_prob[l, b]) - rows.log_probs[i, l]
             whole, within = math.expm1(log_ratio), min(log_ratio, LARGEST_LOG_RATIO)
+            exact = np.float64(work.leaf_kl[l, b]) if loss.kl == EXACT else 0.0
             sums[at] += work.leaf_entropy[l, b]
-            sums[at + 1] += math.expm1(within) - log_ratio
+            sums[at + 1] += exact if loss.kl == EXACT else math.expm1(within) - log_ratio
             if whole < -loss.low or whole > loss.high:
                 sums[at + 2] += 1
             if loss.per_part:
                 a, r = (rows.advantage[i] - mean) * factor, math.expm1(within) + 1
-                value_of, slope_of = surrogate(r, a, loss.objective, loss.low, loss.high, loss.number)
+                value_of, slope_of, slope_of_kl = surrogate(
+                    r, a, exact, loss.objective, loss.low, loss.high, loss.number, loss.limit
+                )
                 work.d_leaf[l, b] = slope_of * r * actor_weight if log_ratio <= LARGEST_LOG_RATIO else 0.0
+                work.d_leaf_kl[l, b] = slope_of_kl * actor_weight + loss.kl_coef * weight
                 sums[0] += value_of + (a if l > 0 else 0.0)

@@ -13,10 +13,23 @@ to a gradient: numbers read and the outputs' slopes are 0 there.
 import numpy as np
 from numba import njit
 
+from clipper.engines.cpu.kernels import layer_norm
 from clipper.engines.cpu.kernels.elementary import tanh
 from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.observations import add_to_columns, add_to_vectors, look_up, read, sum_columns
-from clipper.engines.cpu.kernels.tables import ELU, GATHER, PRODUCT, READ, RELU, SILU, STOP, TANH, WRITE
+from clipper.engines.cpu.kernels.tables import (
+    ELU,
+    GATHER,
+    LINEAR,
+    NORMALISE,
+    PRODUCT,
+    READ,
+    RELU,
+    SILU,
+    STOP,
+    TANH,
+    WRITE,
+)
 from clipper.engines.cpu.kernels.tiles import LANES, add_product, multiply
 
 APART = 64  # numbers: a stride that is a multiple of this gets some more
@@ -101,14 +114,50 @@ def forward(net, layers, obs, index, work):
             read(net, weight, obs, index, out, y, stride, outputs, columns)
         elif kind == GATHER:
             sum_columns(
-                theta, weight, pitch, bias, net.choices[source : source + inputs], obs, index, work, y, stride, outputs,
-                columns, add,
+                theta, weight, pitch, bias, net.choices[source : source + inputs], obs, index, work.place, out, y,
+                stride, outputs, columns, add,
             )  # fmt: skip
+        elif kind == NORMALISE:
+            layer_norm.forward(theta, weight, bias, out, source * stride, y, stride, outputs, columns, work)
         else:
-            look_up(theta, weight, net.choices[source : source + inputs], obs, index, work, y, stride, outputs, columns)
+            choices = net.choices[source : source + inputs]
+            look_up(theta, weight, choices, obs, index, work.place, out, y, stride, outputs, columns)
         if last:
             end = y + outputs * stride
             activate(out[y:end], work.pre[y:end], activation)
+
+
+@njit(**COMPILED)
+def tangents(net, direction, obs, index, work):
+    """How all outputs change, in ``work.slopes``, where the parameters move along ``direction``; after ``forward``.
+
+    dy = f′(x) (dW h + W dh + db), layer by layer: a product with the Jacobian (Pearlmutter 1994, R{·}).
+    """
+    stride, columns, theta, layers = stride_of(index.size), whole(index.size), net.theta, net.layers
+    out, moved = work.out, work.slopes
+    for row in range(layers.shape[0]):
+        kind, weight, bias, inputs, outputs, source, slot, activation, back, pitch, first, last = layers[row]
+        x, y, add = source * stride, slot * stride, 0 if first else 1
+        if kind == READ:
+            continue
+        if kind == PRODUCT:
+            multiply(direction, weight, pitch, 1, bias, out, x, moved, y, stride, outputs, inputs, columns, add)
+            if back != STOP:
+                multiply(theta, weight, pitch, 1, -1, moved, x, moved, y, stride, outputs, inputs, columns, 1)
+        elif kind == GATHER:
+            sum_columns(
+                direction, weight, pitch, bias, net.choices[source : source + inputs], obs, index, work.place, moved, y,
+                stride, outputs, columns, add,
+            )  # fmt: skip
+        elif kind == NORMALISE:
+            layer_norm.tangents(
+                theta, direction, weight, bias, out, moved, source * stride, y, stride, outputs, columns, work
+            )  # fmt: skip
+        else:
+            choices = net.choices[source : source + inputs]
+            look_up(direction, weight, choices, obs, index, work.place, moved, y, stride, outputs, columns)
+        if last and activation != LINEAR:
+            multiply_by_slope(moved, out, work.pre, y, stride, columns, activation, work.aside[:outputs])
 
 
 @njit(**COMPILED)
@@ -132,6 +181,8 @@ def backward(net, gradient, obs, index, work):
         elif kind == GATHER:
             choices = net.choices[source : source + inputs]
             add_to_columns(gradient, weight, pitch, choices, obs, index, work, y, stride, outputs)
+        elif kind == NORMALISE:
+            layer_norm.backward(theta, gradient, weight, out, slopes, x, y, stride, outputs, columns, work)
         else:
             choices = net.choices[source : source + inputs]
             add_to_vectors(gradient, weight, choices, obs, index, work, y, stride, outputs)

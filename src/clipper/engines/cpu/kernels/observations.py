@@ -39,9 +39,9 @@ def find(choices, k, obs, index, place):
 
 
 @njit(**COMPILED)
-def sum_columns(theta, weight, pitch, bias, choices, obs, index, work, at, stride, outputs, columns, add):
+def sum_columns(theta, weight, pitch, bias, choices, obs, index, place, out, at, stride, outputs, columns, add):
     """The bias, or what is there, and the columns of the weights that the choices name."""
-    rows, out, place = index.size, work.out, work.place
+    rows = index.size
     if not add:
         for i in range(outputs):
             y = out[at + i * stride : at + i * stride + columns]
@@ -70,9 +70,9 @@ def add_to_columns(gradient, weight, pitch, choices, obs, index, work, at, strid
 
 
 @njit(**COMPILED)
-def look_up(theta, table, choices, obs, index, work, at, stride, outputs, columns):
+def look_up(theta, table, choices, obs, index, place, out, at, stride, outputs, columns):
     """The learned vectors of all choices, one after another; ``outputs`` numbers in all."""
-    rows, out, place, width = index.size, work.out, work.place, outputs // choices.shape[0]
+    rows, width = index.size, outputs // choices.shape[0]
     for k in range(choices.shape[0]):
         find(choices, k, obs, index, place)
         for i in range(width):

@@ -21,6 +21,8 @@ def step(theta: Floats1, gradient: Floats1, optimizer: Optimizer, loss: float, c
     arXiv:1412.6980, algorithm 1; ε as in torch, beside √v̂). RMSProp: the same v;  θ ← θ − α g / (√v + ε) (Mnih et al.
     2016, arXiv:1602.01783, eqs 8 and 9).
     """
+    start, stop = optimizer.start, optimizer.start + optimizer.second.size
+    theta, gradient = theta[start:stop], gradient[start:stop]
     square = np.float32(0.0)
     for i in range(gradient.size):
         square += gradient[i] * gradient[i]

@@ -11,14 +11,14 @@ from numba import njit
 from clipper.engines.cpu.kernels import categorical, continuous, mlp
 from clipper.engines.cpu.kernels.elementary import exp
 from clipper.engines.cpu.kernels.numba_options import COMPILED
-from clipper.engines.cpu.kernels.tables import BETA, CATEGORICAL, EXP
+from clipper.engines.cpu.kernels.tables import BETA, CATEGORICAL, EXACT, EXP
 from clipper.engines.cpu.kernels.views import sheet
 
 
 @njit(**COMPILED)
 def note_uses(parts, p, choice, index, work, stride, likely):
     """Which decisions use the part, what they chose, and, where it is asked for, how likely the policy is to use it."""
-    kind, _, _, column, _, gate, branch, _, _, _ = parts[p]
+    kind, _, _, column, _, gate, branch, _, _, _, _ = parts[p]
     rows, used, reach = index.size, work.used[p], work.reach[p]
     if gate < 0:
         for b in range(rows):
@@ -46,7 +46,7 @@ def evaluate(net, head, rows, index, work):
         for b in range(size):
             work.leaf_log_prob[l, b] = work.leaf_entropy[l, b] = 0
     for p in range(parts.shape[0]):
-        kind, slot, outputs, _, legal, gate, _, leaf, _, _ = parts[p]
+        kind, slot, outputs, _, legal, gate, _, leaf, _, _, _ = parts[p]
         log_prob, entropy = work.log_probs[p, :size], work.entropies[p, :size]
         note_uses(parts, p, rows.choice, index, work, stride, True)
         if kind == CATEGORICAL:
@@ -112,20 +112,28 @@ def backward(net, head, loss, rows, index, weight, work, gradient):
     if bonus and parts.shape[0] > 1:
         weigh_branches(head, loss.entropy_coefs, size, work, stride)
     for p in range(parts.shape[0]):
-        kind, slot, outputs, _, _, gate, _, leaf, scale, at = parts[p]
+        kind, slot, outputs, _, _, gate, _, leaf, scale, at, old = parts[p]
         given = work.d_leaf[leaf] if loss.per_part else work.d_log_prob
+        given_kl = work.d_leaf_kl[leaf] if loss.per_part else work.d_kl
         d_h = np.float32(-loss.entropy_coefs[leaf] * weight)
         for b in range(size):
             d_log_prob[b] = given[b] if work.used[p, b] else np.float32(0.0)
             d_entropy[b] = d_h * work.reach[p, b]
+        if loss.kl == EXACT:
+            for b in range(size):
+                work.d_part_kl[b] = given_kl[b] * work.old_reach[p, b]
         if kind == CATEGORICAL:
             out = sheet(work.out, slot * stride, outputs, stride)
             d_out = sheet(work.slopes, slot * stride, outputs, stride)
             categorical.backward(out, work.chosen[p], d_log_prob, d_entropy, d_out, work.entropies[p, :size])
             if bonus and parts.shape[0] > 1:
                 open_branches(parts, p, weight, size, work, stride, out, d_out)
+            if loss.kl == EXACT:
+                categorical.add_kl(out, rows.old, old, index, work.d_part_kl, d_out)
         else:
-            continuous.backward(net, head, p, rows.action, index, work, stride, gate >= 0, gradient)
+            continuous.backward(
+                net, head, p, rows.action, rows.old, loss.kl == EXACT, index, work, stride, gate >= 0, gradient
+            )  # fmt: skip
             if scale >= EXP:
                 clear_beyond(work.slopes, at, outputs, size, stride)
         clear_beyond(work.slopes, slot, 2 * outputs if kind == BETA else outputs, size, stride)
@@ -149,7 +157,7 @@ def sample(net, head, legal, uniform, normal, seeds, choice, action, log_prob, l
         for l in range(head.leaves):
             log_probs[b, l] = 0
     for p in range(parts.shape[0]):
-        kind, slot, outputs, column, first, gate, _, leaf, _, _ = parts[p]
+        kind, slot, outputs, column, first, gate, _, leaf, _, _, _ = parts[p]
         own = work.log_probs[p, :size]
         if kind == CATEGORICAL:
             out = sheet(work.out, slot * stride, outputs, stride)

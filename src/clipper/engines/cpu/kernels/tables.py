@@ -17,9 +17,10 @@ Bools1 = Annotated[np.ndarray, "b1", 1]
 Bools2 = Annotated[np.ndarray, "b1", 2]
 """C-contiguous arrays, by what is in them and how many axes they have."""
 
-READ, PRODUCT, GATHER, EMBED = range(4)
+READ, PRODUCT, GATHER, EMBED, NORMALISE = range(5)
 """What a row of the table of layers does: copy numbers of an observation, multiply by weights, add up the weights'
-columns that an observation's choices name (a product with one-hot vectors), or look up a learned vector for each."""
+columns that an observation's choices name (a product with one-hot vectors), look up a learned vector for each, or
+bring a layer's numbers to mean 0 and deviation 1."""
 KIND, WEIGHT, BIAS, INPUTS, OUTPUTS, SOURCE, SLOT, ACTIVATION, BACK, PITCH, FIRST, LAST = range(12)
 """Columns of that table: offsets of the parameters, sizes, slots of input and output, activation, what the input's
 gradient is, from one row of the weights to the next; whether the row writes its output or adds to it, and whether that
@@ -37,19 +38,22 @@ CLIPPED, RESCALED, TANH_OF, TANH_OF_HALF = range(4)
 """What a component becomes before it is clipped to its bounds: itself, or mapped from [−1, 1] onto them, after tanh."""
 LEARNED, PLANNED, EXP, SOFTPLUS = range(4)
 """Where log σ stands: among the parameters, in a table, or what a layer says, itself or as σ's softplus."""
-PARTS = 10
+PARTS = 11
 """Columns of the table of an action's parts: distribution; slot and number of its outputs; first column of its choice,
 or of its components, in an action's row; first column of its choices in a mask's; the part that is its gate, −1 for
 none, and which choice of that opens it; which of the parts with names it belongs to; where log σ stands, and the place
-there: offset, entry, or slot."""
-POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO = range(6)
+there: offset, entry, or slot; and the first column of what is remembered of π_old: log π of each choice, all μ before
+all log σ, or all α before all β."""
+POLICY_GRADIENT, CLIP, DUAL_CLIP, UNCLIPPED, ROLLBACK, SPO, TRUST_REGION, TRUST_REGION_ROLLBACK = range(8)
 """Objectives (``clipper.functional.objectives``)."""
 MSE, HUBER, CLIPPED_MSE = range(3)
 """Value losses."""
 ADAM, RMSPROP = range(2)
 """Optimizers."""
+K1, K2, K3, EXACT = range(4)
+"""Which KL(μ‖π) is reported and decides: an estimate, or that of whole distributions."""
 SUMS = 9
-"""What is added up: objective, value loss, entropy, KL(μ‖π) by k3, ratios outside the clip range, k1, k2, k3, and
+"""What is added up: objective, value loss, entropy, that KL, ratios outside the clip range, k1, k2, k3, and
 ratios that were bounded so as not to overflow."""
 RATIO, MEAN, STD, NORM = range(SUMS, SUMS + 4)
 """Where the largest ratio, the advantages' mean and deviation, and the gradient's norm stand after these."""
@@ -102,10 +106,13 @@ class Work(NamedTuple):
     slopes: Floats1
     log_prob: Floats1
     entropy: Floats1
+    kl: Floats1
     d_log_prob: Floats1
+    d_kl: Floats1
     d_part: Floats1
     d_entropy: Floats1
-    """∂L/∂log π and ∂L/∂H of the part at hand."""
+    d_part_kl: Floats1
+    """∂L/∂log π, ∂L/∂H and ∂L/∂KL of the part at hand."""
     largest: Floats1
     total: Floats1
     spare: Floats1
@@ -116,13 +123,22 @@ class Work(NamedTuple):
     """The probability that a part counts."""
     worth: Floats2
     """What a part, and what it opens, is worth to the entropy bonus."""
+    kls: Floats2
+    """KL(π_old ‖ π) of each part, in the states where it counts."""
+    old_reach: Floats2
+    """The probability under π_old that a part counts."""
     leaf_log_prob: Floats2
     leaf_entropy: Floats2
+    leaf_kl: Floats2
     d_leaf: Floats2
     """∂L/∂log π of each part with a name."""
+    d_leaf_kl: Floats2
+    """∂L/∂KL of each."""
     used: Bools2
     """Which parts count."""
     chosen: Ints2
+    aside: Floats1
+    """As many numbers as the widest layer has, of no account."""
     place: Ints1
     """Where a choice of theirs leads, in the weights."""
     order: Ints1
@@ -147,14 +163,24 @@ class Rows(NamedTuple):
     advantage: Floats1
     value_target: Floats1
     value: Floats1
+    old: Floats2
+    """What is remembered of π_old in each of them; no rows where nothing is."""
 
 
 class Loss(NamedTuple):
     """The numbers in a loss, at one moment of a run."""
 
+    acts: bool
+    judges: bool
+    """Is there a loss of the actor, and one of the critic?"""
     objective: int
     number: float
-    """The objective's own."""
+    limit: float
+    """The objective's own: α or c, and δ."""
+    kl: int
+    """Which KL decides."""
+    kl_coef: float
+    """Weight of a penalty on the exact one."""
     low: float
     high: float
     """How far the ratio may fall below 1, and rise above it."""
@@ -183,6 +209,8 @@ class Optimizer(NamedTuple):
     """The moving averages of an optimizer and its numbers."""
 
     kind: int
+    start: int
+    """Of its parameters among all."""
     first: Floats1
     second: Floats1
     learning_rate: float

@@ -2,11 +2,12 @@
 
 from numba import njit
 
-from clipper.engines.cpu.kernels import mlp, parts
-from clipper.engines.cpu.kernels.loss import mean_and_std, part_slopes, slopes, standard_units
+from clipper.engines.cpu.kernels import divergence, mlp, parts
+from clipper.engines.cpu.kernels.loss import actor_slopes, critic_slopes, mean_and_std, part_slopes, standard_units
 from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.optimizer import step
 from clipper.engines.cpu.kernels.tables import (
+    EXACT,
     MEAN,
     NORM,
     RATIO,
@@ -31,22 +32,38 @@ def accumulate(
     weight: float, mean: float, factor: float,
 ) -> None:  # fmt: skip
     """Add what the rows ``order[first:last]`` give to the gradient and to what is watched, ``capacity`` at a time."""
-    sums, actor_weight = work.sums, loss.actor_weight if loss.actor_weight > 0 else weight
+    actor_weight = loss.actor_weight if loss.actor_weight > 0 else weight
     for start in range(first, last, work.capacity):
         part = order[start : min(start + work.capacity, last)]
-        size, stride = part.size, mlp.stride_of(part.size)
-        value, d_value = work.out[head.value * stride :], work.slopes[head.value * stride :]
+        mlp.forward(net, net.layers, rows.obs, part, work)
+        if loss.acts:
+            parts.evaluate(net, head, rows, part, work)
+            if loss.kl == EXACT:
+                divergence.evaluate(net, head, rows.old, part, work)
+            actor_slopes(rows, part, loss, mean, factor, actor_weight, weight, work)
+            part_slopes(rows, part, loss, mean, factor, actor_weight, weight, head.leaves, work)
+            parts.backward(net, head, loss, rows, part, weight, work, gradient)
+        if loss.judges:
+            stride = mlp.stride_of(part.size)
+            value, d_value = work.out[head.value * stride :], work.slopes[head.value * stride :]
+            critic_slopes(rows, part, loss, weight, value, d_value, work.sums)
+            parts.clear_beyond(work.slopes, head.value, 1, part.size, stride)
+        mlp.backward(net, gradient, rows.obs, part, work)
+
+
+@njit(**COMPILED)
+def weigh(net: Net, head: Head, loss: Loss, rows: Rows, work: Work, order: Ints1) -> None:
+    """Add up what is watched of the actor in the rows of ``order``, in ``work``; nothing is differentiated."""
+    weight = 1 / order.size
+    for i in range(work.sums.size):
+        work.sums[i] = 0
+    for start in range(0, order.size, work.capacity):
+        part = order[start : min(start + work.capacity, order.size)]
         mlp.forward(net, net.layers, rows.obs, part, work)
         parts.evaluate(net, head, rows, part, work)
-        slopes(
-            rows, part, loss, mean, factor, actor_weight, weight, work.log_prob, value, work.d_log_prob, d_value, sums
-        )  # fmt: skip
-        part_slopes(rows, part, loss, mean, factor, actor_weight, head.leaves, work)
-        for b in range(size):
-            sums[2] += work.entropy[b]
-        parts.backward(net, head, loss, rows, part, weight, work, gradient)
-        parts.clear_beyond(work.slopes, head.value, 1, size, stride)
-        mlp.backward(net, gradient, rows.obs, part, work)
+        if loss.kl == EXACT:
+            divergence.evaluate(net, head, rows.old, part, work)
+        actor_slopes(rows, part, loss, loss.mean, loss.factor, weight, weight, work)
 
 
 @njit(**COMPILED)
@@ -72,7 +89,6 @@ def finish(
     watched: Doubles2, order: Ints1, first: int, last: int, i: int,
 ) -> int:  # fmt: skip
     """Note what is watched of minibatch ``i`` and take its step, unless its KL exceeds ``largest_kl``; was it taken?"""
-    sums[7] = sums[3]
     for k in range(SUMS):
         watched[i, k] = sums[k] / (last - first)
     for k in range(RATIO + 1, sums.size):

@@ -1,0 +1,45 @@
+"""The environments of one process, of all that are collected from: columns of the Steps that all learn from."""
+
+from collections.abc import Callable
+
+import torch
+from gymnasium.vector import VectorEnv
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
+from clipper.environments.told_episodes import Info
+from clipper.networks.policy_options import MASK_KEY
+from clipper.networks.protocol import Actor
+from clipper.rollout.state import Columns
+from clipper.rollout.vector_rollouts import VectorRollouts
+
+
+class OwnColumns(VectorRollouts):
+    """As ``VectorRollouts``, but environment i is the one that would be ``columns.first + i`` in one process.
+
+    ``longest`` tells of a number of rows the largest over all processes.
+    """
+
+    def __init__(
+        self, env: VectorEnv, columns: Columns, longest: Callable[[int], int], seed: int = 0,
+        device: torch.device | str = "cpu", mask_key: str = MASK_KEY,
+    ) -> None:  # fmt: skip
+        self.columns, self.first_column = columns, columns.first
+        self.longest, self.rows = longest, 0
+        """How many rows a segment of whole episodes has, once it is known; 0 before."""
+        super().__init__(env, seed, device, mask_key)
+
+    def reset(self, seed: int | None = None, **options: object) -> tuple[Tree, Info]:
+        return super().reset(None if seed is None else seed + self.first_column, **options)
+
+    def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
+        self.rows = 0
+        return super().collect(actor, horizon=horizon, episodes=episodes)
+
+    def others_need(self, t: int) -> bool:
+        """All go on until the last has its episodes, as in one process, where environments are stepped together.
+
+        Where rows are inserted for last observations they differ in number in any case.
+        """
+        self.rows = self.rows or self.longest(t)
+        return t < self.rows

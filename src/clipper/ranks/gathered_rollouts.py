@@ -1,0 +1,171 @@
+"""Decisions of all processes, gathered once a segment: who learns from them cannot tell how many there were.
+
+Each process collects its own columns; then every one has the Steps of all and runs the whole, unchanged update on them.
+So the parameters are the same everywhere without a message of their own, and, with kernels, bit for bit those of one
+process: noise is drawn for all columns, and a column's numbers do not depend on how many are computed together.
+(DPPO: Heess et al. 2017, arXiv:1707.02286, whose workers send gradients; here they send what they have seen.)
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Generator, Tensor
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree, each, leaves
+from clipper.environments.vector.serial import Serial
+from clipper.environments.vector.workers import Workers
+from clipper.errors import RankError
+from clipper.networks.protocol import Actor
+from clipper.ranks.columns import OwnColumns
+from clipper.ranks.group import Group
+from clipper.ranks.packing import packed, unpacked
+from clipper.rollout.protocol import Episode
+from clipper.rollout.recorder import TensorRecorder
+from clipper.storage.saved import part, value_of
+
+
+class GatheredRollouts:
+    """Rollouts of all processes of a ``group``, of which ``own`` are this one's."""
+
+    def __init__(self, own: OwnColumns, group: Group) -> None:
+        self.own, self.group, self.env = own, group, own.env
+        assert own.columns is not None
+        self.first, self.num_envs = own.columns
+        self.single_observation_space, self.single_action_space = own.single_observation_space, own.single_action_space
+        self.steps, self.episodes = 0, list[Episode]()
+        self.generator = Generator().manual_seed(own.seed)
+        """Where a process draws for its own columns alone, it draws anew in each segment, from what this gives all."""
+        self.alone = False
+        """So it does: the recorder is the definition's."""
+
+    @property
+    def masked(self) -> bool:
+        """Does the environment say which actions are legal?"""
+        return self.own.masked
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Those of this process's environments."""
+        return self.own.metrics
+
+    @property
+    def as_one(self) -> bool:
+        """Are the numbers those of one process, bit for bit?
+
+        So it is where kernels draw, in next-step mode, and each environment has a generator of its own.
+        """
+        apart = isinstance(self.env, Serial | Workers)
+        return not self.alone and apart and self.own.mode is AutoresetMode.NEXT_STEP
+
+    def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
+        """Collect this process's columns, and gather all: Steps ``[T, N]`` and ``last_obs`` ``[N, ...]``."""
+        own = self.own
+        if actor is not own.actor:
+            own.join(actor)
+        self.alone = isinstance(own.recorder, TensorRecorder)
+        if self.alone:
+            seeds = torch.randint(2**62, (self.num_envs,), generator=self.generator)
+            own.generator.manual_seed(int(seeds[self.first]))
+        steps, last_obs = own.collect(actor, horizon=horizon, episodes=episodes)
+        told = [list(episode._replace(env=episode.env + self.first)) for episode in own.episodes]
+        answers = self.exchange([*leaves(steps), *leaves(last_obs)], told)
+        parts = [part for part, _ in answers]
+        if len({len(part) for part in parts}) > 1:
+            raise RankError("the ranks collect from different environments: all must run the same program")
+        whole = iter(self.joined(steps, parts))
+        steps = each(lambda _: next(whole), steps)
+        last_obs = each(lambda _: next(whole), last_obs)
+        ended = [row for _, rows in answers for row in cast(list[tuple[int, float, int]], rows)]
+        self.episodes = [Episode(env, float(total), length) for env, total, length in ended]
+        self.steps += int(steps.mask.sum())
+        return steps, last_obs
+
+    def exchange(self, tensors: Sequence[Tensor], values: object) -> list[tuple[list[Tensor], object]]:
+        """What all give, by rank."""
+        return [unpacked(buffer) for buffer in self.group.gather(packed(tensors, values))]
+
+    def joined(self, steps: Steps, parts: list[list[Tensor]]) -> list[Tensor]:
+        """Each leaf of all, joined by column; where processes have different numbers of rows, up to the most."""
+        numbers = {name: len(leaves(getattr(steps, name))) for name in steps._fields}
+        names = [name for name, count in numbers.items() for _ in range(count)]
+        rows = max(len(part[names.index("mask")]) for part in parts)
+        device, found = self.own.generator.device, list[Tensor]()
+        for i, leaf in enumerate(zip(*parts, strict=True)):
+            if i >= len(names):
+                found.append(torch.cat(leaf).to(device))  # a last observation, [N, ...]
+                continue
+            held = names[i] == "memory" and len(leaf[0]) == 1
+            found.append(torch.cat([x if held else padded(x, rows) for x in leaf], dim=1).to(device))
+        return found
+
+    def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """As of one process that had collected all: a file does not know how many there were. All must call it."""
+        tensors, values = self.own.state_dict(episodes and not self.group.left)
+        if self.alone:
+            tensors["generator"] = self.generator.get_state()
+        if self.group.left:
+            return tensors, values | {"steps": self.steps}
+        answers = self.exchange(list(tensors.values()), [list(tensors), values["environments"]])
+        told = [cast(tuple[list[str], list[object] | None], values) for _, values in answers]
+        named = [dict(zip(names, found, strict=True)) for (found, _), (names, _) in zip(answers, told, strict=True)]
+        states = [own for _, own in told]
+        return self.in_one_file(named), {
+            **values,
+            "steps": self.steps,
+            "environments": None if None in states else [x for own in states for x in own or []],
+        }
+
+    def in_one_file(self, named: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Arrays of all columns under the names that they have in one process."""
+        whole, first = dict[str, Tensor](), 0
+        for name in named[0]:
+            if name == "generator":
+                whole[name] = named[0][name]
+            elif not name.startswith("env."):
+                whole[name] = torch.cat([own[name] for own in named])
+        for own in named:
+            for name, x in own.items():
+                if name.startswith("env."):
+                    _, number, rest = name.split(".", 2)
+                    whole[f"env.{first + int(number)}.{rest}"] = x
+            first += len(own["done"])
+        return whole
+
+    def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, object], actor: Actor) -> bool:
+        """Take this process's part of such a state."""
+        own, first = self.own, self.first
+        mine = slice(first, first + own.num_envs)
+        shared = {name: x for name, x in tensors.items() if not name.startswith("env.")}
+        cut = {name: x if name == "generator" else x[mine] for name, x in shared.items()}
+        for i in range(own.num_envs):
+            cut |= {f"env.{i}.{name}": x for name, x in part(tensors, f"env.{first + i}.").items()}
+        states = values.get("environments")
+        kept = states[mine] if isinstance(states, list) else None
+        self.steps = value_of("steps", int, values)
+        self.generator.set_state(tensors["generator"])
+        restored = own.load_state_dict(cut, {**values, "environments": kept}, actor)
+        return not self.group.largest(not restored)[0]
+
+    def call(self, name: str, *args: object, **kwargs: object) -> tuple[object, ...]:
+        """What a method of each of this process's environments gives, or an attribute of each."""
+        return self.own.call(name, *args, **kwargs)
+
+    def get_attr(self, name: str) -> tuple[object, ...]:
+        """An attribute of each of this process's environments."""
+        return self.own.get_attr(name)
+
+    def set_attr(self, name: str, values: object) -> None:
+        """Set an attribute of each of this process's environments."""
+        self.own.set_attr(name, values)
+
+    def close(self) -> None:
+        """Close this process's environments."""
+        self.own.close()
+
+
+def padded(x: Tensor, rows: int) -> Tensor:
+    """``[T, ...]`` with further rows that are no decisions, up to so many."""
+    return x if len(x) == rows else torch.cat([x, x.new_zeros((rows - len(x), *x.shape[1:]))])
