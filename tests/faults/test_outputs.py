@@ -1,5 +1,6 @@
 """Files and folders that a user names to be written: what stands there already, and names that are none."""
 
+import errno
 import os
 import socket
 import stat
@@ -48,6 +49,16 @@ def test_what_is_no_file_stays_what_it_is(kind: str, tmp_path: Path) -> None:
             replace(place, b"anything")
     after = place.lstat()
     assert (after.st_mode, after.st_rdev, after.st_ino) == (before.st_mode, before.st_rdev, before.st_ino)
+
+
+def test_a_full_disk_is_told_with_the_file_s_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*here\.onnx'"):
+        replace(tmp_path / "here.onnx", b"anything")
+    assert not list(tmp_path.iterdir())
 
 
 def test_pictures_do_not_take_a_device_s_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

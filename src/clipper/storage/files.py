@@ -27,8 +27,10 @@ def replace(path: Path, data: bytes, before: Callable[[], None] | None = None) -
         if before is not None:
             before()
         aside.replace(path)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(aside)):  # of a disk that is full, say
+            error.filename, error.filename2 = str(path), None
         raise
     sync(path.parent)
 
