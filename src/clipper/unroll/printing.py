@@ -15,6 +15,7 @@ OPERATORS: dict[type, tuple[str, int]] = {
 UNARY: dict[type, tuple[str, int]] = {
     ast.Not: ("not ", 5), ast.USub: ("-", 13), ast.UAdd: ("+", 13), ast.Invert: ("~", 13),
 }  # fmt: skip
+OPPOSITE = {ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}
 ATOM = 16
 COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 BRACKETS = {ast.Tuple: "()", ast.GeneratorExp: "()", ast.List: "[]", ast.ListComp: "[]"}
@@ -46,6 +47,10 @@ def piece(node: ast.AST) -> tuple[str, int]:  # noqa: PLR0911, PLR0912 (one for 
         case ast.BoolOp():
             sign, precedence = OPERATORS[type(node.op)]
             return f" {sign} ".join(text(v, precedence + 1) for v in node.values), precedence
+        case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(left=left, ops=[op], comparators=[right])) if (
+            opposite := OPPOSITE.get(type(op))
+        ):
+            return piece(ast.Compare(left, [opposite()], [right]))
         case ast.UnaryOp():
             sign, precedence = UNARY[type(node.op)]
             return f"{sign}{text(node.operand, precedence)}", precedence
