@@ -23,6 +23,7 @@ from clipper.errors import ConfigError
 from clipper.learning.action_parts import Joint, PerPart
 from clipper.networks.heads import (
     Beta,
+    Binned,
     ExpOfState,
     Fixed,
     Gaussian,
@@ -41,8 +42,8 @@ def drawn(seed: int) -> tuple[Any, Any, np.random.Generator]:
     """A policy over trees of both kinds, and rows for it."""
     rng = np.random.default_rng(seed)
     seen = observation_space(rng)
-    scale, kind = SCALES[rng.integers(len(SCALES))], (Gaussian(), TanhGaussian(), Beta())[rng.integers(3)]
-    scale = Learned() if kind == Beta() else scale
+    scale, kind = SCALES[rng.integers(len(SCALES))], (Gaussian(), TanhGaussian(), Beta(), Binned(4))[rng.integers(4)]
+    scale = Learned() if kind in (Beta(), Binned(4)) else scale
     policy = policy_over(rng, seen, action_space(rng), std=scale, initial_log_std=-0.3, distribution=kind)
     return policy, targets_for(policy, seen, 60, rng, masked=bool(rng.random() < 0.8)), rng
 
@@ -236,11 +237,13 @@ def machine(seed: int) -> type[Machine]:
 MACHINES = range(400, 408)
 
 
+@pytest.mark.parametrize("kind", [Gaussian(), Binned(5)], ids=lambda kind: type(kind).__name__)
 @pytest.mark.parametrize("seed", MACHINES)
-def test_whatever_is_drawn_is_legal_and_as_likely_as_the_definition_says(seed: int) -> None:
+def test_whatever_is_drawn_is_legal_and_as_likely_as_the_definition_says(seed: int, kind: Any) -> None:
     env = clipper.make_env(machine(seed), 3)
     spaces = env.single_observation_space, env.single_action_space
-    policy = clipper.make_policy(*spaces, PolicyOptions(hidden=(8,)), Generator().manual_seed(1))
+    options = PolicyOptions(hidden=(8,), head=HeadOptions(distribution=kind))
+    policy = clipper.make_policy(*spaces, options, Generator().manual_seed(1))
     shake(policy, 0.3, Generator().manual_seed(2))
     algorithm = clipper.PPO()
     steps, _ = clipper.VectorRollouts(env, 0).collect(CPU(algorithm.init(policy), algorithm).actor, horizon=40)
@@ -254,14 +257,17 @@ def test_whatever_is_drawn_is_legal_and_as_likely_as_the_definition_says(seed: i
             assert steps.log_probs == ()
 
 
-@pytest.mark.parametrize("parts", [Joint(), PerPart()], ids=["joint", "per-part"])
+@pytest.mark.parametrize(
+    ("parts", "kind"), [(Joint(), Gaussian()), (PerPart(), Gaussian()), (Joint(), Binned(5))],
+    ids=["joint", "per-part", "bins"],
+)  # fmt: skip
 @pytest.mark.parametrize("seed", list(MACHINES)[:5])
-def test_updates_are_the_definition_s(seed: int, parts: Any) -> None:
+def test_updates_are_the_definition_s(seed: int, parts: Any, kind: Any) -> None:
     """Three of them, on the same rows, with all that is watched."""
     algorithm = clipper.PPO(epochs=2, minibatches=2, entropy_coef=0.01, parts=parts)
     env = clipper.make_env(machine(seed), 4)
     spaces = env.single_observation_space, env.single_action_space
-    options = PolicyOptions(hidden=(8,), normalise_obs=True)
+    options = PolicyOptions(hidden=(8,), normalise_obs=True, head=HeadOptions(distribution=kind))
     policies = [clipper.make_policy(*spaces, options, Generator().manual_seed(1)) for _ in range(2)]
     learners = [algorithm.init(policy) for policy in policies]
     engines, rollouts = (CPU(learners[0], algorithm), Torch(learners[1], algorithm)), clipper.VectorRollouts(env, 0)

@@ -53,7 +53,7 @@ def integers() -> gymnasium.Env:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"policy": custom()}, "a Odd is no ActorCritic: small networks take about 5 times as long"),
+        ({"policy": custom()}, "a Odd is no ActorCritic: small networks take about 6 times as long"),
         ({"policy": clipper.PolicyOptions(hidden=(513,))}, "wider than 512, where kernels gain little"),
         ({"env": integers}, "observations may be integers beyond 16777216, .*: small networks take"),
     ],
@@ -83,7 +83,7 @@ class Own(clipper.PPO):
     ("algorithm", "reason"),
     [
         (Own(horizon=16, epochs=1), "updates by torch, about 5 times as long as by kernels: .* no Own"),
-        (clipper.PPO(objective=plain), "losses by torch, about 4 times as long .* no objective=<function"),
+        (clipper.PPO(objective=plain), "losses by torch, about 5 times as long .* no objective=<function"),
         (clipper.PPO(learning_rate=clipper.schedules.KLAdaptive()), "no learning_rate=KLAdaptive"),
         (clipper.PPO(clip=lambda progress: 0.2), "no clip=<function"),
         (clipper.PPOPenalty(hinge=1.0), r"no hinge=1\.0 of PPOPenalty"),

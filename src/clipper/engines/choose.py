@@ -18,7 +18,7 @@ from clipper.settings.config import Config
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
-SLOWER = "small networks take about 5 times as long as on kernels"
+SLOWER = "small networks take about 6 times as long as on kernels"
 """What it costs where torch computes all: CartPole, two 64-64 networks, one thread."""
 
 

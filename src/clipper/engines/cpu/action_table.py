@@ -41,6 +41,7 @@ from clipper.networks.heads import (
     SoftplusOfState,
     SquashedHead,
 )
+from clipper.networks.heads.binned import BinnedHead
 from clipper.networks.heads.box import BoxMap
 from clipper.networks.heads.composite import refuse_table
 from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd, StateLogStd
@@ -76,7 +77,9 @@ class ActionLeaf(NamedTuple):
 
     @property
     def forms(self) -> tuple[int, ...]:
-        """Of one mask of these choices."""
+        """Of one mask of these choices; where they are values of a Box it is bounds that say which are legal."""
+        if isinstance(self.head, BinnedHead):
+            return (2, self.size)
         return tuple(self.head.exists.shape) if isinstance(self.head, MultiCategoricalHead) else (self.choices,)
 
 
@@ -117,7 +120,8 @@ class ActionTable:
             return Choice(choice, tuple(branches))
         if type(head) is CategoricalHead:
             return self.choose(head, [head.logits.out_features], head.logits, gate, branch, path)
-        if type(head) is MultiCategoricalHead:
+        if type(head) in (MultiCategoricalHead, BinnedHead):
+            assert isinstance(head, MultiCategoricalHead)
             return self.choose(head, head.exists.sum(1).tolist(), head.logits, gate, branch, path)
         if isinstance(head, GaussianHead | SquashedHead | BetaHead):
             return self.move(head, gate, branch, path)
@@ -220,8 +224,11 @@ class ActionTable:
 
         return grown(self.tree, one, pair)
 
-    def sent(self, choice: np.ndarray, sent: np.ndarray) -> Tree:
-        """A row's choices ``[N, C]`` and components ``[N, A]``, as environments take them, as what they take."""
+    def sent(self, choice: np.ndarray, sent: np.ndarray, mask: Tree) -> Tree:
+        """A row's choices ``[N, C]`` and components ``[N, A]``, as environments take them, as what they take.
+
+        Choices among values of a Box are brought within the bounds that a mask says.
+        """
         n = len(choice)
 
         def one(leaf: ActionLeaf) -> np.ndarray:
@@ -231,6 +238,8 @@ class ActionTable:
             if isinstance(head, CategoricalHead):
                 return choice[:, leaf.first] + head.start
             assert isinstance(head, MultiCategoricalHead)
+            if isinstance(head, BinnedHead):
+                return head.to_env(torch.from_numpy(choice[:, leaf.first : last]), at(mask, leaf.path))
             return (choice[:, leaf.first : last].reshape(n, *head.start.shape) + head.start).astype(head.dtype)
 
         return grown(self.tree, one, pair)
@@ -255,6 +264,9 @@ class ActionTable:
                 x, part = at(mask, leaf.path), out[:, leaf.legal : leaf.legal + leaf.choices]
                 if isinstance(x, tuple):
                     part[:] = True
+                elif isinstance(leaf.head, BinnedHead):
+                    legal = leaf.head.within(x.reshape(len(out), 2, leaf.size)).numpy()
+                    part[:] = legal[:, leaf.head.exists.numpy()]
                 elif isinstance(leaf.head, MultiCategoricalHead):
                     part[:] = x.numpy().reshape(len(out), *leaf.head.exists.shape)[:, leaf.head.exists.numpy()]
                 else:

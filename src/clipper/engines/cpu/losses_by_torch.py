@@ -13,9 +13,8 @@ from clipper.engines.protocol import UnsuitableError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 
-COST = "about 4 times as long as by kernels"
-OWN_COST = "about 5 times as long as by kernels"
-"""Measured on CartPole, of whole iterations, with two 64-64 networks and PPO's settings; larger ones cost less."""
+COST = "about 5 times as long as by kernels"
+"""Of whole iterations of CartPole with two 64-64 networks and PPO's settings; larger networks cost less."""
 TWICE = (TRPO, NPG)
 """Those that differentiate twice, which layers' outputs are not made for."""
 
@@ -41,8 +40,8 @@ class LossesByTorch(Machine):
             self.told = ToldPolicy(
                 learner.policy, self.kernels, self.net.value, self.works[0], self.network, learner.parameters
             )
-        does, cost = ("updates", OWN_COST) if own else ("losses", COST)
-        self.description = f"cpu (compiled kernels; {does} by torch, {cost}: {reason})"
+        does = "updates" if own else "losses"
+        self.description = f"cpu (compiled kernels; {does} by torch, {COST}: {reason})"
         self.update_of_definition = update_of(algorithm, learner)
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:

@@ -183,7 +183,7 @@ class KernelRecorder:
         # Copies: environments may keep their actions, or write into them, and these rows are written again.
         if self.single is not None:  # by far the most frequent
             return self.choice[t, :, 0] + self.single.start
-        return self.actions.sent(self.choice[t], self.sent)
+        return self.actions.sent(self.choice[t], self.sent, self.state.action_mask)
 
     def grow(self) -> None:
         """Double the storage."""

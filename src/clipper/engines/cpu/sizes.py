@@ -14,6 +14,7 @@ from clipper.engines.cpu.action_table import ActionTable, at, none
 from clipper.engines.cpu.kernels.tables import CATEGORICAL
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.errors import ConfigError
+from clipper.networks.heads.binned import BinnedHead
 from clipper.spaces.observations import place
 
 
@@ -27,9 +28,9 @@ def check_steps(rows: ObservationRows, actions: ActionTable, steps: Steps, *last
         numbers = torch.int64 if leaf.box is None else torch.float32
         check_array(f"action{place(leaf.path)}", steps.action, leaf.path, numbers, (*n, *leaf.shape))
         if leaf.box is None and not none(steps.action_mask):
-            check_array(
-                f"steps.action_mask{place(leaf.path)}", steps.action_mask, leaf.path, torch.bool, (*n, *leaf.forms)
-            )
+            numbers = torch.float32 if isinstance(leaf.head, BinnedHead) else torch.bool
+            name, form = f"steps.action_mask{place(leaf.path)}", (*n, *leaf.forms)
+            check_array(name, steps.action_mask, leaf.path, numbers, form, mask=True)
     for name in ("log_prob", "reward", "terminated", "done", "mask"):
         x, numbers = getattr(steps, name), torch.float32 if name in ("log_prob", "reward") else torch.bool
         if shape_of(x) != n or x.dtype != numbers:
@@ -42,13 +43,15 @@ def check_steps(rows: ObservationRows, actions: ActionTable, steps: Steps, *last
         check_choices(actions, steps)
 
 
-def check_array(name: str, tree: Tree, path: tuple[Key, ...], numbers: torch.dtype, shape: tuple[int, ...]) -> None:
+def check_array(
+    name: str, tree: Tree, path: tuple[Key, ...], numbers: torch.dtype, shape: tuple[int, ...], mask: bool = False
+) -> None:  # fmt: skip
     """Raise unless a leaf of a tree is there and of these numbers; a mask of nothing is as good."""
     try:
         x = at(tree, path)
     except (LookupError, TypeError):
         raise ConfigError(f"{name} is missing, which the policy has") from None
-    if numbers == torch.bool and none(x):
+    if mask and none(x):
         return
     lead = 2
     fits = isinstance(x, Tensor) and x.shape[:lead] == shape[:lead] and x.numel() == int(np.prod(shape))
