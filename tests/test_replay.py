@@ -1,8 +1,10 @@
 """What a replay gives, beside a list that is searched row by row; targets beside enumeration."""
 
 import math
+import os
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -220,6 +222,19 @@ def test_a_replay_that_memory_has_no_room_for_is_refused_by_its_size() -> None:
         ConfigError, match=r"a replay of 10,000,000,000,000,000 decisions takes [\d,]+\.\d GB, .* lower it"
     ):
         Replay(10**16).add(scripted(1, 4, 3), torch.zeros(3, 1))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory in use is told on Linux")
+def test_a_replay_takes_memory_as_it_is_filled() -> None:
+    def in_use() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    steps = scripted(1, 4, 3)
+    images = steps._replace(obs=torch.ones(*steps.mask.shape, 84, 84, 3, dtype=torch.uint8))
+    before = in_use()
+    replay = Replay(100_000)  # 2.1 GB of images
+    replay.add(images, images.obs[0])
+    assert in_use() - before < 3e8
 
 
 def test_a_replay_without_a_decision_to_learn_from_says_so() -> None:

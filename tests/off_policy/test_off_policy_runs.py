@@ -205,6 +205,11 @@ def test_statistics_stay_where_nothing_was_decided() -> None:
     assert int(learner.extra["decisions"]) == 0
 
 
+def test_a_replay_beyond_the_machine_s_memory_is_refused_before_the_run() -> None:
+    with pytest.raises(ConfigError, match=r"a replay of 10,000,000,000,000 decisions takes 120,000 GB .* lower cap"):
+        clipper.train("Pendulum-v1", clipper.SAC(capacity=10**13), total_steps=4)
+
+
 def test_the_engine_s_reason_is_the_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLIPPER_ENGINE", raising=False)
     run = clipper.train("Pendulum-v1", clipper.SAC(**SHORT), total_steps=4, **PLAN | {"engine": "auto"})

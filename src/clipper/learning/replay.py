@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
@@ -106,7 +107,7 @@ class Replay:
                 f"a replay of {self.capacity} decisions has no two rows of {columns} environments: raise it"
             )
         try:
-            self.kept = each(lambda x: x.new_zeros((count, *x.shape[1:])), given)
+            self.kept = each(lambda x: untouched(x, count), given)
         except (RuntimeError, MemoryError) as error:
             size = count * sum(x.element_size() * x[0].numel() for x in leaves(given)) / 1e9
             raise ConfigError(
@@ -228,3 +229,10 @@ class Replay:
 def where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """``torch.where`` with a condition ``[B]`` for tensors ``[B, ...]``."""
     return torch.where(condition.view(-1, *[1] * (x.ndim - 1)), x, y)
+
+
+def untouched(row: Tensor, count: int) -> Tensor:
+    """So many rows of zeros, which take no memory before they are written: a replay may never be full."""
+    if row.device.type != "cpu":
+        return row.new_zeros((count, *row.shape[1:]))
+    return torch.from_numpy(np.zeros((count, *row.shape[1:]), row[:0].numpy().dtype))

@@ -15,7 +15,9 @@ COPIES = 4  # of each weight, in float32: itself, its gradient, and the two mome
 
 
 def check_memory(config: Config, rollouts: Rollouts, options: PolicyOptions | None) -> None:
-    """Raise ``ConfigError`` where a segment's observations, or the weights that options ask for, would fill it."""
+    """Raise ``ConfigError`` where observations of a segment or a replay, or the weights that options ask for, would
+    fill it.
+    """
     rows = int(quota_of(config.algorithm).get("horizon") or 1) * rollouts.num_envs
     leaves = observation_leaves(rollouts.single_observation_space)
     each = sum(math.prod(leaf.shape) * (4 if leaf.dtype.kind == "f" else leaf.dtype.itemsize) for leaf in leaves)
@@ -23,6 +25,12 @@ def check_memory(config: Config, rollouts: Rollouts, options: PolicyOptions | No
         raise ConfigError(
             f"a segment of {rows:,} rows, num_envs × horizon, takes {rows * each / 1e9:,.0f} GB for its observations "
             "alone, more memory than there is: lower horizon or num_envs"
+        )
+    kept = getattr(config.algorithm, "capacity", 0)
+    if isinstance(kept, int) and kept * each > physical_memory():
+        raise ConfigError(
+            f"a replay of {kept:,} decisions takes {kept * each / 1e9:,.0f} GB for its observations alone, more memory "
+            "than there is: lower capacity"
         )
     weights = 0 if options is None else least_weights(options, leaves)
     if 4 * COPIES * weights > physical_memory():
