@@ -18,7 +18,7 @@ from clipper.algorithms import OFF_POLICY
 from clipper.cli.commands import run_command
 from clipper.data.steps import Steps
 from clipper.data.trees import each, leaves
-from clipper.errors import ClipperError
+from clipper.errors import ClipperError, ConfigError
 from clipper.learning.critic_targets import Periodic
 from clipper.learning.exploration import EpsilonGreedy
 from clipper.learning.learner import Learner
