@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 import pytest
+from unwritten import fill_unwritten
 
 if find_spec("numba") is None:
     collect_ignore_glob = [
@@ -15,3 +16,8 @@ if find_spec("numba") is None:
 @pytest.fixture(autouse=True)
 def as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLIPPER_ENGINE")
+
+
+@pytest.fixture(autouse=True)
+def memory_that_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    fill_unwritten(monkeypatch)

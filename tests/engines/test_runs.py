@@ -104,9 +104,11 @@ def test_what_kernels_do_not_know_of_a_loss_is_torch_s_with_the_reason(algorithm
 
 @pytest.mark.parametrize("algorithm", [clipper.SAC(learning_starts=8), clipper.PPO(learning_rate=1e-3)])
 def test_another_behaviour_than_the_policy_s_is_torch_s(algorithm: Any) -> None:
-    """Of SAC the policy has no V; and who acts beside the policy is no policy that the kernels read."""
+    """Kernels know no SAC; and who acts beside the policy is no policy that they read."""
     if isinstance(algorithm, clipper.SAC):
-        with pytest.raises(ConfigError, match="engine 'cpu' cannot run this: the policy has no V"):
+        with pytest.raises(
+            ConfigError, match="engine 'cpu' cannot run this: kernels know who learns from what was just done, not SAC"
+        ):
             quick("Pendulum-v1", algorithm)
         return
     made = algorithm.init

@@ -379,13 +379,18 @@ def test_closing_hides_no_error_and_gives_the_process_back(fails: str, monkeypat
     torch.set_num_threads(2)
     plan: Any = {"policy": SMALL, "num_envs": 1, "vector": "serial", "total_steps": 64}
     try:
-        with pytest.raises(KeyError, match="the callback's own"), pytest.warns(UserWarning, match="closing the env"):
+        words = r"closing the environments has failed|failed in close"
+        with pytest.raises(KeyError, match="the callback's own"), pytest.warns(UserWarning, match=words):
             clipper.train(Closing, ALGORITHM, callback=stop, **plan)
         assert torch.get_num_threads() == 2
         assert gc.get_freeze_count() == frozen
         assert Closing.opened == 0
-        with pytest.raises((ValueError, RuntimeError), match=r"not ready|does not close"):
-            clipper.train(Closing, ALGORITHM, **plan)  # nothing else is wrong: then it is told
+        if fails == "state_fails":
+            with pytest.raises(ValueError, match="not ready"):
+                clipper.train(Closing, ALGORITHM, **plan)  # nothing else is wrong: then it is told
+        else:
+            with pytest.warns(UserWarning, match="failed in close"):
+                clipper.train(Closing, ALGORITHM, **plan)
         assert torch.get_num_threads() == 2
         assert Closing.opened == 0
     finally:

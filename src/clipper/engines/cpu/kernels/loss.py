@@ -97,7 +97,7 @@ def actor_slopes(rows, index, loss, mean, factor, actor_weight, weight, work):
         a = (rows.advantage[i] - mean) * factor
         sums[2] += work.entropy[b]
         if loss.objective == POLICY_GRADIENT:
-            work.d_log_prob[b] = -a * actor_weight
+            work.d_log_prob[b], work.d_kl[b] = -a * actor_weight, 0.0
             sums[0] -= log_prob[b] * a
             continue
         log_ratio = float(log_prob[b]) - rows.log_prob[i]
