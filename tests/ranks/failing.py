@@ -15,6 +15,8 @@ import clipper
 warnings.simplefilter("ignore")
 WAY, FOLDER = sys.argv[1:3]
 RANK = int(os.environ.get("RANK", "0"))
+if RANK == 0:  # torchrun ends the others as soon as one has ended, and this one has something to say
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Failing(gymnasium.Wrapper):
