@@ -25,7 +25,7 @@ from suites import SUITES, with_seed
 
 import clipper
 from clipper.cli.session import StopOnSignal
-from clipper.runs.run import read_config
+from clipper.runs.config_file import read_config
 
 HERE = Path(__file__).resolve().parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")

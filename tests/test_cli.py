@@ -25,7 +25,7 @@ from clipper.learning.optimizers import Adam
 from clipper.learning.rewards import Scaled
 from clipper.learning.schedules import KLAdaptive, Linear, Schedule
 from clipper.learning.value_losses import MSE, ClippedMSE, Huber, ValueLoss
-from clipper.runs.run import read_config
+from clipper.runs.config_file import read_config
 from clipper.settings.option_text import from_text, to_text
 
 QUICK = ["--total-steps", "256", "--num-envs", "2", "--horizon", "32", "--epochs", "1", "--hidden", "8"]

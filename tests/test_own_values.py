@@ -26,7 +26,7 @@ from clipper.errors import ConfigError
 from clipper.functional.objectives import spo
 from clipper.learning.rewards import Scaled
 from clipper.pictures.play import play
-from clipper.runs.run import read_config
+from clipper.runs.config_file import read_config
 from clipper.settings.option_text import named_value
 
 SOURCE = '''
@@ -391,7 +391,7 @@ def test_what_cannot_be_called_as_an_objective_is_none(wrong: Any) -> None:
 def test_settings_say_what_is_elsewhere(module: ModuleType, tmp_path: Path) -> None:
     trained(module, "objective", tmp_path / "run")
     gone()
-    from clipper.runs.run import read_config
+    from clipper.runs.config_file import read_config
 
     read = read_config(tmp_path / "run")
     assert isinstance(read.algorithm, clipper.PPO)

@@ -17,8 +17,8 @@ import clipper
 from clipper.errors import ConfigError
 from clipper.functional.objectives import spo
 from clipper.networks.normalise import ReturnNormaliser
+from clipper.runs.config_file import read_config
 from clipper.runs.rows import check_metrics
-from clipper.runs.run import read_config
 from clipper.settings.config_json import to_json
 
 PPO = clipper.PPO(horizon=16, epochs=1, minibatches=1)

@@ -18,10 +18,10 @@ import clipper
 from clipper.cli.commands import run_command
 from clipper.cli.seeds import PLAN, begin_planned, ended
 from clipper.environments.processes import descendants, processes
+from clipper.runs.config_file import read_config
 from clipper.runs.curve import read_curve
 from clipper.runs.lock import locked
 from clipper.runs.metrics_file import read_rows
-from clipper.runs.run import read_config
 from clipper.storage import checkpoint
 
 SMALL = clipper.PPO(horizon=32, epochs=1)

@@ -22,7 +22,7 @@ import torch
 
 import clipper
 from clipper.errors import ClipperError
-from clipper.runs.run import read_config
+from clipper.runs.config_file import read_config
 from clipper.storage import checkpoint
 
 MEGABYTE = 1_000_000

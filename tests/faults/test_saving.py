@@ -17,9 +17,10 @@ import torch
 
 import clipper
 from clipper.errors import CorruptCheckpointError, SaveError
+from clipper.runs.config_file import read_config
 from clipper.runs.make_run import Settings
 from clipper.runs.metrics_file import read_rows
-from clipper.runs.run import Run, read_config
+from clipper.runs.run import Run
 from clipper.storage import checkpoint, files
 from clipper.storage.saved import value_of
 

@@ -28,7 +28,7 @@ from clipper.networks.heads import (
     SoftplusOfState,
     TanhGaussian,
 )
-from clipper.runs.run import read_config
+from clipper.runs.config_file import read_config
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json
 from clipper.settings.option_text import from_text, to_text

@@ -25,8 +25,9 @@ from clipper.learning.learner import Learner
 from clipper.learning.optimizers import Adam
 from clipper.learning.temperature import EntropyTarget
 from clipper.learning.value_losses import MSE
+from clipper.runs.config_file import read_config
 from clipper.runs.make_run import configure
-from clipper.runs.run import Run, read_config
+from clipper.runs.run import Run
 from clipper.settings.defaults import config_for
 
 SMALL = clipper.PolicyOptions(hidden=(8,), activation="relu", orthogonal=False)

@@ -223,7 +223,7 @@ def export_command(args: Sequence[str]) -> int:
 def unroll_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     """A run's settings, or what ``train`` would begin with, and the flags that follow."""
     if args and (Path(args[0]) / "config.json").exists():
-        from clipper.runs.run import read_config  # noqa: PLC0415
+        from clipper.runs.config_file import read_config  # noqa: PLC0415
 
         config, own = read_config(Path(args[0])), said("--env", args[1:])
         own_environment(config, own)

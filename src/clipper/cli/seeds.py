@@ -18,11 +18,11 @@ from clipper.cli.terminal import Terminal
 from clipper.environments.processes import LIFELINE, end_children, lifeline
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.rollout.evaluation import Evaluation
+from clipper.runs.config_file import read_config
 from clipper.runs.curve import plot_runs, read_curve, thousands
 from clipper.runs.folders import printable, seed_folders, seeds_below
 from clipper.runs.load import read
 from clipper.runs.lock import locked
-from clipper.runs.run import read_config
 from clipper.settings.config import Config
 from clipper.settings.config_json import read_settings, settings_json
 from clipper.storage import files, json_text

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clipper.errors import ConfigError
+from clipper.runs.config_file import read_config
 from clipper.runs.curve import COLOURS, drawable, thousands, write_figure
 from clipper.runs.folders import is_run
 from clipper.runs.metrics_file import MOST_ROWS, read_rows
-from clipper.runs.run import Row, read_config
+from clipper.runs.run import Row
 from clipper.settings.config_json import short_name
 from clipper.storage import files
 

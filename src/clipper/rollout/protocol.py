@@ -107,6 +107,11 @@ def abilities(rollouts: Rollouts) -> Abilities:
     return Abilities(env, bool(getattr(rollouts, "masked", False)), threshold)
 
 
+def spaces_of(rollouts: Rollouts) -> dict[str, gymnasium.Space]:
+    """The spaces of one of the environments."""
+    return {"observation": rollouts.single_observation_space, "action": rollouts.single_action_space}
+
+
 def check_source(source: object) -> None:
     """Raise ``ConfigError`` for what was meant as rollouts and is none: their class, or one that lacks a member.
 

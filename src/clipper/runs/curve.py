@@ -10,10 +10,11 @@ import gymnasium
 import numpy as np
 
 from clipper.errors import ConfigError
+from clipper.runs.config_file import read_config
 from clipper.runs.folders import is_run, printable, runs_in
 from clipper.runs.groups import Group, grouped
 from clipper.runs.metrics_file import MOST_ROWS, read_rows
-from clipper.runs.run import Row, Run, read_config
+from clipper.runs.run import Row, Run
 from clipper.settings.config_json import short_name
 from clipper.storage import files
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clipper.errors import ClipperError
+from clipper.runs.config_file import read_config
 from clipper.runs.folders import printable, some_of
 from clipper.runs.labels import Settings, labels, settings_of
-from clipper.runs.run import read_config
 from clipper.settings.config import Config
 
 HOW = frozenset({

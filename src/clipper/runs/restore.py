@@ -17,6 +17,7 @@ from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import Group
 from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.config_file import read_config
 from clipper.runs.counters import steps_taken
 from clipper.runs.labels import settings_of
 from clipper.runs.load import check_finite, check_fit, check_size, weights_of
@@ -32,7 +33,7 @@ from clipper.runs.make_run import (
 )
 from clipper.runs.metrics_file import cut_after
 from clipper.runs.replay_files import ReplayFiles, begin_anew, read_rows
-from clipper.runs.run import Run, Source, read_config
+from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
 from clipper.settings.config_json import name_of, same, same_name, to_json
 from clipper.settings.old import checkpoint_as_now

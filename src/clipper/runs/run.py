@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, SupportsFloat, cast
 
-import gymnasium
 import torch
 
 from clipper.algorithms import KNOWN
@@ -26,7 +25,7 @@ from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import Group
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
-from clipper.rollout.protocol import Rollouts, abilities
+from clipper.rollout.protocol import Rollouts, abilities, spaces_of
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.counters import COUNTERS, counter
 from clipper.runs.lock import Lock
@@ -35,9 +34,9 @@ from clipper.runs.profile import Profile
 from clipper.runs.replay_files import ReplayFiles, rows_left_out
 from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
 from clipper.settings.config import Config
-from clipper.settings.config_json import read_settings, to_json
+from clipper.settings.config_json import to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
-from clipper.storage import checkpoint, json_text
+from clipper.storage import checkpoint
 from clipper.storage.saved import like, part, plain_state, value_of
 
 Source = EnvSource | Rollouts
@@ -395,16 +394,3 @@ class Run:
                 f"{self.learned + self.earlier}: set it to values['steps']"
             )
         return bool(restored)
-
-
-def spaces_of(rollouts: Rollouts) -> dict[str, gymnasium.Space]:
-    """The spaces of one of the environments."""
-    return {"observation": rollouts.single_observation_space, "action": rollouts.single_action_space}
-
-
-def read_config(run_dir: Path) -> Config:
-    """The settings of a run's folder, checked field by field; see ``read_settings``."""
-    path = run_dir / "config.json"
-    if not path.is_file():
-        raise CorruptCheckpointError(f"{run_dir} is no run: it has no config.json")
-    return read_settings(json_text.read(path))
