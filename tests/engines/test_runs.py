@@ -107,7 +107,7 @@ def test_another_behaviour_than_the_policy_s_is_torch_s(algorithm: Any) -> None:
     """Kernels know no SAC; and who acts beside the policy is no policy that they read."""
     if isinstance(algorithm, clipper.SAC):
         with pytest.raises(
-            ConfigError, match="engine 'cpu' cannot run this: kernels know who learns from what was just done, not SAC"
+            ConfigError, match="engine 'cpu' cannot run this: kernels know on-policy algorithms, not SAC"
         ):
             quick("Pendulum-v1", algorithm)
         return

@@ -16,6 +16,7 @@ import torch
 from launch import HERE, ended, found, start
 
 from clipper.errors import ConfigError
+from clipper.ranks.columns import share
 from clipper.ranks.group import joined
 from clipper.ranks.packing import packed, unpacked
 from clipper.rollout.state import Columns
@@ -147,7 +148,7 @@ def test_more_processes_than_environments_are_refused() -> None:
 @pytest.mark.parametrize(("episodes", "n"), [(7, 5), (3, 5), (20, 4)])
 def test_each_column_has_its_episodes_whoever_collects_it(episodes: int, n: int) -> None:
     whole = [1 + (episodes - 1 - i) // n if i < episodes else 0 for i in range(n)]  # dealt one by one
-    parts = [quota(episodes, 2, Columns(0, n)), quota(episodes, n - 2, Columns(2, n))]
+    parts = [share(episodes, Columns(0, n), 2), share(episodes, Columns(2, n), n - 2)]
     assert np.concatenate(parts).tolist() == whole == quota(episodes, n).tolist()
 
 

@@ -42,7 +42,7 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
         if asked == "compile":
             return Compiled(learner, algorithm)
         if isinstance(algorithm, OFF_POLICY):
-            raise UnsuitableError(f"kernels know who learns from what was just done, not {type(algorithm).__name__}")
+            raise UnsuitableError(f"kernels know on-policy algorithms, not {type(algorithm).__name__}")
         check_cost(learner, rollouts)
         if find_spec("numba") is None:
             raise UnsuitableError("numba is not installed")

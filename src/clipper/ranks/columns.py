@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
@@ -11,7 +12,7 @@ from clipper.environments.told_episodes import Info
 from clipper.networks.policy_options import MASK_KEY
 from clipper.networks.protocol import Actor
 from clipper.rollout.state import Columns
-from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.rollout.vector_rollouts import VectorRollouts, quota
 
 
 class OwnColumns(VectorRollouts):
@@ -24,17 +25,20 @@ class OwnColumns(VectorRollouts):
         self, env: VectorEnv, columns: Columns, longest: Callable[[int], int], seed: int = 0,
         device: torch.device | str = "cpu", mask_key: str = MASK_KEY,
     ) -> None:  # fmt: skip
-        self.columns, self.first_column = columns, columns.first
+        self.columns = self.mine = columns
         self.longest, self.rows = longest, 0
         """How many rows a segment of whole episodes has, once it is known; 0 before."""
         super().__init__(env, seed, device, mask_key)
 
     def reset(self, seed: int | None = None, **options: object) -> tuple[Tree, Info]:
-        return super().reset(None if seed is None else seed + self.first_column, **options)
+        return super().reset(None if seed is None else seed + self.mine.first, **options)
 
     def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
         self.rows = 0
         return super().collect(actor, horizon=horizon, episodes=episodes)
+
+    def quota_of(self, episodes: int) -> np.ndarray:
+        return share(episodes, self.mine, self.num_envs)
 
     def others_need(self, t: int) -> bool:
         """All go on until the last has its episodes, as in one process, where environments are stepped together.
@@ -43,3 +47,8 @@ class OwnColumns(VectorRollouts):
         """
         self.rows = self.rows or self.longest(t)
         return t < self.rows
+
+
+def share(episodes: int, columns: Columns, n: int) -> np.ndarray:
+    """Episodes for each of the ``n`` environments that begin at these columns, ``[n]``, dealt among those of all."""
+    return quota(episodes, columns.total)[columns.first : columns.first + n]

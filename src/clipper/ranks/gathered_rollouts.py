@@ -32,8 +32,7 @@ class GatheredRollouts:
 
     def __init__(self, own: OwnColumns, group: Group) -> None:
         self.own, self.group, self.env = own, group, own.env
-        assert own.columns is not None
-        self.first, self.num_envs = own.columns
+        self.first, self.num_envs = own.mine
         self.single_observation_space, self.single_action_space = own.single_observation_space, own.single_action_space
         self.steps, self.episodes = 0, list[Episode]()
         self.generator = Generator().manual_seed(own.seed)

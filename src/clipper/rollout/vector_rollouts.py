@@ -32,7 +32,7 @@ from clipper.rollout.episodes import Told, count_episodes
 from clipper.rollout.protocol import Episode
 from clipper.rollout.recorder import OnFinish, OnInfo, OnStep, RecordingActor, TensorRecorder
 from clipper.rollout.stages import Edges, Masks, NoMasks, Restarts
-from clipper.rollout.state import CollectState, Columns, autoreset_mode, observation_tensor
+from clipper.rollout.state import CollectState, autoreset_mode, observation_tensor
 from clipper.storage.saved import like, part, value_of
 
 UNLIMITED = np.iinfo(np.int64).max
@@ -102,7 +102,7 @@ class VectorRollouts(CollectState):
         if actor is not self.actor:
             self.join(actor)
         self.fresh = False
-        self.left[:] = UNLIMITED if episodes is None else quota(episodes, self.num_envs, self.columns)
+        self.left[:] = UNLIMITED if episodes is None else self.quota_of(episodes)
         recorder, t, before = self.recorder, 0, self.steps
         try:
             recorder.begin(horizon)
@@ -125,6 +125,10 @@ class VectorRollouts(CollectState):
             raise
         self.stale = episodes is not None
         return steps, self.obs
+
+    def quota_of(self, episodes: int) -> np.ndarray:
+        """How many of the ``episodes`` each environment finishes, ``[N]``."""
+        return quota(episodes, self.num_envs)
 
     def others_need(self, t: int) -> bool:
         """Do others, who collect whole episodes together with these, take more than ``t`` rows?"""
@@ -254,7 +258,6 @@ class VectorRollouts(CollectState):
         close(self.env, describe(self.env))
 
 
-def quota(episodes: int, n: int, columns: Columns | None = None) -> np.ndarray:
-    """Episodes for each of ``n`` environments, as evenly as can be over all of which they are the ``columns``."""
-    first, total = columns or Columns(0, n)
-    return np.array([episodes // total + (i < episodes % total) for i in range(first, first + n)])
+def quota(episodes: int, n: int) -> np.ndarray:
+    """Episodes for each of ``n`` environments, as evenly as can be."""
+    return np.array([episodes // n + (i < episodes % n) for i in range(n)])
