@@ -46,12 +46,14 @@ def change(run: Any) -> bool:
     return not (WAY == "stop" and RANK == 1 and run.iteration == 5)
 
 
+NUMBERS = {"few": 1, "environments": 4 + RANK, "ready": 4}
 seed = RANK if WAY == "seed" else 1
 env = gymnasium.make_vec("CartPole-v1", 4) if WAY == "ready" else lambda: Failing(gymnasium.make("CartPole-v1"))
 try:
     run = clipper.train(
-        env, clipper.PPO(horizon=32, epochs=1), num_envs=1 if WAY == "few" else 4, seed=seed, engine="torch",
+        env, clipper.PPO(horizon=32, epochs=1), num_envs=NUMBERS.get(WAY, 4), seed=seed, engine="torch",
         vector="serial", total_steps=20_000, run_dir=FOLDER, callback=change, patience=4.0,
+        eval_every=2_000 if WAY == "evaluations" and RANK == 1 else 0,
     )  # fmt: skip
     sys.stdout.write(f"rank {RANK}: ended at iteration {run.iteration}\n")
 except Exception as error:

@@ -34,6 +34,17 @@ def source_name(source: object) -> str:
     return source if isinstance(source, str) else getattr(source, "__qualname__", type(source).__qualname__)
 
 
+def describe_source(source: object) -> str:
+    """A name for an environment that was not given by id; for people, never imported."""
+    if isinstance(source, VectorEnv) and isinstance(name := getattr(source.spec, "id", None), str):
+        return name
+    if isinstance(source, list | tuple):
+        names = dict.fromkeys(one if isinstance(one, str) else describe_source(one)[1:-1] for one in source)
+        return f"<{', '.join(names)}>"
+    module = getattr(source, "__module__", "") or type(source).__module__
+    return f"<{module}.{source_name(source)}>"
+
+
 def check_factory(source: object) -> None:
     """Raise ``ConfigError`` for what several environments cannot be made from, with what to write instead."""
     if isinstance(source, EnvSpec):

@@ -18,7 +18,8 @@ from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[re
 
 from clipper.errors import ConfigError, RankError
 
-PATIENCE = 3600.0  # seconds to wait for the others at first, while one may compile kernels
+PATIENCE = 300.0  # seconds to wait for the others until the settings say how long
+COMPILING = 3600.0  # and where one may compile kernels
 LOOK = 2.0  # seconds in which those who wait, too, say so
 
 
@@ -79,7 +80,7 @@ class Group:
         try:
             torch.distributed.all_gather(list(found.unbind(0)), own.contiguous(), group=self.ring)
         except RuntimeError as error:
-            raise RankError(self.lost(error)) from error
+            raise RankError(self.lost(error)) from None  # the transport's own words name no rank
         return found
 
     def lost(self, error: RuntimeError) -> str:
@@ -97,7 +98,10 @@ class Group:
         if unknown and not told:
             what = f"did not answer within {self.patience:g} s" if late else "has ended, or cannot be reached"
             told.append(f"rank {', '.join(unknown)} {what}")
-        return f"{'; '.join(told) or f'the ranks lost each other ({error})'}. The last checkpoint is still good"
+        lost = "; ".join(told) or f"the ranks lost each other ({error})"
+        return (
+            f"{lost}. Start all of them anew: with resume='auto' they go on from the last checkpoint, if there is one"
+        )
 
     def say(self, word: str, text: str) -> None:
         """Leave a word for the others, who may look for it."""
@@ -116,7 +120,7 @@ class Group:
         if not self.left:
             self.left = True
             if not isinstance(error, RankError):
-                self.say("ended", f"{type(error).__name__}: {error}"[:500])
+                self.say("ended", f"{type(error).__name__}: {first_line(error)}"[:500])
             self.end()
 
     def end(self) -> None:
@@ -125,6 +129,11 @@ class Group:
             self.ring = None
             with suppress(RuntimeError):
                 torch.distributed.destroy_process_group()
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without a traceback that it quotes."""
+    return str(error).partition("\n")[0]
 
 
 GROUP = list[Group]()

@@ -20,7 +20,7 @@ from clipper.engines import choose
 from clipper.environments.checks import describe
 from clipper.environments.closing import close
 from clipper.environments.ids import called
-from clipper.environments.sources import SingleSource, check_vector, source_name
+from clipper.environments.sources import SingleSource, check_vector, describe_source
 from clipper.environments.vector.stepping import Vector, vectorise
 from clipper.errors import ConfigError, SaveError, UnknownFieldError
 from clipper.learning.advantages import Standardised
@@ -34,14 +34,14 @@ from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.protocol import ignored_by, mask_key_of
 from clipper.ranks.columns import OwnColumns
 from clipper.ranks.gathered_rollouts import GatheredRollouts
-from clipper.ranks.group import Group
+from clipper.ranks.group import COMPILING, Group
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.forked import check_threads
 from clipper.runs.load import check_policy
 from clipper.runs.memory_limits import check_memory
 from clipper.runs.run import Run, Source
-from clipper.runs.together import columns_of
+from clipper.runs.together import check_settings_agree, columns_of
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, settings_json, short_name, to_json
 from clipper.settings.defaults import config_for, usual
@@ -164,17 +164,6 @@ def check_settings(settings: Settings, algorithm: object) -> None:
     check_names("train", settings, [*known, *own])
 
 
-def describe_source(source: Source) -> str:
-    """A name for an environment that was not given by id; for people, never imported."""
-    if isinstance(source, VectorEnv) and isinstance(name := getattr(source.spec, "id", None), str):
-        return name
-    if isinstance(source, list | tuple):
-        names = dict.fromkeys(one if isinstance(one, str) else describe_source(one)[1:-1] for one in source)
-        return f"<{', '.join(names)}>"
-    module = getattr(source, "__module__", "") or type(source).__module__
-    return f"<{module}.{source_name(source)}>"
-
-
 def build(
     config: Config, source: Source, policy: nn.Module | None, folder: Path | None, insist: bool = True,
     group: Group | None = None,
@@ -183,6 +172,8 @@ def build(
 
     ``insist`` on the engine that the settings name; a resumed run may lack what it began with. Nothing is written.
     """
+    if group is not None:
+        check_settings_agree(group, config)
     check(config, source)
     check_all_there(config, policy is not None)
     # What a file cannot hold is refused before anything is made, and before anything can change.
@@ -268,6 +259,8 @@ def build_on(
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
     if isinstance(module, ActorCritic):
         module.masked = abilities(rollouts).masked
+    if group is not None:
+        group.wait_for(COMPILING)
     if group is not None and group.rank > 0:  # with the engine that the first has chosen, and compiled where need be
         config, insist = dataclasses.replace(config, engine=group.from_first().decode()), True
     engine = choose(learner, config, rollouts, insist)

@@ -10,6 +10,7 @@ from torch import nn
 from clipper.algorithms import Algorithm
 from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
+from clipper.environments.sources import describe_source
 from clipper.errors import ConfigError
 from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
@@ -27,7 +28,6 @@ from clipper.runs.make_run import (
     check_all_there,
     check_given,
     check_settings,
-    describe_source,
     number_of,
     write_config,
 )

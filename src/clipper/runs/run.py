@@ -117,19 +117,19 @@ class Run:
         return self.learner.policy
 
     @property
+    def rank(self) -> int:
+        """Which of several processes that train it this is; 0 where there is one."""
+        return 0 if self.group is None else self.group.rank
+
+    @property
     def steps(self) -> int:
         """Decisions since the start."""
         return int(self.rollouts.steps) - self.earlier
 
     def evaluate(
-        self,
-        episodes: int = 100,
-        *,
-        seed: int = EVALUATION_SEED,
-        deterministic: bool = True,
-        num_envs: int | None = None,
-        max_steps: int = MAX_STEPS,
-    ) -> Evaluation:
+        self, episodes: int = 100, *, seed: int = EVALUATION_SEED, deterministic: bool = True,
+        num_envs: int | None = None, max_steps: int = MAX_STEPS,
+    ) -> Evaluation:  # fmt: skip
         """Play whole episodes with the current policy, apart from training, by default in 20 environments at a time.
 
         What ``seed`` and ``max_steps`` are by default ``evaluate_policy`` says. Raises ``ConfigError`` in the midst of

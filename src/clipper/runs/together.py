@@ -1,5 +1,7 @@
 """One run in several processes: on what they agree in each iteration, and the folder, which is the first one's."""
 
+import dataclasses
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +16,25 @@ from clipper.learning.learner import Learner
 from clipper.ranks.group import Group
 from clipper.ranks.packing import packed, unpacked
 from clipper.rollout.state import Columns
+from clipper.settings.config import Config
+from clipper.settings.config_json import to_json
 
 
 def columns_of(rank: int, size: int, num_envs: int) -> tuple[Columns, int]:
     """Where the columns begin that one of ``size`` processes collects, and how many: numbers differ by one at most."""
     if num_envs < size:
         raise ConfigError(
-            f"{num_envs} environments cannot be divided among {size} ranks: num_envs is their number over all "
-            "ranks; raise it, or start fewer"
+            f"{size} ranks cannot divide an environment: there must be at least as many as ranks, not {num_envs}. "
+            "num_envs, or the length of a list, is their number over all ranks; raise it, or start fewer ranks"
         )
     first, end = (num_envs * number // size for number in (rank, rank + 1))
     return Columns(first, num_envs), end - first
+
+
+def check_settings_agree(group: Group, config: Config) -> None:
+    """Raise ``RankError`` on all where ranks were given other settings; each may compute on a device of its own."""
+    text = json.dumps(to_json(dataclasses.replace(config, device="cpu")), sort_keys=True)
+    group.agree(same=zlib.crc32(text.encode()), what="a setting")
 
 
 def agree(group: Group, learner: Learner, going: bool, due: bool) -> tuple[bool, bool]:

@@ -70,7 +70,8 @@ def train(
     other keywords are the fields of ``Config``.
 
     Under torchrun, ``torchrun --nproc-per-node 4 program.py``, all processes train one run: ``num_envs`` is divided
-    among them, and the first one evaluates, logs and saves. Callbacks are called in each.
+    among them, and the first one evaluates, logs, calls ``loggers`` and saves. Callbacks are called in each, which
+    ``run.rank`` tells apart.
     """
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
     run, heard, records = None, Callbacks(callback), logger_list(loggers)
@@ -226,7 +227,7 @@ def begin_records(run: Run, loggers: Sequence[Logger]) -> None:
         save_or_warn(run)
     # As they were written: an object of the user's own may have gained what no file holds.
     written = {} if run.settings is None else settings_of(read_settings(run.settings))
-    own = loggers if run.group is None or run.group.rank == 0 else ()
+    own = loggers if run.rank == 0 else ()
     run.log = Log(run.path, run.history, own, {path: x.text for path, x in written.items()})
 
 
@@ -308,7 +309,7 @@ def evaluate_now(run: Run, row: Row) -> None:
     numbers: list[float | None] = [0.0, 0.0, None]
     try:
         # The same initial states every time: evaluations of one run are compared with each other.
-        if run.group is None or run.group.rank == 0:
+        if run.rank == 0:
             evaluation = run.evaluate(config.eval_episodes, seed=config.seed + 1_000_000)
             numbers = [evaluation.mean, evaluation.std, evaluation.success_rate]
     finally:
