@@ -52,7 +52,8 @@ env = gymnasium.make_vec("CartPole-v1", 4) if WAY == "ready" else lambda: Failin
 try:
     run = clipper.train(
         env, clipper.PPO(horizon=32, epochs=1), num_envs=NUMBERS.get(WAY, 4), seed=seed, engine="torch",
-        vector="auto" if WAY == "ready" else "serial", total_steps=20_000, run_dir=FOLDER, callback=change, patience=4.0,
+        vector="auto" if WAY == "ready" else "serial", total_steps=20_000, run_dir=FOLDER, callback=change,
+        patience=4.0,
         eval_every=2_000 if WAY == "evaluations" and RANK == 1 else 0,
     )  # fmt: skip
     sys.stdout.write(f"rank {RANK}: ended at iteration {run.iteration}\n")
