@@ -1,6 +1,7 @@
 """Runs that a test compares between numbers of processes: cases.py FOLDER CASE… prints what each has learned.
 
-Each line is JSON: the case, the rank, a digest of parameters, normalisers and finished episodes, and the decisions.
+A case of CartPole may end at an iteration, ``cartpole:12``, or at a number of decisions, ``cartpole=50000``, and go on
+from there in the same folder. Each line is JSON: the case, the rank, a digest of parameters, normalisers and finished episodes, and the decisions.
 """
 
 import hashlib
@@ -54,12 +55,15 @@ def train(name: str, folder: Path) -> dict[str, Any]:
     return {"learned": learned(run, episodes), "steps": run.steps, "episodes": len(episodes)}
 
 
-def stop_and_go(folder: Path, until: int) -> dict[str, Any]:
-    """CartPole, begun or gone on with in the folder, up to an iteration."""
+def stop_and_go(folder: Path, iterations: int | None = None, total_steps: int = 10**7) -> dict[str, Any]:
+    """CartPole, begun or gone on with in the folder, up to an iteration, or to a number of decisions.
+
+    A callback is asked after an iteration only: begun anew where it had ended, a run would take one more.
+    """
     env, algorithm, num_envs, _, settings = CASES["cartpole"]
     run = clipper.train(
-        env, algorithm, num_envs=num_envs, engine="cpu", total_steps=10**7, run_dir=folder, resume="auto",
-        checkpoint_every=1_000, callback=lambda run: run.iteration < until, **settings,
+        env, algorithm, num_envs=num_envs, engine="cpu", total_steps=total_steps, run_dir=folder, resume="auto",
+        checkpoint_every=1_000, callback=lambda run: run.iteration != iterations, **settings,
     )  # fmt: skip
     return {"learned": learned(run, []), "steps": run.steps, "exact": run.exact}
 
@@ -67,7 +71,10 @@ def stop_and_go(folder: Path, until: int) -> dict[str, Any]:
 if __name__ == "__main__":
     folder, rank = Path(sys.argv[1]), int(os.environ.get("RANK", "0"))
     for name in sys.argv[2:]:
-        case, _, until = name.partition(":")
-        found = stop_and_go(folder, int(until)) if until else train(case, folder)
+        case, until, number = name.partition(":") if ":" in name else name.partition("=")
+        if until:
+            found = stop_and_go(folder, **{"iterations" if until == ":" else "total_steps": int(number)})
+        else:
+            found = train(case, folder)
         sys.stdout.write(json.dumps({"case": name, "rank": rank} | found) + "\n")
         sys.stdout.flush()

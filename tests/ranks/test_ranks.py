@@ -78,9 +78,9 @@ def kill_one(process: subprocess.Popen[str], rng: random.Random) -> bool:
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_a_killed_process_costs_nothing_where_torchrun_starts_all_anew(times: int, tmp_path: Path) -> None:
-    whole, rng, killed = of_one(found(1, tmp_path / "whole", "cartpole:200")), random.Random(0), 0
+    whole, rng, killed = of_one(found(1, tmp_path / "whole", "cartpole=50000")), random.Random(0), 0
     for i in range(times):
-        process = start(2, HERE / "cases.py", tmp_path / str(i), "cartpole:200", restarts=3)
+        process = start(2, HERE / "cases.py", tmp_path / str(i), "cartpole=50000", restarts=3)
         while not (tmp_path / str(i) / "checkpoint.previous.safetensors").exists():  # it trains
             time.sleep(0.1)
             assert process.poll() is None
