@@ -17,7 +17,8 @@ from clipper.data.trees import each
 from clipper.distributions import Categorical
 from clipper.engines.eager import Torch
 from clipper.errors import ConfigError
-from clipper.learning.advantages import Standardised, gae_targets
+from clipper.functional.returns import gae
+from clipper.learning.advantages import Standardised, recorded
 from clipper.learning.gradient_step import accumulate, gradient_step, step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
@@ -327,8 +328,11 @@ class Kept:
     lam: float = 0.9
     update = targets_then_improve
 
+    @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Any, again: bool = False) -> Targets:
-        return gae_targets(learner, steps, last_obs, again, self.gamma, self.lam, None, Raw())
+        seen, _ = recorded(learner, steps, last_obs, self.gamma, again)
+        advantage = gae(*seen, self.lam)
+        return Targets(steps, advantage, advantage + seen.value[:-1], seen.value[:-1])
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         learner = Learner(policy, seed=seed)

@@ -1,7 +1,8 @@
 """Runs that a test compares between numbers of processes: cases.py FOLDER CASE… prints what each has learned.
 
 A case of CartPole may end at an iteration, ``cartpole:12``, or at a number of decisions, ``cartpole=50000``, and go on
-from there in the same folder. Each line is JSON: the case, the rank, a digest of parameters, normalisers and finished episodes, and the decisions.
+from there in the same folder. Each line is JSON: the case, the rank, a digest of parameters, normalisers and finished
+episodes, and the decisions.
 """
 
 import hashlib

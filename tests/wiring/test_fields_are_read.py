@@ -205,7 +205,8 @@ def test_fields_of_what_an_algorithm_holds_count(
 ) -> None:
     before, after = (learnt(short(kind, **{field: value}), engine, field in HYBRID) for value in pair)
     if (kind, *what) in AT_REST:
-        assert apart(before, after) <= (1e-5 if kind in (clipper.NPG, clipper.TRPO) else 1e-7)  # of F⁻¹g's rounding
+        # Rounding of float32, which differs between processors; F⁻¹g multiplies it.
+        assert apart(before, after) <= (1e-5 if kind in (clipper.NPG, clipper.TRPO) else 1e-6)
     else:
         assert differ(before, after, field, 1e-7)
 

@@ -3,32 +3,30 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree
+from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
-from clipper.learning.advantages import Advantages, gae_targets
-from clipper.learning.critic_targets import CriticTarget, lag_of
+from clipper.learning.advantages import Advantages
+from clipper.learning.by_gae import ByGAE
+from clipper.learning.critic_targets import lag_of
 from clipper.learning.gradient_step import single_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, means, summarise
 from clipper.learning.minibatches import whole
 from clipper.learning.optimizers import Optimizer, RMSProp
-from clipper.learning.rewards import Raw, Rewards
+from clipper.learning.rewards import Raw
 from clipper.learning.schedules import Rate, Schedule, at
-from clipper.learning.two_steps import Again, targets_then_improve
+from clipper.learning.two_steps import Again
 from clipper.learning.value_losses import MSE, ValueLoss
 
 
 @value(kw_only=True)
-class A2C:
+class A2C(ByGAE):
     """One step of actor and critic together for each short segment.
 
     PPO with one epoch and one minibatch takes the same step (Huang et al. 2022, arXiv:2205.09123).
     """
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
     lam: Fraction = 1.0
     """λ of the generalised advantage estimate; 1 is the paper's n-step return minus V."""
     horizon: Count = 5
@@ -43,24 +41,14 @@ class A2C:
     """Weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
-    critic_target: CriticTarget = None
-    """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
     entropy_coef: Schedule = 0.0
     """β, weight of the entropy bonus."""
     advantages: Advantages = Raw()
     """Advantages as they are (raw), or in standard units, standardised(over,correction)."""
-    rewards: Rewards = Raw()
-    """Rewards as they are (raw), scaled(bound) or normalised(bound)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
         return Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag)
-
-    def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
-        """Â by GAE, and what the critic is fitted to."""
-        return gae_targets(learner, steps, last_obs, again, self.gamma, self.lam, self.critic_target, self.advantages)
-
-    update = targets_then_improve
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] + c (V − R)² − β H, and what to watch."""

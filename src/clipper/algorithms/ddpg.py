@@ -3,35 +3,21 @@
 import torch
 from torch import nn
 
-from clipper.data.steps import Steps
-from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.values import value
 from clipper.functional.q_targets import td_target
 from clipper.learning.critic_targets import Polyak
-from clipper.learning.exploration import UniformFirst
+from clipper.learning.deterministic_policy import WithDeterministicPolicy
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
-    acting_with,
-    add_critics,
-    averaged,
     batch_mean,
-    batches_due,
-    keep,
-    lagging,
-    make_learner,
 )
-from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
-from clipper.learning.schedules import Rate, at
-from clipper.networks.heads import Deterministic, DeterministicHead, Learned
-from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
-class DDPG:
+class DDPG(WithDeterministicPolicy):
     """A Q network learns what a deterministic policy is worth, and the policy climbs it; noise makes it explore.
 
     It needs actions in one Box of finite bounds. The replay lies beside the checkpoints. Networks, sizes of
@@ -39,51 +25,12 @@ class DDPG:
     without batch normalisation and weight decay; the noise is normal, each one apart, not the paper's process.
     """
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
-    tau: Fraction = 0.005
-    """τ, the part of the way to critic and policy that their lagged copies go in each gradient step."""
-    learning_rate: Rate = 1e-3
-    """The step size of both optimizers."""
-    critic_learning_rate: Rate | None = None
-    """Of the critic, where it is another one."""
-    optimizer: Optimizer = Adam(1e-8)
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
-    max_grad_norm: Bound = float("inf")
-    """Bound on each gradient's Euclidean norm."""
-    batch_size: Count = 256
-    """N, decisions of which a gradient step learns."""
-    capacity: Count = 1_000_000
-    """|R|, decisions that the replay holds, the latest ones."""
-    learning_starts: Count = 1_000
-    """Decisions before the first gradient step, whose actions are uniform over the Box."""
-    update_ratio: NonNegative = 1.0
-    """Gradient steps for each further decision, however many environments there are."""
-    n_step: Count = 1
-    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
-    horizon: Count = 1
-    """Rows collected per environment and iteration."""
-
-    def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
-        """The network for these options, or the usual one, with DDPG's head: deterministic(noise)."""
-        return acting_with(options, Deterministic(), Learned())
-
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        learner = make_learner(policy, DeterministicHead, self.optimizer, self.capacity, seed)
-        add_critics(learner, make_q_networks(learner.policy, 1, learner.generator), self.optimizer)
-        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
-        learner.modules["lagged_actor"] = lagging(policy)
-        return learner
-
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        keep(learner, steps, last_obs)  # (sₜ, aₜ, rₜ, sₜ₊₁) into R
-        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
-        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
+        return self.begin(policy, 1, seed)
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critic and of the policy, and of their lagged copies after them."""
-        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
-        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
+        policy, modules, (rate, critic_rate) = learner.policy, learner.modules, self.rates(learner)
         with torch.no_grad():
             action = modules["lagged_actor"].act(batch.next_obs)[0].mode  # μ′(s′)
             value = modules["lagged_critics"](batch.next_obs, action)[0]

@@ -5,9 +5,8 @@ from dataclasses import field
 import torch
 from torch import nn
 
-from clipper.data.steps import Steps, Value
-from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.steps import Value
+from clipper.data.values import Bound, Count, NonNegative, value
 from clipper.functional.q_targets import chosen_value, double_q_value, greedy_value, td_target
 from clipper.learning.critic_targets import OwnLag, Periodic, Polyak
 from clipper.learning.exploration import ByQ, EpsilonGreedy, Exploration
@@ -15,16 +14,13 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
-    averaged,
+    OffPolicy,
     batch_mean,
-    batches_due,
-    keep,
     lagging,
     legal_after,
     make_learner,
     without_value,
 )
-from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
 from clipper.learning.value_losses import MSE, Huber, OwnValueLoss
@@ -36,15 +32,13 @@ NETWORK = PolicyOptions(hidden=(128, 128), activation="relu", orthogonal=False, 
 
 
 @value(kw_only=True)
-class DQN:
+class DQN(OffPolicy):
     """A network learns Q of each action from Bellman's equation; to act is to take the action of the highest Q.
 
     It needs actions in one ``Discrete``. The policy's logits are Q(s, ·), so that its mode is the greedy action.
     The replay lies beside the checkpoints. Sizes are those of small tasks, not of Atari.
     """
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
     double: bool = False
     """Let Q choose the action of a target, and its lagged copy judge it (arXiv:1509.06461)."""
     lag: Periodic | Polyak | OwnLag = Periodic(250)
@@ -55,22 +49,12 @@ class DQN:
     """The error of Q: huber(δ), which the paper's clipped error is with δ = 1, or mse."""
     learning_rate: Rate = 1e-3
     """The optimizer's step size."""
-    optimizer: Optimizer = Adam(1e-8)
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
     max_grad_norm: Bound = 10.0
     """Bound on the gradient's Euclidean norm."""
     batch_size: Count = 128
     """Decisions of which a gradient step learns."""
-    capacity: Count = 1_000_000
-    """N, decisions that the replay holds, the latest ones."""
-    learning_starts: Count = 1_000
-    """Decisions before the first gradient step, whose actions are uniform."""
     update_ratio: NonNegative = 0.5
     """Gradient steps for each further decision, however many environments there are."""
-    n_step: Count = 1
-    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
-    horizon: Count = 1
-    """Rows collected per environment and iteration."""
 
     def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
         """The network for these options, or the usual one, without V."""
@@ -81,11 +65,6 @@ class DQN:
         learner.modules["lagged_q"] = lagging(policy)
         learner.behaviour = ByQ(learner, self.exploration, self.learning_starts)
         return learner
-
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        keep(learner, steps, last_obs)  # (sₜ, aₜ, rₜ, sₜ₊₁) into D
-        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
-        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of Q, and of its lagged copy after it."""

@@ -6,30 +6,26 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, Passes, Positive, value
+from clipper.data.values import Bound, Count, NonNegative, Passes, Positive, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
-from clipper.learning.advantages import Advantages, Standardised, gae_targets, with_old
-from clipper.learning.critic_targets import CriticTarget, lag_of
+from clipper.learning.advantages import Advantages, Standardised, with_old
+from clipper.learning.by_gae import ByGAE
+from clipper.learning.critic_targets import lag_of
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, minibatch_metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches, whole
 from clipper.learning.optimizers import Adam, Optimizer
-from clipper.learning.rewards import Raw, Rewards
 from clipper.learning.schedules import Linear, Rate, Schedule, at
-from clipper.learning.two_steps import Again, targets_then_improve
+from clipper.learning.two_steps import Again
 from clipper.learning.value_losses import MSE, ValueLoss
 
 
 @value(kw_only=True)
-class PPOPenalty:
+class PPOPenalty(ByGAE):
     """Climb E[r Â] − β KL(π_old ‖ π) for some epochs of minibatches, then adapt β to the KL that came of it."""
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
-    lam: Fraction = 0.95
-    """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
     beta: NonNegative = 1.0
     """β, weight of the penalty; where the first iteration starts from, if it adapts."""
     kl_target: Positive | None = 0.005
@@ -38,8 +34,6 @@ class PPOPenalty:
     hinge: NonNegative = 0.0
     """ξ, weight of max(0, KL − 2 d_targ)² of a minibatch's mean KL, which DPPO adds to β's (Heess et al. 2017,
     arXiv:1707.02286, algorithm 1); 0 is off."""
-    horizon: Count = 128
-    """T, rows collected per environment and iteration."""
     epochs: Passes = 10
     """K, passes over the collected decisions."""
     minibatches: Count = 4
@@ -54,14 +48,10 @@ class PPOPenalty:
     """c₁, weight of the value loss."""
     value_loss: ValueLoss = MSE()
     """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
-    critic_target: CriticTarget = None
-    """What the critic is fitted to: monte_carlo, td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
     entropy_coef: Schedule = 0.0
     """c₂, weight of the entropy bonus."""
     advantages: Advantages = Standardised("minibatch")
     """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
-    rewards: Rewards = Raw()
-    """Rewards as they are (raw), scaled(bound) or normalised(bound)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         if self.hinge and self.kl_target is None:
@@ -71,10 +61,9 @@ class PPOPenalty:
         learner.extra["beta"] = torch.tensor(self.beta, dtype=torch.float64)
         return learner
 
-    def targets(self, learner: Learner, steps: Steps, last_obs: Tree) -> Targets:
+    def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, what the critic is fitted to, and π_old."""
-        rest = self.gamma, self.lam, self.critic_target, self.advantages
-        return with_old(learner.policy, gae_targets(learner, steps, last_obs, False, *rest))
+        return with_old(learner.policy, ByGAE.targets(self, learner, steps, last_obs, again))
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^KLPEN (eq 8) with the value loss and the entropy bonus of eq 9, and what to watch."""
@@ -92,8 +81,6 @@ class PPOPenalty:
             loss = loss + self.hinge * (world.mean(kl, mask) - 2 * self.kl_target).clamp(min=0).square()
         rows = {"loss/policy": surrogate, "loss/value": value_error, "policy/entropy": entropy, "policy/kl": kl}
         return loss, minibatch_metrics(rows, batch, world) | ratio_metrics(log_ratio, mask, world)
-
-    update = targets_then_improve
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         learning_rate = at(self.learning_rate, learner.progress)

@@ -1,33 +1,30 @@
 """PPO with separate steps of actor and critic, as OpenAI's Spinning Up (2018) states it (arXiv:1707.06347)."""
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, Passes, value
 from clipper.functional.objectives import clip
 from clipper.learning.action_parts import compare
-from clipper.learning.advantages import Advantages, Standardised, gae_targets, with_old
-from clipper.learning.critic_targets import CriticTarget, MonteCarlo, lag_of
-from clipper.learning.gradient_step import fit_critic, gradient_step
+from clipper.learning.actor_then_critic import ActorThenCritic
+from clipper.learning.advantages import Advantages, Standardised, with_old
+from clipper.learning.critic_targets import CriticTarget, MonteCarlo
+from clipper.learning.gradient_step import gradient_step
 from clipper.learning.kl import KL, Exact, KLStop, Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.optimizers import Adam, Optimizer
-from clipper.learning.rewards import Raw, Rewards
 from clipper.learning.schedules import Distance, Rate, Schedule, at
-from clipper.learning.two_steps import Again, targets_then_improve
-from clipper.learning.value_losses import MSE, ValueLoss
+from clipper.learning.two_steps import Again
 
 
 @value(kw_only=True)
-class PPOSeparate:
+class PPOSeparate(ActorThenCritic):
     """Steps of the actor along the clipped surrogate until the KL ends them, then steps of the critic, all of them."""
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
     lam: Fraction = 0.97
     """λ of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
     advantages: Advantages = Standardised("batch", correction=0)
@@ -46,8 +43,6 @@ class PPOSeparate:
     """Passes of the critic over the collected decisions (Spinning Up's train_v_iters)."""
     value_minibatches: Count = 1
     """Parts into which each of these passes is shuffled; 1 is the full batch."""
-    value_learning_rate: Rate = 1e-3
-    """The optimizer's step size for the critic."""
     critic_first: bool = False
     """Let the critic learn before the actor, whose advantages are then those of the critic that has learnt."""
     optimizer: Optimizer = Adam(1e-8)
@@ -58,26 +53,15 @@ class PPOSeparate:
     """The KL that ends the actor's steps: kl_stop(target,at), or none."""
     kl: KL = Sampled("k1")
     """The KL that is reported and decides: sampled(estimate), of which k1 is Spinning Up's, or exact."""
-    value_loss: ValueLoss = MSE()
-    """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
     critic_target: CriticTarget = MonteCarlo()
     """What the critic is fitted to: monte_carlo (Spinning Up's), td0, nstep(n), tdlambda(λ), or none: Â + V(sₜ)."""
     entropy_coef: Schedule = 0.0
     """Weight of the entropy bonus."""
-    rewards: Rewards = Raw()
-    """Rewards as they are (raw), scaled(bound) or normalised(bound)."""
-
-    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
-        return Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag, separate=True)
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, and what the critic is fitted to."""
-        rest = self.gamma, self.lam, self.critic_target, self.advantages
-        targets = gae_targets(learner, steps, last_obs, again, *rest)
+        targets = ActorThenCritic.targets(self, learner, steps, last_obs, again)
         return with_old(learner.policy, targets) if isinstance(self.kl, Exact) else targets
-
-    update = targets_then_improve
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^CLIP (eq 7) − c H, and what to watch."""
@@ -106,18 +90,13 @@ class PPOSeparate:
                 break
         return summarise(history or [metrics], targets, learner.world)
 
-    def fit(self, learner: Learner, targets: Targets) -> Metrics:
-        """The critic's steps."""
-        fit = self.value_loss, self.value_epochs, self.value_minibatches, self.value_learning_rate, self.max_grad_norm
-        return {"loss/value": fit_critic(learner, targets, *fit)}
-
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         if self.critic_first:
-            metrics = self.fit(learner, targets)
-            metrics |= self.climb(learner, again() if again else targets)
+            value_error = self.fit_critic(learner, targets)
+            metrics = self.climb(learner, again() if again else targets)
         else:
             metrics = self.climb(learner, targets)
-            metrics |= self.fit(learner, targets)
+            value_error = self.fit_critic(learner, targets)
         learner.absorb(targets)
         explained = learner.world.explained_variance(targets.value, targets.value_target, targets.steps.mask)
-        return metrics | {"value/explained_variance": explained}
+        return metrics | {"loss/value": value_error, "value/explained_variance": explained}

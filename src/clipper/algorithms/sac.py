@@ -4,17 +4,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps
-from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.values import Fraction, value
 from clipper.functional.q_targets import clipped_double_q, soft_value, td_target
 from clipper.learning.critic_targets import Polyak
 from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import acting_with, add_critics, averaged, batch_mean, batches_due, keep, make_learner
-from clipper.learning.optimizers import Adam, Optimizer
+from clipper.learning.off_policy import (
+    OffPolicy,
+    acting_with,
+    add_critics,
+    batch_mean,
+    make_learner,
+)
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
 from clipper.learning.temperature import Alpha, EntropyTarget, add_temperature
@@ -24,14 +27,12 @@ from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
-class SAC:
+class SAC(OffPolicy):
     """Two Q networks learn what a policy is worth whose entropy counts as reward; the policy climbs the lower of them.
 
     It needs actions in one Box of finite bounds. The replay lies beside the checkpoints.
     """
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
     tau: Fraction = 0.005
     """τ, the part of the way to the critics that their lagged copy goes in each gradient step."""
     alpha: Alpha = EntropyTarget()
@@ -40,22 +41,6 @@ class SAC:
     """λ, the step size of all three optimizers."""
     critic_learning_rate: Rate | None = None
     """Of the critics and of α, where it is another one."""
-    optimizer: Optimizer = Adam(1e-8)
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
-    max_grad_norm: Bound = float("inf")
-    """Bound on each gradient's Euclidean norm."""
-    batch_size: Count = 256
-    """Decisions of which a gradient step learns."""
-    capacity: Count = 1_000_000
-    """|D|, decisions that the replay holds, the latest ones."""
-    learning_starts: Count = 1_000
-    """Decisions before the first gradient step, whose actions are uniform over the Box."""
-    update_ratio: NonNegative = 1.0
-    """Gradient steps for each further decision, however many environments there are."""
-    n_step: Count = 1
-    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
-    horizon: Count = 1
-    """Rows collected per environment and iteration."""
 
     def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
         """The network for these options, or the usual one, with SAC's head: a tanh Gaussian, σ of the state."""
@@ -67,11 +52,6 @@ class SAC:
         learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
         add_temperature(learner, "alpha", self.alpha, self.optimizer)
         return learner
-
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        keep(learner, steps, last_obs)  # D ← D ∪ {(sₜ, aₜ, r(sₜ, aₜ), sₜ₊₁)}
-        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
-        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics, of the policy and of α, and of the lagged critics after them."""

@@ -3,9 +3,7 @@
 import torch
 from torch import nn
 
-from clipper.data.steps import Steps
-from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.values import Count, Fraction, value
 from clipper.functional.q_targets import chosen_value, clipped_double_q, expected_soft_value, td_target
 from clipper.learning.critic_targets import Polyak
 from clipper.learning.exploration import UniformFirst
@@ -13,16 +11,13 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
+    OffPolicy,
     add_critics,
-    averaged,
     batch_mean,
-    batches_due,
-    keep,
     legal_after,
     make_learner,
     without_value,
 )
-from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
 from clipper.learning.temperature import ChoiceAlpha, EntropyShare, add_temperature, wanted_entropy
@@ -32,36 +27,20 @@ from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
-class DiscreteSAC:
+class DiscreteSAC(OffPolicy):
     """SAC with one ``Discrete`` for actions: what there is an expectation over actions, is an exact sum over them.
 
     An illegal action has probability 0 and counts nowhere. The replay lies beside the checkpoints.
     """
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
     tau: Fraction = 0.005
     """τ, the part of the way to the critics that their lagged copy goes in each gradient step."""
     alpha: ChoiceAlpha = EntropyShare()
     """α, weight of the entropy: a number, entropy_share(share,start) or entropy_target(entropy,start)."""
     learning_rate: Rate = 3e-4
     """λ, the step size of all three optimizers."""
-    optimizer: Optimizer = Adam(1e-8)
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
-    max_grad_norm: Bound = float("inf")
-    """Bound on each gradient's Euclidean norm."""
     batch_size: Count = 64
     """Decisions of which a gradient step learns."""
-    capacity: Count = 1_000_000
-    """|D|, decisions that the replay holds, the latest ones."""
-    learning_starts: Count = 1_000
-    """Decisions before the first gradient step, whose actions are uniform."""
-    update_ratio: NonNegative = 1.0
-    """Gradient steps for each further decision, however many environments there are."""
-    n_step: Count = 1
-    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
-    horizon: Count = 1
-    """Rows collected per environment and iteration."""
 
     def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
         """The network for these options, or the usual one, without V."""
@@ -73,11 +52,6 @@ class DiscreteSAC:
         learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
         add_temperature(learner, "alpha", self.alpha, self.optimizer)
         return learner
-
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        keep(learner, steps, last_obs)  # D ← D ∪ {(sₜ, aₜ, r(sₜ, aₜ), sₜ₊₁)}
-        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
-        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics, of the policy and of α, and of the lagged critics after them."""

@@ -4,9 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.steps import Steps
-from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.values import Count, Fraction, value
 from clipper.distributions import OneOf
 from clipper.functional.q_targets import chosen_value, clipped_double_q, hybrid_soft_value, td_target
 from clipper.learning.critic_targets import Polyak
@@ -15,16 +13,13 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
+    OffPolicy,
     acting_with,
     add_critics,
-    averaged,
     batch_mean,
-    batches_due,
-    keep,
     legal_after,
     make_learner,
 )
-from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
 from clipper.learning.temperature import (
@@ -41,7 +36,7 @@ from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
-class HybridSAC:
+class HybridSAC(OffPolicy):
     """SAC with one ``OneOf`` for actions: a choice, over which sums are exact, and arguments, one draw for each choice.
 
     Entropies of choice and arguments have a weight each. Arguments are of one finite ``Box`` for each choice, or
@@ -49,8 +44,6 @@ class HybridSAC:
     arguments only (MP-DQN's passes). The share of the choice's entropy is ours, the paper gives none.
     """
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
     tau: Fraction = 0.005
     """τ, the part of the way to the critics that their lagged copy goes in each gradient step."""
     alpha: ChoiceAlpha = EntropyShare(0.3)
@@ -59,22 +52,8 @@ class HybridSAC:
     """α_c, weight of the arguments' entropy: a number, or entropy_target(entropy,start); none for −Aₖ of choice k."""
     learning_rate: Rate = 3e-4
     """The step size of all optimizers."""
-    optimizer: Optimizer = Adam(1e-8)
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
-    max_grad_norm: Bound = float("inf")
-    """Bound on each gradient's Euclidean norm."""
     batch_size: Count = 128
     """Decisions of which a gradient step learns."""
-    capacity: Count = 1_000_000
-    """Decisions that the replay holds, the latest ones."""
-    learning_starts: Count = 1_000
-    """Decisions before the first gradient step, whose choices and arguments are uniform."""
-    update_ratio: NonNegative = 1.0
-    """Gradient steps for each further decision, however many environments there are."""
-    n_step: Count = 1
-    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
-    horizon: Count = 1
-    """Rows collected per environment and iteration."""
 
     def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
         """The network for these options, or the usual one, whose arguments are tanh Gaussians, σ of the state."""
@@ -87,11 +66,6 @@ class HybridSAC:
         add_temperature(learner, "alpha", self.alpha, self.optimizer)
         add_temperature(learner, "argument_alpha", self.argument_alpha, self.optimizer)
         return learner
-
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        keep(learner, steps, last_obs)
-        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
-        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics, of the policy and of both α, and of the lagged critics after them."""

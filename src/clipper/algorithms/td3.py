@@ -3,91 +3,39 @@
 import torch
 from torch import nn
 
-from clipper.data.steps import Steps
-from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.data.values import Count, NonNegative, value
 from clipper.functional.q_targets import clipped_double_q, smoothed_action, td_target
 from clipper.learning.critic_targets import Polyak
-from clipper.learning.exploration import UniformFirst
+from clipper.learning.deterministic_policy import WithDeterministicPolicy
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
-    acting_with,
-    add_critics,
-    averaged,
     batch_mean,
-    batches_due,
-    keep,
-    lagging,
-    make_learner,
 )
-from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.replay import Transitions
-from clipper.learning.schedules import Rate, at
-from clipper.networks.heads import Deterministic, DeterministicHead, Learned
-from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
-class TD3:
+class TD3(WithDeterministicPolicy):
     """DDPG with two critics, of which the lower counts, targets over near actions, and a policy that moves seldomer.
 
     It needs actions in one Box of finite bounds. The replay lies beside the checkpoints.
     """
 
-    gamma: Fraction = 0.99
-    """γ, the discount."""
-    tau: Fraction = 0.005
-    """τ, the part of the way to critics and policy that their lagged copies go when the policy moves."""
     target_noise: NonNegative = 0.2
     """σ̃ of the noise about the action in a target."""
     noise_clip: NonNegative = 0.5
     """c, its largest size."""
     policy_delay: Count = 2
     """d, gradient steps of the critics for one of the policy."""
-    learning_rate: Rate = 1e-3
-    """The step size of both optimizers."""
-    critic_learning_rate: Rate | None = None
-    """Of the critics, where it is another one."""
-    optimizer: Optimizer = Adam(1e-8)
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
-    max_grad_norm: Bound = float("inf")
-    """Bound on each gradient's Euclidean norm."""
-    batch_size: Count = 256
-    """N, decisions of which a gradient step learns."""
-    capacity: Count = 1_000_000
-    """|B|, decisions that the replay holds, the latest ones."""
-    learning_starts: Count = 1_000
-    """Decisions before the first gradient step, whose actions are uniform over the Box."""
-    update_ratio: NonNegative = 1.0
-    """Gradient steps for each further decision, however many environments there are."""
-    n_step: Count = 1
-    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
-    horizon: Count = 1
-    """Rows collected per environment and iteration."""
-
-    def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
-        """The network for these options, or the usual one, with TD3's head: deterministic(noise)."""
-        return acting_with(options, Deterministic(), Learned())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        learner = make_learner(policy, DeterministicHead, self.optimizer, self.capacity, seed)
-        add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
-        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
-        learner.modules["lagged_actor"] = lagging(policy)
-        return learner
-
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        keep(learner, steps, last_obs)  # (s, a, r, s′) into B
-        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
-        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
+        return self.begin(policy, 2, seed)
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics; in every d-th one of the policy, and of all lagged copies after it."""
-        policy, modules, rate = learner.policy, learner.modules, at(self.learning_rate, learner.progress)
-        critic_rate = rate if self.critic_learning_rate is None else at(self.critic_learning_rate, learner.progress)
+        policy, modules, (rate, critic_rate) = learner.policy, learner.modules, self.rates(learner)
         with torch.no_grad():
             action = modules["lagged_actor"].act(batch.next_obs)[0].mode
             noise = torch.randn(action.shape, generator=learner.generator, dtype=action.dtype) * self.target_noise

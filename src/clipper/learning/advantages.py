@@ -9,8 +9,6 @@ from torch import Tensor
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.data.values import value
-from clipper.functional.returns import gae
-from clipper.learning.critic_targets import CriticTarget
 from clipper.learning.learner import Learner
 from clipper.learning.rewards import Raw
 from clipper.learning.world import World
@@ -76,18 +74,6 @@ def recorded(
     if "lagged" not in learner.modules:
         return seen, seen
     return seen, seen._replace(value=learner.lagged_value(obs, memory, again))
-
-
-@torch.no_grad()
-def gae_targets(
-    learner: Learner, steps: Steps, last_obs: Tree, again: bool, gamma: float, lam: float,
-    critic_target: CriticTarget, advantages: Advantages,
-) -> Targets:  # fmt: skip
-    """Â by GAE (arXiv:1506.02438, eq 16), and what the critic is fitted to: a ``critic_target``, or Â + V(sₜ)."""
-    seen, judged = recorded(learner, steps, last_obs, gamma, again)
-    advantage = gae(*seen, lam)
-    value_target = advantage + seen.value[:-1] if critic_target is None else critic_target(*judged)
-    return advantages.of_batch(Targets(steps, advantage, value_target, seen.value[:-1]), learner.world)
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """Steps down a loss, which are left out where they are not finite."""
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 from clipper.data.steps import Targets
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.minibatches import minibatches
 from clipper.learning.parts import joint_norm
 from clipper.learning.schedules import KLAdaptive, Rate, at
 
@@ -91,24 +89,6 @@ def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, "
     learner.skipped.add_(broken)
     learner.skipped_in_a_row.add_(1).mul_(broken)
     return torch.where(broken, 0, step)
-
-
-def fit_critic(
-    learner: Learner,
-    targets: Targets,
-    value_loss: Callable[..., Tensor],
-    epochs: int,
-    count: int,
-    learning_rate: Rate,
-    max_norm: float,
-) -> Float[Tensor, ""]:
-    """Steps of the critic's own optimizer towards ``value_target``, ``count`` minibatches an epoch; the mean loss."""
-    losses, rate = [], at(learning_rate, learner.progress)
-    for batch in minibatches(targets, epochs, count, learner.generator, learner.world):
-        error = value_loss(learner.policy.value(batch.steps.obs, batch.steps.memory), batch.value_target, batch.value)
-        losses.append(learner.world.mean(error, batch.steps.mask))
-        gradient_step(learner, losses[-1], rate, max_norm, "critic")
-    return torch.stack(losses).detach().mean()
 
 
 def step_size(learner: Learner, rate: Rate | KLAdaptive, kl: Float[Tensor, ""] | None) -> float:

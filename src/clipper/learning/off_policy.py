@@ -1,8 +1,9 @@
-"""What algorithms that learn from a replay have in common: networks to begin with, what is kept, and steps due."""
+"""What algorithms that learn from a replay have in common: settings, networks, what is kept, and steps due."""
 
 import copy
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import gymnasium
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.optimizers import Optimizer
+from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.parts import make_part
 from clipper.learning.replay import Replay, Transitions
 from clipper.networks.actor_critic import ActorCritic
@@ -34,6 +36,40 @@ from clipper.networks.heads import (
 )
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.q_networks import SideBySide
+
+
+@value(kw_only=True)
+class OffPolicy(ABC):
+    """The settings of all algorithms that learn from a replay; each class adds those of its paper."""
+
+    gamma: Fraction = 0.99
+    """γ, the discount."""
+    optimizer: Optimizer = Adam(1e-8)
+    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
+    max_grad_norm: Bound = float("inf")
+    """Bound on each gradient's Euclidean norm."""
+    batch_size: Count = 256
+    """Decisions of which a gradient step learns."""
+    capacity: Count = 1_000_000
+    """Decisions that the replay holds, the latest ones."""
+    learning_starts: Count = 1_000
+    """Decisions before the first gradient step, whose actions are uniform."""
+    update_ratio: NonNegative = 1.0
+    """Gradient steps for each further decision, however many environments there are."""
+    n_step: Count = 1
+    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
+    horizon: Count = 1
+    """Rows collected per environment and iteration."""
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        """Keep what was collected, then take the gradient steps that are due; the mean of what each watched."""
+        keep(learner, steps, last_obs)  # (sₜ, aₜ, rₜ, sₜ₊₁) into the replay
+        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, self)])
+
+    @abstractmethod
+    def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
+        """One step of each network, as the algorithm's paper has it; what to watch."""
+
 
 NETWORK = PolicyOptions(hidden=(256, 256), activation="relu", orthogonal=False, critic=None)
 """Two layers of 256 ReLUs for actor and critics, as in SAC's paper and in most code for TD3 and DDPG."""
@@ -147,17 +183,18 @@ def legal_after(mask: Tree) -> Bool[Tensor, "B K"] | None:
     return mask | ~mask.any(-1, keepdim=True) if isinstance(mask, Tensor) else None
 
 
-def batches_due(learner: Learner, starts: int, ratio: float, size: int, gamma: float, n: int) -> Iterator[Transitions]:
-    """A batch of ``size`` for each gradient step that is due: ``ratio`` for each decision beyond the first ``starts``.
+def batches_due(learner: Learner, own: OffPolicy) -> Iterator[Transitions]:
+    """A batch for each gradient step that is due: ``update_ratio`` for each decision beyond ``learning_starts``.
 
     It does not matter how many environments took them. None is due before there are two rows: where actions are masked,
     the first one has no state after it whose mask is known.
     """
     replay, counts = learner.modules["replay"], learner.extra
-    due = math.floor((int(counts["decisions"]) - starts) * ratio + 1e-9) - int(counts["gradient_steps"])
+    beyond = int(counts["decisions"]) - own.learning_starts
+    due = math.floor(beyond * own.update_ratio + 1e-9) - int(counts["gradient_steps"])
     for _ in range(due if replay.size > 1 else 0):
         counts["gradient_steps"] += 1
-        yield replay.sample(size, learner.generator, gamma, n)
+        yield replay.sample(own.batch_size, learner.generator, own.gamma, own.n_step)
 
 
 def averaged(history: list[Metrics]) -> Metrics:

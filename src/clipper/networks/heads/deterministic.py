@@ -1,6 +1,7 @@
 """A deterministic policy on a finite Box, with noise to explore (Lillicrap et al. 2016, arXiv:1509.02971)."""
 
 import math
+from typing import Unpack
 
 import gymnasium.spaces
 import numpy as np
@@ -10,9 +11,9 @@ from torch import Generator, Tensor, nn
 from clipper.data.trees import Tree
 from clipper.data.values import Positive, value
 from clipper.distributions import ClippedGaussian
-from clipper.errors import ConfigError
 from clipper.networks.heads.box import finite_box
-from clipper.networks.heads.scales import Learned, Scale
+from clipper.networks.heads.how_on_box import HowOnBox
+from clipper.networks.heads.scales import only_learned
 from clipper.networks.initialisation import OrthogonalLinear
 
 
@@ -27,12 +28,10 @@ class Deterministic:
     """σ of the noise, where a component's bounds are ±1: TD3's (arXiv:1802.09477, section 6.1)."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
-        initial_log_std: float, rescale: bool,
-    ) -> "DeterministicHead":  # fmt: skip
-        if not isinstance(std, Learned):
-            raise ConfigError("a deterministic policy has the σ of its noise: leave std at learned")
-        return DeterministicHead(space, features, generator, gain, self.noise)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
+    ) -> "DeterministicHead":
+        only_learned(how["std"], "a deterministic policy has the σ of its noise")
+        return DeterministicHead(space, features, generator, how["gain"], self.noise)
 
 
 class DeterministicHead(nn.Module):

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
 from clipper.data.values import Positive, value
+from clipper.errors import ConfigError
 from clipper.networks.initialisation import OrthogonalLinear
 
 LOG_STD_BOUNDS = (-10.0, 2.0)  # σ between 5e-5 and 7.4: neither collapses to 0 nor overflows
@@ -148,3 +149,9 @@ class StateLogStd(nn.Module):
 
     def forward(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch A"]:
         return self.link(self.start + self.linear(features)).clamp(*LOG_STD_BOUNDS)
+
+
+def only_learned(std: Scale, why: str) -> None:
+    """Raise ``ConfigError`` where σ was chosen for a distribution that has none to choose."""
+    if not isinstance(std, Learned):
+        raise ConfigError(f"{why}: leave std at learned, or use gaussian or tanh_gaussian")

@@ -5,6 +5,7 @@ near-by noise, so that actions are smooth, while a single action is Gaussian wit
 """
 
 import math
+from typing import Unpack
 
 import gymnasium.spaces
 import numpy as np
@@ -16,9 +17,9 @@ from clipper.data.trees import Tree
 from clipper.data.values import Count, value
 from clipper.distributions import DiagonalGaussian, StateDependentGaussian
 from clipper.distributions.state_dependent import marginal_log_std
-from clipper.errors import ConfigError
 from clipper.networks.heads.box import BoxMap
-from clipper.networks.heads.scales import LOG_STD_BOUNDS, Learned, Scale
+from clipper.networks.heads.how_on_box import HowOnBox
+from clipper.networks.heads.scales import LOG_STD_BOUNDS, only_learned
 from clipper.networks.initialisation import OrthogonalLinear
 
 
@@ -30,12 +31,11 @@ class GSDE:
     """Steps after which the noise is drawn anew; it always is where an episode begins."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
-        initial_log_std: float, rescale: bool,
-    ) -> "StateDependentHead":  # fmt: skip
-        if not isinstance(std, Learned):
-            raise ConfigError("gsde learns a σ of its own: leave std at learned, or use gaussian")
-        return StateDependentHead(self.every, space, features, generator, gain, initial_log_std, rescale)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
+    ) -> "StateDependentHead":
+        only_learned(how["std"], "gsde learns a σ of its own")
+        start, rescale = how["initial_log_std"], how["rescale"]
+        return StateDependentHead(self.every, space, features, generator, how["gain"], start, rescale)
 
 
 class StateDependentHead(nn.Module):
