@@ -154,10 +154,16 @@ def batches_due(learner: Learner, starts: int, ratio: float, size: int, gamma: f
     the first one has no state after it whose mask is known.
     """
     replay, counts = learner.modules["replay"], learner.extra
-    due = math.floor((int(counts["decisions"]) - starts) * ratio + 1e-9) - int(counts["gradient_steps"])
-    for _ in range(due if replay.size > 1 else 0):
+    for _ in range(steps_due(learner, starts, ratio)):
         counts["gradient_steps"] += 1
         yield replay.sample(size, learner.generator, gamma, n)
+
+
+def steps_due(learner: Learner, starts: int, ratio: float) -> int:
+    """How many gradient steps are due now; see ``batches_due``."""
+    counts = learner.extra
+    due = math.floor((int(counts["decisions"]) - starts) * ratio + 1e-9) - int(counts["gradient_steps"])
+    return due if learner.modules["replay"].size > 1 else 0
 
 
 def averaged(history: list[Metrics]) -> Metrics:

@@ -1,0 +1,169 @@
+"""The engine for who learns from a replay with small networks on the CPU: gradient steps as compiled kernels."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clipper.algorithms import Algorithm
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
+from clipper.engines.cpu import kernel_files
+from clipper.engines.cpu.calls import Packed
+from clipper.engines.cpu.kernel_files import ReplayedKernels
+from clipper.engines.cpu.kernels import tables
+from clipper.engines.cpu.kernels.replayed_tables import WATCHED, Inputs, Learned, Numbers, Policy, Spaces
+from clipper.engines.cpu.kernels.tables import Optimizer
+from clipper.engines.cpu.passes import optimizer_from
+from clipper.engines.cpu.replayed_plan import read_replayed
+from clipper.engines.cpu.sampled_rows import SampledRows, Shape
+from clipper.engines.protocol import UnsuitableError
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
+from clipper.learning.off_policy import keep, steps_due
+from clipper.learning.schedules import at
+from clipper.networks.heads.scales import LOG_STD_BOUNDS
+
+CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
+NOTHING = np.empty(0, np.float32)
+
+
+class CPUFromReplay:
+    """Collects, and learns from a replay, with compiled kernels.
+
+    Parameters, gradients, optimizers' moments and lagged copies are the learner's own memory.
+    """
+
+    name: Literal["cpu"] = "cpu"
+
+    def __init__(self, learner: Learner, algorithm: Algorithm) -> None:
+        self.learner, self.algorithm = learner, algorithm_of(algorithm)
+        self.plan, self.networks = read_replayed(algorithm, learner)
+        self.kernels = kernel_files.load_part(ReplayedKernels)
+        self.actor, self.description = learner.behaviour, "cpu (compiled kernels)"
+        settings = self.algorithm
+        shape = Shape(settings.batch_size, settings.gamma, settings.n_step, self.plan.draws)
+        self.sampled = SampledRows(self.kernels, self.networks, learner.modules["replay"], shape)
+        self.spaces = make_spaces(self.networks, min(settings.batch_size, CHUNK), self.kernels.lanes)
+        lagged = [self.plan.lagged_actor] if self.plan.lagged_actor else []
+        self.lagged = {
+            name: in_one_vector(learner.modules[name], learner.parts[part])
+            for name, part in [*[(name, "") for name in lagged], *self.critics()]
+        }
+        self.rates, self.counts = np.zeros(3), np.zeros(3, np.int64)
+        self.watched = np.empty((self.sampled.steps, WATCHED))
+        self.moments: list[Tensor] = []
+
+    def critics(self) -> list[tuple[str, str]]:
+        """What lags behind networks beside the policy, and which part moves these."""
+        return [("lagged_critics", "critics")] if self.plan.critics else []
+
+    def update(self, steps: Steps, last_obs: Tree) -> Metrics:
+        """As ``algorithm.update``."""
+        learner, settings = self.learner, self.algorithm
+        keep(learner, steps, last_obs)
+        due = steps_due(learner, settings.learning_starts, settings.update_ratio)
+        if due <= 0:
+            return {}
+        moved = self.sampled.look()
+        if moved or self.moments_moved():
+            self.bind()
+        self.set_rates()
+        before, history = int(learner.extra["gradient_steps"]), []
+        for first in range(0, due, self.sampled.steps):
+            count = min(self.sampled.steps, due - first)
+            for step in range(count):
+                self.sampled.fill(step, learner.generator)
+            self.learn(before + first, count)
+            history.append(self.watched[:count].copy())
+        learner.extra["gradient_steps"] += due
+        return self.told(np.concatenate(history) if len(history) > 1 else history[0])
+
+    def set_rates(self) -> None:
+        """The step sizes at this moment of the run."""
+        settings, progress = self.algorithm, self.learner.progress
+        own = getattr(settings, "critic_learning_rate", None)
+        self.rates[0] = at(settings.learning_rate, progress)
+        self.rates[1:] = self.rates[0] if own is None else at(own, progress)
+
+    def moments_moved(self) -> bool:
+        """Has anybody put other moments in the optimizers' place, as a checkpoint does?"""
+        return any(now is not then for now, then in zip(moments_of(self.learner), self.moments, strict=True))
+
+    def bind(self) -> None:
+        """Note where the kernel finds its arrays."""
+        learner, networks, plan = self.learner, self.networks, self.plan
+        policy = Policy(
+            networks.policy, networks.action, networks.size, networks.mean, networks.std, networks.scale,
+            networks.start, *LOG_STD_BOUNDS,
+        )  # fmt: skip
+        bound = float(self.algorithm.max_grad_norm)
+        actor, critics, alpha = (learned_of(learner, name, bound) for name in ("", "critics", "alpha"))
+        if "alpha" in learner.modules and "alpha" not in learner.parts:
+            alpha = alpha._replace(theta=learner.modules["alpha"].log_alpha.detach().numpy().reshape(1))
+        entropy = -float(networks.size) if plan.entropy is None else plan.entropy
+        numbers = Numbers(
+            self.rates, plan.tau, plan.tuned, entropy, plan.smoothing, plan.bound, plan.delay, plan.double,
+            float(plan.delta), plan.every,
+        )  # fmt: skip
+        tables_of_layers = Inputs(*networks.features), policy, networks.critics
+        lagged = (self.lagged.get(name, NOTHING) for name in ("lagged_critics", plan.lagged_actor))
+        self.learn = self.kernels.learn.bind(
+            *tables_of_layers, actor, critics, alpha, *lagged, Packed(self.sampled.batch), numbers, self.spaces,
+            self.counts, self.watched, plan.kind, 0, 0,
+        )  # fmt: skip
+        self.moments = list(moments_of(learner))
+
+    def told(self, history: np.ndarray) -> Metrics:
+        """The mean of each number over the gradient steps that gave it."""
+        numbers = {name: history[:, k] for name, k in self.plan.watched.items()}
+        means = {name: x[~np.isnan(x)].mean() for name, x in numbers.items() if not np.isnan(x).all()}
+        return dict(zip(means, torch.tensor(list(means.values()), dtype=torch.float32), strict=True))
+
+
+def algorithm_of(algorithm: Algorithm) -> Any:
+    """One that the kernels know, and so with all the fields that they read."""
+    return algorithm
+
+
+def moments_of(learner: Learner) -> list[Tensor]:
+    """All optimizers' mean squares, by which it is told whether they are the ones that the kernels know."""
+    found = []
+    for own in learner.parts.values():
+        moments = own.optimizer.state.get(own.parameters[0], {})
+        found += [x for name, x in moments.items() if name in ("exp_avg_sq", "square_avg")]
+    return found
+
+
+def learned_of(learner: Learner, name: str, bound: float) -> Learned:
+    """A part as the kernels have it; of none, nothing."""
+    counts = learner.skipped.numpy().reshape(1), learner.skipped_in_a_row.numpy().reshape(1)
+    if name not in learner.parts:
+        nothing = Optimizer(tables.ADAM, 0, NOTHING, NOTHING, 0.0, 0.0, 0.0, 0.0, bound)
+        return Learned(NOTHING, NOTHING, nothing, np.zeros(1, np.float32), *counts)
+    own = learner.parts[name]
+    optimizer, taken = optimizer_from(own, 0, 0.0, bound)
+    theta, gradient = own.parameters[0].detach().numpy(), own.gradients[0].numpy()
+    return Learned(theta, gradient, optimizer, taken.numpy().reshape(1), *counts)
+
+
+def in_one_vector(lagged: nn.Module, part: Any) -> np.ndarray:
+    """Make a lagged copy's parameters views of one vector, in the order of those that it follows; return it."""
+    parameters = list(lagged.parameters())
+    flat = torch.cat([p.detach().flatten() for p in parameters])
+    if [p.numel() for p in parameters] != [p.numel() for p in part.leaves]:
+        raise UnsuitableError("what lags behind has other parameters than what it follows")
+    start = 0
+    for p in parameters:
+        p.data = flat[start : start + p.numel()].view_as(p)
+        start += p.numel()
+    return flat.numpy()
+
+
+def make_spaces(networks: Any, capacity: int, lanes: int) -> Packed[Spaces]:
+    """Memory for one thread."""
+    buffers = np.zeros((3, networks.width * (capacity + 2 * lanes)), np.float32)
+    rows = np.empty((2, capacity), np.float32)
+    aside = np.zeros(max(networks.widest, 1), np.float32)
+    return Packed(Spaces(capacity, *buffers, aside, *rows, np.empty(capacity, np.int64)))
