@@ -80,6 +80,7 @@ class ReplayedKernels(Kernels):
     learn: Kernel
     settle: Kernel
     gather: Kernel
+    explore: Kernel
 
 
 Loaded = TypeVar("Loaded", bound=Kernels)

@@ -1,5 +1,7 @@
 """The engine for who learns from a replay with small networks on the CPU: gradient steps as compiled kernels."""
 
+import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu.calls import Packed
+from clipper.engines.cpu.exploring import Explorer, ExploringActor
 from clipper.engines.cpu.kernel_files import ReplayedKernels
 from clipper.engines.cpu.kernels import tables
 from clipper.engines.cpu.kernels.replayed_tables import WATCHED, Inputs, Learned, Numbers, Policy, Spaces
@@ -23,6 +26,7 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import keep, steps_due
 from clipper.learning.schedules import at
+from clipper.networks.heads import CategoricalHead, DeterministicHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 
 CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
@@ -41,7 +45,7 @@ class CPUFromReplay:
         self.learner, self.algorithm = learner, algorithm_of(algorithm)
         self.plan, self.networks = read_replayed(algorithm, learner)
         self.kernels = kernel_files.load_part(ReplayedKernels)
-        self.actor, self.description = learner.behaviour, "cpu (compiled kernels)"
+        self.description = "cpu (compiled kernels)"
         settings = self.algorithm
         shape = Shape(settings.batch_size, settings.gamma, settings.n_step, self.plan.draws)
         self.sampled = SampledRows(self.kernels, self.networks, learner.modules["replay"], shape)
@@ -54,6 +58,29 @@ class CPUFromReplay:
         self.rates, self.counts = np.zeros(3), np.zeros(3, np.int64)
         self.watched = np.empty((self.sampled.steps, WATCHED))
         self.moments: list[Tensor] = []
+        self.actor = ExploringActor(self.explorer())
+
+    def explorer(self) -> Explorer:
+        """Who acts: uniformly at first, then as the policy does, with noise, or mostly what is thought best."""
+        learner, settings, head = self.learner, self.algorithm, self.learner.policy.head
+        theta = learner.parts[""].parameters[0].detach().numpy()
+        number: Callable[[], float] = lambda: 0.0
+        if isinstance(head, DeterministicHead):
+            number = lambda: math.exp(head.log_noise)
+        elif isinstance(head, CategoricalHead):
+            number = lambda: float(at(settings.exploration.epsilon, learner.progress))
+        return Explorer(
+            self.kernels, learner, self.networks, self.policy(), self.plan.kind, self.spaces, theta,
+            lambda: int(learner.extra["decisions"]) < settings.learning_starts, number,
+        )  # fmt: skip
+
+    def policy(self) -> Policy:
+        """The policy's layers as the kernels have them."""
+        networks = self.networks
+        return Policy(
+            networks.policy, networks.action, networks.size, networks.mean, networks.std, networks.scale,
+            networks.start, *LOG_STD_BOUNDS,
+        )  # fmt: skip
 
     def critics(self) -> list[tuple[str, str]]:
         """What lags behind networks beside the policy, and which part moves these."""
@@ -62,7 +89,8 @@ class CPUFromReplay:
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``."""
         learner, settings = self.learner, self.algorithm
-        keep(learner, steps, last_obs)
+        if not self.sampled.add(learner, steps, last_obs):
+            keep(learner, steps, last_obs)
         due = steps_due(learner, settings.learning_starts, settings.update_ratio)
         if due <= 0:
             return {}
@@ -94,10 +122,6 @@ class CPUFromReplay:
     def bind(self) -> None:
         """Note where the kernel finds its arrays."""
         learner, networks, plan = self.learner, self.networks, self.plan
-        policy = Policy(
-            networks.policy, networks.action, networks.size, networks.mean, networks.std, networks.scale,
-            networks.start, *LOG_STD_BOUNDS,
-        )  # fmt: skip
         bound = float(self.algorithm.max_grad_norm)
         actor, critics, alpha = (learned_of(learner, name, bound) for name in ("", "critics", "alpha"))
         if "alpha" in learner.modules and "alpha" not in learner.parts:
@@ -107,7 +131,7 @@ class CPUFromReplay:
             self.rates, plan.tau, plan.tuned, entropy, plan.smoothing, plan.bound, plan.delay, plan.double,
             float(plan.delta), plan.every,
         )  # fmt: skip
-        tables_of_layers = Inputs(*networks.features), policy, networks.critics
+        tables_of_layers = Inputs(*networks.features), self.policy(), networks.critics
         lagged = (self.lagged.get(name, NOTHING) for name in ("lagged_critics", plan.lagged_actor))
         self.learn = self.kernels.learn.bind(
             *tables_of_layers, actor, critics, alpha, *lagged, Packed(self.sampled.batch), numbers, self.spaces,

@@ -11,6 +11,7 @@ from clipper.engines.cpu.kernels.replayed_tables import ALPHA, ENTROPY, LOSS, PO
 from clipper.engines.cpu.replayed_networks import Networks, read_networks
 from clipper.engines.protocol import UnsuitableError
 from clipper.learning.critic_targets import Periodic, Polyak
+from clipper.learning.exploration import EpsilonGreedy
 from clipper.learning.learner import Learner
 from clipper.learning.optimizers import Adam, RMSProp
 from clipper.learning.temperature import EntropyTarget
@@ -76,6 +77,8 @@ def dqn_plan(algorithm: DQN) -> ReplayedPlan:
         raise UnsuitableError(f"kernels know no lag={lag!r}")
     if not isinstance(loss, Huber | MSE):
         raise UnsuitableError(f"kernels know no q_loss={loss!r}")
+    if not isinstance(algorithm.exploration, EpsilonGreedy):
+        raise UnsuitableError(f"kernels know no exploration={algorithm.exploration!r}")
     return ReplayedPlan(
         replayed_tables.DQN, {"loss/q": LOSS, "value/q": VALUE}, critics=False, lagged_actor="lagged_q",
         tau=lag.tau if isinstance(lag, Polyak) else 1.0, every=lag.updates if isinstance(lag, Periodic) else 0,

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from clipper.data.trees import leaves
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree, leaves
 from clipper.engines.cpu.calls import Packed
 from clipper.engines.cpu.kernel_files import ReplayedKernels
 from clipper.engines.cpu.kernels.gather import Ring
 from clipper.engines.cpu.kernels.replayed_tables import Batch
 from clipper.engines.cpu.replayed_networks import Networks
+from clipper.learning.learner import Learner
 from clipper.learning.replay import Replay
 
 AT_ONCE = 4096
@@ -51,8 +53,31 @@ class SampledRows:
         )
         self.drawn = torch.empty(shape.size, dtype=torch.int64)
         self.index, self.missing, self.all = np.empty(shape.size, np.int64), *np.tile(np.arange(shape.size), (2, 1))
-        self.of, self.ring = None, None
+        self.of, self.ring, self.places = None, None, list[np.ndarray]()
         """The rows in the replay that the kernels know of, and how; None where torch has to take them out."""
+
+    def add(self, learner: Learner, steps: Steps, last_obs: Tree) -> bool:
+        """``clipper.learning.off_policy.keep`` of a row that follows those that are there; was it such a one?
+
+        What does not follow, or is a segment, is for the definition, which looks at more.
+        """
+        replay, kept = self.replay, self.replay.kept
+        if self.ring is None or kept is None or kept is not self.of or len(steps.mask) != 1:
+            return False
+        given = steps.obs.numpy()[0]
+        if not np.array_equal(replay.last_obs.numpy(), given):
+            return False
+        place, flags = replay.written % len(kept.mask), steps.mask.numpy()[0]
+        action = learner.policy.head.bounded(steps.action) if len(self.networks.critics) else steps.action
+        rows = given, action.numpy()[0], *(x.numpy()[0] for x in (steps.reward, steps.terminated, steps.done)), flags
+        for mine, x in zip(self.places, rows, strict=False):
+            mine[place] = x
+        if len(self.batch.legal):
+            kept.action_mask[place] = steps.action_mask[0]
+        replay.written, replay.size = replay.written + 1, min(replay.size + 1, len(kept.mask))
+        replay.last_obs = last_obs.clone()
+        learner.extra["decisions"] += int(flags.sum())
+        return True
 
     def look(self) -> bool:
         """Note where the replay's rows lie; did the batches move?"""
@@ -63,6 +88,7 @@ class SampledRows:
                 np.copyto(self.ring.last_obs, self.flat(self.replay.last_obs, len(self.ring.last_obs)))
             return False
         self.of, self.ring = kept, None
+        self.places = [x.numpy() for x in kept[:6] if isinstance(x, Tensor)]
         masked = bool(leaves(kept.action_mask))
         if masked and not len(self.batch.legal):
             self.batch = self.batch._replace(legal=np.empty((len(self.batch.obs), self.networks.size), bool))

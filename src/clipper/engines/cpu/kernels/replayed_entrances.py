@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from clipper.engines.cpu.kernels import act, gather, replayed_update
+from clipper.engines.cpu.kernels import act, explore, gather, replayed_update
 from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
     "learn": (replayed_update.learn, {}),
     "settle": (gather.settle, {}),
     "gather": (gather.gather, {}),
+    "explore": (explore.explore, {}),
     "keep": (act.keep, {}),
     "keep_f8": (act.keep, {"obs": Doubles2}),
 }

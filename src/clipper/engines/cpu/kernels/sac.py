@@ -27,11 +27,17 @@ HALF_LOG_2PI = np.float32(0.5 * math.log(2 * math.pi))
 
 
 @njit(**COMPILED)
-def draw(policy, noise, row, size, spaces, stride, columns):
-    """A = tanh(μ + σ ε), to where critics read it, and log π(a|s); what the layer says of σ becomes log σ."""
+def told_log_std(policy, size, spaces, stride):
+    """The log σ that a layer tells, made of its numbers."""
     told = sheet(spaces.out, policy.std * stride, policy.size, stride)
     scales.log_stds(told, size, policy.scale, policy.start, policy.low, policy.high)
-    log_prob = spaces.log_prob
+    return told
+
+
+@njit(**COMPILED)
+def draw(policy, noise, row, size, spaces, stride, columns):
+    """A = tanh(μ + σ ε), to where critics read it, and log π(a|s); what the layer says of σ becomes log σ."""
+    told, log_prob = told_log_std(policy, size, spaces, stride), spaces.log_prob
     for b in range(size):
         log_prob[b] = -HALF_LOG_2PI * np.float32(policy.size)
     for j in range(policy.size):
