@@ -15,12 +15,14 @@ from torch import Generator, Tensor, nn
 import clipper
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each
-from clipper.engines.cpu.replayed import CPUFromReplay
+from clipper.engines.cpu.from_replay import CPUFromReplay
 from clipper.learning.learner import Learner
 from clipper.networks.make_policy import make_policy
 
 NUMBERS = Box(-9, 9, (5,))
-TREE = gymnasium.spaces.Dict({"at": Box(-9, 9, (2,)), "kind": Discrete(3, start=1), "on": gymnasium.spaces.MultiBinary(2)})
+TREE = gymnasium.spaces.Dict(
+    {"at": Box(-9, 9, (2,)), "kind": Discrete(3, start=1), "on": gymnasium.spaces.MultiBinary(2)}
+)
 ACTIONS: dict[bool, gymnasium.Space] = {True: Discrete(4), False: Box(-1, 1, (2,))}
 RANDN = torch.randn
 
@@ -73,12 +75,15 @@ def parameters(module: Any) -> list[nn.Parameter]:
 def seen(space: gymnasium.Space, rows: int, columns: int, g: Generator) -> Tree:
     if space is NUMBERS:
         return RANDN(rows, columns, 5, generator=g)
-    kind, on = (torch.randint(a, b, size, generator=g) for a, b, size in ((1, 4, (rows, columns)), (0, 2, (rows, columns, 2))))
+    kind, on = (
+        torch.randint(a, b, size, generator=g) for a, b, size in ((1, 4, (rows, columns)), (0, 2, (rows, columns, 2)))
+    )
     return {"at": RANDN(rows, columns, 2, generator=g), "kind": kind, "on": on.to(torch.int8)}
 
 
 def decisions(
-    algorithm: Any, rows: int = 60, columns: int = 3, seed: int = 3, space: gymnasium.Space = NUMBERS, masked: bool = False
+    algorithm: Any, rows: int = 60, columns: int = 3, seed: int = 3, space: gymnasium.Space = NUMBERS,
+    masked: bool = False,
 ) -> tuple[Steps, Tree]:  # fmt: skip
     """Episodes of some ten decisions, half of them cut off; the row after each end is no decision."""
     g = Generator().manual_seed(seed)
@@ -125,4 +130,3 @@ def flat(module: Any) -> Tensor:
 def due(algorithm: Any, steps: int, rows: Steps) -> Any:
     """The algorithm with so many gradient steps due after these rows."""
     return dataclasses.replace(algorithm, learning_starts=1, update_ratio=(steps + 0.5) / (int(rows.mask.sum()) - 1))
-

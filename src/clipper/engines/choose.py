@@ -43,37 +43,41 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
     try:
         if asked == "compile":
             return Compiled(learner, algorithm)
-        replayed = isinstance(algorithm, OFF_POLICY)
-        if replayed:
-            read_replayed(algorithm, learner)
-            check_rollouts(rollouts)
-        else:
-            check_cost(learner, rollouts)
-        if find_spec("numba") is None:
-            raise UnsuitableError("numba is not installed")
-        if asked == "auto" and config.total_steps < LOADING_PAYS:
-            raise UnsuitableError("the run is short")
-        try:
-            from clipper.engines.cpu import engine, kernel_files, losses_by_torch, replayed  # noqa: PLC0415 (loads LLVM)
-        except (ImportError, OSError) as error:
-            raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
-
-        part, pays = kernel_files.Kernels, COMPILING_PAYS
-        if replayed:
-            part, pays = kernel_files.ReplayedKernels, COMPILING_PAYS_FROM_REPLAY
-        if asked == "auto" and config.total_steps < pays and not kernel_files.is_compiled(part):
-            raise UnsuitableError("the run is shorter than compiling kernels takes")
-        if replayed:
-            return replayed.CPUFromReplay(learner, algorithm)
-        if reason := unknown(algorithm):
-            return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
-        return engine.CPU(learner, algorithm, config.threads)
+        return on_kernels(learner, config, rollouts, asked == "auto")
     except UnsuitableError as error:
         if insist and config.engine in ("cpu", "compile"):
             raise ConfigError(
                 f"engine '{config.engine}' cannot run this: {error}. Use engine 'auto' or 'torch'"
             ) from None
         return Torch(learner, algorithm, str(error))
+
+
+def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse: bool) -> Engine:
+    """The compiled engine; raises ``UnsuitableError`` where it does not fit, or, if it ``may_refuse``, not repay."""
+    algorithm, replayed = config.algorithm, isinstance(config.algorithm, OFF_POLICY)
+    if replayed:
+        read_replayed(algorithm, learner)
+        check_rollouts(rollouts)
+    else:
+        check_cost(learner, rollouts)
+    if find_spec("numba") is None:
+        raise UnsuitableError("numba is not installed")
+    if may_refuse and config.total_steps < LOADING_PAYS:
+        raise UnsuitableError("the run is short")
+    try:
+        from clipper.engines.cpu import engine, from_replay, kernel_files, losses_by_torch  # noqa: PLC0415 (loads LLVM)
+    except (ImportError, OSError) as error:
+        raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
+
+    part = kernel_files.ReplayedKernels if replayed else kernel_files.Kernels
+    pays = COMPILING_PAYS_FROM_REPLAY if replayed else COMPILING_PAYS
+    if may_refuse and config.total_steps < pays and not kernel_files.is_compiled(part):
+        raise UnsuitableError("the run is shorter than compiling kernels takes")
+    if replayed:
+        return from_replay.CPUFromReplay(learner, algorithm)
+    if reason := unknown(algorithm):
+        return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
+    return engine.CPU(learner, algorithm, config.threads)
 
 
 def unknown(algorithm: Algorithm) -> str:

@@ -78,6 +78,7 @@ class ExploringRecorder(RowKeeper):
         self.action = np.empty((rows, n, components), np.float32)
         self.choice = np.empty((rows, n if self.chooses else 0), np.int64)
         self.rewards, self.all_flags = np.empty((rows, n)), np.empty((3, rows, n), bool)  # terminated, done, mask
+        self.log_prob = torch.full((rows, n), math.nan)
         self.bind()
 
     def bind(self) -> None:
@@ -125,7 +126,7 @@ class ExploringRecorder(RowKeeper):
         self.obs, self.action, self.choice, self.rewards = map(
             doubled, (self.obs, self.action, self.choice, self.rewards)
         )
-        self.all_flags = np.stack([doubled(x) for x in self.all_flags])
+        self.all_flags, self.log_prob = np.stack([doubled(x) for x in self.all_flags]), self.log_prob.repeat(2, 1)
         self.bind()
 
     def steps(self, rows: int) -> Steps:
@@ -134,7 +135,7 @@ class ExploringRecorder(RowKeeper):
         return Steps(
             obs=self.rows.tree(self.obs[:rows]),
             action=tensor((self.choice if self.chooses else self.action)[:rows].copy()),
-            log_prob=torch.full((rows, self.n), math.nan),
+            log_prob=self.log_prob[:rows],
             reward=tensor(self.reward.astype(np.float32)),
             terminated=tensor(terminated),
             done=tensor(done),

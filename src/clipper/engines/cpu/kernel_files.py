@@ -86,6 +86,7 @@ class ReplayedKernels(Kernels):
 Loaded = TypeVar("Loaded", bound=Kernels)
 
 
+@cache
 def load() -> Kernels:
     """The kernels; compiled first, which takes half a minute, where no earlier process has.
 
@@ -93,12 +94,17 @@ def load() -> Kernels:
         UnsuitableError: they cannot be compiled or loaded here, as where Numba does not go with the installed NumPy.
 
     """
-    return load_part(Kernels)
+    return loaded(Kernels)
 
 
 @cache
-def load_part(kind: type[Loaded]) -> Loaded:
-    """A part of them, in the same way."""
+def load_replayed() -> ReplayedKernels:
+    """Those of who learns from a replay, in the same way."""
+    return loaded(ReplayedKernels)
+
+
+def loaded(kind: type[Loaded]) -> Loaded:
+    """A part of them; see ``load``."""
     try:
         return found_or_compiled(kind)
     except Exception as error:

@@ -46,7 +46,13 @@ class ReplayedPlan:
 
 def sac_plan(algorithm: SAC) -> ReplayedPlan:
     """Two draws of noise: of the action in the target, and of the one whose value the policy climbs."""
-    watched = {"loss/q": LOSS, "loss/policy": POLICY, "value/q": VALUE, "policy/alpha": ALPHA, "policy/entropy": ENTROPY}
+    watched = {
+        "loss/q": LOSS,
+        "loss/policy": POLICY,
+        "value/q": VALUE,
+        "policy/alpha": ALPHA,
+        "policy/entropy": ENTROPY,
+    }
     alpha = algorithm.alpha
     tuned = isinstance(alpha, EntropyTarget)
     return ReplayedPlan(

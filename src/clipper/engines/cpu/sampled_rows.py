@@ -13,6 +13,8 @@ from clipper.engines.cpu.kernel_files import ReplayedKernels
 from clipper.engines.cpu.kernels.gather import Ring
 from clipper.engines.cpu.kernels.replayed_tables import Batch
 from clipper.engines.cpu.replayed_networks import Networks
+from clipper.engines.cpu.sizes import check_array
+from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 from clipper.learning.replay import Replay
 
@@ -62,13 +64,21 @@ class SampledRows:
         What does not follow, or is a segment, is for the definition, which looks at more.
         """
         replay, kept = self.replay, self.replay.kept
-        if self.ring is None or kept is None or kept is not self.of or len(steps.mask) != 1:
+        if kept is None or len(steps.mask) != 1:
+            return False
+        if kept is not self.of:
+            self.look()
+        if self.ring is None:
             return False
         given = steps.obs.numpy()[0]
         if not np.array_equal(replay.last_obs.numpy(), given):
             return False
         place, flags = replay.written % len(kept.mask), steps.mask.numpy()[0]
-        action = learner.policy.head.bounded(steps.action) if len(self.networks.critics) else steps.action
+        if len(self.networks.critics):
+            action = learner.policy.head.bounded(steps.action)
+        else:
+            action = steps.action
+            self.check_choices(action)
         rows = given, action.numpy()[0], *(x.numpy()[0] for x in (steps.reward, steps.terminated, steps.done)), flags
         for mine, x in zip(self.places, rows, strict=False):
             mine[place] = x
@@ -79,38 +89,67 @@ class SampledRows:
         learner.extra["decisions"] += int(flags.sum())
         return True
 
-    def look(self) -> bool:
-        """Note where the replay's rows lie; did the batches move?"""
+    def check(self, rows: Steps) -> None:
+        """Raise ``ConfigError`` unless steps, of anyone's making, are as the kernels read them."""
+        lead, moves = tuple(rows.mask.shape), len(self.networks.critics) > 0
+        self.networks.rows.check("obs", rows.obs, lead)
+        shape = (*lead, self.networks.size) if moves else lead
+        check_array("action", rows.action, (), torch.float32 if moves else torch.int64, shape)
+        for name in ("reward", "terminated", "done", "mask"):
+            x, numbers = getattr(rows, name), torch.float32 if name == "reward" else torch.bool
+            check_array(f"steps.{name}", x, (), numbers, lead)
+        if leaves(rows.action_mask):
+            check_array("steps.action_mask", rows.action_mask, (), torch.bool, (*lead, self.networks.size))
+        if not moves:
+            self.check_choices(rows.action)
+
+    def check_choices(self, choice: Tensor) -> None:
+        """Raise ``ConfigError`` for a choice that there is none of."""
+        if choice.numel() and not 0 <= int(choice.min()) <= int(choice.max()) < self.networks.size:
+            raise ConfigError(
+                f"action holds choices from {int(choice.min())} to {int(choice.max())}, but the policy has "
+                f"{self.networks.size}"
+            )
+
+    def look(self) -> None:
+        """Note where the replay's rows lie, and what was seen after them."""
         kept = self.replay.kept
         assert kept is not None
         if kept is self.of:
             if self.ring is not None:
                 np.copyto(self.ring.last_obs, self.flat(self.replay.last_obs, len(self.ring.last_obs)))
-            return False
+            return
         self.of, self.ring = kept, None
         self.places = [x.numpy() for x in kept[:6] if isinstance(x, Tensor)]
         masked = bool(leaves(kept.action_mask))
         if masked and not len(self.batch.legal):
             self.batch = self.batch._replace(legal=np.empty((len(self.batch.obs), self.networks.size), bool))
+        if not len(self.networks.critics):
+            self.check_choices(kept.action)  # of a file they may be any
         if self.networks.rows.lone and isinstance(kept.obs, Tensor):
             count, columns = kept.mask.shape
             nothing, size = np.empty(0, np.int64), count * columns
             moves = len(self.networks.critics) > 0
             powers = [self.shape.gamma**m for m in range(self.shape.n_step + 1)]
+            reward, terminated, done, mask = (
+                x.numpy().reshape(size) for x in (kept.reward, kept.terminated, kept.done, kept.mask)
+            )
             self.ring = Ring(
-                columns,
-                self.flat(kept.obs, size),
-                self.flat(self.replay.last_obs, columns).copy(),
-                kept.action.numpy().reshape(size, -1) if moves else np.empty((size, 0), np.float32),
-                nothing if moves else kept.action.numpy().reshape(size),
-                *(x.numpy().reshape(size) for x in (kept.reward, kept.terminated, kept.done, kept.mask)),
-                kept.action_mask.numpy().reshape(size, -1) if masked else np.empty((0, self.networks.size), bool),
-                torch.tensor(powers, dtype=torch.float32).numpy(),
+                columns=columns,
+                obs=self.flat(kept.obs, size),
+                last_obs=self.flat(self.replay.last_obs, columns).copy(),
+                action=kept.action.numpy().reshape(size, -1) if moves else np.empty((size, 0), np.float32),
+                choice=nothing if moves else kept.action.numpy().reshape(size),
+                reward=reward,
+                terminated=terminated,
+                done=done,
+                mask=mask,
+                legal=kept.action_mask.numpy().reshape(size, -1) if masked else np.empty((0, self.networks.size), bool),
+                powers=torch.tensor(powers, dtype=torch.float32).numpy(),
             )
             packed = Packed(self.ring)
             self.settle = self.kernels.settle.bind(packed, self.drawn.numpy(), self.missing, self.index, 0, 0)
             self.gather = self.kernels.gather.bind(packed, Packed(self.batch), self.index, 0, 0, 0)
-        return True
 
     def flat(self, obs: Tensor, rows: int) -> np.ndarray:
         """Observations of one array as rows of numbers."""

@@ -44,7 +44,7 @@ class RowKeeper:
         self.done, self.reward, self.keeper = np.empty(self.n, bool), np.empty((0, 0)), None
         self.first, self.last_obs = np.empty(0), torch.empty(0)
         self.flags: tuple[np.ndarray, ...] = ()
-        self.obs, self.rewards, self.all_flags = np.empty(0), np.empty(0), np.empty(0)
+        self.obs = self.rewards = self.all_flags = np.empty((0, 0))
 
     def places(self, own: ObservationRows) -> np.ndarray:
         """Where each number of a policy's rows stands in these environments' rows, which may hold more."""
@@ -69,7 +69,8 @@ class RowKeeper:
     def keep(self, t: int, answer: Answer) -> int:
         seen, gain, *_ = answer
         if self.keeper is None or (self.keeper.lone and self.keeper.wide != (seen.dtype != np.float32)):
-            storage = self.done, self.state.left, self.obs, self.rewards, *self.all_flags
+            flags: list[np.ndarray] = list(self.all_flags)
+            storage = self.done, self.state.left, self.obs, self.rewards, *flags
             self.keeper = Keeper(self.kernels, self.rows, seen, storage)
         decided = self.keeper.keep(t, answer)
         if decided < 0:

@@ -13,7 +13,17 @@ from llvmlite import binding
 from numba import types
 from numba.core import config
 
-from clipper.engines.cpu.kernels import act, divergence, fisher, loss, outputs, replayed_entrances, returns, tiles, update
+from clipper.engines.cpu.kernels import (
+    act,
+    divergence,
+    fisher,
+    loss,
+    outputs,
+    replayed_entrances,
+    returns,
+    tiles,
+    update,
+)
 from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {

@@ -30,7 +30,7 @@ def greedy(policy, legal, first, size, spaces, stride, best):
         chosen, most = 0, np.float32(LOWEST)
         for k in range(policy.size):
             x = q[k * stride + b]
-            if legal_at(legal, first + b, k, any_legal) and (x > most or x != x):
+            if legal_at(legal, first + b, k, any_legal) and x > most:
                 chosen, most = k, x
         best[b] = chosen
 

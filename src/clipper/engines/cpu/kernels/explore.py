@@ -8,7 +8,7 @@ from clipper.engines.cpu.kernels.elementary import exp
 from clipper.engines.cpu.kernels.mlp import stride_of, whole
 from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.plain_layers import forward, read
-from clipper.engines.cpu.kernels.replayed_tables import DETERMINISTIC, SAC, Inputs, Policy, Spaces
+from clipper.engines.cpu.kernels.replayed_tables import DQN, SAC, Inputs, Policy, Spaces
 from clipper.engines.cpu.kernels.tables import Bools2, Doubles2, Floats1, Floats2, Floats3, Ints1, Ints2
 
 
@@ -28,15 +28,15 @@ def explore(
         stride, columns = stride_of(size), whole(size)
         read(inputs, obs[t], start, size, spaces, stride, columns)
         forward(theta, policy.layers, spaces, stride, columns)
-        if kind == SAC or kind == DETERMINISTIC:
-            own = action[t, start : start + size]
-            if kind == SAC:
-                draw(policy, noise, start, own, spaces, stride)
-            else:
-                disturb(policy, noise, start, own, number, spaces, stride)
-            continuous.send(own, start, low, high, forms, sent)
-        else:
+        if kind == DQN:
             choose(policy, noise, start, legal, number, choice[t], size, spaces, stride)
+            continue
+        own = action[t, start : start + size]
+        if kind == SAC:
+            draw(policy, noise, start, own, spaces, stride)
+        else:
+            disturb(policy, noise, start, own, number, spaces, stride)
+        continuous.send(own, start, low, high, forms, sent)
 
 
 @njit(**COMPILED)
@@ -63,7 +63,8 @@ def disturb(policy, noise, row, action, std, spaces, stride):
 @njit(**COMPILED)
 def choose(policy, noise, row, legal, epsilon, choice, size, spaces, stride):
     """Any legal action with probability ε, else the best one: the first whose cumulative probability exceeds ``noise``,
-    a uniform number."""
+    a uniform number.
+    """
     dqn.greedy(policy, legal, row, size, spaces, stride, spaces.best)
     masked, share = legal.shape[0] > 0, np.float32(epsilon)
     for b in range(size):

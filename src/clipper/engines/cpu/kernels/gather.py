@@ -51,27 +51,34 @@ def settle(ring: Ring, drawn: Ints1, missing: Ints1, index: Ints1, oldest: int, 
 
 
 @njit(**COMPILED)
+def n_step_return(ring, oldest, row, column, end):
+    """Σ_{i<m} γⁱ rₜ₊ᵢ, m, the row of sₜ₊ₘ, and whether that is terminal. Rows that are no decision are passed over."""
+    now, after, m, terminal, reward, n = row, row, 0, False, np.float32(0.0), ring.powers.size - 1
+    while True:
+        at = place(ring, oldest, now, column)
+        decides, ends = ring.mask[at], ring.done[at]
+        if decides:
+            reward += ring.powers[m] * ring.reward[at]
+            terminal = terminal or ring.terminated[at]
+            m += 1
+        if decides or not ends:
+            after = now + 1
+        if ends or m >= n or now + 1 >= end:
+            return reward, m, after, terminal
+        now += 1
+
+
+@njit(**COMPILED)
 def gather(ring: Ring, batch: Batch, index: Ints1, oldest: int, rows: int, first: int) -> None:
     """The decisions of ``index``, of ``rows`` that there are, with their n-step returns, from row ``first`` of
-    ``batch`` on. As ``Replay.sample``."""
-    n, numbers, masked = ring.powers.size - 1, ring.obs.shape[1], ring.legal.shape[0] > 0
+    ``batch`` on. As ``Replay.sample``.
+    """
+    numbers, masked = ring.obs.shape[1], ring.legal.shape[0] > 0
     end = rows - 1 if masked else rows
     for i in range(index.size):
         row, column, to = index[i] // ring.columns, index[i] % ring.columns, first + i
         here = place(ring, oldest, row, column)
-        now, after, m, terminal, reward = row, row, 0, False, np.float32(0.0)
-        while True:
-            at = place(ring, oldest, now, column)
-            decides, ends = ring.mask[at], ring.done[at]
-            if decides:
-                reward += ring.powers[m] * ring.reward[at]
-                terminal = terminal or ring.terminated[at]
-                m += 1
-            if decides or not ends:
-                after = now + 1
-            if ends or m >= n or now + 1 >= end:
-                break
-            now += 1
+        reward, m, after, terminal = n_step_return(ring, oldest, row, column, end)
         there = here if terminal else place(ring, oldest, min(after, rows - 1), column)
         for j in range(numbers):
             batch.obs[to, j] = ring.obs[here, j]

@@ -56,7 +56,8 @@ def forward(theta, layers, spaces, stride, columns):
 @njit(**COMPILED)
 def backward(theta, layers, gradient, learns, spaces, stride, columns):
     """From the last layers' ∂L/∂y in ``slopes`` to the parameters' gradients, which are added; to inputs alone unless
-    they learn."""
+    they learn.
+    """
     out, slopes = spaces.out, spaces.slopes
     for row in range(layers.shape[0] - 1, -1, -1):
         weight, bias, inputs, outputs, source, slot, activation, down, along, back = layers[row]

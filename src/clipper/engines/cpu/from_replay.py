@@ -1,7 +1,6 @@
 """The engine for who learns from a replay with small networks on the CPU: gradient steps as compiled kernels."""
 
 import math
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -14,17 +13,18 @@ from clipper.data.trees import Tree
 from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu.calls import Packed
 from clipper.engines.cpu.exploring import Explorer, ExploringActor
-from clipper.engines.cpu.kernel_files import ReplayedKernels
 from clipper.engines.cpu.kernels import tables
-from clipper.engines.cpu.kernels.replayed_tables import WATCHED, Inputs, Learned, Numbers, Policy, Spaces
+from clipper.engines.cpu.kernels.replayed_tables import WATCHED, Batch, Inputs, Learned, Numbers, Policy, Spaces
 from clipper.engines.cpu.kernels.tables import Optimizer
 from clipper.engines.cpu.passes import optimizer_from
+from clipper.engines.cpu.replayed_networks import Networks
 from clipper.engines.cpu.replayed_plan import read_replayed
 from clipper.engines.cpu.sampled_rows import SampledRows, Shape
 from clipper.engines.protocol import UnsuitableError
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import keep, steps_due
+from clipper.learning.parts import Part
 from clipper.learning.schedules import at
 from clipper.networks.heads import CategoricalHead, DeterministicHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
@@ -42,9 +42,10 @@ class CPUFromReplay:
     name: Literal["cpu"] = "cpu"
 
     def __init__(self, learner: Learner, algorithm: Algorithm) -> None:
-        self.learner, self.algorithm = learner, algorithm_of(algorithm)
+        self.learner = learner
+        self.algorithm: Any = algorithm  # one that kernels know, and so with all the fields that they read
         self.plan, self.networks = read_replayed(algorithm, learner)
-        self.kernels = kernel_files.load_part(ReplayedKernels)
+        self.kernels = kernel_files.load_replayed()
         self.description = "cpu (compiled kernels)"
         settings = self.algorithm
         shape = Shape(settings.batch_size, settings.gamma, settings.n_step, self.plan.draws)
@@ -58,21 +59,25 @@ class CPUFromReplay:
         self.rates, self.counts = np.zeros(3), np.zeros(3, np.int64)
         self.watched = np.empty((self.sampled.steps, WATCHED))
         self.moments: list[Tensor] = []
+        self.bound: Batch | None = None
+        """The batch that the kernel knows of."""
         self.actor = ExploringActor(self.explorer())
 
     def explorer(self) -> Explorer:
         """Who acts: uniformly at first, then as the policy does, with noise, or mostly what is thought best."""
-        learner, settings, head = self.learner, self.algorithm, self.learner.policy.head
+        learner, settings = self.learner, self.algorithm
         theta = learner.parts[""].parameters[0].detach().numpy()
-        number: Callable[[], float] = lambda: 0.0
-        if isinstance(head, DeterministicHead):
-            number = lambda: math.exp(head.log_noise)
-        elif isinstance(head, CategoricalHead):
-            number = lambda: float(at(settings.exploration.epsilon, learner.progress))
         return Explorer(
             self.kernels, learner, self.networks, self.policy(), self.plan.kind, self.spaces, theta,
-            lambda: int(learner.extra["decisions"]) < settings.learning_starts, number,
+            lambda: int(learner.extra["decisions"]) < settings.learning_starts, self.noise,
         )  # fmt: skip
+
+    def noise(self) -> float:
+        """σ about a deterministic policy, or the probability of any action."""
+        head = self.learner.policy.head
+        if isinstance(head, CategoricalHead):
+            return float(at(self.algorithm.exploration.epsilon, self.learner.progress))
+        return math.exp(head.log_noise) if isinstance(head, DeterministicHead) else 0.0
 
     def policy(self) -> Policy:
         """The policy's layers as the kernels have them."""
@@ -90,12 +95,13 @@ class CPUFromReplay:
         """As ``algorithm.update``."""
         learner, settings = self.learner, self.algorithm
         if not self.sampled.add(learner, steps, last_obs):
+            self.sampled.check(steps)
             keep(learner, steps, last_obs)
         due = steps_due(learner, settings.learning_starts, settings.update_ratio)
         if due <= 0:
             return {}
-        moved = self.sampled.look()
-        if moved or self.moments_moved():
+        self.sampled.look()
+        if self.bound is not self.sampled.batch or self.moments_moved():
             self.bind()
         self.set_rates()
         before, history = int(learner.extra["gradient_steps"]), []
@@ -137,18 +143,13 @@ class CPUFromReplay:
             *tables_of_layers, actor, critics, alpha, *lagged, Packed(self.sampled.batch), numbers, self.spaces,
             self.counts, self.watched, plan.kind, 0, 0,
         )  # fmt: skip
-        self.moments = list(moments_of(learner))
+        self.moments, self.bound = moments_of(learner), self.sampled.batch
 
     def told(self, history: np.ndarray) -> Metrics:
         """The mean of each number over the gradient steps that gave it."""
         numbers = {name: history[:, k] for name, k in self.plan.watched.items()}
         means = {name: x[~np.isnan(x)].mean() for name, x in numbers.items() if not np.isnan(x).all()}
         return dict(zip(means, torch.tensor(list(means.values()), dtype=torch.float32), strict=True))
-
-
-def algorithm_of(algorithm: Algorithm) -> Any:
-    """One that the kernels know, and so with all the fields that they read."""
-    return algorithm
 
 
 def moments_of(learner: Learner) -> list[Tensor]:
@@ -172,7 +173,7 @@ def learned_of(learner: Learner, name: str, bound: float) -> Learned:
     return Learned(theta, gradient, optimizer, taken.numpy().reshape(1), *counts)
 
 
-def in_one_vector(lagged: nn.Module, part: Any) -> np.ndarray:
+def in_one_vector(lagged: nn.Module, part: Part) -> np.ndarray:
     """Make a lagged copy's parameters views of one vector, in the order of those that it follows; return it."""
     parameters = list(lagged.parameters())
     flat = torch.cat([p.detach().flatten() for p in parameters])
@@ -185,9 +186,9 @@ def in_one_vector(lagged: nn.Module, part: Any) -> np.ndarray:
     return flat.numpy()
 
 
-def make_spaces(networks: Any, capacity: int, lanes: int) -> Packed[Spaces]:
+def make_spaces(networks: Networks, capacity: int, lanes: int) -> Packed[Spaces]:
     """Memory for one thread."""
-    buffers = np.zeros((3, networks.width * (capacity + 2 * lanes)), np.float32)
-    rows = np.empty((2, capacity), np.float32)
-    aside = np.zeros(max(networks.widest, 1), np.float32)
-    return Packed(Spaces(capacity, *buffers, aside, *rows, np.empty(capacity, np.int64)))
+    out, pre, slopes = np.zeros((3, networks.width * (capacity + 2 * lanes)), np.float32)
+    target, log_prob = np.empty((2, capacity), np.float32)
+    aside = np.zeros(networks.widest, np.float32)
+    return Packed(Spaces(capacity, out, pre, slopes, aside, target, log_prob, np.empty(capacity, np.int64)))
