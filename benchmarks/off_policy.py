@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -46,7 +47,7 @@ class Options:
     """A CSV file of all processes."""
 
 
-def measure(side: str, work: dict[str, object], sb3: Path) -> dict[str, float]:
+def measure(side: str, work: Mapping[str, object], sb3: Path) -> dict[str, float]:
     """One side in a process of its own: milliseconds of processor time a step, and the load before it."""
     python, script = (
         (sb3, "run_sb3_off_policy.py") if side == SIDES[2] else (sys.executable, "run_clipper_off_policy.py")
@@ -55,7 +56,7 @@ def measure(side: str, work: dict[str, object], sb3: Path) -> dict[str, float]:
     load = os.getloadavg()[0]
     with TemporaryDirectory() as folder:
         done = subprocess.run(
-            [python, str(HERE / "peers" / script), json.dumps(work | {"engine": engine})],
+            [python, str(HERE / "peers" / script), json.dumps({**work, "engine": engine})],
             env=os.environ | dict.fromkeys(THREADS, "1"), cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
     if done.returncode:
@@ -69,7 +70,7 @@ def main(options: Options) -> None:
     sides = [side for side in SIDES if side != SIDES[2] or options.sb3.exists()]
     if len(sides) < len(SIDES):
         sys.stderr.write(f"no {options.sb3}: sh benchmarks/make_peers.sh sb3 makes it\n")
-    rows: list[dict[str, object]] = []
+    rows: list[Mapping[str, object]] = []
     for number in range(options.rounds):
         for algorithm in options.algorithms:
             for width in options.hidden:
@@ -89,7 +90,7 @@ def main(options: Options) -> None:
             print(f"{algorithm} {width}-{width}: {words(rows, algorithm, width, sides)}")
 
 
-def words(rows: list[dict[str, object]], algorithm: str, width: int, sides: list[str]) -> str:
+def words(rows: list[Mapping[str, object]], algorithm: str, width: int, sides: list[str]) -> str:
     """Medians of milliseconds, and of the ratios to Clipper's own within a round."""
     taken: dict[str, list[float]] = {side: [] for side in sides}
     for row in rows:
@@ -99,7 +100,7 @@ def words(rows: list[dict[str, object]], algorithm: str, width: int, sides: list
     return ", ".join(f"{side} {median(taken[side]):.3f} ms ({ratios[side]:.2f}x)" for side in sides)
 
 
-def write(path: Path, rows: list[dict[str, object]]) -> None:
+def write(path: Path, rows: list[Mapping[str, object]]) -> None:
     """All processes so far."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
