@@ -14,7 +14,7 @@ from clipper.engines.cpu import kernel_files
 from clipper.engines.cpu.calls import Packed
 from clipper.engines.cpu.exploring import Explorer, ExploringActor
 from clipper.engines.cpu.kernels import tables
-from clipper.engines.cpu.kernels.replayed_tables import WATCHED, Batch, Inputs, Learned, Numbers, Policy, Spaces
+from clipper.engines.cpu.kernels.replayed_tables import POLICY, WATCHED, Batch, Inputs, Learned, Numbers, Policy, Spaces
 from clipper.engines.cpu.kernels.tables import Optimizer
 from clipper.engines.cpu.passes import optimizer_from
 from clipper.engines.cpu.replayed_networks import Networks
@@ -147,9 +147,15 @@ class CPUFromReplay:
 
     def told(self, history: np.ndarray) -> Metrics:
         """The mean of each number over the gradient steps that gave it."""
-        numbers = {name: history[:, k] for name, k in self.plan.watched.items()}
-        means = {name: x[~np.isnan(x)].mean() for name, x in numbers.items() if not np.isnan(x).all()}
-        return dict(zip(means, torch.tensor(list(means.values()), dtype=torch.float32), strict=True))
+        with_policy = history[~np.isnan(history[:, POLICY])] if POLICY in self.plan.watched.values() else history
+        means = history.mean(0) if len(history) > 1 else history[0].copy()
+        names = self.plan.watched
+        if len(with_policy):
+            means[POLICY] = with_policy[:, POLICY].mean()
+        else:
+            names = {name: k for name, k in names.items() if k != POLICY}
+        told = torch.from_numpy(means[list(names.values())].astype(np.float32))
+        return dict(zip(names, told.unbind(), strict=True))
 
 
 def moments_of(learner: Learner) -> list[Tensor]:
