@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-MODULES = ("engine", "machine", "passes", "natural", "told_layers")
+MODULES = ("engine", "machine", "passes", "natural", "told_layers", "from_replay", "sampled_rows", "exploring")
 
 
 class Unwritten:

@@ -102,20 +102,13 @@ def test_what_kernels_do_not_know_of_a_loss_is_torch_s_with_the_reason(algorithm
     assert re.search(reason, run.engine.description)
 
 
-@pytest.mark.parametrize("algorithm", [clipper.SAC(learning_starts=8), clipper.PPO(learning_rate=1e-3)])
-def test_another_behaviour_than_the_policy_s_is_torch_s(algorithm: Any) -> None:
-    """Kernels know no SAC; and who acts beside the policy is no policy that they read."""
-    if isinstance(algorithm, clipper.SAC):
-        with pytest.raises(
-            ConfigError, match="engine 'cpu' cannot run this: kernels know on-policy algorithms, not SAC"
-        ):
-            quick("Pendulum-v1", algorithm)
-        return
-    made = algorithm.init
+def test_another_behaviour_than_the_policy_s_is_torch_s() -> None:
+    """Who acts beside the policy is no policy that kernels read."""
+    made = clipper.PPO(learning_rate=1e-3).init
 
     class Other(clipper.PPO):
         def init(self, policy: nn.Module, seed: int = 0) -> Any:
-            learner = made(policy, seed)
+            learner: Any = made(policy, seed)
             learner.behaviour = copy.deepcopy(policy)
             return learner
 

@@ -213,8 +213,8 @@ def test_a_replay_beyond_the_machine_s_memory_is_refused_before_the_run() -> Non
 
 def test_the_engine_s_reason_is_the_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLIPPER_ENGINE", raising=False)
-    run = clipper.train("Pendulum-v1", clipper.SAC(**SHORT), total_steps=4, **PLAN | {"engine": "auto"})
-    assert "not SAC" in run.engine.description
+    run = clipper.train("CartPole-v1", clipper.DiscreteSAC(**SHORT), total_steps=4, **PLAN | {"engine": "auto"})
+    assert "kernels know no DiscreteSAC" in run.engine.description
 
 
 @each_kind

@@ -7,6 +7,7 @@ from clipper.algorithms import OFF_POLICY, Algorithm
 from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
+from clipper.engines.cpu.replayed_plan import read_replayed
 from clipper.engines.eager import Torch
 from clipper.engines.protocol import Engine, LargeError, UnsuitableError
 from clipper.engines.torch_compile import Compiled
@@ -18,6 +19,7 @@ from clipper.settings.config import Config
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
+COMPILING_PAYS_FROM_REPLAY = 10_000  # the same where there is a gradient step for each
 SLOWER = "small networks take about 6 times as long as on kernels"
 """What it costs where torch computes all: CartPole, two 64-64 networks, one thread."""
 
@@ -41,29 +43,41 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
     try:
         if asked == "compile":
             return Compiled(learner, algorithm)
-        if isinstance(algorithm, OFF_POLICY):
-            raise UnsuitableError(f"kernels know on-policy algorithms, not {type(algorithm).__name__}")
-        check_cost(learner, rollouts)
-        if find_spec("numba") is None:
-            raise UnsuitableError("numba is not installed")
-        if asked == "auto" and config.total_steps < LOADING_PAYS:
-            raise UnsuitableError("the run is short")
-        try:
-            from clipper.engines.cpu import engine, kernel_files, losses_by_torch  # noqa: PLC0415 (loads LLVM)
-        except (ImportError, OSError) as error:
-            raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
-
-        if asked == "auto" and config.total_steps < COMPILING_PAYS and not kernel_files.is_compiled():
-            raise UnsuitableError("the run is shorter than compiling kernels takes")
-        if reason := unknown(algorithm):
-            return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
-        return engine.CPU(learner, algorithm, config.threads)
+        return on_kernels(learner, config, rollouts, asked == "auto")
     except UnsuitableError as error:
         if insist and config.engine in ("cpu", "compile"):
             raise ConfigError(
                 f"engine '{config.engine}' cannot run this: {error}. Use engine 'auto' or 'torch'"
             ) from None
         return Torch(learner, algorithm, str(error))
+
+
+def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse: bool) -> Engine:
+    """The compiled engine; raises ``UnsuitableError`` where it does not fit, or, if it ``may_refuse``, not repay."""
+    algorithm, replayed = config.algorithm, isinstance(config.algorithm, OFF_POLICY)
+    if replayed:
+        read_replayed(algorithm, learner)
+        check_rollouts(rollouts)
+    else:
+        check_cost(learner, rollouts)
+    if find_spec("numba") is None:
+        raise UnsuitableError("numba is not installed")
+    if may_refuse and config.total_steps < LOADING_PAYS:
+        raise UnsuitableError("the run is short")
+    try:
+        from clipper.engines.cpu import engine, from_replay, kernel_files, losses_by_torch  # noqa: PLC0415 (loads LLVM)
+    except (ImportError, OSError) as error:
+        raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
+
+    part = kernel_files.ReplayedKernels if replayed else kernel_files.Kernels
+    pays = COMPILING_PAYS_FROM_REPLAY if replayed else COMPILING_PAYS
+    if may_refuse and config.total_steps < pays and not kernel_files.is_compiled(part):
+        raise UnsuitableError("the run is shorter than compiling kernels takes")
+    if replayed:
+        return from_replay.CPUFromReplay(learner, algorithm)
+    if reason := unknown(algorithm):
+        return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
+    return engine.CPU(learner, algorithm, config.threads)
 
 
 def unknown(algorithm: Algorithm) -> str:
@@ -87,8 +101,13 @@ def check_cost(learner: Learner, rollouts: Rollouts) -> None:
 
 def check_fit(learner: Learner, rollouts: Rollouts) -> None:
     """Raise ``UnsuitableError`` unless policy and observations are such as the kernels compute with."""
-    has = abilities(rollouts)
     read_network(learner.policy, learner.parameters)
+    check_rollouts(rollouts)
+
+
+def check_rollouts(rollouts: Rollouts) -> None:
+    """Raise ``UnsuitableError`` unless observations are such as the kernels' rows hold, and nobody counts besides."""
+    has = abilities(rollouts)
     if reason := inexact(rollouts.single_observation_space):
         raise UnsuitableError(reason)
     if has.env is not None and has.env.metadata.get(TELLS):

@@ -80,6 +80,8 @@ class Learner:
         self.generator = Generator().manual_seed(seed)
         self.progress = 0.0
         """Fraction of the run that is done, for schedules."""
+        self.planned: tuple[nn.Module, list[nn.Module]] | None = None
+        """The policy's modules that follow it, and whose they are."""
         self.running_return: Tensor | None = None
         """γ times the discounted return so far, ``[N]``, where the next segment begins; for reward scaling."""
         self.skipped = torch.zeros((), device=self.parts[""].vectors[0].device)
@@ -129,9 +131,11 @@ class Learner:
         The training loop calls it before it collects, so that π keeps its schedules until the update's last epoch.
         """
         self.progress = progress
-        for name, buffer in self.policy.named_buffers():
-            if name.rpartition(".")[2] == "progress":
-                buffer.fill_(progress)
+        if self.planned is None or self.planned[0] is not self.policy:  # to look through all takes as long as to act
+            modules = self.policy.modules()
+            self.planned = self.policy, [x for x in modules if "progress" in dict(x.named_buffers(recurse=False))]
+        for module in self.planned[1]:
+            module.get_buffer("progress").fill_(progress)
 
     def scale_rewards(self, steps: Steps, gamma: float) -> Float[Tensor, "T N"]:
         """Rewards as the scaler has them, whose statistics include this batch."""

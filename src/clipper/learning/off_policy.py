@@ -189,12 +189,17 @@ def batches_due(learner: Learner, own: OffPolicy) -> Iterator[Transitions]:
     It does not matter how many environments took them. None is due before there are two rows: where actions are masked,
     the first one has no state after it whose mask is known.
     """
-    replay, counts = learner.modules["replay"], learner.extra
-    beyond = int(counts["decisions"]) - own.learning_starts
-    due = math.floor(beyond * own.update_ratio + 1e-9) - int(counts["gradient_steps"])
-    for _ in range(due if replay.size > 1 else 0):
-        counts["gradient_steps"] += 1
+    replay = learner.modules["replay"]
+    for _ in range(steps_due(learner, own)):
+        learner.extra["gradient_steps"] += 1
         yield replay.sample(own.batch_size, learner.generator, own.gamma, own.n_step)
+
+
+def steps_due(learner: Learner, own: OffPolicy) -> int:
+    """How many gradient steps are due now; see ``batches_due``."""
+    beyond = int(learner.extra["decisions"]) - own.learning_starts
+    due = math.floor(beyond * own.update_ratio + 1e-9) - int(learner.extra["gradient_steps"])
+    return due if learner.modules["replay"].size > 1 else 0
 
 
 def averaged(history: list[Metrics]) -> Metrics:

@@ -198,9 +198,15 @@ class Replay:
             index[missing] = torch.randint(end * columns, (len(missing),), generator=generator)
             drawn = index[missing]
             missing = missing[~self.kept.mask[self.place(drawn // columns), drawn % columns]]
-            if len(missing) == batch and not self.kept.mask[self.place(torch.arange(end))].any():
-                raise ConfigError(f"of {end} rows in the replay none is a decision to learn from: raise capacity")
+            if len(missing) == batch:
+                self.check_decisions(end)
         return index // columns, index % columns
+
+    def check_decisions(self, end: int) -> None:
+        """Raise ``ConfigError`` unless some of the first ``end`` rows are decisions."""
+        assert self.kept is not None
+        if not self.kept.mask[self.place(torch.arange(end))].any():
+            raise ConfigError(f"of {end} rows in the replay none is a decision to learn from: raise capacity")
 
     def place(self, row: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         """Where a row lies that is so many after the oldest one."""

@@ -244,12 +244,12 @@ class Run:
             check_metrics(self.config.algorithm, waiting.rounds[-1])
         if write:
             metrics = waiting.rounds[0] if len(waiting.rounds) == 1 else merged(waiting.rounds)
-        whole = torch.stack(
-            [x.isfinite().all().to(learner.skipped.device) for own in learner.parts.values() for x in own.vectors]
-        ).all()
+        vectors = [x.detach() for own in learner.parts.values() for x in own.vectors]
+        whole = torch.stack([x.sum().to(learner.skipped) for x in vectors]).isfinite().all()
         counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
         watched = (x if isinstance(x, torch.Tensor) else torch.tensor(float(x)) for x in metrics.values())
         *values, in_a_row, whole = torch.stack([*watched, *counts]).tolist()
+        whole = whole or all(bool(x.isfinite().all()) for x in vectors)  # a sum of large weights may overflow
         if in_a_row >= self.config.max_skipped_steps or not whole:
             skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
             broken = skipped if whole else "weights are not finite"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from llvmlite import binding
@@ -32,6 +32,8 @@ SOURCES = Path(__file__).parent / "kernels"
 class Kernels:
     """All kernels, by name; ``lanes`` are the numbers in one of the processor's vectors."""
 
+    part = ""
+    """Which of those that ``kernels.build`` compiles together."""
     decide: Kernel
     keep: Kernel
     keep_f8: Kernel
@@ -71,6 +73,19 @@ def provide(names: Sequence[str]) -> None:
             binding.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
 
 
+class ReplayedKernels(Kernels):
+    """Those of who learns from a replay, which are compiled apart: few runs need them."""
+
+    part = "replayed"
+    learn: Kernel
+    settle: Kernel
+    gather: Kernel
+    explore: Kernel
+
+
+Loaded = TypeVar("Loaded", bound=Kernels)
+
+
 @cache
 def load() -> Kernels:
     """The kernels; compiled first, which takes half a minute, where no earlier process has.
@@ -79,33 +94,49 @@ def load() -> Kernels:
         UnsuitableError: they cannot be compiled or loaded here, as where Numba does not go with the installed NumPy.
 
     """
+    return loaded(Kernels)
+
+
+@cache
+def load_replayed() -> ReplayedKernels:
+    """Those of who learns from a replay, in the same way."""
+    return loaded(ReplayedKernels)
+
+
+def loaded(kind: type[Loaded]) -> Loaded:
+    """A part of them; see ``load``."""
     try:
-        return found_or_compiled()
+        return found_or_compiled(kind)
     except Exception as error:
         words = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UnsuitableError(f"kernels cannot be compiled here ({words})") from error
 
 
-def found_or_compiled() -> Kernels:
-    """The kernels from the disk, or else compiled, and left there for others."""
+def found_or_compiled(kind: type[Loaded]) -> Loaded:
+    """Kernels from the disk, or else compiled, and left there for others."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     for folder in folders():
-        found = read(folder / f"{digest()}.kernels")
+        found = read(folder / file_of(kind.part))
         if found is not None:
-            return Kernels(*found)
+            return kind(*found)
     from clipper.engines.cpu.kernels.build import build  # noqa: PLC0415 (loads Numba, which takes a second)
 
-    code, known = build()
+    code, known = build(kind.part)
     for folder in folders():
-        if leave(folder / f"{digest()}.kernels", code, known):
+        if leave(folder / file_of(kind.part), code, known):
             break
-    return Kernels(code, known)
+    return kind(code, known)
 
 
-def is_compiled() -> bool:
+def is_compiled(kind: type[Kernels] = Kernels) -> bool:
     """Has an earlier process left the kernels on the disk?"""
-    return any((folder / f"{digest()}.kernels").is_file() for folder in folders())
+    return any((folder / file_of(kind.part)).is_file() for folder in folders())
+
+
+def file_of(part: str) -> str:
+    """The name of a part's file."""
+    return f"{digest()}{part and f'-{part}'}.kernels"
 
 
 def folders() -> list[Path]:

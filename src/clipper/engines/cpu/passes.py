@@ -13,6 +13,7 @@ from clipper.engines.cpu.kernels.tables import Loss, Net, Optimizer, Rows
 from clipper.engines.cpu.machine import Machine
 from clipper.engines.cpu.plan import Passes
 from clipper.learning.learner import Learner
+from clipper.learning.parts import Part
 from clipper.learning.schedules import at
 
 
@@ -89,6 +90,12 @@ def go_through_in_threads(shares: "Shares", finish: Call, rows: int, parts: int)
 def optimizer_of(learner: Learner, part: str, rate: float, max_norm: float) -> tuple[Optimizer, Tensor]:
     """A part's optimizer as the kernels have it, and its own count of steps."""
     own = learner.parts[part]
+    start = (own.parameters[0].data_ptr() - learner.parameters.data_ptr()) // own.parameters[0].element_size()
+    return optimizer_from(own, start, rate, max_norm)
+
+
+def optimizer_from(own: Part, start: int, rate: float, max_norm: float) -> tuple[Optimizer, Tensor]:
+    """The same for a part whose parameters begin at ``start`` of those that kernels have."""
     (parameters,), group = own.parameters, own.optimizer.param_groups[0]
     moments = own.optimizer.state[parameters]
     adam = "betas" in group
@@ -100,7 +107,7 @@ def optimizer_of(learner: Learner, part: str, rate: float, max_norm: float) -> t
     beta1, beta2 = group["betas"] if adam else (0.0, group["alpha"])
     return Optimizer(
         kind=tables.ADAM if adam else tables.RMSPROP,
-        start=(parameters.data_ptr() - learner.parameters.data_ptr()) // parameters.element_size(),
+        start=start,
         first=moments[names[0]].detach().numpy(),
         second=moments[names[-1]].detach().numpy(),
         learning_rate=float(rate),

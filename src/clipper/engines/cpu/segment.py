@@ -29,41 +29,26 @@ from clipper.spaces.observations import place
 AT_FIRST = 256  # rows of storage where it is not known how many are needed; it doubles
 
 
-class KernelRecorder:
-    """Acts and keeps rows for one policy in one environment. Storage is kept as long as segments are of one length.
-
-    Discrete actions are drawn from the numbers that the definition draws; so are continuous ones where noise is drawn
-    row by row, for whole episodes, and not for a segment at once.
-    """
+class RowKeeper:
+    """Keeps what environments answer, in arrays that last; of who acts it knows nothing."""
 
     looks, around = False, nullcontext()
 
-    def __init__(
-        self, kernels: Kernels, policy: Any, network: Network, net: Packed[Net], head: Packed[Head],
-        works: list[Packed[Work]], team: Team, look: Callable[[], None], env: VectorEnv, state: CollectState,
-    ) -> None:  # fmt: skip
-        self.kernels, self.policy, self.head, self.works, self.team = kernels, policy, head, works, team
-        self.look = look
-        """Notes what of the policy the kernels have a copy of."""
-        self.env, self.state, self.n = env, state, env.num_envs
+    def __init__(self, kernels: Kernels, env: VectorEnv, state: CollectState) -> None:
+        self.kernels, self.env, self.state, self.n = kernels, env, state, env.num_envs
         self.rows = ObservationRows(env.single_observation_space)
         """Those of the environments, which may show more than the policy reads, such as masks."""
-        self.net, self.layers = self.seen(network, net), network.actor
         self.on_finish = list[OnFinish]()
-        self.actions = network.actions
-        self.pieces = team.pieces(self.n, network.operations(network.actor))
-        self.legal, self.bounds = np.empty((0, self.actions.legal), bool), self.actions.bounds()
-        self.forms, self.masked = self.actions.forms(), False
-        self.single = policy.head if isinstance(policy.head, CategoricalHead) else None
         self.horizon: int | None = 0
         self.masks: list[Tree] = []
         self.done, self.reward, self.keeper = np.empty(self.n, bool), np.empty((0, 0)), None
         self.first, self.last_obs = np.empty(0), torch.empty(0)
         self.flags: tuple[np.ndarray, ...] = ()
+        self.obs = self.rewards = self.all_flags = np.empty((0, 0))
 
-    def seen(self, network: Network, net: Packed[Net]) -> Packed[Net]:
-        """The network as it reads these environments' rows, which may hold more than it reads, in another order."""
-        own, rows = network.rows, self.rows
+    def places(self, own: ObservationRows) -> np.ndarray:
+        """Where each number of a policy's rows stands in these environments' rows, which may hold more."""
+        rows = self.rows
         moved, there = np.empty(own.width, np.int64), [leaf.path for leaf in rows.leaves]
         for leaf, first, size in zip(own.leaves, own.firsts, own.sizes, strict=True):
             at, given = rows.place(leaf.path) if leaf.path in there else (0, 0)
@@ -74,16 +59,68 @@ class KernelRecorder:
                     "was made for"
                 )
             moved[first : first + size] = np.arange(at, at + size)
-        if (moved == np.arange(own.width)).all():
-            return net
-        choices = network.choices.copy()
-        choices[:, 0] = moved[choices[:, 0]]
-        return Packed(net.value._replace(columns=moved[network.columns], choices=choices))
+        return moved
 
     def given(self, path: tuple[Key, ...]) -> tuple[int, ...]:
         """The shape of what the environments show there."""
         shapes = [leaf.shape for leaf in self.rows.leaves if leaf.path == path]
         return (self.n, *shapes[0]) if shapes else ()
+
+    def keep(self, t: int, answer: Answer) -> int:
+        seen, gain, *_ = answer
+        if self.keeper is None or (self.keeper.lone and self.keeper.wide != (seen.dtype != np.float32)):
+            flags: list[np.ndarray] = list(self.all_flags)
+            storage = self.done, self.state.left, self.obs, self.rewards, *flags
+            self.keeper = Keeper(self.kernels, self.rows, seen, storage)
+        decided = self.keeper.keep(t, answer)
+        if decided < 0:
+            check_finite(self.env, gain, "reward", self.state.steps, largest=LARGEST_REWARD)
+            check_finite(self.env, seen, "observation", self.state.steps)
+            decided = int(np.count_nonzero(self.all_flags[2][t]))
+        return decided
+
+    def leave(self, rows: int) -> tuple[np.ndarray, ...]:
+        """Note where a segment of so many rows has ended, and its flags, which are returned."""
+        if self.rows.long:
+            self.rows.check_exact(self.obs[: rows + 1], describe(self.env))
+        self.first = self.obs[rows].copy()
+        self.state.obs = self.last_obs = self.rows.tree(self.first)
+        self.reward = self.rewards[:rows]
+        self.flags = tuple(self.all_flags[:, :rows].copy())
+        return self.flags
+
+
+class KernelRecorder(RowKeeper):
+    """Acts and keeps rows for one policy in one environment. Storage is kept as long as segments are of one length.
+
+    Discrete actions are drawn from the numbers that the definition draws; so are continuous ones where noise is drawn
+    row by row, for whole episodes, and not for a segment at once.
+    """
+
+    def __init__(
+        self, kernels: Kernels, policy: Any, network: Network, net: Packed[Net], head: Packed[Head],
+        works: list[Packed[Work]], team: Team, look: Callable[[], None], env: VectorEnv, state: CollectState,
+    ) -> None:  # fmt: skip
+        super().__init__(kernels, env, state)
+        self.policy, self.head, self.works, self.team = policy, head, works, team
+        self.look = look
+        """Notes what of the policy the kernels have a copy of."""
+        self.net, self.layers = self.seen(network, net), network.actor
+        self.actions = network.actions
+        self.pieces = team.pieces(self.n, network.operations(network.actor))
+        self.legal, self.bounds = np.empty((0, self.actions.legal), bool), self.actions.bounds()
+        self.forms, self.masked = self.actions.forms(), False
+        self.single = policy.head if isinstance(policy.head, CategoricalHead) else None
+
+    def seen(self, network: Network, net: Packed[Net]) -> Packed[Net]:
+        """The network as it reads these environments' rows, which may hold more than it reads, in another order."""
+        own = network.rows
+        moved = self.places(own)
+        if (moved == np.arange(own.width)).all():
+            return net
+        choices = network.choices.copy()
+        choices[:, 0] = moved[choices[:, 0]]
+        return Packed(net.value._replace(columns=moved[network.columns], choices=choices))
 
     def begin(self, horizon: int | None) -> None:
         state = self.state
@@ -192,26 +229,9 @@ class KernelRecorder:
         self.all_flags = np.stack([doubled(x) for x in self.all_flags])
         self.bind()
 
-    def keep(self, t: int, answer: Answer) -> int:
-        seen, gain, *_ = answer
-        if self.keeper is None or (self.keeper.lone and self.keeper.wide != (seen.dtype != np.float32)):
-            storage = self.done, self.state.left, self.obs, self.rewards, *self.all_flags
-            self.keeper = Keeper(self.kernels, self.rows, seen, storage)
-        decided = self.keeper.keep(t, answer)
-        if decided < 0:
-            check_finite(self.env, gain, "reward", self.state.steps, largest=LARGEST_REWARD)
-            check_finite(self.env, seen, "observation", self.state.steps)
-            decided = int(np.count_nonzero(self.all_flags[2][t]))
-        return decided
-
     def steps(self, rows: int) -> Steps:
         tensor = torch.from_numpy
-        if self.rows.long:
-            self.rows.check_exact(self.obs[: rows + 1], describe(self.env))
-        self.first = self.obs[rows].copy()
-        self.state.obs = self.last_obs = self.rows.tree(self.first)
-        self.reward = self.rewards[:rows]
-        self.flags = terminated, done, mask = tuple(self.all_flags[:, :rows].copy())
+        terminated, done, mask = self.leave(rows)
         return Steps(
             obs=self.rows.tree(self.obs[:rows]),
             action=self.actions.actions(self.choice[:rows], self.action[:rows]),

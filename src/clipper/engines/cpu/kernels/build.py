@@ -13,7 +13,17 @@ from llvmlite import binding
 from numba import types
 from numba.core import config
 
-from clipper.engines.cpu.kernels import act, divergence, fisher, loss, outputs, returns, tiles, update
+from clipper.engines.cpu.kernels import (
+    act,
+    divergence,
+    fisher,
+    loss,
+    outputs,
+    replayed_entrances,
+    returns,
+    tiles,
+    update,
+)
 from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
@@ -37,6 +47,8 @@ ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
     "pull": (outputs.pull, {}),
 }
 """Name → kernel, and which of its arguments are of another type than its source says."""
+PARTS = {"": ENTRANCES, "replayed": replayed_entrances.ENTRANCES}
+"""What is compiled together, by name."""
 PREFIX = "clipper_"
 """Of the entrances' names."""
 NUMBERS = {int: ("i8", types.int64), float: ("f8", types.float64), bool: ("i8", types.boolean)}
@@ -131,15 +143,15 @@ def drop_what_is_not_called(module: binding.ModuleRef, machine: binding.TargetMa
     passes.run(module, builder)
 
 
-def build() -> tuple[bytes, dict[str, object]]:
-    """Machine code as an object file, and what has to be known of it to call it."""
+def build(part: str = "") -> tuple[bytes, dict[str, object]]:
+    """Machine code of a part as an object file, and what has to be known of it to call it."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     whole = binding.parse_assembly(
         f"declare void @llvm.trap()\ndefine void @{NEVER}(ptr %x) {{\n  call void @llvm.trap()\n  unreachable\n}}\n"
     )
     kernels: dict[str, object] = {}
-    for name, (kernel, others) in ENTRANCES.items():
+    for name, (kernel, others) in PARTS[part].items():
         hints = hints_of(kernel.py_func) | others
         returned = hints.pop("return")
         signature = tuple(numba_type(hint) for hint in hints.values())
