@@ -7,7 +7,7 @@ from clipper.algorithms import OFF_POLICY, Algorithm
 from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
-from clipper.engines.cpu.replayed_plan import read_replayed
+from clipper.engines.cpu.replayed_plan import known, read_replayed
 from clipper.engines.eager import Torch
 from clipper.engines.protocol import Engine, LargeError, UnsuitableError
 from clipper.engines.torch_compile import Compiled
@@ -56,7 +56,7 @@ def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse:
     """The compiled engine; raises ``UnsuitableError`` where it does not fit, or, if it ``may_refuse``, not repay."""
     algorithm, replayed = config.algorithm, isinstance(config.algorithm, OFF_POLICY)
     if replayed:
-        read_replayed(algorithm, learner)
+        read_replayed(known(algorithm), learner)
         check_rollouts(rollouts)
     else:
         check_cost(learner, rollouts)

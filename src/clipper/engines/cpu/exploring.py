@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ class ExploringRecorder(RowKeeper):
             low, high, forms, self.action, self.choice, self.sent, kind, 0, 0.0,
         )  # fmt: skip
 
-    def act(self, t: int) -> Any:
+    def act(self, t: int) -> object:
         if t == len(self.rewards):
             self.grow()
         generator = self.state.generator
@@ -154,7 +154,7 @@ class ExploringActor:
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
         return self.behaviour.act(obs, memory, action_mask)
 
-    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> object:
         return self.behaviour.to_env(action, action_mask)
 
     def recorder(self, env: VectorEnv, state: CollectState) -> ExploringRecorder | None:

@@ -1,13 +1,13 @@
 """The engine for who learns from a replay with small networks on the CPU: gradient steps as compiled kernels."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipper.algorithms import Algorithm
+from clipper.algorithms import DQN, Algorithm
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.engines.cpu import kernel_files
@@ -18,15 +18,16 @@ from clipper.engines.cpu.kernels.replayed_tables import POLICY, WATCHED, Batch, 
 from clipper.engines.cpu.kernels.tables import Optimizer
 from clipper.engines.cpu.passes import optimizer_from
 from clipper.engines.cpu.replayed_networks import Networks
-from clipper.engines.cpu.replayed_plan import read_replayed
+from clipper.engines.cpu.replayed_plan import known, read_replayed
 from clipper.engines.cpu.sampled_rows import SampledRows, Shape
 from clipper.engines.protocol import UnsuitableError
+from clipper.learning.exploration import EpsilonGreedy
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import keep, steps_due
 from clipper.learning.parts import Part
 from clipper.learning.schedules import at
-from clipper.networks.heads import CategoricalHead, DeterministicHead
+from clipper.networks.heads import DeterministicHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 
 CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
@@ -42,9 +43,8 @@ class CPUFromReplay:
     name: Literal["cpu"] = "cpu"
 
     def __init__(self, learner: Learner, algorithm: Algorithm) -> None:
-        self.learner = learner
-        self.algorithm: Any = algorithm  # one that kernels know, and so with all the fields that they read
-        self.plan, self.networks = read_replayed(algorithm, learner)
+        self.learner, self.algorithm = learner, known(algorithm)
+        self.plan, self.networks = read_replayed(self.algorithm, learner)
         self.kernels = kernel_files.load_replayed()
         self.description = "cpu (compiled kernels)"
         settings = self.algorithm
@@ -75,7 +75,7 @@ class CPUFromReplay:
     def noise(self) -> float:
         """σ about a deterministic policy, or the probability of any action."""
         head = self.learner.policy.head
-        if isinstance(head, CategoricalHead):
+        if isinstance(self.algorithm, DQN) and isinstance(self.algorithm.exploration, EpsilonGreedy):
             return float(at(self.algorithm.exploration.epsilon, self.learner.progress))
         return math.exp(head.log_noise) if isinstance(head, DeterministicHead) else 0.0
 
@@ -117,7 +117,7 @@ class CPUFromReplay:
     def set_rates(self) -> None:
         """The step sizes at this moment of the run."""
         settings, progress = self.algorithm, self.learner.progress
-        own = getattr(settings, "critic_learning_rate", None)
+        own = None if isinstance(settings, DQN) else settings.critic_learning_rate
         self.rates[0] = at(settings.learning_rate, progress)
         self.rates[1:] = self.rates[0] if own is None else at(own, progress)
 

@@ -1,9 +1,7 @@
 """What an algorithm that learns from a replay asks of the kernels, or why they do not know it. Needs no Numba."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from clipper.algorithms import DDPG, DQN, SAC, TD3, Algorithm
 from clipper.engines.cpu.kernels import replayed_tables
@@ -16,6 +14,9 @@ from clipper.learning.learner import Learner
 from clipper.learning.optimizers import Adam, RMSProp
 from clipper.learning.temperature import EntropyTarget
 from clipper.learning.value_losses import MSE, Huber
+
+Replayed = SAC | TD3 | DDPG | DQN
+"""The algorithms whose gradient steps the kernels know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +93,28 @@ def dqn_plan(algorithm: DQN) -> ReplayedPlan:
     )  # fmt: skip
 
 
-PLANS: dict[type, Callable[[Any], ReplayedPlan]] = {SAC: sac_plan, TD3: td3_plan, DDPG: ddpg_plan, DQN: dqn_plan}
-"""The algorithms whose gradient steps the kernels know."""
+def plan_of(algorithm: Replayed) -> ReplayedPlan:
+    """How its gradient step is computed; raises ``UnsuitableError`` for a field that the kernels do not know."""
+    if isinstance(algorithm, SAC):
+        return sac_plan(algorithm)
+    if isinstance(algorithm, TD3):
+        return td3_plan(algorithm)
+    return ddpg_plan(algorithm) if isinstance(algorithm, DDPG) else dqn_plan(algorithm)
 
 
-def read_replayed(algorithm: Algorithm, learner: Learner) -> tuple[ReplayedPlan, Networks]:
+def known(algorithm: Algorithm) -> Replayed:
+    """The algorithm itself; raises ``UnsuitableError`` for one whose gradient steps the kernels do not know."""
+    if type(algorithm) in (SAC, TD3, DDPG, DQN) and isinstance(algorithm, Replayed):
+        return algorithm
+    raise UnsuitableError(f"kernels know no {type(algorithm).__name__}")
+
+
+def read_replayed(algorithm: Replayed, learner: Learner) -> tuple[ReplayedPlan, Networks]:
     """The plan, and the networks as tables; raises ``UnsuitableError`` where the kernels do not know something."""
-    make = PLANS.get(type(algorithm))
-    if make is None:
-        raise UnsuitableError(f"kernels know no {type(algorithm).__name__}")
-    optimizer = getattr(algorithm, "optimizer", None)
+    optimizer = algorithm.optimizer
     if type(optimizer) not in (Adam, RMSProp) or (isinstance(optimizer, Adam) and optimizer.weight_decay):
         raise UnsuitableError(f"kernels know no optimizer={optimizer!r}")
-    plan = make(algorithm)
+    plan = plan_of(algorithm)
     for name, own in learner.parts.items():
         if len(own.vectors) > 1:
             raise UnsuitableError(f"the parameters of {name or 'the policy'} are of several kinds")

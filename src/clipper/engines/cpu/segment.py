@@ -254,7 +254,7 @@ class KernelActor:
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
         return self.policy.act(obs, memory, action_mask)
 
-    def to_env(self, action: Tree, action_mask: Tree = ()) -> Any:
+    def to_env(self, action: Tree, action_mask: Tree = ()) -> object:
         return self.policy.to_env(action, action_mask)
 
     def recorder(self, env: VectorEnv, state: CollectState) -> KernelRecorder | None:
