@@ -9,7 +9,9 @@ from clipper.algorithms.a2c import A2C
 from clipper.algorithms.ddpg import DDPG
 from clipper.algorithms.dqn import DQN
 from clipper.algorithms.importance_sampling import ImportanceSampling
+from clipper.algorithms.mpdqn import MPDQN
 from clipper.algorithms.npg import NPG
+from clipper.algorithms.pdqn import PDQN
 from clipper.algorithms.ppo import PPO
 from clipper.algorithms.ppo_penalty import PPOPenalty
 from clipper.algorithms.ppo_separate import PPOSeparate
@@ -48,7 +50,7 @@ class OwnAlgorithm(Protocol):
 
 ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own that learn from what the policy has just done."""
-OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN)
+OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN)
 """Clipper's own that learn from a replay."""
 KNOWN = (*ON_POLICY, *OFF_POLICY)
 """Clipper's own."""
@@ -68,6 +70,8 @@ Algorithm: TypeAlias = (
     | TD3
     | DDPG
     | DQN
+    | PDQN
+    | MPDQN
     | OwnAlgorithm
 )
 
@@ -89,6 +93,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "DQN", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "DiscreteSAC", "HybridSAC",
-    "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
+    "A2C", "DDPG", "DQN", "MPDQN", "NPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "DiscreteSAC",
+    "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Last layers of a policy: features → a distribution, and a sample → what the environment takes."""
 
 from clipper.networks.heads.autoregressive import AutoregressiveHead
+from clipper.networks.heads.best_of import BestHead, BestQ
 from clipper.networks.heads.beta import Beta, BetaHead
 from clipper.networks.heads.binned import Binned, BinnedHead
 from clipper.networks.heads.composite import OneOfHead, ProductHead
@@ -15,6 +16,8 @@ from clipper.networks.heads.state_dependent import GSDE, StateDependentHead
 __all__ = [
     "GSDE",
     "AutoregressiveHead",
+    "BestHead",
+    "BestQ",
     "Beta",
     "BetaHead",
     "Binned",

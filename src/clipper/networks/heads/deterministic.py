@@ -25,6 +25,9 @@ class Deterministic:
 
     noise: Positive = 0.1
     """σ of the noise, where a component's bounds are ±1: TD3's (arXiv:1802.09477, section 6.1)."""
+    squash: bool = True
+    """Off: μ(s) is the last layer itself, clipped where it is executed, for algorithms that invert its gradient
+    (arXiv:1511.04143)."""
 
     def box_head(
         self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
@@ -32,21 +35,21 @@ class Deterministic:
     ) -> "DeterministicHead":  # fmt: skip
         if not isinstance(std, Learned):
             raise ConfigError("a deterministic policy has the σ of its noise: leave std at learned")
-        return DeterministicHead(space, features, generator, gain, self.noise)
+        return DeterministicHead(space, features, generator, gain, self.noise, self.squash)
 
 
 class DeterministicHead(nn.Module):
-    """Tanh of a linear layer, with noise of a fixed σ about it."""
+    """A linear layer, or tanh of it, with noise of a fixed σ about it."""
 
     def __init__(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float, noise: float
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float, noise: float, squash: bool
     ) -> None:
         super().__init__()
-        self.box, self.log_noise = finite_box(space, "deterministic"), math.log(noise)
+        self.box, self.log_noise, self.squash = finite_box(space, "deterministic"), math.log(noise), squash
         self.raw = OrthogonalLinear(features, self.box.size, gain, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> ClippedGaussian:
-        mean = self.raw(features).tanh()
+        mean = self.raw(features).tanh() if self.squash else self.raw(features)
         return ClippedGaussian(mean, mean.new_full((self.box.size,), self.log_noise))
 
     def bounded(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:

@@ -1,0 +1,107 @@
+"""Multi-pass deep Q-network (Bester et al. 2019, arXiv:1905.04388, section 3)."""
+
+import torch
+from torch import nn
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
+from clipper.data.values import Bound, Count, Fraction, NonNegative, value
+from clipper.functional.q_targets import chosen_value, greedy_value, td_target
+from clipper.learning.exploration import ByQOfArguments, Epsilon
+from clipper.learning.gradient_step import gradient_step
+from clipper.learning.learner import Learner
+from clipper.learning.metrics import Metrics
+from clipper.learning.off_policy import (
+    ascent,
+    averaged,
+    batch_mean,
+    batches_due,
+    choosing_by_q,
+    follow,
+    keep,
+    legal_after,
+    make_learner,
+    q_apart,
+    summed,
+)
+from clipper.learning.optimizers import Adam, Optimizer
+from clipper.learning.replay import Transitions
+from clipper.learning.schedules import Annealed, Rate, at
+from clipper.networks.heads import BestHead
+from clipper.networks.policy_options import PolicyOptions
+
+
+@value(kw_only=True)
+class MPDQN:
+    """P-DQN whose Q of a choice sees that choice's arguments only: a pass (s, 0 … xₖ … 0) for each, all as one batch.
+
+    So ∂Qₖ/∂xⱼ = 0 for j ≠ k, while P-DQN moves arguments also by choices that do not use them. It needs actions in
+    one ``OneOf``, each choice with one finite ``Box`` of arguments, or ``Discrete(1)`` for none; what is legal of the
+    choice may be masked. Differences from its authors' code are those of ``PDQN``.
+    """
+
+    gamma: Fraction = 0.99
+    """γ, the discount."""
+    tau: Fraction = 0.1
+    """τ, the part of the way to Q that its lagged copy goes in each gradient step."""
+    argument_tau: Fraction = 0.001
+    """The same of the arguments' network."""
+    epsilon: Epsilon = Annealed(1.0, 0.01, 0.5)
+    """ε, the part of decisions that are uniform: a number, or a schedule, as annealed(start,end,until)."""
+    learning_rate: Rate = 1e-3
+    """β, the step size of Q."""
+    argument_learning_rate: Rate = 1e-4
+    """α, that of the arguments' network, which moves slower than Q."""
+    optimizer: Optimizer = Adam(1e-8)
+    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε); this ε is torch's."""
+    max_grad_norm: Bound = 10.0
+    """Bound on each gradient's Euclidean norm."""
+    batch_size: Count = 128
+    """B, decisions of which a gradient step learns."""
+    capacity: Count = 1_000_000
+    """Decisions that the replay holds, the latest ones."""
+    learning_starts: Count = 1_000
+    """Decisions before the first gradient step, whose choices and arguments are uniform."""
+    update_ratio: NonNegative = 1.0
+    """Gradient steps for each further decision, however many environments there are."""
+    n_step: Count = 1
+    """Rewards before Q takes over in a target; those after the first are of older policies, which nothing corrects."""
+    horizon: Count = 1
+    """Rows collected per environment and iteration."""
+
+    def policy_options(self, options: PolicyOptions | None) -> PolicyOptions:
+        """The network for these options, or the usual one, with a choice by Q of its own arguments."""
+        return choosing_by_q(options, passes=True)
+
+    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
+        learner = make_learner(policy, BestHead, self.optimizer, self.capacity, seed)
+        q_apart(learner, self.optimizer)
+        learner.behaviour = ByQOfArguments(learner, self.epsilon, self.learning_starts)
+        return learner
+
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
+        keep(learner, steps, last_obs)  # (sₜ, (kₜ, xₜ), rₜ, sₜ₊₁) into D
+        drawn = self.learning_starts, self.update_ratio, self.batch_size, self.gamma, self.n_step
+        return averaged([self.gradient_step(learner, batch) for batch in batches_due(learner, *drawn)])
+
+    def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
+        """One step of Q and of the arguments' network, and of their lagged copies after them."""
+        policy, lagged = learner.policy, learner.modules["lagged"]
+        legal, now = (legal_after(mask[0] if mask else ()) for mask in (batch.next_mask, batch.action_mask))
+        with torch.no_grad():
+            after = lagged.act(batch.next_obs)[0].choice.logits  # Q⁻(s′, ·, x⁻(s′))
+            target = td_target(batch.reward, batch.discount, greedy_value(after, legal))  # y = r + γ maxₖ Q⁻
+        choice, arguments = batch.action
+        q = chosen_value(policy.head.choice.q(policy.encoder(batch.obs), arguments)[0], choice)  # Q(s, k, xₖ)
+        error = batch_mean(learner, 0.5 * (q - target).square())
+        gradient_step(learner, error, at(self.learning_rate, learner.progress), self.max_grad_norm, "critics")
+        watched = {"loss/q": error, "value/q": batch_mean(learner, q)}
+        encoded = policy.encoder(batch.obs)
+        x = policy.head.unclipped(policy.actor(encoded))
+        total = summed(policy.head.choice.q(encoded, x)[0], now)  # Σₖ Q(s, k, x(s))
+        if moved := [own for own in x if own.requires_grad]:
+            rate, loss = at(self.argument_learning_rate, learner.progress), -batch_mean(learner, ascent(total, moved))
+            gradient_step(learner, loss, rate, self.max_grad_norm)
+            watched |= {"loss/policy": -batch_mean(learner, total)}
+        follow(learner, self.tau, self.argument_tau)
+        return watched
