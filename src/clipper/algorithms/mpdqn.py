@@ -92,13 +92,13 @@ class MPDQN:
             after = lagged.act(batch.next_obs)[0].choice.logits  # Q⁻(s′, ·, x⁻(s′))
             target = td_target(batch.reward, batch.discount, greedy_value(after, legal))  # y = r + γ maxₖ Q⁻
         choice, arguments = batch.action
-        q = chosen_value(policy.head.choice.q(policy.encoder(batch.obs), arguments)[0], choice)  # Q(s, k, xₖ)
+        q = chosen_value(policy.head.q(policy.encoder(batch.obs), arguments)[0], choice)  # Q(s, k, xₖ)
         error = batch_mean(learner, 0.5 * (q - target).square())
         gradient_step(learner, error, at(self.learning_rate, learner.progress), self.max_grad_norm, "critics")
         watched = {"loss/q": error, "value/q": batch_mean(learner, q)}
         encoded = policy.encoder(batch.obs)
         x = policy.head.unclipped(policy.actor(encoded))
-        total = summed(policy.head.choice.q(encoded, x)[0], now)  # Σₖ Q(s, k, x(s))
+        total = summed(policy.head.q(encoded, x)[0], now)  # Σₖ Q(s, k, x(s))
         if moved := [own for own in x if own.requires_grad]:
             rate, loss = at(self.argument_learning_rate, learner.progress), -batch_mean(learner, ascent(total, moved))
             gradient_step(learner, loss, rate, self.max_grad_norm)

@@ -136,7 +136,7 @@ def add_critics(learner: Learner, networks: SideBySide, optimizer: Optimizer) ->
 
 def q_apart(learner: Learner, optimizer: Optimizer) -> None:
     """Let Q within a policy, by which it chooses, be a part of the learner of its own, and the encoder with it."""
-    policy, q = learner.policy, learner.policy.head.choice
+    policy, q = learner.policy, learner.policy.head.q
     own = [*policy.encoder.parameters(), *q.parameters()]
     rest = [p for p in policy.parameters() if all(p is not x for x in own)]
     learner.parts = {"": make_part(rest, optimizer), "critics": make_part(own, optimizer)}
@@ -147,7 +147,7 @@ def follow(learner: Learner, tau: float, argument_tau: float) -> None:
     """Let the lagged copies of such a policy's Q and of its arguments' network go ``tau`` of the way to them."""
     lagged, policy = learner.modules["lagged"], learner.policy
     Polyak(tau)(lagged.encoder, policy.encoder, 0)
-    Polyak(tau)(lagged.head.choice, policy.head.choice, 0)
+    Polyak(tau)(lagged.head.q, policy.head.q, 0)
     Polyak(argument_tau)(lagged.actor, policy.actor, 0)
     Polyak(argument_tau)(lagged.head.arguments, policy.head.arguments, 0)
 

@@ -1,17 +1,15 @@
 """A choice with arguments that is made by Q of each choice and its arguments (Xiong et al. 2018, arXiv:1810.06394)."""
 
-from typing import Protocol
-
 from jaxtyping import Float
 from torch import Tensor, cat, nn
 
 from clipper.data.trees import Tree
 from clipper.data.values import value
-from clipper.distributions import Categorical, ClippedGaussian, OneOf
+from clipper.distributions import ClippedGaussian, OneOf
 from clipper.errors import ConfigError
 from clipper.networks.heads.composite import OneOfHead
 from clipper.networks.heads.deterministic import DeterministicHead
-from clipper.networks.heads.discrete import IMPOSSIBLE, CategoricalHead
+from clipper.networks.heads.discrete import CategoricalHead
 from clipper.networks.heads.gaussian import SquashedHead
 from clipper.networks.heads.protocol import Head
 
@@ -24,33 +22,20 @@ class BestQ:
     """Each choice's Q sees its own arguments only, in a pass of its own (arXiv:1905.04388); off: all of them."""
 
 
-class QOfArguments(Protocol):
-    """Q networks over encoded observations (an ``nn.Module``)."""
+class GivenLogits(CategoricalHead):
+    """A choice whose logits are given."""
 
-    def __call__(self, obs: Tree, arguments: tuple[Tensor, ...]) -> Float[Tensor, "M B K"]: ...
-
-
-class BestChoice(CategoricalHead):
-    """Q of each choice, in the place of logits."""
-
-    def __init__(self, q: nn.Module) -> None:
+    def __init__(self) -> None:
         nn.Module.__init__(self)
-        self.start, self.q = 0, q
-
-    def forward(self, features: tuple[Tensor, tuple[Tensor, ...]], action_mask: Tree = ()) -> Categorical:
-        """``features`` are the encoded observations, and each choice's arguments."""
-        q = self.q(*features)[0]
-        return Categorical(q if isinstance(action_mask, tuple) else q.where(action_mask, IMPOSSIBLE))
+        self.start, self.logits = 0, nn.Identity()
 
 
 class BestHead(OneOfHead):
     """Arguments of each choice, and the choice by their Q. It reads a trunk's features, and beside them its inputs."""
 
-    choice: BestChoice
-
     def __init__(self, q: nn.Module, branches: tuple[Head, ...], width: int) -> None:
-        super().__init__(BestChoice(q), branches)
-        self.width = width
+        super().__init__(GivenLogits(), branches)
+        self.q, self.width = q, width
         """The trunk's."""
 
     def unclipped(self, features: Float[Tensor, "B F"]) -> tuple[Tensor, ...]:
@@ -62,7 +47,8 @@ class BestHead(OneOfHead):
         legal, masks = action_mask or ((), ())
         branches = self.arguments(features[..., : self.width], masks).parts
         arguments = tuple(branch.mode for branch in branches)
-        return OneOf(self.choice((features[..., self.width :], arguments), legal), branches)
+        q = self.q(features[..., self.width :], arguments)[0]
+        return OneOf(self.choice(q, legal), branches)
 
 
 class Beside(nn.Module):

@@ -54,5 +54,5 @@ class HeadOptions:
     """How the choice of a OneOf is made: none, by logits of its own; best_q(passes), by Q of each choice and its
     arguments, which is for P-DQN and MP-DQN."""
     initial_mean: tuple[float, ...] = ()
-    """Where the means of all continuous arguments start (of deterministic ones, those that are not squashed), in the order of the space's parts, on a finite Box in [−1, 1];
-    none for 0. It is knowledge about the task: say so where it is used."""
+    """Where the means of all continuous arguments start, in the order of the space's parts, on a finite Box in [−1, 1];
+    none for 0. Deterministic ones have to be without squash. It is knowledge about the task: say so where it is used."""
