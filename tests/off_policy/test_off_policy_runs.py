@@ -37,6 +37,8 @@ PLACES: dict[type, tuple[str, Kind]] = {
     clipper.DQN: ("CartPole-v1", "categorical"),
     clipper.DiscreteSAC: ("CartPole-v1", "categorical"),
     clipper.HybridSAC: ("clipper/Platform-v0", "one of"),
+    clipper.PDQN: ("clipper/Platform-v0", "one of"),
+    clipper.MPDQN: ("clipper/Platform-v0", "one of"),
 }
 """Where algorithms that act on no Box act: an environment, and a small policy's actions."""
 BOXED = [kind for kind in OFF_POLICY if kind not in PLACES]
@@ -154,7 +156,9 @@ TURNED: dict[str, Any] = {
 FIELDS = [(kind, f.name) for kind in OFF_POLICY for f in dataclasses.fields(kind)]
 
 
-@pytest.mark.parametrize(("kind", "field"), [(kind, f) for kind, f in FIELDS if f not in ("horizon", "exploration")])
+@pytest.mark.parametrize(
+    ("kind", "field"), [(kind, f) for kind, f in FIELDS if f not in ("horizon", "exploration", "epsilon")]
+)
 def test_another_value_of_a_field_is_another_update(kind: Any, field: str) -> None:
     algorithm = kind(**SHORT, learning_rate=0.05)
     other = TURNED[field] if field in TURNED else getattr(algorithm, field) / 2
@@ -241,7 +245,7 @@ def test_nothing_said_means_one_environment_rows_of_a_thousand_and_the_papers_ne
     name = kind.__name__.lower()
     for config in (config_for(place_of(kind)[0], kind()), configure(lambda: Dial([]), kind(), None, {})[0]):
         assert (config.num_envs, config.log_every) == (1, 1_000), name
-        hidden = (128, 128) if kind is clipper.DQN else (256, 256)
+        hidden = {clipper.DQN: (128, 128), clipper.PDQN: (128,), clipper.MPDQN: (128,)}.get(kind, (256, 256))
         assert (config.policy.hidden, config.policy.activation, config.policy.critic) == (hidden, "relu", None)
 
 
@@ -299,7 +303,12 @@ ELSEWHERE = [
     ),
     (clipper.DQN, Box(-1, 1, (2,)), "on one Discrete, .*SAC, TD3 and DDPG act on a Box"),
     (clipper.DQN, MultiDiscrete(np.array([[2, 3], [4, 2]])), "one Discrete of its 48 combinations, or use PPO"),
-    (clipper.DiscreteSAC, OneOf([Box(-1, 1, (2,)), Discrete(1)]), "on one Discrete, .*HybridSAC acts on a OneOf"),
+    (
+        clipper.DiscreteSAC,
+        OneOf([Box(-1, 1, (2,)), Discrete(1)]),
+        "on one Discrete, .*HybridSAC, PDQN and MPDQN act on a OneOf",
+    ),
+    (clipper.PDQN, Discrete(3), "on a OneOf, by a BestHead, .*DQN and DiscreteSAC act on a Discrete"),
     (clipper.HybridSAC, Discrete(3), "on a OneOf, .*DQN and DiscreteSAC act on a Discrete"),
     (clipper.HybridSAC, OneOf([Box(-1, 1, (2,)), Discrete(2)]), "Discrete\\(1\\) for none, and here a CategoricalHead"),
 ]

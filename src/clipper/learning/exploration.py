@@ -154,3 +154,15 @@ class Uniform:
     def log_prob(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch"]:
         """−A log 2."""
         return torch.full_like(action[..., 0], -math.log(2) * action.shape[-1])
+
+    def entropy(self) -> Float[Tensor, "*batch"]:
+        """A log 2, of an action within [−1, 1]."""
+        return -self.log_prob(self.like)
+
+    def kl(self, other: "Uniform") -> Float[Tensor, "*batch"]:
+        """0: there is one such distribution."""
+        return torch.zeros_like(self.like[..., 0])
+
+    @property
+    def params(self) -> tuple[Tree, ...]:
+        return self.like, self.head

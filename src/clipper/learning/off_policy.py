@@ -119,7 +119,7 @@ def advice(space: gymnasium.Space | None) -> str:
     if isinstance(space, Discrete):
         return "DQN and DiscreteSAC act on a Discrete, or PPO"
     if isinstance(space, OneOf):
-        return "HybridSAC acts on a OneOf, or PPO"
+        return "HybridSAC, PDQN and MPDQN act on a OneOf, or PPO"
     if isinstance(space, MultiDiscrete):
         number = math.prod(space.nvec.flatten().tolist())
         return f"make it one Discrete of its {number:,} combinations, or use PPO, which has a choice for each component"

@@ -1,7 +1,7 @@
 """Networks of one shape side by side, which say what a state and an action, or each of K choices, are worth."""
 
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from clipper.data.trees import Tree
 
 
+@runtime_checkable
 class Encodes(Protocol):
     """What makes ``features`` numbers of an observation (an ``nn.Module``)."""
 

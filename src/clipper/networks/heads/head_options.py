@@ -55,4 +55,4 @@ class HeadOptions:
     arguments, which is for P-DQN and MP-DQN."""
     initial_mean: tuple[float, ...] = ()
     """Where the means of all continuous arguments start, in the order of the space's parts, on a finite Box in [−1, 1];
-    none for 0. Deterministic ones have to be without squash. It is knowledge about the task: say so where it is used."""
+    none for 0. Deterministic ones need squash=False. It is knowledge about the task: say so where it is used."""
