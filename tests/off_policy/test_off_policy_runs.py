@@ -39,6 +39,7 @@ PLACES: dict[type, tuple[str, Kind]] = {
     clipper.HybridSAC: ("clipper/Platform-v0", "one of"),
     clipper.PDQN: ("clipper/Platform-v0", "one of"),
     clipper.MPDQN: ("clipper/Platform-v0", "one of"),
+    clipper.PADDPG: ("clipper/Platform-v0", "one of"),
 }
 """Where algorithms that act on no Box act: an environment, and a small policy's actions."""
 BOXED = [kind for kind in OFF_POLICY if kind not in PLACES]
@@ -128,7 +129,8 @@ def hide(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 @each_kind
 def test_nothing_is_read_of_what_is_no_decision_or_follows_a_termination(kind: Any) -> None:
     actions = place_of(kind)[1]
-    steps, last = make_steps(small_policy(actions), 30, 3, seed=0)
+    own = kind().policy_options(SMALL) if kind is clipper.PADDPG else None  # its actions are vectors
+    steps, last = make_steps(small_policy(actions, own), 30, 3, seed=0)
     if actions == "gaussian":
         steps = steps._replace(action=steps.action.clamp(-0.9, 0.9))
     gone = torch.cat([torch.zeros(1, 3, dtype=torch.bool), steps.terminated[:-1]])
@@ -306,7 +308,7 @@ ELSEWHERE = [
     (
         clipper.DiscreteSAC,
         OneOf([Box(-1, 1, (2,)), Discrete(1)]),
-        "on one Discrete, .*HybridSAC, PDQN and MPDQN act on a OneOf",
+        "on one Discrete, .*HybridSAC, PDQN, MPDQN and PADDPG act on a OneOf",
     ),
     (clipper.PDQN, Discrete(3), "on a OneOf, by a BestHead, .*DQN and DiscreteSAC act on a Discrete"),
     (clipper.HybridSAC, Discrete(3), "on a OneOf, .*DQN and DiscreteSAC act on a Discrete"),

@@ -7,7 +7,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.q_targets import chosen_value, greedy_value, td_target
-from clipper.learning.exploration import ByQOfArguments, Epsilon
+from clipper.learning.exploration import Epsilon, UniformOrPolicy
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
@@ -81,7 +81,7 @@ class PDQN:
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         learner = make_learner(policy, BestHead, self.optimizer, self.capacity, seed)
         q_apart(learner, self.optimizer)
-        learner.behaviour = ByQOfArguments(learner, self.epsilon, self.learning_starts)
+        learner.behaviour = UniformOrPolicy(learner, self.epsilon, self.learning_starts)
         return learner
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:

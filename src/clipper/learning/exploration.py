@@ -68,11 +68,11 @@ class ByQ:
         return explore(dist.logits, legal, self.learner.progress), memory
 
 
-class ByQOfArguments:
-    """Acts by Q of choices and their arguments, as P-DQN does (Xiong et al. 2018, arXiv:1810.06394, algorithm 1).
+class UniformOrPolicy:
+    """Acts as ε-greedy does, with arguments (Xiong et al. 2018, arXiv:1810.06394, algorithm 1).
 
-    With probability ε any legal choice with uniform arguments, ξ, else the best one, about whose arguments the policy
-    has its noise; in a learner's first decisions all are of ξ.
+    With probability ε any legal choice with uniform arguments, ξ, else the policy's best one, about whose arguments it
+    has its noise; in a learner's first decisions all are of ξ. ``uniform_over`` says what is uniform.
     """
 
     def __init__(self, learner: Learner, epsilon: Epsilon, first: int) -> None:
@@ -84,9 +84,12 @@ class ByQOfArguments:
         uniform = uniform_over(dist, self.learner.policy.head)
         if int(self.learner.extra["decisions"]) < self.first:
             return uniform, memory
+        epsilon = at(self.epsilon, self.learner.progress)
+        if not isinstance(dist, OneOf):
+            return EitherOf(epsilon, uniform, dist), memory
         best = torch.nn.functional.one_hot(dist.choice.logits.argmax(-1), dist.choice.logits.shape[-1])
         greedy = OneOf(Categorical(best.to(dist.choice.logits).log().clamp(min=IMPOSSIBLE)), dist.branches)
-        return EitherOf(at(self.epsilon, self.learner.progress), uniform, greedy), memory
+        return EitherOf(epsilon, uniform, greedy), memory
 
 
 class EitherOf:

@@ -33,6 +33,8 @@ from clipper.networks.heads import (
     Learned,
     OneOfHead,
     Scale,
+    Scores,
+    ScoresHead,
     SquashedHead,
     TanhGaussian,
 )
@@ -78,12 +80,22 @@ def choosing_by_q(options: PolicyOptions | None, passes: bool) -> PolicyOptions:
     return dataclasses.replace(options, head=dataclasses.replace(options.head, one_of=BestQ(passes)))
 
 
+def choosing_by_scores(options: PolicyOptions | None) -> PolicyOptions:
+    """``options``, or the usual network, for a policy without V that gives scores of choices beside their arguments."""
+    if options is not None and not isinstance(options.head.one_of, Scores | None):
+        raise ConfigError(f"this algorithm chooses by scores, not {options.head.one_of}: leave out one_of")
+    options = without_value(options)
+    head = dataclasses.replace(options.head, one_of=options.head.one_of or Scores())
+    return dataclasses.replace(options, head=head)
+
+
 SPACES: dict[type[nn.Module], str] = {
     SquashedHead: "one Box of finite bounds",
     DeterministicHead: "one Box of finite bounds",
     CategoricalHead: "one Discrete",
     OneOfHead: "a OneOf",
     BestHead: "a OneOf",
+    ScoresHead: "a OneOf",
 }
 """What an algorithm acts on, by the head that it needs."""
 
@@ -119,7 +131,7 @@ def advice(space: gymnasium.Space | None) -> str:
     if isinstance(space, Discrete):
         return "DQN and DiscreteSAC act on a Discrete, or PPO"
     if isinstance(space, OneOf):
-        return "HybridSAC, PDQN and MPDQN act on a OneOf, or PPO"
+        return "HybridSAC, PDQN, MPDQN and PADDPG act on a OneOf, or PPO"
     if isinstance(space, MultiDiscrete):
         number = math.prod(space.nvec.flatten().tolist())
         return f"make it one Discrete of its {number:,} combinations, or use PPO, which has a choice for each component"

@@ -11,6 +11,7 @@ from clipper.networks.heads.gaussian import Gaussian, GaussianHead, SquashedHead
 from clipper.networks.heads.head_options import BoxDistribution, HeadOptions
 from clipper.networks.heads.protocol import Head
 from clipper.networks.heads.scales import ExpOfState, Fixed, Learned, LinearLogStd, LinearStd, Scale, SoftplusOfState
+from clipper.networks.heads.scores import Scores, ScoresHead
 from clipper.networks.heads.state_dependent import GSDE, StateDependentHead
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "OneOfHead",
     "ProductHead",
     "Scale",
+    "Scores",
+    "ScoresHead",
     "SoftplusOfState",
     "SquashedHead",
     "StateDependentHead",

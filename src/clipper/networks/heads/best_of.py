@@ -38,17 +38,19 @@ class BestHead(OneOfHead):
         self.q, self.width = q, width
         """The trunk's."""
 
-    def unclipped(self, features: Float[Tensor, "B F"]) -> tuple[Tensor, ...]:
+    def unclipped(self, features: Float[Tensor, "*batch F"]) -> tuple[Tensor, ...]:
         """Each choice's arguments, which are not within bounds yet."""
         branches = self.arguments(features[..., : self.width]).parts
         return tuple(branch.mean if isinstance(branch, ClippedGaussian) else branch.mode for branch in branches)
 
-    def forward(self, features: Float[Tensor, "B F"], action_mask: Tree = ()) -> OneOf:
+    def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> OneOf:
         legal, masks = action_mask or ((), ())
         branches = self.arguments(features[..., : self.width], masks).parts
-        arguments = tuple(branch.mode for branch in branches)
-        q = self.q(features[..., self.width :], arguments)[0]
-        return OneOf(self.choice(q, legal), branches)
+        inputs, arguments = features[..., self.width :], tuple(branch.mode for branch in branches)
+        if features.ndim == 2:
+            return OneOf(self.choice(self.q(inputs, arguments)[0], legal), branches)
+        q = self.q(inputs.flatten(0, -2), tuple(x.flatten(0, inputs.ndim - 2) for x in arguments))[0]
+        return OneOf(self.choice(q.unflatten(0, inputs.shape[:-1]), legal), branches)
 
 
 class Beside(nn.Module):
