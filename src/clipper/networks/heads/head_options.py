@@ -53,7 +53,7 @@ class HeadOptions:
     """Draw the parts of a Dict or Tuple one after another, each given those before it, instead of independently."""
     one_of: BestQ | Scores | None = None
     """How the choice of a OneOf is made: none, by logits of its own; best_q(passes), by Q of each choice and its
-    arguments, which is for P-DQN and MP-DQN; scores(noise), by the highest of numbers beside the arguments, for PA-DDPG."""
+    arguments, which is for P-DQN and MP-DQN; scores(noise), by the highest of numbers beside them, for PA-DDPG."""
     initial_mean: tuple[float, ...] = ()
     """Where the means of all continuous arguments start, in the order of the space's parts, on a finite Box in [−1, 1];
     none for 0. Deterministic ones need squash=False. It is knowledge about the task: say so where it is used."""
