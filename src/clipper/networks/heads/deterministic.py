@@ -3,7 +3,6 @@
 import math
 
 import gymnasium.spaces
-import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
@@ -60,5 +59,5 @@ class DeterministicHead(nn.Module):
         """The inverse of ``bounded``."""
         return action
 
-    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
+    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> Tree:
         return self.box(action, action_mask)
