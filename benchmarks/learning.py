@@ -166,6 +166,7 @@ def result(job: Job) -> Row:
         "steps_to_target": None if target is None or protocol == "success" else steps_to(target.value, rows),
         **time_to(SCORES.get(config.env), rows),
         "seconds": round(last["time/seconds"], 1),
+        "processor_seconds": round(noted["processor_seconds"], 1) if "processor_seconds" in noted else None,
         "steps_per_second": round(last["steps"] / last["time/seconds"], 1),
         "sessions": len(noted["sessions"]),
         "exact": noted["exact"],

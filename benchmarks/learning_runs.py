@@ -107,6 +107,8 @@ def train_one(job: Job) -> int:
             run = clipper.train(resume=job.folder, policy=policy, callback=callback)
         else:
             run = clipper.train(config, policy=policy, run_dir=job.folder, callback=callback)
+    study["processor_seconds"] = study.get("processor_seconds", 0.0) + time.process_time()
+    write_json(job.folder / "study.json", study)
     if run.steps < run.config.total_steps:
         return 128 + (stop.received or signal.SIGHUP)
     study |= {"exact": run.exact, "date": datetime.now(UTC).strftime("%Y-%m-%d")}

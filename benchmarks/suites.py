@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
+from hybrid_methods import HYBRID_METHODS
 from mask_variants import MaskedOnlyWhenActing, Unmasked
 from torch import nn
 
@@ -269,6 +270,12 @@ HARDMOVE_PUBLISHED = {
 }
 
 
+BARS = {
+    "platform, mp-dqn": Target(0.97, "evaluation", "ours; MP-DQN's paper: 0.987"),
+    "platform, p-dqn": Target(0.93, "evaluation", "ours; HyAR's table 2: 0.93"),
+}
+
+
 def grid(policy: Callable[[Config], nn.Module] | None = None) -> Entry:
     """PPO on the masked grid, in the definition's engine, since the variants are policies of their own."""
     config = Config(
@@ -334,6 +341,9 @@ SUITES: Mapping[str, Mapping[str, Entry]] = {
     "atari": ATARI,
     "hybrid": HYBRID,
     "hardmove": HARDMOVE_PUBLISHED,
+    "hybrid_methods": {
+        name: entry(config, 3, BARS.get(name), "evaluation", episodes=1000) for name, config in HYBRID_METHODS.items()
+    },
     "masks": MASKS,
     "memory": MEMORY,
     "recipes": RECIPES,

@@ -244,7 +244,10 @@ def test_presets_survive_json_and_make_policies(config: Config) -> None:
     assert from_json(to_json(config), Config) == config
     spaces = [*ACTIONS.values()]
     if type(config.algorithm) in OFF_POLICY:
-        spaces = [ACTIONS["categorical" if isinstance(config.algorithm, clipper.DQN) else "gaussian"]]
+        if isinstance(config.algorithm, clipper.PDQN | clipper.MPDQN):
+            spaces = [ACTIONS["one of"]]
+        else:
+            spaces = [ACTIONS["categorical" if isinstance(config.algorithm, clipper.DQN) else "gaussian"]]
     for space in spaces:
         policy = clipper.make_policy(OBSERVATIONS, space, config.policy, torch.Generator().manual_seed(0))
         config.algorithm.init(policy)

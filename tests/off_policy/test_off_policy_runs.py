@@ -37,6 +37,9 @@ PLACES: dict[type, tuple[str, Kind]] = {
     clipper.DQN: ("CartPole-v1", "categorical"),
     clipper.DiscreteSAC: ("CartPole-v1", "categorical"),
     clipper.HybridSAC: ("clipper/Platform-v0", "one of"),
+    clipper.PDQN: ("clipper/Platform-v0", "one of"),
+    clipper.MPDQN: ("clipper/Platform-v0", "one of"),
+    clipper.PADDPG: ("clipper/Platform-v0", "one of"),
 }
 """Where algorithms that act on no Box act: an environment, and a small policy's actions."""
 BOXED = [kind for kind in OFF_POLICY if kind not in PLACES]
@@ -126,7 +129,8 @@ def hide(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 @each_kind
 def test_nothing_is_read_of_what_is_no_decision_or_follows_a_termination(kind: Any) -> None:
     actions = place_of(kind)[1]
-    steps, last = make_steps(small_policy(actions), 30, 3, seed=0)
+    own = kind().policy_options(SMALL) if kind is clipper.PADDPG else None  # its actions are vectors
+    steps, last = make_steps(small_policy(actions, own), 30, 3, seed=0)
     if actions == "gaussian":
         steps = steps._replace(action=steps.action.clamp(-0.9, 0.9))
     gone = torch.cat([torch.zeros(1, 3, dtype=torch.bool), steps.terminated[:-1]])
@@ -154,7 +158,9 @@ TURNED: dict[str, Any] = {
 FIELDS = [(kind, f.name) for kind in OFF_POLICY for f in dataclasses.fields(kind)]
 
 
-@pytest.mark.parametrize(("kind", "field"), [(kind, f) for kind, f in FIELDS if f not in ("horizon", "exploration")])
+@pytest.mark.parametrize(
+    ("kind", "field"), [(kind, f) for kind, f in FIELDS if f not in ("horizon", "exploration", "epsilon")]
+)
 def test_another_value_of_a_field_is_another_update(kind: Any, field: str) -> None:
     algorithm = kind(**SHORT, learning_rate=0.05)
     other = TURNED[field] if field in TURNED else getattr(algorithm, field) / 2
@@ -241,7 +247,7 @@ def test_nothing_said_means_one_environment_rows_of_a_thousand_and_the_papers_ne
     name = kind.__name__.lower()
     for config in (config_for(place_of(kind)[0], kind()), configure(lambda: Dial([]), kind(), None, {})[0]):
         assert (config.num_envs, config.log_every) == (1, 1_000), name
-        hidden = (128, 128) if kind is clipper.DQN else (256, 256)
+        hidden = {clipper.DQN: (128, 128), clipper.PDQN: (128,), clipper.MPDQN: (128,)}.get(kind, (256, 256))
         assert (config.policy.hidden, config.policy.activation, config.policy.critic) == (hidden, "relu", None)
 
 
@@ -299,7 +305,12 @@ ELSEWHERE = [
     ),
     (clipper.DQN, Box(-1, 1, (2,)), "on one Discrete, .*SAC, TD3 and DDPG act on a Box"),
     (clipper.DQN, MultiDiscrete(np.array([[2, 3], [4, 2]])), "one Discrete of its 48 combinations, or use PPO"),
-    (clipper.DiscreteSAC, OneOf([Box(-1, 1, (2,)), Discrete(1)]), "on one Discrete, .*HybridSAC acts on a OneOf"),
+    (
+        clipper.DiscreteSAC,
+        OneOf([Box(-1, 1, (2,)), Discrete(1)]),
+        "on one Discrete, .*HybridSAC, PDQN, MPDQN and PADDPG act on a OneOf",
+    ),
+    (clipper.PDQN, Discrete(3), "on a OneOf, by a BestHead, .*DQN and DiscreteSAC act on a Discrete"),
     (clipper.HybridSAC, Discrete(3), "on a OneOf, .*DQN and DiscreteSAC act on a Discrete"),
     (clipper.HybridSAC, OneOf([Box(-1, 1, (2,)), Discrete(2)]), "Discrete\\(1\\) for none, and here a CategoricalHead"),
 ]

@@ -10,6 +10,8 @@ from clipper.algorithms.ddpg import DDPG
 from clipper.algorithms.dqn import DQN
 from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
+from clipper.algorithms.paddpg import PADDPG
+from clipper.algorithms.pdqn import MPDQN, PDQN
 from clipper.algorithms.ppo import PPO
 from clipper.algorithms.ppo_penalty import PPOPenalty
 from clipper.algorithms.ppo_separate import PPOSeparate
@@ -48,7 +50,7 @@ class OwnAlgorithm(Protocol):
 
 ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own that learn from what the policy has just done."""
-OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN)
+OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG)
 """Clipper's own that learn from a replay."""
 KNOWN = (*ON_POLICY, *OFF_POLICY)
 """Clipper's own."""
@@ -68,6 +70,9 @@ Algorithm: TypeAlias = (
     | TD3
     | DDPG
     | DQN
+    | PDQN
+    | MPDQN
+    | PADDPG
     | OwnAlgorithm
 )
 
@@ -89,6 +94,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "DQN", "NPG", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm", "DiscreteSAC", "HybridSAC",
-    "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
+    "A2C", "DDPG", "DQN", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm",
+    "DiscreteSAC", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
 ]  # fmt: skip

@@ -10,7 +10,10 @@ from clipper.algorithms import (
     A2C,
     DDPG,
     DQN,
+    MPDQN,
     NPG,
+    PADDPG,
+    PDQN,
     PPO,
     SAC,
     TD3,
@@ -36,6 +39,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
     "sac": SAC, "sac-discrete": DiscreteSAC, "sac-hybrid": HybridSAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
+    "pdqn": PDQN, "mpdqn": MPDQN, "paddpg": PADDPG,
 }  # fmt: skip
 
 

@@ -17,11 +17,11 @@ from clipper.distributions.gaussian import HALF_LOG_2PI
 class ClippedGaussian:
     """a = clip(μ + σ ε, −1, 1) with ε ~ N(0, 1): a density within, and a probability on each bound.
 
-    It is how DDPG and TD3 explore about μ ∈ [−1, 1] (Fujimoto et al. 2018, arXiv:1802.09477, algorithm 1).
+    It is how DDPG and TD3 explore about μ (Fujimoto et al. 2018, arXiv:1802.09477, algorithm 1).
     """
 
     mean: Float[Tensor, "*batch A"]
-    """μ, within [−1, 1]."""
+    """μ."""
     log_std: Float[Tensor, "*#batch A"]
     """log σ; it may broadcast over the batch."""
 
@@ -32,8 +32,8 @@ class ClippedGaussian:
 
     @property
     def mode(self) -> Float[Tensor, "*batch A"]:
-        """μ."""
-        return self.mean
+        """μ, on a bound where it lies beyond."""
+        return self.mean.clamp(-1, 1)
 
     def standard(self, bound: float) -> Float[Tensor, "*batch A"]:
         """(bound − μ) / σ."""

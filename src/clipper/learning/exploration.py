@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from clipper.data.trees import Tree
+from clipper.data.trees import Tree, each, leaves
 from clipper.data.values import Range, value
 from clipper.distributions import Categorical, Distribution, OneOf, Sampler
 from clipper.functional.q_targets import epsilon_greedy
@@ -68,6 +68,48 @@ class ByQ:
         return explore(dist.logits, legal, self.learner.progress), memory
 
 
+class UniformOrPolicy:
+    """Acts as ε-greedy does, with arguments (Xiong et al. 2018, arXiv:1810.06394, algorithm 1).
+
+    With probability ε any legal choice with uniform arguments, ξ, else the policy's best one, about whose arguments it
+    has its noise; in a learner's first decisions all are of ξ. ``uniform_over`` says what is uniform.
+    """
+
+    def __init__(self, learner: Learner, epsilon: Epsilon, first: int) -> None:
+        self.learner, self.epsilon, self.first = learner, epsilon, first
+        self.mask_key, self.to_env = mask_key_of(learner.policy), learner.policy.to_env
+
+    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
+        dist, memory = self.learner.policy.act(obs, memory, action_mask)
+        uniform = uniform_over(dist, self.learner.policy.head)
+        if int(self.learner.extra["decisions"]) < self.first:
+            return uniform, memory
+        epsilon = at(self.epsilon, self.learner.progress)
+        if not isinstance(dist, OneOf):
+            return EitherOf(epsilon, uniform, dist), memory
+        best = torch.nn.functional.one_hot(dist.choice.logits.argmax(-1), dist.choice.logits.shape[-1])
+        greedy = OneOf(Categorical(best.to(dist.choice.logits).log().clamp(min=IMPOSSIBLE)), dist.branches)
+        return EitherOf(epsilon, uniform, greedy), memory
+
+
+class EitherOf:
+    """A sample of ``first`` with probability ``p``, else of ``second``, each state apart."""
+
+    def __init__(self, p: float, first: Sampler, second: Sampler) -> None:
+        self.p, self.first, self.second = p, first, second
+
+    def sample(self, generator: Generator | None = None) -> Tree:
+        first, second = self.first.sample(generator), self.second.sample(generator)
+        some = leaves(first)[0]
+        taken = torch.rand(len(some), generator=generator, device=some.device) < self.p
+        return each(lambda x, y: torch.where(taken.view(-1, *(1,) * (x.ndim - 1)), x, y), first, second)
+
+    def log_prob(self, action: Tree) -> Float[Tensor, " B"]:
+        """Log (p π₁(a) + (1 − p) π₂(a))."""
+        weighted = torch.tensor([self.p, 1 - self.p]).log()
+        return torch.logaddexp(weighted[0] + self.first.log_prob(action), weighted[1] + self.second.log_prob(action))
+
+
 class UniformFirst:
     """Acts uniformly in a learner's first decisions, then as its policy does.
 
@@ -115,3 +157,15 @@ class Uniform:
     def log_prob(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch"]:
         """−A log 2."""
         return torch.full_like(action[..., 0], -math.log(2) * action.shape[-1])
+
+    def entropy(self) -> Float[Tensor, "*batch"]:
+        """A log 2, of an action within [−1, 1]."""
+        return -self.log_prob(self.like)
+
+    def kl(self, other: "Uniform") -> Float[Tensor, "*batch"]:
+        """0: there is one such distribution."""
+        return torch.zeros_like(self.like[..., 0])
+
+    @property
+    def params(self) -> tuple[Tree, ...]:
+        return self.like, self.head

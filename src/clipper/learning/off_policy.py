@@ -16,6 +16,8 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.errors import ConfigError
+from clipper.functional.q_targets import inverted_gradient
+from clipper.learning.critic_targets import Polyak
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer
@@ -24,6 +26,8 @@ from clipper.learning.replay import Replay, Transitions
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import Scalar
 from clipper.networks.heads import (
+    BestHead,
+    BestQ,
     CategoricalHead,
     Deterministic,
     DeterministicHead,
@@ -31,11 +35,13 @@ from clipper.networks.heads import (
     Learned,
     OneOfHead,
     Scale,
+    Scores,
+    ScoresHead,
     SquashedHead,
     TanhGaussian,
 )
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.q_networks import SideBySide
+from clipper.networks.side_by_side import SideBySide
 
 
 @value(kw_only=True)
@@ -74,6 +80,9 @@ class OffPolicy(ABC):
 NETWORK = PolicyOptions(hidden=(256, 256), activation="relu", orthogonal=False, critic=None)
 """Two layers of 256 ReLUs for actor and critics, as in SAC's paper and in most code for TD3 and DDPG."""
 
+ARGUMENTS = PolicyOptions(hidden=(128,), activation="relu", orthogonal=False, critic=None)
+"""One layer of 128 ReLUs for choices with arguments, as in MP-DQN's Platform (arXiv:1905.04388)."""
+
 
 def without_value(options: PolicyOptions | None) -> PolicyOptions:
     """``options``, or the usual network, for a policy without V; raises ``ConfigError`` where a critic was chosen."""
@@ -99,11 +108,30 @@ def acting_with(options: PolicyOptions | None, distribution: Deterministic | Tan
     return dataclasses.replace(options, head=head)
 
 
+def choosing_by_q(options: PolicyOptions | None, passes: bool) -> PolicyOptions:
+    """The same for a policy that chooses by Q of each choice's arguments, which are a layer's numbers, clipped."""
+    if options is not None and options.head.one_of not in (None, BestQ(passes)):
+        raise ConfigError(f"this algorithm chooses by {BestQ(passes)}, not {options.head.one_of}: leave out one_of")
+    options = acting_with(options or ARGUMENTS, Deterministic(0.1, squash=False), Learned())
+    return dataclasses.replace(options, head=dataclasses.replace(options.head, one_of=BestQ(passes)))
+
+
+def choosing_by_scores(options: PolicyOptions | None) -> PolicyOptions:
+    """``options``, or the usual network, for a policy without V that gives scores of choices beside their arguments."""
+    if options is not None and not isinstance(options.head.one_of, Scores | None):
+        raise ConfigError(f"this algorithm chooses by scores, not {options.head.one_of}: leave out one_of")
+    options = without_value(options)
+    head = dataclasses.replace(options.head, one_of=options.head.one_of or Scores())
+    return dataclasses.replace(options, head=head)
+
+
 SPACES: dict[type[nn.Module], str] = {
     SquashedHead: "one Box of finite bounds",
     DeterministicHead: "one Box of finite bounds",
     CategoricalHead: "one Discrete",
     OneOfHead: "a OneOf",
+    BestHead: "a OneOf",
+    ScoresHead: "a OneOf",
 }
 """What an algorithm acts on, by the head that it needs."""
 
@@ -139,7 +167,7 @@ def advice(space: gymnasium.Space | None) -> str:
     if isinstance(space, Discrete):
         return "DQN and DiscreteSAC act on a Discrete, or PPO"
     if isinstance(space, OneOf):
-        return "HybridSAC acts on a OneOf, or PPO"
+        return "HybridSAC, PDQN, MPDQN and PADDPG act on a OneOf, or PPO"
     if isinstance(space, MultiDiscrete):
         number = math.prod(space.nvec.flatten().tolist())
         return f"make it one Discrete of its {number:,} combinations, or use PPO, which has a choice for each component"
@@ -152,6 +180,40 @@ def add_critics(learner: Learner, networks: SideBySide, optimizer: Optimizer) ->
     learner.modules["critics"] = networks
     learner.modules["lagged_critics"] = lagging(networks)
     learner.parts["critics"] = make_part(networks.parameters(), optimizer)
+
+
+def q_apart(learner: Learner, optimizer: Optimizer) -> None:
+    """Let Q within a policy, by which it chooses, be a part of the learner of its own, and the encoder with it."""
+    policy, q = learner.policy, learner.policy.head.q
+    own = [*policy.encoder.parameters(), *q.parameters()]
+    rest = [p for p in policy.parameters() if all(p is not x for x in own)]
+    learner.parts = {"": make_part(rest, optimizer), "critics": make_part(own, optimizer)}
+    learner.modules["lagged"] = lagging(policy)
+
+
+def follow(learner: Learner, tau: float, argument_tau: float) -> None:
+    """Let the lagged copies of such a policy's Q and of its arguments' network go ``tau`` of the way to them."""
+    lagged, policy = learner.modules["lagged"], learner.policy
+    Polyak(tau)(lagged.encoder, policy.encoder, 0)
+    Polyak(tau)(lagged.head.q, policy.head.q, 0)
+    Polyak(argument_tau)(lagged.actor, policy.actor, 0)
+    Polyak(argument_tau)(lagged.head.arguments, policy.head.arguments, 0)
+
+
+def summed(q: Float[Tensor, "B K"], legal: Bool[Tensor, "B K"] | None) -> Float[Tensor, " B"]:
+    """Σₖ Q(s, k) over the legal choices (Xiong et al. 2018, arXiv:1810.06394, eq 4.4)."""
+    return (q if legal is None else q.masked_fill(~legal, 0)).sum(-1)
+
+
+def ascent(q: Float[Tensor, " B"], arguments: list[Tensor]) -> Float[Tensor, " B"]:
+    """Σ x ∇ₓ Q for each state, with the gradients inverted and held fixed, so that the mean's own gradient is theirs.
+
+    ``arguments`` are ``[B, A]``, without bounds; Q's sees those of its own state only (Hausknecht & Stone 2016,
+    arXiv:1511.04143, eq 11).
+    """
+    slopes = torch.autograd.grad(q.sum(), arguments)
+    inverted = [inverted_gradient(slope, x.detach()) for slope, x in zip(slopes, arguments, strict=True)]
+    return torch.stack([(slope * x).sum(-1) for slope, x in zip(inverted, arguments, strict=True)]).sum(0)
 
 
 def lagging(network: nn.Module) -> nn.Module:

@@ -35,6 +35,7 @@ from clipper.networks.heads.binned import BinnedHead
 from clipper.networks.heads.box import BoxMap
 from clipper.networks.heads.deterministic import DeterministicHead
 from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
+from clipper.networks.heads.scores import ScoresHead
 from clipper.networks.heads.state_dependent import StateDependentHead
 from clipper.networks.onnx_masks import give_defaults, may_be_left_out
 from clipper.networks.onnx_metadata import describe
@@ -160,6 +161,14 @@ def _(head: BinnedHead, action: Tensor, mask: Tree) -> Tensor:
 @in_units.register(DeterministicHead)
 def _(head: GaussianHead | StateDependentHead | DeterministicHead, action: Tensor, mask: Tree) -> Tensor:
     return boxed(head.box, action, mask)
+
+
+@in_units.register
+def _(head: ScoresHead, action: Tensor, mask: Tree) -> Tree:
+    choice, arguments = head.box.split(action, mask)
+    numbers = zip(head.box.boxes, arguments, head.box.starts, strict=True)
+    parts = [torch.full_like(choice, start) if box is None else boxed(box, x, ()) for box, x, start in numbers]
+    return choice, tuple(parts)
 
 
 @in_units.register

@@ -8,12 +8,14 @@ from clipper.errors import ConfigError
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import NoValue
 from clipper.networks.encoders import make_encoder, seen_by
-from clipper.networks.heads import GaussianHead, Head, StateDependentHead
+from clipper.networks.heads import BestHead, BestQ, DeterministicHead, GaussianHead, Head, OneOfHead, StateDependentHead
+from clipper.networks.heads.best_of import Beside, argument_sizes
 from clipper.networks.heads.make_head import make_head
 from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
 from clipper.networks.memory import memory_of
 from clipper.networks.normalise import ReturnNormaliser
 from clipper.networks.policy_options import PolicyOptions
+from clipper.networks.side_by_side import BranchQNetworks, Encoded, JointQNetworks
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 
@@ -29,19 +31,42 @@ def mlp(inputs: int, hidden: tuple[int, ...], options: PolicyOptions, generator:
     return nn.Sequential(*layers)
 
 
+def mean_of(part: nn.Module) -> nn.Linear | None:
+    """The layer whose outputs are a part's mean; None where it has none, or where the mean is a tanh of them."""
+    if isinstance(part, DeterministicHead) and not part.squash:
+        return part.raw
+    return part.mean if isinstance(part, GaussianHead | StateDependentHead) else None
+
+
 @torch.no_grad()
 def start_means(head: Head, means: tuple[float, ...]) -> None:
-    """Let the Gaussian parts of a head begin at ``means``, one number for each of their components; () leaves all."""
+    """Let the Gaussian parts of a head begin at ``means``, one number for each of their components; () leaves all.
+
+    So may the deterministic parts whose numbers are no tanh's.
+    """
     if not means:
         return
     assert isinstance(head, nn.Module)
-    biases = [part.mean.bias for part in head.modules() if isinstance(part, GaussianHead | StateDependentHead)]
+    layers = [mean_of(part) for part in head.modules()]
+    biases = [layer.bias for layer in layers if layer is not None]
     if len(means) != sum(len(bias) for bias in biases):
         raise ConfigError(f"initial_mean has {len(means)} numbers for {sum(map(len, biases))} Gaussian components")
     start = 0
     for bias in biases:
         bias.copy_(torch.tensor(means[start : start + len(bias)]))
         start += len(bias)
+
+
+def by_best_q(
+    head: OneOfHead, width: int, inputs: int, options: PolicyOptions, generator: Generator
+) -> BestHead:  # fmt: skip
+    """The head with Q of its arguments in the place of its choice's logits; it reads ``inputs`` beside the trunk's."""
+    assert isinstance(options.head.one_of, BestQ)
+    branches, kind = head.arguments.parts, BranchQNetworks if options.head.one_of.passes else JointQNetworks
+    widths = options.hidden if options.critic_hidden is None else options.critic_hidden
+    activation = ACTIVATIONS[options.activation]()
+    q = kind(Encoded(inputs), argument_sizes(branches), widths, activation, 1, generator)
+    return BestHead(q, branches, width)
 
 
 def make_policy(
@@ -64,6 +89,8 @@ def make_policy(
         actor_width = critic_width = memory.size
     head = make_head(action_space, actor_width, options.head, generator)
     start_means(head, options.head.initial_mean)
+    if isinstance(options.head.one_of, BestQ) and isinstance(head, OneOfHead):
+        actor, head = Beside(actor), by_best_q(head, actor_width, encoder.features, options, generator)
     if options.critic is None:
         value_layer = NoValue()
     else:

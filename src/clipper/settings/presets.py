@@ -26,6 +26,8 @@ from clipper.settings.config import Config
 from clipper.settings.defaults import ATARI_POLICY, ATARI_PPO
 from clipper.settings.presets_off_policy import (
     OFF_POLICY,
+    bester_mpdqn,
+    bester_pdqn,
     cleanrl_ddpg,
     cleanrl_dqn,
     cleanrl_sac,
@@ -40,7 +42,8 @@ from clipper.settings.presets_off_policy import (
 )
 
 __all__ = [
-    "ALL", "PRESETS", "ZOO", "andrychowicz", "baselines", "cleanrl", "cleanrl_atari", "cleanrl_continuous",
+    "ALL", "PRESETS", "ZOO", "andrychowicz", "baselines", "bester_mpdqn", "bester_pdqn", "cleanrl",
+    "cleanrl_atari", "cleanrl_continuous",
     "cleanrl_ddpg", "cleanrl_dqn", "cleanrl_sac", "cleanrl_td3", "rl_zoo", "sb3", "sb3_a2c", "sb3_ddpg", "sb3_dqn",
     "sb3_sac", "sb3_td3", "sb3_trpo", "spinning_up", "spinning_up_ddpg", "spinning_up_sac", "spinning_up_td3",
     "spinning_up_vpg",

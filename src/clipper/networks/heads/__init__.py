@@ -1,6 +1,7 @@
 """Last layers of a policy: features → a distribution, and a sample → what the environment takes."""
 
 from clipper.networks.heads.autoregressive import AutoregressiveHead
+from clipper.networks.heads.best_of import BestHead, BestQ
 from clipper.networks.heads.beta import Beta, BetaHead
 from clipper.networks.heads.binned import Binned, BinnedHead
 from clipper.networks.heads.composite import OneOfHead, ProductHead
@@ -10,11 +11,14 @@ from clipper.networks.heads.gaussian import Gaussian, GaussianHead, SquashedHead
 from clipper.networks.heads.head_options import BoxDistribution, HeadOptions
 from clipper.networks.heads.protocol import Head
 from clipper.networks.heads.scales import ExpOfState, Fixed, Learned, LinearLogStd, LinearStd, Scale, SoftplusOfState
+from clipper.networks.heads.scores import Scores, ScoresHead
 from clipper.networks.heads.state_dependent import GSDE, StateDependentHead
 
 __all__ = [
     "GSDE",
     "AutoregressiveHead",
+    "BestHead",
+    "BestQ",
     "Beta",
     "BetaHead",
     "Binned",
@@ -36,6 +40,8 @@ __all__ = [
     "OneOfHead",
     "ProductHead",
     "Scale",
+    "Scores",
+    "ScoresHead",
     "SoftplusOfState",
     "SquashedHead",
     "StateDependentHead",

@@ -4,7 +4,6 @@ import math
 from typing import Unpack
 
 import gymnasium.spaces
-import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
@@ -26,26 +25,29 @@ class Deterministic:
 
     noise: Positive = 0.1
     """σ of the noise, where a component's bounds are ±1: TD3's (arXiv:1802.09477, section 6.1)."""
+    squash: bool = True
+    """Off: μ(s) is the last layer itself, clipped where it is executed, for algorithms that invert its gradient
+    (arXiv:1511.04143)."""
 
     def box_head(
         self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
     ) -> "DeterministicHead":
         only_learned(how["std"], "a deterministic policy has the σ of its noise")
-        return DeterministicHead(space, features, generator, how["gain"], self.noise)
+        return DeterministicHead(space, features, generator, how["gain"], self.noise, self.squash)
 
 
 class DeterministicHead(nn.Module):
-    """Tanh of a linear layer, with noise of a fixed σ about it."""
+    """A linear layer, or tanh of it, with noise of a fixed σ about it."""
 
     def __init__(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float, noise: float
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, gain: float, noise: float, squash: bool
     ) -> None:
         super().__init__()
-        self.box, self.log_noise = finite_box(space, "deterministic"), math.log(noise)
+        self.box, self.log_noise, self.squash = finite_box(space, "deterministic"), math.log(noise), squash
         self.raw = OrthogonalLinear(features, self.box.size, gain, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> ClippedGaussian:
-        mean = self.raw(features).tanh()
+        mean = self.raw(features).tanh() if self.squash else self.raw(features)
         return ClippedGaussian(mean, mean.new_full((self.box.size,), self.log_noise))
 
     def bounded(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
@@ -56,5 +58,5 @@ class DeterministicHead(nn.Module):
         """The inverse of ``bounded``."""
         return action
 
-    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> np.ndarray:
+    def to_env(self, action: Float[Tensor, "*batch A"], action_mask: Tree = ()) -> Tree:
         return self.box(action, action_mask)

@@ -18,6 +18,8 @@ from clipper.networks.heads import (
     MultiCategoricalHead,
     OneOfHead,
     ProductHead,
+    Scores,
+    ScoresHead,
 )
 from clipper.networks.heads.binned import values_of
 
@@ -103,5 +105,7 @@ def _(space: Tuple, features: int, options: HeadOptions, generator: Generator) -
 
 @make_head.register
 def _(space: OneOf, features: int, options: HeadOptions, generator: Generator) -> Head:
+    if isinstance(options.one_of, Scores):
+        return ScoresHead(space, features, options.action_gain, options.one_of.noise, generator)
     choice = CategoricalHead(len(space.spaces), 0, features, options.action_gain, generator)
     return OneOfHead(choice, tuple(make_head(branch, features, options, generator) for branch in space.spaces))
