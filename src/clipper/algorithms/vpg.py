@@ -74,7 +74,7 @@ class VPG:
         return loss, {"loss/policy": actor.detach(), "policy/entropy": entropy.detach()}
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        batch = whole(targets, learner.generator)
+        batch = whole(targets, learner.generator, learner.world)
         metrics = single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm)
         fit = self.value_loss, self.value_epochs, self.value_minibatches, self.value_learning_rate, self.max_grad_norm
         metrics["loss/value"] = fit_critic(learner, targets, *fit)

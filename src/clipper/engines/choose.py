@@ -18,6 +18,7 @@ from clipper.settings.config import Config
 
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
+GRADIENTS = "the ranks send gradients"
 SLOWER = "small networks take about 6 times as long as on kernels"
 """What it costs where torch computes all: CartPole, two 64-64 networks, one thread."""
 
@@ -39,6 +40,9 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
         return Torch(learner, config.algorithm)
     algorithm = config.algorithm
     try:
+        shares = learner.world.others is not None
+        if asked == "compile" and shares:
+            raise UnsuitableError(f"torch.compile knows no messages, and {GRADIENTS}")
         if asked == "compile":
             return Compiled(learner, algorithm)
         if isinstance(algorithm, OFF_POLICY):
@@ -55,7 +59,7 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
 
         if asked == "auto" and config.total_steps < COMPILING_PAYS and not kernel_files.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")
-        if reason := unknown(algorithm):
+        if reason := GRADIENTS if shares else unknown(algorithm):
             return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
         return engine.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:
