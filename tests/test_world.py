@@ -39,7 +39,7 @@ from clipper.learning.rewards import Normalised, Scaled
 from clipper.learning.schedules import KLAdaptive
 from clipper.learning.world import World
 from clipper.networks.policy_options import PolicyOptions
-from clipper.ranks.shared_batch import share_batches
+from clipper.ranks.shared_batch import SharedBatch, share_batches
 
 
 class Two:
@@ -182,7 +182,7 @@ def test_two_who_draw_halves_of_a_batch_learn_as_one_who_draws_it_all(
     expected, two, told, failed = algorithm.gradient_step(alone, batch), Two(), [{}, {}], []
 
     def learn(who: int) -> None:
-        share_batches(learners[who], Half(two, who))
+        learners[who].world = SharedBatch(Half(two, who))
         try:
             told[who] = algorithm.gradient_step(learners[who], each(lambda x: x[who::2], batch))
         except BaseException as error:
@@ -198,6 +198,26 @@ def test_two_who_draw_halves_of_a_batch_learn_as_one_who_draws_it_all(
         assert {k: x.item() for k, x in ours.items()} == pytest.approx(
             {k: x.item() for k, x in expected.items()}, rel=1e-9
         )
+
+
+def test_a_minibatch_is_one_message() -> None:
+    """[gradient | loss | what is watched], the KL that may end the update among them; a few more are of the update."""
+    algorithm, first, found = PPO(epochs=3, minibatches=4, stop=KLStop(1e6)), small_policy("categorical"), [0, 0]
+    steps, last = make_steps(first, rows=40, envs=4, seed=0)
+    for epochs in (3, 5):
+        two = Two()
+        halves = [Half(two, who) for who in range(2)]
+
+        def learn(who: int, epochs: int = epochs, halves: list[Half] = halves) -> None:
+            learner = algorithm.init(deepcopy(first), seed=1)
+            share_batches(learner, halves[who])
+            dataclasses.replace(algorithm, epochs=epochs).update(
+                learner, columns(steps, who), columns(last[None], who)[0]
+            )
+            found[who] = halves[who].messages - 4 * epochs
+
+        in_threads(learn)
+        assert found[0] == found[1] <= 4
 
 
 def test_one_s_broken_loss_is_everybody_s() -> None:
