@@ -4,9 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+import torch
 from launch import HERE, ended, start
+
+import clipper
+from clipper.environments.vector.serial import Serial
+from clipper.ranks.columns import OwnColumns
+from clipper.ranks.gathered_rollouts import GatheredRollouts
+from clipper.ranks.group import Group
+from clipper.rollout.state import Columns
 
 PLAYED = ("ppo", "few", "a2c", "reinforce", "trpo")
 UPDATED = ("lstm", "transformer", "picture", "nan")
@@ -73,9 +82,67 @@ def test_a_run_goes_on_in_other_numbers_of_processes(
     sizes: tuple[int, ...], tmp_path: Path, alone: dict[str, Any]
 ) -> None:
     """What is carried for each environment is saved for all: a file knows neither their number nor the mode."""
-    for i, size in enumerate(sizes):
-        until = i + 1 if i + 1 < len(sizes) else 3
-        first, *others = told(size, tmp_path, f"ppo:{until}")["ppo"]
-        assert all(other == first for other in others)
+    for i, size in enumerate(sizes[:-1]):
+        told(size, tmp_path, f"ppo:{i + 1}")
+    first, *others = told(sizes[-1], tmp_path, "ppo:3")["ppo"]
+    assert all(other == first for other in others)
     check_same(first, alone["ppo"], "ppo")
     assert first["steps"] == alone["ppo"]["steps"]
+
+
+class Twice(Group):
+    """Two processes, of which the other one does the same."""
+
+    def __init__(self) -> None:
+        self.rank, self.size, self.left = 0, 2, False
+
+    def gather(self, own: bytes | bytearray | memoryview) -> list[memoryview]:
+        return [memoryview(own)] * 2
+
+
+class Broken(gymnasium.Env):
+    """Fails, or gives NaN, in its fourth step."""
+
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.Discrete(2)
+    taken = 0
+
+    def __init__(self, fails: bool) -> None:
+        self.fails = fails
+
+    def reset(self, **options: Any) -> Any:
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        Broken.taken += 1
+        if Broken.taken == 4 and self.fails:
+            raise OSError("the simulator is gone")
+        obs = np.full(2, np.nan if Broken.taken == 4 else 0, np.float32)
+        return obs, 0.0, False, False, {}
+
+
+def broken_rollouts(fails: bool, restarts: int) -> GatheredRollouts:
+    """Two such environments, of which one has the numbers 3 and 4, in rank 1."""
+    Broken.taken = 0
+    own = OwnColumns(Serial([lambda: Broken(fails)] * 2, max_restarts=restarts), Columns(3, 5), lambda rows: rows)
+    own.name_part(" in rank 1")
+    return GatheredRollouts(own, Twice(), data=False)
+
+
+def acting() -> clipper.ActorCritic:
+    return clipper.make_policy(
+        Broken.observation_space, Broken.action_space, clipper.PolicyOptions(), torch.Generator().manual_seed(0)
+    )
+
+
+def test_counts_of_environments_and_decisions_are_of_all_ranks() -> None:
+    rollouts = broken_rollouts(fails=True, restarts=3)
+    with pytest.warns(UserWarning, match="simulator is gone"):
+        steps, _ = rollouts.collect(acting(), horizon=6)
+    assert rollouts.metrics == {"env/restarts": 2}
+    assert rollouts.steps == 2 * int(steps.mask.sum())
+    assert steps.mask.shape == (6, 2)
+
+
+def test_an_error_names_an_environment_by_its_number_among_all_and_the_rank() -> None:
+    with pytest.raises(clipper.errors.NonFiniteError, match=r"environment 4 of Broken in rank 1 at index \[0\]"):
+        broken_rollouts(fails=False, restarts=0).collect(acting(), horizon=6)
