@@ -1,6 +1,7 @@
 """What several processes cost and gain: messages of an iteration, and environments that sleep.
 
-$ python benchmarks/ranks.py messages  # HalfCheetah, 8 environments × 256 rows, 2 ranks: milliseconds of an iteration
+$ python benchmarks/ranks.py messages  # HalfCheetah, 8 environments × 256 rows, 2 ranks: milliseconds of an iteration,
+                                       # where data are sent and where gradients are
 $ python benchmarks/ranks.py sleeping  # environments of 50 ms a step: decisions per second, ranks and worker processes
 
 A message ends when the last process has come to it; what it costs itself is what the one that waits least spends in it.
@@ -24,6 +25,7 @@ import clipper
 from clipper.ranks.group import Group
 
 STEP = 0.05  # seconds
+ITERATIONS = {"data": 60, "gradients": 12}  # of these are 40 messages of gradients each
 SIZES = (1, 2, 4, 8)
 PROCESSES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -41,28 +43,31 @@ def sleeping() -> gymnasium.Env:
     return Sleeping(gymnasium.make("CartPole-v1"))
 
 
-def timed_messages() -> list[float]:
-    """Seconds of each iteration's messages in this process."""
-    spent, before, rows = [0.0], [0.0], Group.rows
-    iterations = list[float]()
+def timed_messages(mode: Any) -> list[tuple[float, int]]:
+    """Seconds of each iteration's messages in this process, and how many there were."""
+    spent, before = [0.0, 0], [0.0, 0]
+    iterations = list[tuple[float, int]]()
 
-    def timed(self: Group, own: Any) -> Any:
-        began = time.perf_counter()
-        found = rows(self, own)
-        spent[0] += time.perf_counter() - began
-        return found
+    def timed(send: Any) -> Any:
+        def sent(self: Group, own: Any) -> Any:
+            began = time.perf_counter()
+            found = send(self, own)
+            spent[0], spent[1] = spent[0] + time.perf_counter() - began, spent[1] + 1
+            return found
+
+        return sent
 
     def note(run: clipper.Run) -> bool:
-        iterations.append(spent[0] - before[0])
-        before[0] = spent[0]
-        return run.iteration < 60
+        iterations.append((spent[0] - before[0], spent[1] - before[1]))
+        before[:] = spent
+        return run.iteration < ITERATIONS[mode]
 
-    Group.rows = timed
+    Group.rows, Group.total = timed(Group.rows), timed(Group.total)
     clipper.train(
         "HalfCheetah-v5", clipper.PPO(horizon=256), num_envs=8, engine="cpu", vector="serial", total_steps=10**7,
-        callback=note,
+        rank_mode=mode, callback=note,
     )  # fmt: skip
-    return iterations[10:]
+    return iterations[ITERATIONS[mode] // 4 :]
 
 
 def speed_of_sleepers(num_envs: int, vector: Any) -> float:
@@ -82,11 +87,11 @@ def speed_of_sleepers(num_envs: int, vector: Any) -> float:
 def child(what: str, *arguments: str) -> None:
     """What one process of a measurement prints."""
     warnings.simplefilter("ignore")
-    numbers = timed_messages() if what == "messages" else [speed_of_sleepers(int(arguments[0]), arguments[1])]
-    sys.stdout.write(json.dumps(numbers) + "\n")
+    numbers = timed_messages(*arguments) if what == "messages" else [speed_of_sleepers(int(arguments[0]), arguments[1])]
+    sys.stdout.write(json.dumps([numbers]) + "\n")
 
 
-def measured(size: int, *arguments: object) -> list[list[float]]:
+def measured(size: int, *arguments: object) -> list[list[Any]]:
     """What each of so many processes found."""
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(size)] if size > 1 else []
     command = [sys.executable, *launcher, str(Path(__file__)), "child", *map(str, arguments)]
@@ -94,13 +99,17 @@ def measured(size: int, *arguments: object) -> list[list[float]]:
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    return [json.loads(line) for line in done.stdout.replace("][", "]\n[").splitlines() if line]
+    return [json.loads(line)[0] for line in done.stdout.replace("]][[", "]]\n[[").splitlines() if line]
 
 
 def messages(console: Console) -> None:
     """What an iteration's messages cost."""
-    least = [min(both) for both in zip(*measured(2, "messages"), strict=True)]
-    console.print(f"messages of an iteration, 2 ranks, HalfCheetah-v5 8 × 256: {1e3 * median(least):.2f} ms (median)")
+    table = Table("sent", "messages", "ms (median)", title="messages of an iteration, 2 ranks, HalfCheetah-v5 8 × 256")
+    for mode in ITERATIONS:
+        least = [min(both) for both in zip(*measured(2, "messages", mode), strict=True)]
+        seconds, number = (median(x) for x in zip(*least, strict=True))
+        table.add_row(mode, f"{number:g}", f"{1e3 * seconds:.2f}")
+    console.print(table)
 
 
 def sleepers(console: Console) -> None:

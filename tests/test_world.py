@@ -30,8 +30,6 @@ from clipper.algorithms import (
 from clipper.data.trees import each
 from clipper.distributions import SquashedGaussian
 from clipper.functional.reduce import masked_mean
-from clipper.functional.returns import total_return
-from clipper.functional.statistics import explained_variance
 from clipper.learning.advantages import Standardised
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.kl import Exact, KLStop
@@ -41,6 +39,7 @@ from clipper.learning.rewards import Normalised, Scaled
 from clipper.learning.schedules import KLAdaptive
 from clipper.learning.world import World
 from clipper.networks.policy_options import PolicyOptions
+from clipper.ranks.shared_batch import SharedBatch, share_batches
 
 
 class Two:
@@ -57,52 +56,26 @@ class Two:
         return found
 
 
-class Half(World):
-    """One of them, who has half of the environments."""
+class Half:
+    """One of them, who has half of the environments: what messages between processes are elsewhere."""
+
+    size = 2
 
     def __init__(self, two: Two, who: int) -> None:
-        self.two, self.who, self.asked = two, who, 0
+        self.two, self.rank, self.messages = two, who, 0
 
     def both(self, x: Any) -> list[Any]:
-        self.asked += 1
-        return self.two.both(self.who, x.detach().clone() if isinstance(x, Tensor) else x)
+        self.messages += 1
+        return self.two.both(self.rank, x)
 
-    def sum(self, x: Any) -> Any:
-        return x + self.both(x)[1 - self.who]  # a gradient goes through its own share only
+    def rows(self, own: Tensor) -> Tensor:
+        return torch.stack(self.both(own.clone()))
 
-    def mean(self, x: Tensor, mask: Tensor) -> Tensor:
-        local = x.masked_fill(~mask, 0).sum(tuple(range(-mask.ndim, 0)))
-        return self.sum(local) / self.sum(mask.sum()).clamp(min=1)
+    def gather(self, own: bytearray) -> list[bytes]:
+        return self.both(bytes(own))
 
-    def standardise(self, x: Tensor, mask: Tensor, correction: int = 1, eps: float = 1e-8) -> Tensor:
-        centred = (x - self.mean(x, mask)).masked_fill(~mask, 0)
-        std = (self.sum(centred.square().sum()) / (self.sum(mask.sum()) - correction)).sqrt()
-        return centred / (std + eps)
-
-    def standardise_trajectories(self, x: Tensor, done: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
-        weight = mask / total_return(mask.to(x.dtype), done, mask, gamma=1.0).clamp(min=1)
-        weight = weight / self.sum(weight.sum())
-        mean = self.sum((weight * x.masked_fill(~mask, 0)).sum())
-        centred = (x - mean).masked_fill(~mask, 0)
-        return centred / (self.sum((weight * centred.square()).sum()).sqrt() + eps)
-
-    def explained_variance(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        prediction, target = self.gather(prediction[mask]), self.gather(target[mask])
-        return explained_variance(prediction, target, torch.ones_like(target, dtype=torch.bool))
-
-    def largest(self, x: Tensor) -> Tensor:
-        return torch.stack(self.both(x)).amax()
-
-    def gather(self, x: Tensor) -> Tensor:
-        return torch.cat(self.both(x))
-
-    def agree(self, verdict: Any) -> Any:
-        first, second = self.both(verdict)
-        return torch.maximum(first, second)
-
-    def add_up(self, gradients: list[Tensor]) -> None:
-        for gradient in gradients:
-            gradient.copy_(self.sum(gradient))
+    def total(self, own: Tensor) -> Tensor:
+        return own.copy_(self.rows(own).sum(0))
 
 
 def in_threads(work: Callable[[int], None]) -> None:
@@ -113,14 +86,14 @@ def in_threads(work: Callable[[int], None]) -> None:
         thread.join()
 
 
-WHOLE: dict[str, Any] = {"minibatches": 1, "learning_rate": 0.01}
-CRITIC: dict[str, Any] = {"value_epochs": 2, "value_minibatches": 1}
+WHOLE: dict[str, Any] = {"minibatches": 3, "learning_rate": 0.01}
+CRITIC: dict[str, Any] = {"value_epochs": 2, "value_minibatches": 3}
 CASES: dict[str, Any] = {
     "ppo": PPO(**WHOLE, epochs=3, entropy_coef=0.01, rewards=Scaled(), recompute=True),
     "ppo kl": PPO(
         **WHOLE, epochs=8, advantages=Standardised("batch"), kl=Exact(), stop=KLStop(1e-3), rewards=Normalised()
     ),
-    "ppo adaptive": PPO(minibatches=1, epochs=3, learning_rate=KLAdaptive(1e-3, 0.01)),
+    "ppo adaptive": PPO(minibatches=3, epochs=3, learning_rate=KLAdaptive(1e-3, 0.01)),
     "apart": PPOSeparate(**WHOLE, **CRITIC, epochs=4, stop=KLStop(1e-3), rewards=Scaled()),
     "critic first": PPOSeparate(**WHOLE, **CRITIC, epochs=2, critic_first=True),
     "penalty": PPOPenalty(**WHOLE, epochs=3, hinge=10.0, kl_target=1e-3),
@@ -161,7 +134,7 @@ def test_two_who_share_a_batch_learn_as_one_who_has_it_all(name: str) -> None:
     learners = [algorithm.init(deepcopy(first), seed=1) for _ in range(2)]
 
     def learn(who: int) -> None:
-        learners[who].world = Half(two, who)
+        share_batches(learners[who], Half(two, who))
         try:
             told[who] = updated(algorithm, learners[who], lambda x: columns(x, who), first)
         except BaseException as error:
@@ -172,7 +145,7 @@ def test_two_who_share_a_batch_learn_as_one_who_has_it_all(name: str) -> None:
     assert not failed, failed
     states = [learner.state_dict() for learner in learners]
     for key, x in alone.state_dict().items():
-        if key not in ("running_return", "generator"):
+        if key != "running_return":
             torch.testing.assert_close(states[0][key], x, rtol=1e-6, atol=1e-9, msg=key)
             assert torch.equal(states[0][key], states[1][key]), key
     assert told[0] == told[1]
@@ -209,7 +182,7 @@ def test_two_who_draw_halves_of_a_batch_learn_as_one_who_draws_it_all(
     expected, two, told, failed = algorithm.gradient_step(alone, batch), Two(), [{}, {}], []
 
     def learn(who: int) -> None:
-        learners[who].world = Half(two, who)
+        learners[who].world = SharedBatch(Half(two, who))
         try:
             told[who] = algorithm.gradient_step(learners[who], each(lambda x: x[who::2], batch))
         except BaseException as error:
@@ -227,13 +200,33 @@ def test_two_who_draw_halves_of_a_batch_learn_as_one_who_draws_it_all(
         )
 
 
+def test_a_minibatch_is_one_message() -> None:
+    """[gradient | loss | what is watched], the KL that may end the update among them; a few more are of the update."""
+    algorithm, first, found = PPO(epochs=3, minibatches=4, stop=KLStop(1e6)), small_policy("categorical"), [0, 0]
+    steps, last = make_steps(first, rows=40, envs=4, seed=0)
+    for epochs in (3, 5):
+        two = Two()
+        halves = [Half(two, who) for who in range(2)]
+
+        def learn(who: int, epochs: int = epochs, halves: list[Half] = halves) -> None:
+            learner = algorithm.init(deepcopy(first), seed=1)
+            share_batches(learner, halves[who])
+            dataclasses.replace(algorithm, epochs=epochs).update(
+                learner, columns(steps, who), columns(last[None], who)[0]
+            )
+            found[who] = halves[who].messages - 4 * epochs
+
+        in_threads(learn)
+        assert found[0] == found[1] <= 4
+
+
 def test_one_s_broken_loss_is_everybody_s() -> None:
     """Of a loss that is infinite for one of them, though its gradient is not, neither takes a step."""
     two = Two()
     learners = [PPO().init(small_policy("categorical").double()) for _ in range(2)]
 
     def learn(who: int) -> None:
-        learners[who].world = Half(two, who)
+        share_batches(learners[who], Half(two, who))
         gradient_step(learners[who], learners[who].parameters.sum() + (torch.inf if who else 0.0), 0.1, 1.0)
 
     in_threads(learn)

@@ -11,6 +11,7 @@ from test_world import Half, Two, columns, in_threads
 
 import clipper
 from clipper.learning.value_losses import Huber
+from clipper.ranks.shared_batch import share_batches
 
 ALGORITHMS: dict[str, Any] = {
     "PPO": lambda count: clipper.PPO(minibatches=count, epochs=2, learning_rate=0.01),
@@ -36,7 +37,7 @@ def test_the_one_with_few_decisions_waits_for_nobody(name: str, decisions: int, 
 
     def learn(who: int) -> None:
         learner = algorithm.init(copy.deepcopy(first), seed=1)
-        learner.world = Half(two, who)
+        share_batches(learner, Half(two, who))
         try:
             algorithm.update(learner, columns(steps, who), columns(last[None], who)[0])
         except BaseException:

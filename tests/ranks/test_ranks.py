@@ -102,7 +102,10 @@ FAILURES = {
 MORE = {
     "environments": (r"rank 0: RankError: a setting of rank 1 differs from rank 0's", 3),
     "evaluations": (r"rank 0: RankError: a setting of rank 1 differs from rank 0's", 3),
-    "nan": (r"rank 0: RankError: rank 1 has ended: NonFiniteError: observation nan", 3),
+    "nan": (
+        r"rank 0: RankError: rank 1 has ended: NonFiniteError: observation nan from .* of CartPole-v1 in rank 1",
+        3,
+    ),
     "seed": (r"rank 0: RankError: a setting of rank 1 differs from rank 0's", 3),
     "ready": (r"rank 0: ConfigError: training in several processes divides the environments", 3),
 }

@@ -63,7 +63,7 @@ class A2C(ByGAE):
         return world.mean(total, steps.mask), means(rows, steps.mask, world)
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        batch = whole(targets, learner.generator)
+        batch = whole(targets, learner.generator, learner.world)
         metrics = single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm)
         learner.absorb(targets)
         return summarise([metrics], targets, learner.world)

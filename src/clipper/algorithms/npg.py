@@ -38,7 +38,7 @@ class NPG(ActorThenCritic):
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         """A step of the actor along F⁻¹g, then steps of the critic."""
-        batch, delta = whole(targets, learner.generator), at(self.delta, learner.progress)
+        batch, delta = whole(targets, learner.generator, learner.world), at(self.delta, learner.progress)
         natural = natural_gradient(learner, batch, self.loss, delta, self.cg_iterations, self.damping)
         with torch.no_grad():
             learner.actor.add_(natural.step)

@@ -11,7 +11,7 @@ from clipper.functional.returns import gae
 from clipper.learning.action_parts import Joint, Parts, compare
 from clipper.learning.advantages import Advantages, Standardised, recorded, with_old
 from clipper.learning.critic_targets import CriticTarget, lag_of
-from clipper.learning.gradient_step import gradient_step, step_size
+from clipper.learning.gradient_step import backward, step, step_size
 from clipper.learning.kl import KL, Exact, KLStop, Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
@@ -96,7 +96,7 @@ class PPO:
         bonus = self.parts.bonus(self.entropy_coef, action, progress)  # c₂ S[π]
         total = surrogate + self.value_coef * value_error - bonus  # eq 9
         rows = {"loss/policy": surrogate, "loss/value": value_error}
-        return world.mean(total, steps.mask), clip_metrics(rows, batch, action, low, high, world)
+        return world.share(total, steps.mask), clip_metrics(rows, batch, action, low, high, world)
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         """K epochs of minibatches (algorithm 1), ended by the KL where it says so."""
@@ -107,12 +107,12 @@ class PPO:
             if epoch and self.recompute and again is not None:
                 current = again()._replace(old=targets.old)
             for batch in minibatches(current, 1, self.minibatches, learner.generator, learner.world):
-                loss, metrics = self.loss(learner, batch)
-                end = self.stop and self.stop.end(metrics["policy/kl"], learner.world)
+                metrics = backward(learner, *self.loss(learner, batch))
+                end = self.stop and self.stop.end(metrics["policy/kl"])
                 if end == "minibatch":
                     break
                 rate = step_size(learner, self.learning_rate, metrics["policy/kl"] if history else None)
-                metrics["loss/gradient_norm"] = gradient_step(learner, loss, rate, self.max_grad_norm)
+                metrics["loss/gradient_norm"] = step(learner, rate, self.max_grad_norm)
                 history.append(metrics)
             if end is not None:
                 break

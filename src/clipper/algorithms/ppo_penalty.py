@@ -12,7 +12,7 @@ from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.learning.advantages import Advantages, Standardised, with_old
 from clipper.learning.by_gae import ByGAE
 from clipper.learning.critic_targets import lag_of
-from clipper.learning.gradient_step import gradient_step
+from clipper.learning.gradient_step import backward, step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, minibatch_metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches, whole
@@ -76,7 +76,7 @@ class PPOPenalty(ByGAE):
         value_error = self.value_loss(value, batch.value_target, batch.value)
         penalty = learner.extra["beta"].to(kl) * kl
         total = surrogate + penalty + self.value_coef * value_error - at(self.entropy_coef, learner.progress) * entropy
-        loss = world.mean(total, mask)
+        loss = world.share(total, mask)
         if self.hinge and self.kl_target is not None:
             loss = loss + self.hinge * (world.mean(kl, mask) - 2 * self.kl_target).clamp(min=0).square()
         rows = {"loss/policy": surrogate, "loss/value": value_error, "policy/entropy": entropy, "policy/kl": kl}
@@ -87,11 +87,11 @@ class PPOPenalty(ByGAE):
         beta = learner.extra["beta"]
         history: list[Metrics] = []
         for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator, learner.world):
-            loss, metrics = self.loss(learner, batch)
-            metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+            metrics = backward(learner, *self.loss(learner, batch))
+            metrics["loss/gradient_norm"] = step(learner, learning_rate, self.max_grad_norm)
             history.append(metrics)
         with torch.no_grad():
-            batch = whole(targets, learner.generator)
+            batch = whole(targets, learner.generator, learner.world)
             dist, _ = learner.policy.act(batch.steps.obs, batch.steps.memory, batch.steps.action_mask)
             kl = learner.world.mean(type(dist)(*batch.old).kl(dist), batch.steps.mask)
         if self.kl_target is not None:

@@ -11,7 +11,7 @@ from clipper.learning.action_parts import compare
 from clipper.learning.actor_then_critic import ActorThenCritic
 from clipper.learning.advantages import Advantages, Standardised, with_old
 from clipper.learning.critic_targets import CriticTarget, MonteCarlo
-from clipper.learning.gradient_step import gradient_step
+from clipper.learning.gradient_step import backward, step
 from clipper.learning.kl import KL, Exact, KLStop, Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
@@ -72,7 +72,7 @@ class PPOSeparate(ActorThenCritic):
         action = compare(dist, batch, self.kl)
         surrogate, entropy = clip(action.whole.log_ratio, advantage, bound, bound), action.whole.entropy
         total = surrogate - at(self.entropy_coef, learner.progress) * entropy
-        return world.mean(total, mask), clip_metrics({"loss/policy": surrogate}, batch, action, bound, bound, world)
+        return world.share(total, mask), clip_metrics({"loss/policy": surrogate}, batch, action, bound, bound, world)
 
     def climb(self, learner: Learner, targets: Targets) -> Metrics:
         """The actor's steps."""
@@ -80,11 +80,12 @@ class PPOSeparate(ActorThenCritic):
         history, metrics, end = list[Metrics](), Metrics(), None
         for _ in range(self.epochs):
             for batch in minibatches(targets, 1, self.minibatches, learner.generator, learner.world):
-                loss, metrics = self.loss(learner, batch)
-                end = self.stop and self.stop.end(metrics["policy/kl"], learner.world)
+                metrics = backward(learner, *self.loss(learner, batch))
+                end = self.stop and self.stop.end(metrics["policy/kl"])
                 if end == "minibatch":
+                    learner.parts[""].loss = None  # nobody goes along this gradient
                     break
-                metrics["loss/gradient_norm"] = gradient_step(learner, loss, learning_rate, self.max_grad_norm)
+                metrics["loss/gradient_norm"] = step(learner, learning_rate, self.max_grad_norm)
                 history.append(metrics)
             if end is not None:
                 break

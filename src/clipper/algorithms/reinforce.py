@@ -78,7 +78,7 @@ class Reinforce:
     update = targets_then_improve
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        batch = whole(targets, learner.generator)
+        batch = whole(targets, learner.generator, learner.world)
         metrics = single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm)
         learner.absorb(targets)
         return summarise([metrics], targets, learner.world)

@@ -46,7 +46,8 @@ class TRPO(ActorThenCritic):
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         """A step of the actor, from θ_old to where the line search ends (appendix C), then steps of the critic."""
-        batch, actor, delta = whole(targets, learner.generator), learner.actor, at(self.delta, learner.progress)
+        batch, actor = whole(targets, learner.generator, learner.world), learner.actor
+        delta = at(self.delta, learner.progress)
         natural = natural_gradient(learner, batch, self.loss, delta, self.cg_iterations, self.damping)
         start, scale = actor.detach().clone(), 0.0
 

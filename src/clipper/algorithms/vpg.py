@@ -37,7 +37,7 @@ class VPG(ActorThenCritic):
         return loss, {"loss/policy": actor.detach(), "policy/entropy": entropy.detach()}
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        batch = whole(targets, learner.generator)
+        batch = whole(targets, learner.generator, learner.world)
         metrics = single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm)
         metrics["loss/value"] = self.fit_critic(learner, targets)
         learner.absorb(targets)

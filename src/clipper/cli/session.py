@@ -191,6 +191,11 @@ def of_ranks(rollouts: GatheredRollouts) -> str:
     same = "their number changes no bit of what is learned"
     own = "each draws its own actions, so that another number of ranks plays other games"
     size = rollouts.group.size
+    if not rollouts.data:
+        return (
+            f"{size} ranks send gradients, each of its own decisions: what is learned is, up to rounding, what one "
+            "process learns from the same decisions"
+        )
     told = f"{size} ranks send what their environments did: {same if rollouts.as_one else own}"
     together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     once = f"; the {together} on this machine repeat one update, which --vector workers does once" * (together > 1)

@@ -1,11 +1,10 @@
 """How recorded rows follow one another: what a loss needs to run a memory over them as it ran while acting."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Generator, Tensor
+from torch import Tensor
 
 from clipper.data.steps import Targets
 from clipper.data.trees import Tree, each
@@ -34,22 +33,13 @@ class Past(NamedTuple):
         Rows that are burnt in stay, to bring the memory to where it was, but are no decisions any more.
         """
         steps = batch.steps
-        used = steps.mask
-        if bool(self.burn_in.any()):
-            row = torch.arange(len(used), device=used.device)[:, None]
-            used = used & ((row >= self.burn_in) | (self.begins.cumsum(0) > 0))
-        bare = batch._replace(steps=steps._replace(memory=(), mask=used))
+        bare = batch._replace(steps=steps._replace(memory=(), mask=self.learned_from(steps.mask)))
         flat = each(lambda x: x[steps.mask], bare)
         return flat._replace(steps=flat.steps._replace(memory=self._replace(rows=steps.mask)))
 
-    def minibatches(self, targets: Targets, epochs: int, count: int, generator: Generator) -> Iterator[Targets]:
-        """``epochs`` times: all environments, shuffled, in ``count`` parts of whole columns, each a flat batch.
-
-        Huang et al. 2022, "The 37 Implementation Details of PPO", LSTM 4 and 5.
-        """
-        used = targets.steps.mask.any(0).nonzero().squeeze(-1).cpu()  # a column may be nothing but padding
-        for _ in range(epochs):
-            order = used[torch.randperm(len(used), generator=generator)].to(targets.steps.mask.device)
-            for index in order.tensor_split(count):
-                columns = each(lambda x, index=index: x.index_select(1, index), targets)
-                yield columns.steps.memory.decisions(columns)
+    def learned_from(self, mask: Bool[Tensor, "T N"]) -> Bool[Tensor, "T N"]:
+        """Which of the decisions of this ``mask`` are not burnt in."""
+        if not bool(self.burn_in.any()):
+            return mask
+        row = torch.arange(len(mask), device=mask.device)[:, None]
+        return mask & ((row >= self.burn_in) | (self.begins.cumsum(0) > 0))

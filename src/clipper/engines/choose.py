@@ -20,6 +20,7 @@ from clipper.settings.config import Config
 LOADING_PAYS = 5_000  # decisions in which compiled kernels save the time that loading them takes
 COMPILING_PAYS = 150_000  # and those that compiling them takes
 COMPILING_PAYS_FROM_REPLAY = 10_000  # the same where there is a gradient step for each
+GRADIENTS = "the ranks send gradients"
 SLOWER = "small networks take about 6 times as long as on kernels"
 """What it costs where torch computes all: CartPole, two 64-64 networks, one thread."""
 
@@ -41,6 +42,8 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
         return Torch(learner, config.algorithm)
     algorithm = config.algorithm
     try:
+        if asked == "compile" and learner.world.others is not None:
+            raise UnsuitableError(f"torch.compile knows no messages, and {GRADIENTS}")
         if asked == "compile":
             return Compiled(learner, algorithm)
         return on_kernels(learner, config, rollouts, asked == "auto")
@@ -55,6 +58,9 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
 def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse: bool) -> Engine:
     """The compiled engine; raises ``UnsuitableError`` where it does not fit, or, if it ``may_refuse``, not repay."""
     algorithm, replayed = config.algorithm, isinstance(config.algorithm, OFF_POLICY)
+    shares = learner.world.others is not None
+    if replayed and shares:
+        raise UnsuitableError(GRADIENTS)
     if replayed:
         read_replayed(known(algorithm), learner)
         check_rollouts(rollouts)
@@ -75,7 +81,7 @@ def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse:
         raise UnsuitableError("the run is shorter than compiling kernels takes")
     if replayed:
         return from_replay.CPUFromReplay(learner, algorithm)
-    if reason := unknown(algorithm):
+    if reason := GRADIENTS if shares else unknown(algorithm):
         return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
     return engine.CPU(learner, algorithm, config.threads)
 

@@ -30,4 +30,8 @@ def update_of(algorithm: Algorithm, learner: Learner) -> Callable[[Steps, Tree],
     update = partial(algorithm.update, learner)
     if type(algorithm) in KNOWN:
         return update
-    return lambda steps, last_obs: update(steps, last_obs) if steps.mask.any() else learner.pass_over(steps)
+
+    def of_some(steps: Steps, last_obs: Tree) -> Metrics:
+        return update(steps, last_obs) if learner.world.agree(steps.mask.any()) else learner.pass_over(steps)
+
+    return of_some

@@ -17,6 +17,7 @@ MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 LARGEST_REWARD = 1e30  # a critic's target is a sum of rewards, its error squared: what is larger overflows there
 RESTARTED = "clipper/restarted"  # in an info, ``[N]``: which environments were made anew, since they failed
+PART = "clipper/part"  # in the metadata of some environments of more: the first one's number, and where they are
 NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
 BOOL, FLOAT64 = np.dtype(bool), np.dtype(np.float64)
 FLOATS = np.dtype(np.float16), np.dtype(np.float32), FLOAT64  # of this machine's byte order
@@ -321,10 +322,11 @@ def check_finite(
     if len(bad):
         row, *index = (int(i) for i in bad[0])
         where = f" at index {index}" if index else ""
+        first, rank = env.metadata.get(PART, (0, ""))
+        number = first + (row if rows is None else rows[row])
         raise NonFiniteError(
-            f"{what} {x[row, *index]} from environment {row if rows is None else rows[row]} of {describe(env)}{where}, "
-            f"after {steps} decisions in all: mend the environment, or wrap it so that it returns numbers up to "
-            f"{largest:.2g}"
+            f"{what} {x[row, *index]} from environment {number} of {describe(env)}{rank}{where}, after {steps} "
+            f"decisions in all: mend the environment, or wrap it so that it returns numbers up to {largest:.2g}"
         )
 
 

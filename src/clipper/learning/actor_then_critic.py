@@ -8,7 +8,7 @@ from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Passes, value
 from clipper.learning.by_gae import ByGAE
 from clipper.learning.critic_targets import lag_of
-from clipper.learning.gradient_step import gradient_step
+from clipper.learning.gradient_step import backward, step
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
 from clipper.learning.optimizers import Adam, Optimizer
@@ -44,6 +44,7 @@ class ActorThenCritic(ByGAE):
         for batch in minibatches(targets, *passes, learner.generator, learner.world):
             predicted = policy.value(batch.steps.obs, batch.steps.memory)
             error = self.value_loss(predicted, batch.value_target, batch.value)
-            losses.append(learner.world.mean(error, batch.steps.mask))
-            gradient_step(learner, losses[-1], rate, self.max_grad_norm, "critic")
-        return torch.stack(losses).detach().mean()
+            loss = learner.world.share(error, batch.steps.mask)
+            losses.append(backward(learner, loss, {"loss": loss.detach()}, "critic")["loss"])
+            step(learner, rate, self.max_grad_norm, "critic")
+        return torch.stack(losses).mean()

@@ -35,7 +35,21 @@ def accumulate(learner: Learner, loss: Float[Tensor, ""], part: str = "") -> Non
         for gradient in own.gradients:
             gradient.zero_()
     loss.backward(inputs=None if len(learner.parts) == 1 else own.leaves)
-    own.loss = loss.detach() if own.loss is None else own.loss + loss.detach()
+    own.loss, own.summed = loss.detach() if own.loss is None else own.loss + loss.detach(), False
+
+
+def backward(learner: Learner, loss: Float[Tensor, ""], metrics: Metrics, part: str = "") -> Metrics:
+    """The gradient of this loss alone, over all who share its batch; what the loss watches, over all of it, too.
+
+    In several processes it is one message. ``step`` goes along the gradient, or nobody does.
+    """
+    own = learner.parts[part]
+    own.loss = None
+    accumulate(learner, loss, part)
+    assert own.loss is not None
+    _, own.loss, metrics = learner.world.add_up((own.gradients, own.loss, metrics))
+    own.summed = True
+    return metrics
 
 
 def step(learner: Learner, learning_rate: float, max_norm: float, part: str = "") -> Float[Tensor, ""]:
@@ -48,7 +62,8 @@ def step(learner: Learner, learning_rate: float, max_norm: float, part: str = ""
     """
     own, optimizer = learner.parts[part], learner.parts[part].optimizer
     assert own.loss is not None, "there is no gradient to step along: accumulate a loss first"
-    learner.world.add_up(own.gradients)
+    if not own.summed:
+        _, own.loss, _ = learner.world.add_up((own.gradients, own.loss, {}))
     norm = torch.linalg.vector_norm(own.gradients[0]) if len(own.gradients) == 1 else joint_norm(own.gradients)
     scale = (max_norm / (norm + 1e-6)).clamp(max=1)
     for gradient in own.gradients:
@@ -56,7 +71,6 @@ def step(learner: Learner, learning_rate: float, max_norm: float, part: str = ""
     optimizer.param_groups[0]["lr"] = learning_rate
     broken, own.loss = own.loss + norm, None
     broken.sub_(broken).ne_(broken)  # x − x is 0, or else NaN, which differs from itself: now 1 where x is not finite
-    broken = learner.world.agree(broken)
     learner.skipped.add_(broken)
     learner.skipped_in_a_row.mul_(broken).add_(broken)
     if getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf"):

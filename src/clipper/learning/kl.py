@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from clipper.data.values import Bound, value
-from clipper.learning.world import World
 
 ESTIMATES = ("k1", "k2", "k3")
 """In the order of ``functional.objectives.kl_estimates``."""
@@ -41,6 +40,6 @@ class KLStop:
     """When it ends: at once, before that minibatch's own step (Stable-Baselines3, Spinning Up), or with an epoch, in
     whose last minibatch the KL was too large (CleanRL)."""
 
-    def end(self, kl: Float[Tensor, ""], world: World) -> Literal["minibatch", "epoch"] | None:
-        """Where the update ends for a minibatch's KL, or None: for all who learn from the batch."""
-        return self.at if world.agree(kl > 1.5 * self.target) else None
+    def end(self, kl: Float[Tensor, ""]) -> Literal["minibatch", "epoch"] | None:
+        """Where the update ends for a minibatch's KL, or None."""
+        return self.at if kl > 1.5 * self.target else None

@@ -142,14 +142,14 @@ class Learner:
         carry = torch.zeros_like(steps.reward[0]) if self.running_return is None else self.running_return
         carry = carry.masked_fill(~steps.mask[0], 0)  # an episode ended before row 0, or a restart has cut it off there
         returns, self.running_return = discounted_sum_so_far(steps.reward, steps.done, steps.mask, gamma, carry)
-        gather = self.world.gather
-        self.reward_scaler.absorb(gather(steps.reward[steps.mask]), gather(returns[steps.mask]))
+        samples = self.world.samples
+        self.reward_scaler.absorb(samples(steps.reward[steps.mask]), samples(returns[steps.mask]))
         return self.reward_scaler(steps.reward)
 
     def absorb(self, targets: Targets) -> None:
         """Let the policy's running statistics take in the decisions of a batch and what the critic was told of them."""
-        gather, mask = self.world.gather, targets.steps.mask
-        self.policy.absorb(each(lambda x: gather(x[mask]), targets.steps.obs), gather(targets.value_target[mask]))
+        samples, mask = self.world.samples, targets.steps.mask
+        self.policy.absorb(each(lambda x: samples(x[mask]), targets.steps.obs), samples(targets.value_target[mask]))
 
     def pass_over(self, steps: Steps) -> Metrics:
         """Learn nothing from steps without a decision, whose rows only begin episodes; no metrics.

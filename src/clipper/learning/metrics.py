@@ -20,10 +20,13 @@ def means(rows: dict[str, Tensor], mask: Bool[Tensor, "*batch"], world: World) -
 
 @torch.no_grad()
 def minibatch_metrics(rows: dict[str, Tensor], batch: Targets, world: World) -> Metrics:
-    """The mean over decisions of each row, and mean and deviation of advantages in their own units."""
+    """Shares of the mean over decisions of each row, and mean and deviation of advantages in their own units."""
     mask, (advantage,) = batch.steps.mask, batch.raw or (batch.advantage,)
-    *averages, mean = world.mean(torch.stack([*rows.values(), advantage]), mask)
-    deviation = world.mean((advantage - mean).square(), mask).sqrt()
+    *averages, mean = world.share(torch.stack([*rows.values(), advantage]), mask)
+    if world.others is None:
+        deviation = world.mean((advantage - mean).square(), mask).sqrt()
+    else:
+        mean, deviation = world.others.spread(advantage, mask)
     watched = dict(zip(rows, averages, strict=True))
     return watched | {"advantage/minibatch_mean": mean, "advantage/minibatch_std": deviation}
 
@@ -33,7 +36,7 @@ def clip_metrics(
     rows: dict[str, Tensor], batch: Targets, action: Action, low: float, high: float, world: World
 ) -> Metrics:
     """How a minibatch fared under bounds 1 − low and 1 + high of the ratio: the mean of each of the ``rows``; entropy,
-    KL and the fraction of ratios outside, also of each part of a hybrid action; the KL's three estimates.
+    KL and the fraction of ratios outside, also of each part of a hybrid action; the KL's three estimates. As shares.
     """
     mask, (log_ratio, entropy, kl) = batch.steps.mask, action.whole
     change = log_ratio.clamp(max=LARGEST_LOG_RATIO).expm1()
@@ -50,19 +53,19 @@ def clip_metrics(
         told[f"policy/clip_fraction/{name}"] = ((change_of_part < -low) | (change_of_part > high)).to(kl)
     change = change.masked_fill(~mask, -1)
     largest = change.amax() if change.numel() else change.new_tensor(-1.0)  # who shares a batch may have none of a part
-    return minibatch_metrics(told, batch, world) | {"policy/ratio_max": 1 + world.largest(largest)}
+    return minibatch_metrics(told, batch, world) | {"policy/ratio_max": 1 + largest}
 
 
 @torch.no_grad()
 def ratio_metrics(log_ratio: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"], world: World = ALONE) -> Metrics:
     """How far π has moved from the μ that acted: the KL's three estimates, the largest ratio, and the fraction of
-    ratios that were bounded so as not to overflow.
+    ratios that were bounded so as not to overflow. As shares.
     """
     clamped = (log_ratio > LARGEST_LOG_RATIO).to(log_ratio.dtype)
-    k1, k2, k3, clamped = world.mean(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
+    k1, k2, k3, clamped = world.share(torch.stack([*kl_estimates(log_ratio), clamped]), mask)
     there = log_ratio.masked_fill(~mask, -torch.inf)
     largest = there.amax() if there.numel() else there.new_tensor(-torch.inf)
-    largest = world.largest(largest).clamp(max=LARGEST_LOG_RATIO).exp()
+    largest = largest.clamp(max=LARGEST_LOG_RATIO).exp()
     estimates = {"policy/kl_k1": k1, "policy/kl_k2": k2, "policy/kl_k3": k3}
     return estimates | {"policy/ratio_max": largest, "policy/ratio_clamped": clamped}
 

@@ -15,24 +15,28 @@ def minibatches(
 ) -> Iterator[Targets]:
     """``epochs`` times: all decisions, shuffled, in ``count`` parts ``[B, ...]`` whose sizes differ by at most one.
 
-    With a memory whole columns are shuffled, and their numbers differ by at most one. There are as many parts as the
-    one in the ``world`` with the most has decisions or columns, at most: each part is a step that all take together,
-    and those who have fewer take part in some with none.
+    With a memory whole columns are shuffled, and their numbers differ by at most one (Huang et al. 2022, "The 37
+    Implementation Details of PPO", LSTM 4 and 5). In the ``world`` decisions and columns are those of all, shuffled
+    alike by everyone: of each part one gets the rows that are one's own, and there may be none.
     """
-    keep = targets.steps.mask.flatten().nonzero().squeeze(-1)
-    if targets.steps.memory:
-        columns = world.largest(targets.steps.mask.any(0).sum())
-        yield from targets.steps.memory.minibatches(targets, epochs, max(1, min(count, int(columns))), generator)
-        return
+    mask, memory = targets.steps.mask, targets.steps.memory
+    keep = (mask.any(0) if memory else mask.flatten()).nonzero().squeeze(-1)  # a column may be nothing but padding
+    dealt = None if world.others is None else world.others.deal(targets, keep)
     flat = targets._replace(steps=targets.steps._replace(memory=()))
-    rows = each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)
-    parts = max(1, min(count, int(world.largest(torch.tensor(len(keep))))))
+    rows = targets if memory else each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)
+    number = len(keep if dealt is None else dealt)
     for _ in range(epochs):
-        order = torch.randperm(len(keep), generator=generator).to(keep.device)
-        for index in order.tensor_split(parts):
-            yield each(lambda x, index=index: x.index_select(0, index), rows)
+        order = torch.randperm(number, generator=generator).to(keep.device)
+        for index in order.tensor_split(max(1, min(count, number))):
+            own = index if dealt is None else dealt.own(index)
+            if memory:
+                columns = each(lambda x, own=keep[own]: x.index_select(1, own), rows)
+                batch = columns.steps.memory.decisions(columns)
+            else:
+                batch = each(lambda x, own=own: x.index_select(0, own), rows)
+            yield batch if dealt is None else dealt.known(batch, index)
 
 
-def whole(targets: Targets, generator: Generator) -> Targets:
+def whole(targets: Targets, generator: Generator, world: World = ALONE) -> Targets:
     """All decisions as one minibatch."""
-    return next(minibatches(targets, 1, 1, generator))
+    return next(minibatches(targets, 1, 1, generator, world))

@@ -62,4 +62,4 @@ def step_metrics(learner: Learner, batch: Targets, natural: NaturalStep) -> Metr
     kl = natural.mean_kl()
     dist, _ = learner.policy.act(steps.obs, steps.memory, steps.action_mask)
     ratios = ratio_metrics(dist.log_prob(steps.action) - steps.log_prob, steps.mask, learner.world)
-    return natural.metrics | {"policy/kl": kl} | ratios
+    return natural.metrics | {"policy/kl": kl} | learner.world.whole(ratios)

@@ -33,11 +33,15 @@ class RunningMoments(nn.Module):
     def absorb(self, samples: Float[Tensor, "batch *shape"]) -> None:
         """Merge a batch of samples into the statistics; one that holds NaN or infinity leaves no trace."""
         if len(samples):
-            before, new = Moments(self.count, self.mean, self.variance), moments(samples)
-            merged = merge(before, new) if self.beta is None else blend(before, new, self.beta)
-            finite = merged.variance.isfinite().all()
-            for buffer, new in zip((self.count, self.mean, self.variance), merged, strict=True):
-                buffer.copy_(torch.where(finite, new, buffer))
+            self.take(moments(samples))
+
+    def take(self, new: Moments) -> None:
+        """Merge the moments of a batch."""
+        before = Moments(self.count, self.mean, self.variance)
+        merged = merge(before, new) if self.beta is None else blend(before, new, self.beta)
+        finite = merged.variance.isfinite().all()
+        for buffer, x in zip((self.count, self.mean, self.variance), merged, strict=True):
+            buffer.copy_(torch.where(finite, x, buffer))
 
 
 def blend(before: Moments, batch: Moments, beta: float) -> Moments:

@@ -8,6 +8,7 @@ from gymnasium.vector import VectorEnv
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
+from clipper.environments.checks import PART
 from clipper.environments.told_episodes import Info
 from clipper.networks.policy_options import MASK_KEY
 from clipper.networks.protocol import Actor
@@ -29,6 +30,10 @@ class OwnColumns(VectorRollouts):
         self.longest, self.rows = longest, 0
         """How many rows a segment of whole episodes has, once it is known; 0 before."""
         super().__init__(env, seed, device, mask_key)
+
+    def name_part(self, where: str) -> None:
+        """Let errors say the number that an environment has among all, and ``where`` it is."""
+        self.env.metadata = {**self.env.metadata, PART: (self.mine.first, where)}
 
     def reset(self, seed: int | None = None, **options: object) -> tuple[Tree, Info]:
         return super().reset(None if seed is None else seed + self.mine.first, **options)

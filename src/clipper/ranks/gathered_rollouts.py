@@ -1,5 +1,7 @@
 """Decisions of all processes, gathered once a segment: who learns from them cannot tell how many there were.
 
+Where gradients are sent instead, each keeps its own decisions, and only hears how many there were and what ended.
+
 Each process collects its own columns; then every one has the Steps of all and runs the whole, unchanged update on them.
 So the parameters are the same everywhere without a message of their own, and, with kernels, bit for bit those of one
 process: noise is drawn for all columns, and a column's numbers do not depend on how many are computed together.
@@ -18,23 +20,32 @@ from clipper.data.trees import Tree, each, leaves
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 from clipper.errors import RankError
+from clipper.learning.learner import Learner
 from clipper.networks.protocol import Actor
 from clipper.ranks.columns import OwnColumns
 from clipper.ranks.group import Group
 from clipper.ranks.packing import packed, unpacked
+from clipper.ranks.shared_batch import share_batches
 from clipper.rollout.protocol import Episode
 from clipper.rollout.recorder import TensorRecorder
 from clipper.storage.saved import part, value_of
 
+Note = tuple[list[tuple[int, float, int]], dict[str, float], int]
+"""Of a process's segment: episodes that ended, counts of its environments, and decisions."""
+
 
 class GatheredRollouts:
-    """Rollouts of all processes of a ``group``, of which ``own`` are this one's."""
+    """Rollouts of all processes of a ``group``, of which ``own`` are this one's; with ``data`` all have all of them."""
 
-    def __init__(self, own: OwnColumns, group: Group) -> None:
-        self.own, self.group, self.env = own, group, own.env
+    def __init__(self, own: OwnColumns, group: Group, data: bool = True) -> None:
+        self.own, self.group, self.data, self.env = own, group, data, own.env
+        self.metrics = dict(own.metrics)
+        """Sums over the processes, since they are counts."""
         self.first, self.num_envs = own.mine
         self.single_observation_space, self.single_action_space = own.single_observation_space, own.single_action_space
         self.steps, self.episodes = 0, list[Episode]()
+        self.learner: Learner | None = None
+        """Who learns from this process's columns alone, where they are not gathered."""
         self.generator = Generator().manual_seed(own.seed)
         """Where a process draws for its own columns alone, it draws anew in each segment, from what this gives all."""
         self.alone = False
@@ -46,21 +57,19 @@ class GatheredRollouts:
         return self.own.masked
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """Those of this process's environments."""
-        return self.own.metrics
-
-    @property
     def as_one(self) -> bool:
         """Are the numbers those of one process, bit for bit?
 
         So it is where kernels draw, in next-step mode, and each environment has a generator of its own.
         """
         apart = isinstance(self.env, Serial | Workers)
-        return not self.alone and apart and self.own.mode is AutoresetMode.NEXT_STEP
+        return self.data and not self.alone and apart and self.own.mode is AutoresetMode.NEXT_STEP
 
     def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
-        """Collect this process's columns, and gather all: Steps ``[T, N]`` and ``last_obs`` ``[N, ...]``."""
+        """Collect this process's columns, and gather all: Steps ``[T, N]`` and ``last_obs`` ``[N, ...]``.
+
+        Without ``data`` the columns stay this process's own.
+        """
         own = self.own
         if actor is not own.actor:
             own.join(actor)
@@ -70,17 +79,33 @@ class GatheredRollouts:
             own.generator.manual_seed(int(seeds[self.first]))
         steps, last_obs = own.collect(actor, horizon=horizon, episodes=episodes)
         told = [list(episode._replace(env=episode.env + self.first)) for episode in own.episodes]
-        answers = self.exchange([*leaves(steps), *leaves(last_obs)], told)
+        tensors = [*leaves(steps), *leaves(last_obs)] if self.data else []
+        answers = self.exchange(tensors, [told, own.metrics, int(steps.mask.sum())])
         parts = [part for part, _ in answers]
         if len({len(part) for part in parts}) > 1:
             raise RankError("the ranks collect from different environments: all must run the same program")
+        notes = [cast(Note, values) for _, values in answers]
+        self.episodes = [Episode(env, float(total), n) for ended, _, _ in notes for env, total, n in ended]
+        for name in notes[0][1]:
+            self.metrics[name] = sum(counts[name] for _, counts, _ in notes)
+        self.steps += sum(decisions for _, _, decisions in notes)
+        if not self.data:
+            return steps, last_obs
         whole = iter(self.joined(steps, parts))
-        steps = each(lambda _: next(whole), steps)
-        last_obs = each(lambda _: next(whole), last_obs)
-        ended = [row for _, rows in answers for row in cast(list[tuple[int, float, int]], rows)]
-        self.episodes = [Episode(env, float(total), length) for env, total, length in ended]
-        self.steps += int(steps.mask.sum())
-        return steps, last_obs
+        return each(lambda _: next(whole), steps), each(lambda _: next(whole), last_obs)
+
+    def join(self, learner: Learner) -> None:
+        """Let a learner learn from these: where each has its own decisions, together with those of the others."""
+        if not self.data:
+            self.learner = learner
+            share_batches(learner, self.group)
+
+    def whole_columns(self, learned: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A learner's state with what it keeps for each environment ``[n]`` of all, ``[N]``. All must call it."""
+        if self.data or self.group.left or "running_return" not in learned:
+            return learned
+        parts = [own for (own,), _ in self.exchange([learned["running_return"]], None)]
+        return learned | {"running_return": torch.cat(parts)}
 
     def exchange(self, tensors: Sequence[Tensor], values: object) -> list[tuple[list[Tensor], object]]:
         """What all give, by rank."""
@@ -144,6 +169,8 @@ class GatheredRollouts:
         states = values.get("environments")
         kept = states[mine] if isinstance(states, list) else None
         self.steps = value_of("steps", int, values)
+        if self.learner is not None and self.learner.running_return is not None:
+            self.learner.running_return = self.learner.running_return[mine].clone()
         self.generator.set_state(tensors["generator"])
         restored = own.load_state_dict(cut, {**values, "environments": kept}, actor)
         return not self.group.largest(not restored)[0]

@@ -7,7 +7,8 @@ names it.
 import atexit
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import numpy as np
@@ -73,15 +74,27 @@ class Group:
 
     def rows(self, own: Tensor) -> Tensor:
         """A tensor of all, of one shape and dtype, as ``[W, ...]``."""
+        found = torch.empty((self.size, *own.shape), dtype=own.dtype)
+        with self.sending():
+            torch.distributed.all_gather(list(found.unbind(0)), own.contiguous(), group=self.ring)
+        return found
+
+    def total(self, own: Tensor) -> Tensor:
+        """The sum of a tensor that all have, of one shape and dtype, the same bits for all; in the tensor itself."""
+        with self.sending():
+            torch.distributed.all_reduce(own, group=self.ring)
+        return own
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """One more message; ``RankError`` names those who do not take part in it."""
         if self.left:
             raise RankError("this process has left those that trained with it: start all of them anew")
         self.messages += 1
-        found = torch.empty((self.size, *own.shape), dtype=own.dtype)
         try:
-            torch.distributed.all_gather(list(found.unbind(0)), own.contiguous(), group=self.ring)
+            yield
         except RuntimeError as error:
             raise RankError(self.lost(error)) from None  # the transport's own words name no rank
-        return found
 
     def lost(self, error: RuntimeError) -> str:
         """Which ranks did not take part in a message that failed, and what they said of it."""

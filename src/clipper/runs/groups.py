@@ -16,7 +16,7 @@ from clipper.settings.config import Config
 HOW = frozenset({
     "device", "threads", "engine", "vector", "env_timeout", "on_env_error", "max_restarts", "eval_every",
     "eval_episodes", "until_solved", "checkpoint_every", "keep_checkpoints", "log_every", "max_skipped_steps",
-    "patience", "save_replay",
+    "patience", "rank_mode", "save_replay",
 })  # fmt: skip
 """Settings that say how a run is computed, watched and saved, not what is learned. They part two runs only where
 nothing else does: where the same seed has run with both."""

@@ -62,6 +62,7 @@ class Settings(TypedDict, total=False):
     on_env_error: Literal["raise", "restart"]
     max_restarts: int
     patience: float
+    rank_mode: Literal["data", "gradients"]
     eval_every: int
     eval_episodes: int
     until_solved: bool
@@ -226,7 +227,9 @@ def make_rollouts(
         if columns is None or group is None:
             return VectorRollouts(env, config.seed, config.device, mask_key), vector, stepping
         own = OwnColumns(env, columns, lambda rows: group.largest(rows)[0], config.seed, config.device, mask_key)
-        return GatheredRollouts(own, group), vector, f"divided among {group.size} ranks, each {stepping}"
+        own.name_part(f" in rank {group.rank}")
+        rollouts = GatheredRollouts(own, group, data=config.rank_mode == "data")
+        return rollouts, vector, f"divided among {group.size} ranks, each {stepping}"
     except BaseException:
         if is_owned(source):
             close(env, describe(env))
@@ -259,8 +262,9 @@ def build_on(
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
     if isinstance(module, ActorCritic):
         module.masked = abilities(rollouts).masked
-    if group is not None:
-        group.wait_for(COMPILING)
+    if isinstance(rollouts, GatheredRollouts):
+        rollouts.join(learner)
+        rollouts.group.wait_for(COMPILING)
     if group is not None and group.rank > 0:  # with the engine that the first has chosen, and compiled where need be
         config, insist = dataclasses.replace(config, engine=group.from_first().decode()), True
     engine = choose(learner, config, rollouts, insist)

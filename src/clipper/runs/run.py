@@ -321,7 +321,10 @@ class Run:
         Without ``environments`` they are left out, and start afresh where the run is resumed; so are the decisions
         since the last iteration, from which nothing was learned.
         """
-        tensors = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
+        learned = self.learner.state_dict()
+        if isinstance(self.rollouts, GatheredRollouts):
+            learned = self.rollouts.whole_columns(learned)
+        tensors = {f"learner.{k}": v for k, v in learned.items()}
         tensors["recent"] = torch.tensor(list(self.recent), dtype=torch.float64)
         values = self.identity() | {name: getattr(self, name) for name in COUNTERS}
         went_on = self.at_end is not None and self.at_end[1]["steps"] != self.rollouts.steps  # closed, but used

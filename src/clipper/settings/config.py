@@ -42,6 +42,9 @@ class Config:
     """Failures that on_env_error=restart forgives."""
     patience: Annotated[float, Range(0, 1e9, open_below=True)] = 300.0
     """Seconds that processes which train one run wait for each other; evaluations, on the first one, are in it."""
+    rank_mode: Literal["data", "gradients"] = "data"
+    """What processes that train one run send each other: data, what their environments did, so that each repeats the
+    whole update; gradients, of their own decisions, so that the update is divided: for large networks and images."""
     eval_every: Natural = 0
     """Evaluate each time this many steps have passed, and keep the best policy; 0 never does."""
     eval_episodes: Annotated[int, Range(1, 100_000)] = 20

@@ -48,8 +48,7 @@ class LossesByTorch(Machine):
         """As ``algorithm.update``."""
         if self.told is None:
             return self.update_of_definition(steps, last_obs)
-        if self.decisions(steps, last_obs) == 0:
-            return self.learner.pass_over(steps)
+        self.decisions(steps, last_obs)  # which the kernels can read
         with self.on_kernels():
             return self.update_of_definition(steps, last_obs)
 

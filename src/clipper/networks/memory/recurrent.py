@@ -128,6 +128,8 @@ class Recurrent(nn.Module):
     def sequence(
         self, x: Float[Tensor, "T N F"], state: State, begins: Bool[Tensor, "T N"]
     ) -> Float[Tensor, "T N size"]:
+        if not x.shape[1]:  # of those who share a batch one may have no column in a minibatch
+            return x.new_zeros(*x.shape[:2], self.size)
         outputs, rows, columns = [], [], []
         for piece in cut(begins):
             old = [torch.where(piece.continued[:, None], s[piece.column], 0)[None] for s in state]
