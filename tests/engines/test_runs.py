@@ -150,7 +150,7 @@ def stop_after(iteration: int):
 
 def test_long_runs_get_kernels_where_those_repay_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     for there, steps, name in ((True, 20_000, "cpu"), (False, 20_000, "torch"), (False, 200_000, "cpu")):
-        monkeypatch.setattr(kernel_files, "is_compiled", lambda there=there: there)
+        monkeypatch.setattr(kernel_files, "is_compiled", lambda _, there=there: there)
         assert quick(engine="auto", total_steps=steps, callback=stop_after(1)).engine.name == name
 
 
