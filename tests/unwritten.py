@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-MODULES = ("engine", "machine", "passes", "natural", "told_layers")
+MODULES = (
+    "engine", "machine", "passes", "natural", "told_layers", "sequences", "sequence_passes", "recurrent_segment",
+)  # fmt: skip
 
 
 class Unwritten:

@@ -55,7 +55,7 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
 
         if asked == "auto" and config.total_steps < COMPILING_PAYS and not kernel_files.is_compiled():
             raise UnsuitableError("the run is shorter than compiling kernels takes")
-        if reason := unknown(algorithm):
+        if reason := unknown(algorithm, learner.policy.memory is not None):
             return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
         return engine.CPU(learner, algorithm, config.threads)
     except UnsuitableError as error:
@@ -66,13 +66,13 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
         return Torch(learner, algorithm, str(error))
 
 
-def unknown(algorithm: Algorithm) -> str:
-    """What of an algorithm's loss the kernels do not know; "" where they know all of it."""
+def unknown(algorithm: Algorithm, remembers: bool = False) -> str:
+    """What of an algorithm's loss the kernels do not know, of a policy that ``remembers`` or not; "" for nothing."""
     try:
-        read_algorithm(algorithm)
+        plan = read_algorithm(algorithm)
     except UnsuitableError as error:
         return str(error)
-    return ""
+    return "kernels know no Fisher information of a memory" if plan.natural and remembers else ""
 
 
 def check_cost(learner: Learner, rollouts: Rollouts) -> None:

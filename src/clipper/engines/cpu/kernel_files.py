@@ -50,6 +50,10 @@ class Kernels:
     weigh: Kernel
     tell: Kernel
     pull: Kernel
+    lay_out: Kernel
+    recall: Kernel
+    owe: Kernel
+    pull_back: Kernel
 
     def __init__(self, code: bytes, known: dict[str, Any]) -> None:
         self.lanes: int = known["lanes"]

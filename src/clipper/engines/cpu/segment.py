@@ -16,6 +16,7 @@ from clipper.engines.cpu.action_table import at, none
 from clipper.engines.cpu.calls import Call, Packed
 from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.tables import Head, Net, Work
+from clipper.engines.cpu.memory_cells import CellTable
 from clipper.engines.cpu.network import Network
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.cpu.threads import Team
@@ -48,7 +49,7 @@ class KernelRecorder:
         self.env, self.state, self.n = env, state, env.num_envs
         self.rows = ObservationRows(env.single_observation_space)
         """Those of the environments, which may show more than the policy reads, such as masks."""
-        self.net, self.layers = self.seen(network, net), network.actor
+        self.net, self.layers = self.net_of(network, net), network.actor
         self.on_finish = list[OnFinish]()
         self.actions = network.actions
         self.pieces = team.pieces(self.n, network.operations(network.actor))
@@ -61,7 +62,15 @@ class KernelRecorder:
         self.first, self.last_obs = np.empty(0), torch.empty(0)
         self.flags: tuple[np.ndarray, ...] = ()
 
-    def seen(self, network: Network, net: Packed[Net]) -> Packed[Net]:
+    def net_of(self, network: Network, net: Packed[Net]) -> Packed[Net]:
+        """What heads read of these environments' rows."""
+        return self.seen(network, net)
+
+    def source(self) -> np.ndarray:
+        """What they read it from, ``[T, N, …]``."""
+        return self.obs
+
+    def seen(self, network: Network | CellTable, net: Packed[Net]) -> Packed[Net]:
         """The network as it reads these environments' rows, which may hold more than it reads, in another order."""
         own, rows = network.rows, self.rows
         moved, there = np.empty(own.width, np.int64), [leaf.path for leaf in rows.leaves]
@@ -121,11 +130,11 @@ class KernelRecorder:
     def bind(self) -> None:
         """Note where the kernels find their arrays."""
         self.calls, self.keeper = list[Call](), None
-        noise = self.uniform.numpy(), self.normal.numpy(), self.seeds.numpy()
+        noise, source = (self.uniform.numpy(), self.normal.numpy(), self.seeds.numpy()), self.source()
         for work, piece in zip(self.works, self.pieces, strict=False):
             self.calls.append(
                 self.kernels.decide.bind(
-                    self.net, self.layers, self.head, work, piece.start, piece.stop, self.obs, *noise, self.choice,
+                    self.net, self.layers, self.head, work, piece.start, piece.stop, source, *noise, self.choice,
                     self.action, self.log_prob, self.log_probs, self.legal, *self.bounds, self.forms, self.sent, 0,
                 )
             )  # fmt: skip
@@ -229,7 +238,7 @@ class KernelActor:
     """A policy, with kernels that act for it where its environments reset in the next step."""
 
     def __init__(self, policy: Any, make: Callable[[VectorEnv, CollectState], KernelRecorder]) -> None:
-        self.policy, self.make = policy, make
+        self.policy, self.make, self.memory = policy, make, policy.memory
 
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
         return self.policy.act(obs, memory, action_mask)

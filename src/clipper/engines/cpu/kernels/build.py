@@ -13,7 +13,7 @@ from llvmlite import binding
 from numba import types
 from numba.core import config
 
-from clipper.engines.cpu.kernels import act, divergence, fisher, loss, outputs, returns, tiles, update
+from clipper.engines.cpu.kernels import act, divergence, fisher, loss, outputs, recurrence, returns, tiles, update
 from clipper.engines.cpu.kernels.tables import Doubles2
 
 ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
@@ -35,6 +35,10 @@ ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
     "weigh": (update.weigh, {}),
     "tell": (outputs.tell, {}),
     "pull": (outputs.pull, {}),
+    "lay_out": (recurrence.lay_out, {}),
+    "recall": (recurrence.recall, {}),
+    "owe": (recurrence.owe, {}),
+    "pull_back": (recurrence.pull_back, {}),
 }
 """Name → kernel, and which of its arguments are of another type than its source says."""
 PREFIX = "clipper_"
