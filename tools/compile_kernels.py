@@ -2,11 +2,9 @@
 
 import sys
 
-from clipper.engines.protocol import UnsuitableError
-
 try:
     from clipper.engines.cpu import kernel_files
 
-    kernel_files.load()
-except (UnsuitableError, ImportError, OSError) as error:
-    sys.stderr.write(f"{error}: torch computes instead, which is slower.\n")
+    kernel_files.found_or_compiled(list(kernel_files.PARTS))
+except Exception as error:
+    sys.stderr.write(f"{type(error).__name__}: {error}: torch computes instead, which is slower.\n")

@@ -53,9 +53,8 @@ class Ends(gymnasium.Env):
 def policy_of(memory: Any, kind: Any = "categorical", **options: Any) -> clipper.ActorCritic:
     """An actor-critic whose parameters are all different from 0."""
     generator = Generator().manual_seed(1)
-    made = clipper.make_policy(
-        OBSERVATIONS, ACTIONS[kind], clipper.PolicyOptions(memory=memory, **{"hidden": (6,)} | options), generator
-    )
+    given: dict[str, Any] = {"hidden": (6,), "memory": memory} | options
+    made = clipper.make_policy(OBSERVATIONS, ACTIONS[kind], clipper.PolicyOptions(**given), generator)
     with torch.no_grad():
         for p in made.parameters():
             p.add_(0.2 * torch.randn(p.shape, generator=generator))
@@ -260,7 +259,7 @@ def test_a_run_repeats_itself_bit_for_bit_and_resumes_exactly(tmp_path: Path) ->
             assert torch.equal(x, theirs[name]), name
 
 
-@pytest.mark.parametrize("algorithm", [clipper.TRPO(horizon=16), PPO(horizon=16, clip=lambda _: 0.2)])
+@pytest.mark.parametrize("algorithm", [clipper.TRPO(horizon=16), PPO(horizon=16, clip=lambda progress: 0.2)])
 def test_what_kernels_cannot_learn_they_still_act_for(algorithm: Any) -> None:
     settings = {"total_steps": 64, "num_envs": 4, "policy": clipper.PolicyOptions(memory=GRU(4)), "engine": "cpu"}
     run = clipper.train("CartPole-v1", algorithm, **settings)

@@ -27,10 +27,24 @@ from clipper.networks.heads.beta import SHARPEST
 from clipper.storage.files import replace
 
 SOURCES = Path(__file__).parent / "kernels"
+MOST = "most"
+PARTS = {
+    MOST: ("decide", "keep", "keep_f8", "values", "gae", "explained_variance", "mean_and_std", "standard_units",
+           "units", "clear", "accumulate", "finish", "epoch"),
+    "exact": ("remember", "weigh"),
+    "fisher": ("fisher_product",),
+    "told": ("tell", "pull"),
+    "memory": ("lay_out", "recall", "owe", "pull_back"),
+}  # fmt: skip
+"""What is compiled together, and has a file: the kernels that most runs call, of exact KLs, of natural gradients, of
+losses that torch computes, of memories."""
 
 
 class Kernels:
-    """All kernels, by name; ``lanes`` are the numbers in one of the processor's vectors."""
+    """All kernels, by name; ``lanes`` are the numbers in one of the processor's vectors.
+
+    A part is loaded, and compiled where no earlier process has, when one of its kernels is asked for.
+    """
 
     decide: Kernel
     keep: Kernel
@@ -55,15 +69,44 @@ class Kernels:
     owe: Kernel
     pull_back: Kernel
 
-    def __init__(self, code: bytes, known: dict[str, Any]) -> None:
+    def __init__(self) -> None:
+        self.linkers: list[object] = []
+        self.need(MOST)
+
+    def __getattr__(self, name: str) -> Kernel:
+        """One of a part that is not here yet."""
+        for part, names in PARTS.items():
+            if name in names and name not in vars(self):
+                self.need(part)
+                return vars(self)[name]
+        raise AttributeError(f"there is no kernel {name}")
+
+    def need(self, part: str) -> None:
+        """Have the kernels of this part.
+
+        Raises:
+            UnsuitableError: they cannot be compiled or loaded here, as where Numba does not go with this NumPy.
+
+        """
+        if PARTS[part][0] in vars(self):
+            return
+        try:
+            self.add(*found_or_compiled([part])[part])
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise UnsuitableError(f"kernels cannot be compiled here ({words})") from error
+
+    def add(self, code: bytes, known: dict[str, Any]) -> None:
+        """Load code, and note what is in it."""
         self.lanes: int = known["lanes"]
         provide(known["needed"])
         machine = binding.Target.from_default_triple().create_target_machine(jit=True)
-        self.linker = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-        self.linker.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
-        self.linker.finalize_object()
+        linker = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+        linker.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
+        linker.finalize_object()
+        self.linkers.append(linker)
         for symbol, described in known["kernels"].items():
-            name, address = symbol.partition("_")[2], self.linker.get_function_address(symbol)
+            name, address = symbol.partition("_")[2], linker.get_function_address(symbol)
             setattr(self, name, Kernel(name, address, described["arguments"], described["results"]))
 
 
@@ -77,39 +120,41 @@ def provide(names: Sequence[str]) -> None:
 
 @cache
 def load() -> Kernels:
-    """The kernels; compiled first, which takes half a minute, where no earlier process has.
+    """The kernels; those that most runs call are compiled first, which takes half a minute, where no earlier process
+    has. Others are, as soon as they are asked for.
 
     Raises:
         UnsuitableError: they cannot be compiled or loaded here, as where Numba does not go with the installed NumPy.
 
     """
-    try:
-        return found_or_compiled()
-    except Exception as error:
-        words = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise UnsuitableError(f"kernels cannot be compiled here ({words})") from error
+    return Kernels()
 
 
-def found_or_compiled() -> Kernels:
-    """The kernels from the disk, or else compiled, and left there for others."""
+def found_or_compiled(parts: Sequence[str]) -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """These parts from the disk, or else compiled, and left there for others."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    for folder in folders():
-        found = read(folder / f"{digest()}.kernels")
-        if found is not None:
-            return Kernels(*found)
-    from clipper.engines.cpu.kernels.build import build  # noqa: PLC0415 (loads Numba, which takes a second)
+    found = {part: code for part in parts for folder in folders() if (code := read(folder / file_name(part)))}
+    missing = [part for part in parts if part not in found]
+    if missing:
+        from clipper.engines.cpu.kernels.build import build  # noqa: PLC0415 (loads Numba, which takes a second)
 
-    code, known = build()
-    for folder in folders():
-        if leave(folder / f"{digest()}.kernels", code, known):
-            break
-    return Kernels(code, known)
+        found |= dict(zip(missing, build([PARTS[part] for part in missing]), strict=True))
+    for part in missing:
+        for folder in folders():
+            if leave(folder / file_name(part), *found[part]):
+                break
+    return found
+
+
+def file_name(part: str) -> str:
+    """Of a part's file."""
+    return f"{digest()}-{part}.kernels"
 
 
 def is_compiled() -> bool:
-    """Has an earlier process left the kernels on the disk?"""
-    return any((folder / f"{digest()}.kernels").is_file() for folder in folders())
+    """Has an earlier process left the kernels that most runs call on the disk?"""
+    return any((folder / file_name(MOST)).is_file() for folder in folders())
 
 
 def folders() -> list[Path]:

@@ -72,8 +72,8 @@ def read_cells(policy: ActorCritic, flat: Tensor, rows: ObservationRows, shared:
         )  # fmt: skip
         found.append(
             CellTable(
-                table.array(), rows, np.array(table.columns, np.int64), np.array(table.choices, np.int64).reshape(-1, 2),
-                table.statistics, table.width, made, cell.leaves,
+                table.array(), rows, np.array(table.columns, np.int64),
+                np.array(table.choices, np.int64).reshape(-1, 2), table.statistics, table.width, made, cell.leaves,
             )
         )  # fmt: skip
     return found

@@ -48,6 +48,7 @@ class Sequences:
         self, kernels: Kernels, cells: tuple[CellTable, ...], nets: list[Packed[Net]], works: list[Packed[Work]],
         team: Team,
     ) -> None:  # fmt: skip
+        kernels.need("memory")
         self.kernels, self.tables, self.nets, self.works, self.team = kernels, cells, nets, works, team
         self.cells = [Packed(placed(table.cell, kernels.lanes)) for table in cells]
         self.state_width = sum(table.leaves * table.cell.size for table in cells)
@@ -63,8 +64,9 @@ class Sequences:
             gates = np.empty(rows * cell.pitch, np.float32)
             hidden, inner, slopes = np.empty((3, rows * cell.width), np.float32)
             now, far = np.empty((2, columns * cell.width), np.float32)
-            index, seat = np.empty((2, capacity), np.int64)
-            found = Packed(Tape(gates, hidden, inner, slopes, *self.weights[k], now, far, index, seat))
+            rows_of, seat = np.empty((2, capacity), np.int64)
+            told = np.empty(cell.width, np.float32)
+            found = Packed(Tape(gates, hidden, inner, slopes, *self.weights[k], now, far, told, rows_of, seat))
             self.tapes[k, thread] = found
         return found
 

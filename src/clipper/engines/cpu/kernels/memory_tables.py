@@ -50,7 +50,9 @@ class Tape(NamedTuple):
     now: Floats1
     far: Floats1
     """State and cell of each sequence at the step at hand, or what is owed to them."""
-    index: Ints1
+    told: Floats1
+    """Room for one decision's numbers."""
+    rows: Ints1
     """Which rows of the segment pass through the layers together."""
     seat: Ints1
     """Where they stand on the tape."""

@@ -3,10 +3,13 @@
 Gates (torch's order): LSTM i, f, g, o; GRU r, z, n. What they are given by the layers before them is a product like any
 other, computed for many decisions together; only the product with the state goes step by step.
 
-Numbers of one decision lie side by side here, unlike in the layers' buffers: a minibatch has few sequences, and vectors
-that lie along a cell's numbers are whole however few there are. A step's sequences follow one another, and steps do.
-A cell has ``width`` places for its ``size`` numbers, whole vectors, and 0 in what is left over. Of a GRU the four blocks
+Numbers of one decision lie side by side here, unlike in the layers' buffers: a minibatch has few sequences, and
+vectors along a cell's numbers are whole however few there are. A step's sequences follow one another, and steps do. A
+cell has ``width`` places for its ``size`` numbers, whole vectors, and 0 in what is left over. Of a GRU the four blocks
 of a decision's gates are n's input, r, z, and what the state adds to n.
+
+Loops over a cell's numbers write few arrays each: LLVM vectorises none where it would have to see that many do not
+overlap.
 """
 
 import numpy as np
@@ -93,7 +96,7 @@ def next_rows(tape, present, columns, first, rows, start):
         t, i = first + start // n, columns[start % n]
         if present[t, i]:
             tape.seat[count] = start
-            tape.index[count] = t * present.shape[1] + i
+            tape.rows[count] = t * present.shape[1] + i
             count += 1
         start += 1
     return count, start
@@ -111,7 +114,7 @@ def take_in(net, cell, work, tape, obs, present, columns, first, rows):
         count, start = next_rows(tape, present, columns, first, rows, start)
         if count == 0:
             break
-        mlp.forward(net, net.layers, obs, tape.index[:count], work)
+        mlp.forward(net, net.layers, obs, tape.rows[:count], work)
         stride = mlp.stride_of(count)
         for gate in range(gates_of(cell)):
             at = (cell.slot + gate * size) * stride
@@ -125,29 +128,89 @@ def take_in(net, cell, work, tape, obs, present, columns, first, rows):
 
 
 @njit(**COMPILED)
+def squash(x):
+    """X ← σ(x) = (1 + tanh(x/2)) / 2."""
+    half, one = np.float32(0.5), np.float32(1.0)
+    for j in range(x.size):
+        x[j] = half * (one + tanh(half * x[j]))
+
+
+@njit(**COMPILED)
 def lstm_step(gates, before, inner, hidden):
     """The cell's and the hidden state after one step; gates become their values."""
-    half, one, width = np.float32(0.5), np.float32(1.0), before.size
+    width = before.size
     i, f, g, o = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
+    squash(gates[: 2 * width])
+    squash(o)
     for j in range(width):
-        i[j] = half * (one + tanh(half * i[j]))
-        f[j] = half * (one + tanh(half * f[j]))
         g[j] = tanh(g[j])
-        o[j] = half * (one + tanh(half * o[j]))
+    for j in range(width):
         inner[j] = f[j] * before[j] + i[j] * g[j]
+    for j in range(width):
         hidden[j] = o[j] * tanh(inner[j])
 
 
 @njit(**COMPILED)
 def gru_step(gates, hidden):
     """The state after one step, in place; gates become their values."""
-    half, one, width = np.float32(0.5), np.float32(1.0), hidden.size
+    width = hidden.size
     n, r, z, s = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
+    squash(gates[width : 3 * width])
     for j in range(width):
-        r[j] = half * (one + tanh(half * r[j]))
-        z[j] = half * (one + tanh(half * z[j]))
         n[j] = tanh(n[j] + r[j] * s[j])
+    for j in range(width):
         hidden[j] = n[j] + z[j] * (hidden[j] - n[j])
+
+
+@njit(**COMPILED)
+def set_out(cell, tape, before, columns):
+    """The states of some columns, to where the steps go on from."""
+    size, width = cell.size, cell.width
+    for i in range(columns.size):
+        for j in range(width):
+            held = j < size
+            tape.now[i * width + j] = before[columns[i], cell.state + j] if held else 0
+            far = held and cell.kind == LSTM
+            tape.far[i * width + j] = before[columns[i], cell.state + size + j] if far else 0
+
+
+@njit(**COMPILED)
+def arrive(cell, tape, after, columns):
+    """From there to the states of some columns."""
+    size, width = cell.size, cell.width
+    for i in range(columns.size):
+        for j in range(size):
+            after[columns[i], cell.state + j] = tape.now[i * width + j]
+            if cell.kind == LSTM:
+                after[columns[i], cell.state + size + j] = tape.far[i * width + j]
+
+
+@njit(**COMPILED)
+def forget(cell, tape, begins, columns):
+    """Nothing is carried on over where an episode ``begins``: forward a state, backward what is owed to it."""
+    for i in range(columns.size):
+        if begins[columns[i]]:
+            for j in range(i * cell.width, (i + 1) * cell.width):
+                tape.now[j] = tape.far[j] = 0
+
+
+@njit(**COMPILED)
+def step(cell, tape, row, n):
+    """One step of ``n`` sequences, whose gates stand on the tape from ``row`` on."""
+    width, pitch, now, far, gates = cell.width, cell.pitch, tape.now, tape.far, tape.gates
+    for j in range(n * width):
+        tape.hidden[row * width + j] = now[j]
+        tape.inner[row * width + j] = far[j]
+    first = 0 if cell.kind == LSTM else width
+    at, columns = row * pitch + first, 4 * width - first
+    multiply(now, 0, width, 1, -1, tape.ahead, first, gates, at, pitch, n, cell.size, columns, 1)
+    for i in range(n):
+        own = gates[(row + i) * pitch : (row + i) * pitch + 4 * width]
+        h, c = now[i * width : (i + 1) * width], far[i * width : (i + 1) * width]
+        if cell.kind == LSTM:
+            lstm_step(own, tape.inner[(row + i) * width : (row + i + 1) * width], c, h)
+        else:
+            gru_step(own, h)
 
 
 @njit(**COMPILED)
@@ -161,44 +224,17 @@ def recall(
     cell's own columns; the last states go into ``after``. Rows that are not ``present`` recall a state that is finite.
     """
     columns = columns[start:stop]
-    n, size, width, pitch, environments = columns.size, cell.size, cell.width, cell.pitch, begins.shape[1]
-    gates, hidden, inner, now, far = tape.gates, tape.hidden, tape.inner, tape.now, tape.far
+    n, size, width, environments = columns.size, cell.size, cell.width, begins.shape[1]
     take_in(net, cell, work, tape, obs, present, columns, first, steps * n)
-    for i in range(n):
-        for j in range(width):
-            held = j < size
-            now[i * width + j] = before[columns[i], cell.state + j] if held else 0
-            far[i * width + j] = before[columns[i], cell.state + size + j] if held and cell.kind == LSTM else 0
+    set_out(cell, tape, before, columns)
     for t in range(steps):
+        forget(cell, tape, begins[first + t], columns)
+        step(cell, tape, t * n, n)
         for i in range(n):
-            if begins[first + t, columns[i]]:
-                for j in range(width):
-                    now[i * width + j] = far[i * width + j] = 0
-        row = t * n
-        for j in range(n * width):
-            hidden[row * width + j] = now[j]
-            inner[row * width + j] = far[j]
-        if cell.kind == LSTM:
-            multiply(now, 0, width, 1, -1, tape.ahead, 0, gates, row * pitch, pitch, n, size, 4 * width, 1)
-        else:
-            multiply(
-                now, 0, width, 1, -1, tape.ahead, width, gates, row * pitch + width, pitch, n, size, 3 * width, 1
-            )  # fmt: skip
-        for i in range(n):
-            own = gates[(row + i) * pitch : (row + i) * pitch + 4 * width]
-            h, c = now[i * width : (i + 1) * width], far[i * width : (i + 1) * width]
-            if cell.kind == LSTM:
-                lstm_step(own, inner[(row + i) * width : (row + i + 1) * width], c, h)
-            else:
-                gru_step(own, h)
             told = recalled[(first + t) * environments + columns[i], cell.recalled : cell.recalled + size]
             for j in range(size):
-                told[j] = h[j]
-    for i in range(n):
-        for j in range(size):
-            after[columns[i], cell.state + j] = now[i * width + j]
-            if cell.kind == LSTM:
-                after[columns[i], cell.state + size + j] = far[i * width + j]
+                told[j] = tape.now[i * width + j]
+    arrive(cell, tape, after, columns)
 
 
 @njit(**COMPILED)
@@ -212,23 +248,30 @@ def owe(cell: Cell, work: Work, tape: Tape, seats: Ints1, first: int, last: int)
 
 
 @njit(**COMPILED)
-def lstm_back(gates, before, slopes, d_hidden, d_inner):
-    """∂L/∂gates in place of their values; ``d_inner`` goes one step back.
+def lstm_back(gates, before, slopes, d_hidden, d_inner, told):
+    """∂L/∂gates in place of their values; ``d_inner`` goes one step back. ``told`` takes tanh c.
 
-    c = f c′ + i g, h = o tanh c: dc += dh o (1 − tanh² c), di = dc g, df = dc c′, dg = dc i, do = dh tanh c, dc′ = dc f.
+    c = f c′ + i g, h = o tanh c: dc += dh o (1 − tanh² c), do = dh tanh c, di = dc g, df = dc c′, dg = dc i,
+    dc′ = dc f.
     """
     one, width = np.float32(1.0), before.size
     i, f, g, o = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
     for j in range(width):
-        a, b, e, u = i[j], f[j], g[j], o[j]
-        t = tanh(b * before[j] + a * e)
-        dh = slopes[j] + d_hidden[j]
-        dc = d_inner[j] + dh * u * (one - t * t)
-        i[j] = dc * e * a * (one - a)
-        f[j] = dc * before[j] * b * (one - b)
-        g[j] = dc * a * (one - e * e)
-        o[j] = dh * t * u * (one - u)
-        d_inner[j] = dc * b
+        told[j] = tanh(f[j] * before[j] + i[j] * g[j])
+    for j in range(width):
+        d_hidden[j] += slopes[j]
+    for j in range(width):
+        d_inner[j] += d_hidden[j] * o[j] * (one - told[j] * told[j])
+    for j in range(width):
+        o[j] = d_hidden[j] * told[j] * o[j] * (one - o[j])
+    for j in range(width):
+        a, b = i[j], g[j]
+        i[j] = d_inner[j] * b * a * (one - a)
+        g[j] = d_inner[j] * a * (one - b * b)
+    for j in range(width):
+        a = f[j]
+        f[j] = d_inner[j] * before[j] * a * (one - a)
+        d_inner[j] *= a
 
 
 @njit(**COMPILED)
@@ -240,42 +283,40 @@ def gru_back(gates, before, slopes, d_hidden):
     one, width = np.float32(1.0), before.size
     n, r, z, s = gates[:width], gates[width : 2 * width], gates[2 * width : 3 * width], gates[3 * width : 4 * width]
     for j in range(width):
-        new, reset, kept = n[j], r[j], z[j]
-        dh = slopes[j] + d_hidden[j]
-        dn = dh * (one - kept) * (one - new * new)
-        n[j] = dn
-        r[j] = dn * s[j] * reset * (one - reset)
-        z[j] = dh * (before[j] - new) * kept * (one - kept)
-        s[j] = dn * reset
-        d_hidden[j] = dh * kept
+        d_hidden[j] += slopes[j]
+    for j in range(width):
+        a, b, d = n[j], z[j], d_hidden[j]
+        n[j] = d * (one - b) * (one - a * a)
+        z[j] = d * (before[j] - a) * b * (one - b)
+        d_hidden[j] = d * b
+    for j in range(width):
+        a = r[j]
+        r[j] = n[j] * s[j] * a * (one - a)
+        s[j] = n[j] * a
 
 
 @njit(**COMPILED)
 def steps_back(cell, tape, begins, columns, first, steps):
     """From what is owed to the states to the gates' slopes, the last step first."""
     n, width, pitch = columns.size, cell.width, cell.pitch
-    gates, hidden, inner, now, far = tape.gates, tape.hidden, tape.inner, tape.now, tape.far
+    gates, now, far = tape.gates, tape.now, tape.far
+    start = 0 if cell.kind == LSTM else width
     for j in range(n * width):
         now[j] = far[j] = 0
     for t in range(steps - 1, -1, -1):
         for i in range(n):
             row = t * n + i
-            own = gates[row * pitch : row * pitch + 4 * width]
-            slopes = tape.slopes[row * width : (row + 1) * width]
-            d_h, d_c = now[i * width : (i + 1) * width], far[i * width : (i + 1) * width]
+            own, here = gates[row * pitch : row * pitch + 4 * width], row * width
+            slopes, d_h = tape.slopes[here : here + width], now[i * width : (i + 1) * width]
             if cell.kind == LSTM:
-                lstm_back(own, inner[row * width : (row + 1) * width], slopes, d_h, d_c)
+                lstm_back(
+                    own, tape.inner[here : here + width], slopes, d_h, far[i * width : (i + 1) * width], tape.told
+                )
             else:
-                gru_back(own, hidden[row * width : (row + 1) * width], slopes, d_h)
-        at = t * n * pitch
-        if cell.kind == LSTM:
-            multiply(gates, at, pitch, 1, -1, tape.back, 0, now, 0, width, n, 4 * width, width, 0)
-        else:
-            multiply(gates, at + width, pitch, 1, -1, tape.back, width * width, now, 0, width, n, 3 * width, width, 1)
-        for i in range(n):
-            if begins[first + t, columns[i]]:
-                for j in range(width):
-                    now[i * width + j] = far[i * width + j] = 0
+                gru_back(own, tape.hidden[here : here + width], slopes, d_h)
+        at, inner, add = t * n * pitch + start, 4 * width - start, 0 if cell.kind == LSTM else 1
+        multiply(gates, at, pitch, 1, -1, tape.back, start * width, now, 0, width, n, inner, width, add)
+        forget(cell, tape, begins[first + t], columns)
 
 
 @njit(**COMPILED)
@@ -295,7 +336,7 @@ def pull_back(
         count, done = next_rows(tape, present, columns, first, rows, done)
         if count == 0:
             break
-        index, stride, whole = tape.index[:count], mlp.stride_of(count), mlp.whole(count)
+        index, stride, whole = tape.rows[:count], mlp.stride_of(count), mlp.whole(count)
         mlp.forward(net, net.layers[: cell.before], obs, index, work)
         out, slopes, y = work.out, work.slopes, cell.slot * stride
         to_features(tape.hidden, width, 0, tape.seat, count, size, out, y, stride, whole)
