@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-MODULES = ("engine", "machine", "passes", "natural", "told_layers", "from_replay", "sampled_rows", "exploring")
+MODULES = (
+    "engine", "machine", "passes", "natural", "told_layers", "sequences", "sequence_passes", "recurrent_segment",
+    "from_replay", "sampled_rows", "exploring",
+)  # fmt: skip
 
 
 class Unwritten:

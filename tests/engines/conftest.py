@@ -8,8 +8,8 @@ from unwritten import fill_unwritten
 if find_spec("numba") is None:
     collect_ignore_glob = [
         "test_action_trees.py", "test_bounds.py", "test_draws.py", "test_exact_kl.py", "test_fisher.py",
-        "test_gradients.py", "test_layer_norm.py", "test_masked_and_planned.py", "test_observation_rows.py",
-        "test_replayed_runs.py", "test_replayed_steps.py", "test_runs.py", "test_steps.py",
+        "test_gradients.py", "test_layer_norm.py", "test_masked_and_planned.py", "test_memories.py",
+        "test_observation_rows.py", "test_replayed_runs.py", "test_replayed_steps.py", "test_runs.py", "test_steps.py",
         "test_told_layers.py", "test_update.py",
     ]  # fmt: skip
 

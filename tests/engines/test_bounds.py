@@ -23,8 +23,8 @@ from clipper.engines.cpu.passes import Fitted, Stepper
 
 HERE = Path(__file__).parent
 TESTS = ["test_action_trees.py", "test_bounds.py", "test_draws.py", "test_exact_kl.py", "test_fisher.py",
-         "test_gradients.py", "test_layer_norm.py", "test_masked_and_planned.py", "test_observation_rows.py",
-         "test_replayed_steps.py", "test_steps.py", "test_tiles.py", "test_told_layers.py",
+         "test_gradients.py", "test_layer_norm.py", "test_masked_and_planned.py", "test_memories.py",
+         "test_observation_rows.py", "test_replayed_steps.py", "test_steps.py", "test_tiles.py", "test_told_layers.py",
          "test_update.py"]  # fmt: skip
 checked = pytest.mark.skipif(
     not numba_options.BOUNDS_CHECKED, reason="these kernels are compiled without bounds checks"

@@ -75,24 +75,24 @@ def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse:
     except (ImportError, OSError) as error:
         raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
 
-    part = kernel_files.ReplayedKernels if replayed else kernel_files.Kernels
+    part = kernel_files.REPLAYED if replayed else kernel_files.MOST
     pays = COMPILING_PAYS_FROM_REPLAY if replayed else COMPILING_PAYS
     if may_refuse and config.total_steps < pays and not kernel_files.is_compiled(part):
         raise UnsuitableError("the run is shorter than compiling kernels takes")
     if replayed:
         return from_replay.CPUFromReplay(learner, algorithm)
-    if reason := GRADIENTS if shares else unknown(algorithm):
+    if reason := GRADIENTS if shares else unknown(algorithm, learner.policy.memory is not None):
         return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
     return engine.CPU(learner, algorithm, config.threads)
 
 
-def unknown(algorithm: Algorithm) -> str:
-    """What of an algorithm's loss the kernels do not know; "" where they know all of it."""
+def unknown(algorithm: Algorithm, remembers: bool = False) -> str:
+    """What of an algorithm's loss the kernels do not know, of a policy that ``remembers`` or not; "" for nothing."""
     try:
-        read_algorithm(algorithm)
+        plan = read_algorithm(algorithm)
     except UnsuitableError as error:
         return str(error)
-    return ""
+    return "kernels know no Fisher information of a memory" if plan.natural and remembers else ""
 
 
 def check_cost(learner: Learner, rollouts: Rollouts) -> None:

@@ -18,6 +18,8 @@ from clipper.engines.cpu.machine import Machine
 from clipper.engines.cpu.natural import NaturalStep
 from clipper.engines.cpu.passes import Fitted, Stepper
 from clipper.engines.cpu.plan import Passes, read_algorithm
+from clipper.engines.cpu.sequence_passes import SequenceStepper
+from clipper.engines.cpu.sequences import Segment
 from clipper.engines.cpu.sizes import check_targets
 from clipper.functional.objectives import adapt_penalty
 from clipper.functional.reduce import trajectory_moments
@@ -70,7 +72,7 @@ class CPU(Machine):
             value_loss = self.fit(plan.fit, targets, keep)
         if plan.penalised:
             metrics |= self.adapt_penalty(rows, targets.steps, keep)
-        if self.network.statistics or learner.policy.returns is not None:
+        if self.network.normalises or learner.policy.returns is not None:
             learner.absorb(targets)
         if plan.fit_first:
             told = self.rows(targets)
@@ -82,7 +84,7 @@ class CPU(Machine):
         """The steps of both, or of the actor alone; what was watched."""
         plan = self.plan
         loss = self.loss(rows, keep, steps)
-        stepper = Stepper(self, plan.climb, self.algorithm.max_grad_norm, keep)
+        stepper = self.stepper(plan.climb, keep, steps)
         stepper.bind(Fitted(rows, loss))
         for epoch in range(plan.climb.epochs):
             if epoch and plan.recompute and again is not None:
@@ -97,19 +99,34 @@ class CPU(Machine):
 
     def natural(self, rows: Rows, steps: Steps, keep: np.ndarray, _: Again) -> Metrics:
         """The actor's one step along F⁻¹g; what was watched."""
-        order = self.shuffled(keep)
+        order = self.shuffled(keep, steps)
         told = NaturalStep(self, self.algorithm, rows, self.loss(rows, keep, steps), order).take()
         return self.told(told, rows, keep)
 
-    def shuffled(self, keep: np.ndarray) -> np.ndarray:
+    def stepper(self, passes: Passes, keep: np.ndarray, steps: Steps) -> Stepper:
+        """What takes these steps."""
+        norm = self.algorithm.max_grad_norm
+        if self.sequences is None:
+            return Stepper(self, passes, norm, keep)
+        return SequenceStepper(self, self.sequences, self.segment(steps), passes, norm, keep)
+
+    def segment(self, steps: Steps) -> Segment:
+        """The rows as memories read them."""
+        assert self.sequences is not None
+        return self.sequences.of(steps, self.network.rows.of(steps.obs, (steps.mask.numel(),)))
+
+    def shuffled(self, keep: np.ndarray, steps: Steps) -> np.ndarray:
         """All decisions as one minibatch, in an order as the definition draws it."""
+        if self.sequences is not None:
+            torch.randperm(int(steps.mask.any(0).sum()), generator=self.learner.generator)
+            return np.flatnonzero(self.segment(steps).used)
         return keep[torch.randperm(len(keep), generator=self.learner.generator).numpy()]
 
     def fit(self, passes: Passes, targets: Targets, keep: np.ndarray) -> Metrics:
         """The critic's own steps."""
         rows = self.rows(targets)
         loss = self.loss(rows, keep, targets.steps)._replace(acts=False, judges=True, standardise=False)
-        stepper = Stepper(self, passes, self.algorithm.max_grad_norm, keep)
+        stepper = self.stepper(passes, keep, targets.steps)
         stepper.bind(Fitted(rows, loss))
         for _ in range(passes.epochs):
             stepper.epoch()
@@ -119,8 +136,12 @@ class CPU(Machine):
         """Bring β to the KL that came of the steps."""
         learner, target = self.learner, self.algorithm.kl_target
         loss, work = self.loss(rows, keep, steps), self.works[0]
-        self.kernels.weigh(self.actor_net, self.head, loss, rows, work, self.shuffled(keep))
-        kl, beta = torch.tensor(work.value.sums[3] / len(keep), dtype=torch.float32), learner.extra["beta"]
+        order = self.shuffled(keep, steps)
+        if self.sequences is not None:
+            rows = rows._replace(obs=self.sequences.recall_all(self.segment(steps), [0]))
+        self.kernels.weigh(self.actor_net, self.head, loss, rows, work, order)
+        kl = torch.tensor(work.value.sums[3] / max(len(order), 1), dtype=torch.float32)
+        beta = learner.extra["beta"]
         if target is not None:
             learner.extra["beta"] = adapt_penalty(beta, kl, target)
         return {"policy/kl": kl, "policy/beta": beta.to(kl)}
@@ -131,23 +152,20 @@ class CPU(Machine):
             self.decisions(steps, last_obs)
         self.look()
         algorithm, learner = self.algorithm, self.learner
-        t, n = steps.mask.shape
-        value = np.empty((t + 1, n), np.float32)
-        self.values(self.network.rows.of(steps.obs, (t * n,)), value[:t].reshape(-1))
-        self.values(self.network.rows.of(last_obs, (n,)), value[t])
+        value = self.segment_values(steps, last_obs)
         if self.plan.whole_returns:
-            return self.whole_returns(steps, value[:t])
+            return self.whole_returns(steps, value[:-1])
         reward = steps.reward
         if learner.reward_scaler is not None:
             reward = learner.reward_scaler(reward) if again else learner.scale_rewards(steps, algorithm.gamma)
         advantage, target = self.gae(steps, reward, value, algorithm.lam)
-        made = Targets(steps, *map(torch.from_numpy, (advantage, target, value[:t])))
+        made = Targets(steps, *map(torch.from_numpy, (advantage, target, value[:-1])))
         if algorithm.critic_target is None:
             return made
         seen = torch.from_numpy(value)
         if learner.lag is not None:
             obs = each(lambda rows, last: torch.cat([rows, last[None]]), steps.obs, last_obs)
-            seen = learner.lagged_value(obs, (), again)
+            seen = learner.lagged_value(obs, steps.memory and steps.memory.extended(steps.mask), again)
         told = algorithm.critic_target(reward, seen, steps.terminated, steps.done, steps.mask, algorithm.gamma)
         return made._replace(value_target=told)
 
@@ -193,8 +211,10 @@ class CPU(Machine):
         )
         if remembered is None or self.plan.kl != EXACT:
             return rows
-        old = np.zeros((n, actions.remembered), np.float32)
-        self.kernels.remember(self.actor_net, self.head, rows, remembered, self.works[0], old)
+        old, seen = np.zeros((n, actions.remembered), np.float32), rows
+        if self.sequences is not None:
+            seen = rows._replace(obs=self.sequences.recall_all(self.segment(steps), [0]))
+        self.kernels.remember(self.actor_net, self.head, seen, remembered, self.works[0], old)
         return rows._replace(old=old)
 
     def loss(self, rows: Rows, keep: np.ndarray, steps: Steps) -> Loss:

@@ -13,7 +13,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree
 from clipper.distributions import Sampler
 from clipper.engines.cpu.calls import Packed
-from clipper.engines.cpu.kernel_files import ReplayedKernels
+from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.replayed_tables import DETERMINISTIC, DQN, Inputs, Policy, Spaces
 from clipper.engines.cpu.kernels.tables import RESCALED, TANH_OF
 from clipper.engines.cpu.replayed_networks import Networks
@@ -26,7 +26,7 @@ from clipper.rollout.state import CollectState
 class Explorer(NamedTuple):
     """Who acts."""
 
-    kernels: ReplayedKernels
+    kernels: Kernels
     learner: Learner
     networks: Networks
     policy: Policy

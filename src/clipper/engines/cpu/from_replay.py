@@ -45,7 +45,7 @@ class CPUFromReplay:
     def __init__(self, learner: Learner, algorithm: Algorithm) -> None:
         self.learner, self.algorithm = learner, known(algorithm)
         self.plan, self.networks = read_replayed(self.algorithm, learner)
-        self.kernels = kernel_files.load_replayed()
+        self.kernels = kernel_files.load(kernel_files.REPLAYED)
         self.description = "cpu (compiled kernels)"
         settings = self.algorithm
         shape = Shape(settings.batch_size, settings.gamma, settings.n_step, self.plan.draws)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from llvmlite import binding
@@ -27,13 +27,26 @@ from clipper.networks.heads.beta import SHARPEST
 from clipper.storage.files import replace
 
 SOURCES = Path(__file__).parent / "kernels"
+MOST, REPLAYED = "most", "replayed"
+PARTS = {
+    MOST: ("decide", "keep", "keep_f8", "values", "gae", "explained_variance", "mean_and_std", "standard_units",
+           "units", "clear", "accumulate", "finish", "epoch"),
+    "exact": ("remember", "weigh"),
+    "fisher": ("fisher_product",),
+    "told": ("tell", "pull"),
+    "memory": ("lay_out", "recall", "owe", "pull_back"),
+    REPLAYED: ("learn", "settle", "gather", "explore", "keep", "keep_f8"),
+}  # fmt: skip
+"""What is compiled together, and has a file: the kernels that most runs call, of exact KLs, of natural gradients, of
+losses that torch computes, of memories, and all that runs call that learn from a replay."""
 
 
 class Kernels:
-    """All kernels, by name; ``lanes`` are the numbers in one of the processor's vectors."""
+    """All kernels, by name; ``lanes`` are the numbers in one of the processor's vectors.
 
-    part = ""
-    """Which of those that ``kernels.build`` compiles together."""
+    A part is loaded, and compiled where no earlier process has, when one of its kernels is asked for.
+    """
+
     decide: Kernel
     keep: Kernel
     keep_f8: Kernel
@@ -52,16 +65,53 @@ class Kernels:
     weigh: Kernel
     tell: Kernel
     pull: Kernel
+    lay_out: Kernel
+    recall: Kernel
+    owe: Kernel
+    pull_back: Kernel
+    learn: Kernel
+    settle: Kernel
+    gather: Kernel
+    explore: Kernel
 
-    def __init__(self, code: bytes, known: dict[str, Any]) -> None:
+    def __init__(self, part: str = MOST) -> None:
+        self.linkers: list[object] = []
+        self.need(part)
+
+    def __getattr__(self, name: str) -> Kernel:
+        """One of a part that is not here yet."""
+        for part, names in PARTS.items():
+            if name in names and name not in vars(self):
+                self.need(part)
+                return vars(self)[name]
+        raise AttributeError(f"there is no kernel {name}")
+
+    def need(self, part: str) -> None:
+        """Have the kernels of this part.
+
+        Raises:
+            UnsuitableError: they cannot be compiled or loaded here, as where Numba does not go with this NumPy.
+
+        """
+        if PARTS[part][0] in vars(self):
+            return
+        try:
+            self.add(*found_or_compiled([part])[part])
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise UnsuitableError(f"kernels cannot be compiled here ({words})") from error
+
+    def add(self, code: bytes, known: dict[str, Any]) -> None:
+        """Load code, and note what is in it."""
         self.lanes: int = known["lanes"]
         provide(known["needed"])
         machine = binding.Target.from_default_triple().create_target_machine(jit=True)
-        self.linker = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-        self.linker.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
-        self.linker.finalize_object()
+        linker = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+        linker.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
+        linker.finalize_object()
+        self.linkers.append(linker)
         for symbol, described in known["kernels"].items():
-            name, address = symbol.partition("_")[2], self.linker.get_function_address(symbol)
+            name, address = symbol.partition("_")[2], linker.get_function_address(symbol)
             setattr(self, name, Kernel(name, address, described["arguments"], described["results"]))
 
 
@@ -73,70 +123,43 @@ def provide(names: Sequence[str]) -> None:
             binding.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
 
 
-class ReplayedKernels(Kernels):
-    """Those of who learns from a replay, which are compiled apart: few runs need them."""
-
-    part = "replayed"
-    learn: Kernel
-    settle: Kernel
-    gather: Kernel
-    explore: Kernel
-
-
-Loaded = TypeVar("Loaded", bound=Kernels)
-
-
 @cache
-def load() -> Kernels:
-    """The kernels; compiled first, which takes half a minute, where no earlier process has.
+def load(part: str = MOST) -> Kernels:
+    """The kernels; those that most runs call are compiled first, which takes half a minute, where no earlier process
+    has. Others are, as soon as they are asked for.
 
     Raises:
         UnsuitableError: they cannot be compiled or loaded here, as where Numba does not go with the installed NumPy.
 
     """
-    return loaded(Kernels)
+    return Kernels(part)
 
 
-@cache
-def load_replayed() -> ReplayedKernels:
-    """Those of who learns from a replay, in the same way."""
-    return loaded(ReplayedKernels)
-
-
-def loaded(kind: type[Loaded]) -> Loaded:
-    """A part of them; see ``load``."""
-    try:
-        return found_or_compiled(kind)
-    except Exception as error:
-        words = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise UnsuitableError(f"kernels cannot be compiled here ({words})") from error
-
-
-def found_or_compiled(kind: type[Loaded]) -> Loaded:
-    """Kernels from the disk, or else compiled, and left there for others."""
+def found_or_compiled(parts: Sequence[str]) -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """These parts from the disk, or else compiled, and left there for others."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    for folder in folders():
-        found = read(folder / file_of(kind.part))
-        if found is not None:
-            return kind(*found)
-    from clipper.engines.cpu.kernels.build import build  # noqa: PLC0415 (loads Numba, which takes a second)
+    found = {part: code for part in parts for folder in folders() if (code := read(folder / file_name(part)))}
+    missing = [part for part in parts if part not in found]
+    if missing:
+        from clipper.engines.cpu.kernels.build import build  # noqa: PLC0415 (loads Numba, which takes a second)
 
-    code, known = build(kind.part)
-    for folder in folders():
-        if leave(folder / file_of(kind.part), code, known):
-            break
-    return kind(code, known)
-
-
-def is_compiled(kind: type[Kernels] = Kernels) -> bool:
-    """Has an earlier process left the kernels on the disk?"""
-    return any((folder / file_of(kind.part)).is_file() for folder in folders())
+        found |= dict(zip(missing, build([PARTS[part] for part in missing]), strict=True))
+    for part in missing:
+        for folder in folders():
+            if leave(folder / file_name(part), *found[part]):
+                break
+    return found
 
 
-def file_of(part: str) -> str:
-    """The name of a part's file."""
-    return f"{digest()}{part and f'-{part}'}.kernels"
+def file_name(part: str) -> str:
+    """Of a part's file."""
+    return f"{digest()}-{part}.kernels"
+
+
+def is_compiled(part: str = MOST) -> bool:
+    """Has an earlier process left this part on the disk?"""
+    return any((folder / file_name(part)).is_file() for folder in folders())
 
 
 def folders() -> list[Path]:

@@ -85,7 +85,7 @@ class LayerTable:
         """Slots whose gradient is needed."""
         self.slots: dict[nn.Module, int] = {}
         """Where the outputs of each linear layer stand."""
-        self.parameters: list[tuple[int, nn.Parameter]] = []
+        self.parameters: list[tuple[int, Tensor]] = []
         """What the rows multiply by or look up, each with the number of such a row."""
 
     def encoder(self, module: Encoder) -> Features:
@@ -157,22 +157,38 @@ class LayerTable:
         """Add one layer; returns its slot."""
         if not isinstance(linear, nn.Linear) or linear.bias is None or linear.in_features != source.width:
             raise UnsuitableError(f"a layer is {linear}")
-        if max(linear.out_features, *(piece.size for piece in source.pieces if piece.kind == PRODUCT), 0) > WIDEST:
-            raise LargeError(f"a layer is wider than {WIDEST}, where kernels gain little: {linear}")
-        slot, outputs = self.width, linear.out_features
-        weight, bias = offset(linear.weight, self.flat), offset(linear.bias, self.flat)
+        slot = self.product(linear.weight, linear.bias, source, activation)
         self.slots[linear] = slot
-        self.parameters += [(len(self.rows), linear.weight), (len(self.rows), linear.bias)]
+        return slot
+
+    def product(
+        self, weights: Tensor, biases: Tensor, source: Features, activation: int = LINEAR, widest: int = WIDEST
+    ) -> int:
+        """Add a product with weights ``[outputs, inputs]``; returns the slot of what it gives."""
+        slot, (outputs, inputs) = self.width, weights.shape
+        inner = max([piece.size for piece in source.pieces if piece.kind == PRODUCT], default=0)
+        if outputs > widest or inner > WIDEST:
+            raise LargeError(f"a layer is wider than {WIDEST}, where kernels gain little: {outputs} × {inputs} weights")
+        weight, bias = offset(weights, self.flat), offset(biases, self.flat)
+        self.parameters += [(len(self.rows), weights), (len(self.rows), biases)]
         for k, piece in enumerate(source.pieces):
             last = k == len(source.pieces) - 1
             self.rows.append(
                 [piece.kind, weight + piece.column, bias, piece.inputs, outputs, piece.source, slot,
-                 activation if last else LINEAR, STOP, linear.in_features, int(k == 0), int(last)]
+                 activation if last else LINEAR, STOP, inputs, int(k == 0), int(last)]
             )  # fmt: skip
             if piece.trained:
                 self.trained.add(piece.source)
         self.width += outputs
         return slot
+
+    def recalled(self, first: int, numbers: int) -> Features:
+        """What a memory tells, which stands in the place of an observation; its gradient goes further back."""
+        slot = self.width
+        self.rows.append([READ, len(self.columns), 0, 0, numbers, 0, slot, LINEAR, STOP, 0, 1, 0])
+        self.columns += range(first, first + numbers)
+        self.width += numbers
+        return Features([Piece(PRODUCT, 0, numbers, slot, numbers, trained=True)], numbers)
 
     def array(self) -> np.ndarray:
         """The finished table. Going backwards, the first layer that reads a slot writes its gradient, others add."""

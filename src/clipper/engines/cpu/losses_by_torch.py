@@ -22,7 +22,8 @@ TWICE = (TRPO, NPG)
 class LossesByTorch(Machine):
     """Collects with compiled kernels, and updates as the algorithm says, on layers that kernels compute.
 
-    An algorithm of the user's own, which may do anything with its policy, updates that as the definition would.
+    An algorithm of the user's own, which may do anything with its policy, updates that as the definition would, and so
+    does any where the policy has a memory.
     """
 
     name: Literal["cpu"] = "cpu"
@@ -30,7 +31,7 @@ class LossesByTorch(Machine):
     def __init__(self, learner: Learner, algorithm: Algorithm, reason: str, threads: int = 1) -> None:
         if learner.behaviour is not learner.policy:
             raise UnsuitableError(f"{reason}, and who acts is not the policy")
-        own = type(algorithm) not in ON_POLICY or type(algorithm) in TWICE
+        own = type(algorithm) not in ON_POLICY or type(algorithm) in TWICE or learner.policy.memory is not None
         if own and threads > 1:
             raise UnsuitableError(f"{reason}, and torch computes its updates with {threads} threads")
         super().__init__(learner, threads)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from clipper.engines.cpu.action_table import ActionTable
 from clipper.engines.cpu.kernels.tables import INPUTS, KIND, OUTPUTS, PRODUCT
-from clipper.engines.cpu.layers import LayerTable, Statistics
+from clipper.engines.cpu.layers import Features, LayerTable, Statistics
+from clipper.engines.cpu.memory_cells import CellTable, read_cells
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.protocol import UnsuitableError
 from clipper.networks.actor_critic import ActorCritic
@@ -42,10 +43,17 @@ class Network:
     """Slot of the value layer's output."""
     slots: dict[nn.Module, int]
     """Where the outputs of each linear layer stand."""
-    actor_parameters: list[nn.Parameter]
+    actor_parameters: list[Tensor]
     """What the actor's layers multiply by or look up."""
-    critic_parameters: list[nn.Parameter]
+    critic_parameters: list[Tensor]
     """What the critic's do."""
+    cells: tuple[CellTable, ...]
+    """The memories that its first rows read, the actor's first; observations go into these. None without a memory."""
+
+    @property
+    def normalises(self) -> bool:
+        """Are there running statistics of observations?"""
+        return bool(self.statistics) or any(cell.statistics for cell in self.cells)
 
     def operations(self, layers: np.ndarray) -> int:
         """Multiplications and additions of a forward pass of one row through ``layers``."""
@@ -59,24 +67,25 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         raise UnsuitableError(f"a {type(policy).__name__} is no ActorCritic")
     if flat.dtype != torch.float32 or flat.device.type != "cpu":
         raise UnsuitableError(f"its parameters are {flat.dtype} on {flat.device}, not float32 on the CPU")
-    if policy.memory is not None:
-        raise UnsuitableError("the policy has a memory")
     if isinstance(policy.value_layer, NoValue):
         raise UnsuitableError("the policy has no V")
     if type(policy.returns) not in (type(None), ReturnNormaliser, TwoHotBins):
         raise UnsuitableError(f"its critic's answer is read by a {type(policy.returns).__name__}")
     rows = ObservationRows((policy.critic_encoder or policy.encoder).space)
-    table = LayerTable(flat, rows)
-    seen = table.encoder(policy.encoder)
+    table, shared = LayerTable(flat, rows), policy.critic is policy.actor
+    cells = read_cells(policy, flat, rows, shared)
+    seen = Features([], 0) if cells else table.encoder(policy.encoder)
     encoded = len(table.rows)
-    actor = table.trunk(policy.actor, seen)
+    actor = table.recalled(*cells[0].told) if cells else table.trunk(policy.actor, seen)
     trunk = len(table.rows)
     actions = ActionTable(policy.head, table, actor)
     acting = len(table.rows)
-    shared = policy.critic is policy.actor
-    if policy.critic_encoder is not None:
-        seen = table.encoder(policy.critic_encoder)
-    critic = actor if shared else table.trunk(policy.critic, seen)
+    if cells:
+        critic = actor if shared else table.recalled(*cells[1].told)
+    else:
+        if policy.critic_encoder is not None:
+            seen = table.encoder(policy.critic_encoder)
+        critic = actor if shared else table.trunk(policy.critic, seen)
     value = table.add(policy.value_layer, critic)
     layers = table.array()
     before = trunk if shared else encoded if policy.critic_encoder is None else 0
@@ -95,4 +104,5 @@ def read_network(policy: nn.Module, flat: Tensor) -> Network:
         slots=table.slots,
         actor_parameters=[p for row, p in table.parameters if row < acting],
         critic_parameters=[p for row, p in table.parameters if row in judging],
+        cells=tuple(cell.read_at(read.pieces[0].source) for cell, read in zip(cells, (actor, critic), strict=False)),
     )

@@ -27,7 +27,9 @@ class Fitted(NamedTuple):
 class Stepper:
     """Takes the steps of some passes; ``history`` has a row of what is watched for each."""
 
-    def __init__(self, engine: Machine, passes: Passes, max_norm: float, keep: np.ndarray) -> None:
+    def __init__(
+        self, engine: Machine, passes: Passes, max_norm: float, keep: np.ndarray, units: int | None = None
+    ) -> None:  # fmt: skip
         self.engine, self.passes, self.keep, learner = engine, passes, keep, engine.learner
         self.net = {(True, True): engine.net, (True, False): engine.actor_net, (False, True): engine.critic_net}[
             passes.acts, passes.judges
@@ -37,15 +39,13 @@ class Stepper:
         )
         self.counters = self.taken_before, learner.skipped, learner.skipped_in_a_row
         self.counts = np.array([int(counter) for counter in self.counters])
-        self.parts, self.order = min(passes.minibatches, len(keep)), np.empty_like(keep)
+        self.parts, self.order = min(passes.minibatches, len(keep) if units is None else units), np.empty_like(keep)
         width = tables.NORM + 1 + tables.LEAF_SUMS * len(engine.network.actions.names)
         self.watched, self.history = np.empty((self.parts, width)), list[np.ndarray]()
 
     def bind(self, fitted: Fitted) -> None:
         """Go over these from now on."""
-        engine, (rows, loss), stop = self.engine, fitted, self.passes.stop
-        largest = 1.5 * stop.target if stop is not None and stop.at == "minibatch" else np.inf
-        after = self.optimizer, self.counts, largest, self.watched, self.order
+        engine, (rows, loss), after = self.engine, fitted, self.after()
         if len(engine.pieces(len(self.keep) // self.parts)) == 1:
             self.go_through: Any = engine.kernels.epoch.bind(
                 self.net, engine.head, loss, rows, engine.works[0], engine.gradient, *after, self.parts
@@ -55,10 +55,21 @@ class Stepper:
             finish = engine.kernels.finish.bind(self.net, rows, engine.gradient, shares.sums, *after, 0, 0, 0)
             self.go_through = partial(go_through_in_threads, shares, finish, len(self.keep), self.parts)
 
+    def after(self) -> tuple[Any, ...]:
+        """What a kernel that takes a step is given of it."""
+        stop = self.passes.stop
+        largest = 1.5 * stop.target if stop is not None and stop.at == "minibatch" else np.inf
+        return self.optimizer, self.counts, largest, self.watched, self.order
+
+    def shuffle(self) -> None:
+        """Draw the order of a pass."""
+        generator = self.engine.learner.generator
+        self.order[:] = self.keep[torch.randperm(len(self.keep), generator=generator).numpy()]
+
     def epoch(self) -> bool:
         """One pass; is it to be the last one?"""
-        generator, stop = self.engine.learner.generator, self.passes.stop
-        self.order[:] = self.keep[torch.randperm(len(self.keep), generator=generator).numpy()]
+        stop = self.passes.stop
+        self.shuffle()
         taken: int = self.go_through()
         self.history.append(self.watched[:taken].copy())
         if taken < self.parts:
@@ -143,7 +154,12 @@ class Shares:
             self.accumulate[k](first + piece.start, first + piece.stop, weight, mean, factor)
 
         engine.team.run(work, pieces)
-        for k in range(1, len(pieces)):
+        self.merge(len(pieces))
+
+    def merge(self, count: int) -> None:
+        """Add the other threads' gradients and sums to the first one's."""
+        engine = self.engine
+        for k in range(1, count):
             sums, largest = engine.works[k].value.sums, self.sums[tables.RATIO]
             engine.gradient += engine.gradients[k]
             self.sums += sums

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, leaves
 from clipper.engines.cpu.calls import Packed
-from clipper.engines.cpu.kernel_files import ReplayedKernels
+from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.gather import Ring
 from clipper.engines.cpu.kernels.replayed_tables import Batch
 from clipper.engines.cpu.replayed_networks import Networks
@@ -34,7 +34,7 @@ class Shape(NamedTuple):
 class SampledRows:
     """Memory for the batches of some gradient steps, and how it is filled."""
 
-    def __init__(self, kernels: ReplayedKernels, networks: Networks, replay: Replay, shape: Shape) -> None:
+    def __init__(self, kernels: Kernels, networks: Networks, replay: Replay, shape: Shape) -> None:
         self.kernels, self.networks, self.replay, self.shape = kernels, networks, replay, shape
         self.steps = max(1, AT_ONCE // shape.size)
         """Gradient steps whose batches there is room for."""

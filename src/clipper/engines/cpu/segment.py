@@ -16,6 +16,7 @@ from clipper.engines.cpu.action_table import at, none
 from clipper.engines.cpu.calls import Call, Packed
 from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.tables import Head, Net, Work
+from clipper.engines.cpu.memory_cells import CellTable
 from clipper.engines.cpu.network import Network
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.cpu.threads import Team
@@ -105,14 +106,22 @@ class KernelRecorder(RowKeeper):
         self.policy, self.head, self.works, self.team = policy, head, works, team
         self.look = look
         """Notes what of the policy the kernels have a copy of."""
-        self.net, self.layers = self.seen(network, net), network.actor
+        self.net, self.layers = self.net_of(network, net), network.actor
         self.actions = network.actions
         self.pieces = team.pieces(self.n, network.operations(network.actor))
         self.legal, self.bounds = np.empty((0, self.actions.legal), bool), self.actions.bounds()
         self.forms, self.masked = self.actions.forms(), False
         self.single = policy.head if isinstance(policy.head, CategoricalHead) else None
 
-    def seen(self, network: Network, net: Packed[Net]) -> Packed[Net]:
+    def net_of(self, network: Network, net: Packed[Net]) -> Packed[Net]:
+        """What heads read of these environments' rows."""
+        return self.seen(network, net)
+
+    def source(self) -> np.ndarray:
+        """What they read it from, ``[T, N, …]``."""
+        return self.obs
+
+    def seen(self, network: Network | CellTable, net: Packed[Net]) -> Packed[Net]:
         """The network as it reads these environments' rows, which may hold more than it reads, in another order."""
         own = network.rows
         moved = self.places(own)
@@ -158,11 +167,11 @@ class KernelRecorder(RowKeeper):
     def bind(self) -> None:
         """Note where the kernels find their arrays."""
         self.calls, self.keeper = list[Call](), None
-        noise = self.uniform.numpy(), self.normal.numpy(), self.seeds.numpy()
+        noise, source = (self.uniform.numpy(), self.normal.numpy(), self.seeds.numpy()), self.source()
         for work, piece in zip(self.works, self.pieces, strict=False):
             self.calls.append(
                 self.kernels.decide.bind(
-                    self.net, self.layers, self.head, work, piece.start, piece.stop, self.obs, *noise, self.choice,
+                    self.net, self.layers, self.head, work, piece.start, piece.stop, source, *noise, self.choice,
                     self.action, self.log_prob, self.log_probs, self.legal, *self.bounds, self.forms, self.sent, 0,
                 )
             )  # fmt: skip
@@ -249,7 +258,7 @@ class KernelActor:
     """A policy, with kernels that act for it where its environments reset in the next step."""
 
     def __init__(self, policy: Any, make: Callable[[VectorEnv, CollectState], KernelRecorder]) -> None:
-        self.policy, self.make = policy, make
+        self.policy, self.make, self.memory = policy, make, policy.memory
 
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Sampler, Tree]:
         return self.policy.act(obs, memory, action_mask)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipper.data.history import Past
 from clipper.data.steps import Steps, Targets
 from clipper.data.tree_type import Key
 from clipper.data.trees import Tree, leaves
@@ -15,6 +16,7 @@ from clipper.engines.cpu.kernels.tables import CATEGORICAL
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.errors import ConfigError
 from clipper.networks.heads.binned import BinnedHead
+from clipper.networks.memory import Memories
 from clipper.spaces.observations import place
 
 
@@ -41,6 +43,23 @@ def check_steps(rows: ObservationRows, actions: ActionTable, steps: Steps, *last
                 raise wrong(f"steps.log_probs of {name}", x, torch.float32, n)
     if steps.mask.numel():
         check_choices(actions, steps)
+
+
+def check_past(steps: Steps, memory: Memories) -> None:
+    """Raise ``ConfigError`` unless steps say what a memory held before them, and where episodes begin."""
+    past, (t, n) = steps.memory, shape_of(steps.mask)
+    if not isinstance(past, Past) or not isinstance(past.rows, tuple):
+        raise ConfigError(
+            f"steps.memory is a {type(past).__name__}, but this policy's update reads a Past of all rows: give what "
+            "rollouts.collect gave"
+        )
+    state = memory.forget((), np.zeros(n, bool))
+    wanted = [(f"state[{k}]", x.dtype, (1, *x.shape)) for k, x in enumerate(state)]
+    given = {"begins": past.begins, "burn_in": past.burn_in} | {f"state[{k}]": x for k, x in enumerate(past.state)}
+    for name, numbers, shape in [("begins", torch.bool, (t, n)), ("burn_in", torch.int64, (1, n)), *wanted]:
+        x = given.get(name)
+        if not isinstance(x, Tensor) or x.shape != shape or x.dtype != numbers:
+            raise wrong(f"steps.memory.{name}", x, numbers, shape)
 
 
 def check_array(

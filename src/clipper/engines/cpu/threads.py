@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Piece = TypeVar("Piece")
 
 PAYS = 5e6  # floating-point operations (about 100 µs) below which a piece is not worth handing over
 
@@ -18,7 +21,7 @@ class Team:
         count = max(1, min(self.size, int(rows * operations / PAYS)))
         return [slice(rows * k // count, rows * (k + 1) // count) for k in range(count)]
 
-    def run(self, work: Callable[[int, slice], object], pieces: list[slice]) -> None:
+    def run(self, work: Callable[[int, Piece], object], pieces: list[Piece]) -> None:
         """``work(k, pieces[k])`` for every k, each in a thread of its own, the first in this one."""
         futures = [self.pool.submit(work, k, pieces[k]) for k in range(1, len(pieces))] if self.pool else []
         work(0, pieces[0])

@@ -29,7 +29,7 @@ class Layers:
 
     def __init__(
         self, kernels: Kernels, net: Net, work: Packed[Work], rows: ObservationRows, places: list[tuple[int, int, int]],
-        parameters: list[nn.Parameter], flat: Tensor,
+        parameters: list[Tensor], flat: Tensor,
     ) -> None:  # fmt: skip
         self.kernels, self.net, self.work, self.rows = kernels, Packed(net), work, rows
         self.places = np.array(places, np.int64).reshape(-1, 3)

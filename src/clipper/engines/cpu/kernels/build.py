@@ -5,13 +5,21 @@ code stands by itself: kernels allocate nothing and raise nothing, so that neith
 needed beside it.
 """
 
+import sys
 import typing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from llvmlite import binding
 from numba import types
 from numba.core import config
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.cpu import CPUContext
+from numba.core.dispatcher import Dispatcher
+from numba.core.lowering import BaseLower
 
 from clipper.engines.cpu.kernels import (
     act,
@@ -19,6 +27,7 @@ from clipper.engines.cpu.kernels import (
     fisher,
     loss,
     outputs,
+    recurrence,
     replayed_entrances,
     returns,
     tiles,
@@ -45,10 +54,13 @@ ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
     "weigh": (update.weigh, {}),
     "tell": (outputs.tell, {}),
     "pull": (outputs.pull, {}),
+    "lay_out": (recurrence.lay_out, {}),
+    "recall": (recurrence.recall, {}),
+    "owe": (recurrence.owe, {}),
+    "pull_back": (recurrence.pull_back, {}),
+    **replayed_entrances.ENTRANCES,
 }
 """Name → kernel, and which of its arguments are of another type than its source says."""
-PARTS = {"": ENTRANCES, "replayed": replayed_entrances.ENTRANCES}
-"""What is compiled together, by name."""
 PREFIX = "clipper_"
 """Of the entrances' names."""
 NUMBERS = {int: ("i8", types.int64), float: ("f8", types.float64), bool: ("i8", types.boolean)}
@@ -132,6 +144,43 @@ def target_machine() -> binding.TargetMachine:
     )  # fmt: skip
 
 
+@contextmanager
+def only_text() -> Iterator[None]:
+    """Let Numba write LLVM's text alone as long as this lasts.
+
+    It would make machine code, callable from Python, of each function that a kernel calls, and once more of all that
+    this calls: most of the time that compiling takes. Here code is optimised once, when all of it is together. What it
+    has compiled meanwhile can only be called by other kernels, so it forgets that in the end.
+    """
+    settings: Any = config
+    replaced: list[tuple[Any, str, Any]] = [
+        (settings, "OPT", type(settings.OPT)(0)),
+        (JITCodeLibrary, "_finalize_specific", lambda _: None),
+        (CPUContext, "get_executable", finished),
+        (BaseLower, "create_cpython_wrapper", lambda *_, **__: None),
+        (BaseLower, "create_cfunc_wrapper", lambda _: None),
+    ]
+    with global_compiler_lock:
+        before = [vars(owner)[name] for owner, name, _ in replaced]
+        try:
+            for owner, name, value in replaced:
+                setattr(owner, name, value)
+            yield
+        finally:
+            for (owner, name, _), value in zip(replaced, before, strict=True):
+                setattr(owner, name, value)
+            for module in [m for name, m in sys.modules.items() if name.startswith(__package__ or "")]:
+                for kernel in vars(module).values():
+                    if isinstance(kernel, Dispatcher):
+                        kernel._reset_overloads()  # pyright: ignore[reportAttributeAccessIssue] (not in Numba's stubs)
+
+
+def finished(_: object, library: Any, *__: object) -> Any:
+    """In the place of a function's machine code: an object that its callers know it by, once its text is whole."""
+    library.finalize()
+    return {}.__getitem__
+
+
 def drop_what_is_not_called(module: binding.ModuleRef, machine: binding.TargetMachine) -> None:
     """Leave the entrances and what they call."""
     for function in module.functions:
@@ -143,15 +192,38 @@ def drop_what_is_not_called(module: binding.ModuleRef, machine: binding.TargetMa
     passes.run(module, builder)
 
 
-def build(part: str = "") -> tuple[bytes, dict[str, object]]:
-    """Machine code of a part as an object file, and what has to be known of it to call it."""
+def optimise(module: binding.ModuleRef, machine: binding.TargetMachine) -> None:
+    """As Numba does: loops are rotated early, so that they vectorise; counts of references, of which none are, go."""
+    for level in (0, 3):
+        options = binding.create_pipeline_tuning_options(speed_level=level)
+        options.loop_vectorization = level > 0
+        builder = binding.create_pass_builder(machine, options)
+        passes = builder.getModulePassManager()
+        if level == 0:
+            passes.add_loop_rotate_pass()
+            passes.add_instruction_combine_pass()
+            passes.add_jump_threading_pass()
+        passes.add_refprune_pass()
+        passes.run(module, builder)
+
+
+def build(parts: Iterable[Sequence[str]]) -> list[tuple[bytes, dict[str, object]]]:
+    """Of kernels by name, part by part: machine code as an object file, and what has to be known of it to call it."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    with only_text():
+        written = [text_of(names) for names in parts]
+    return [machine_code(*found) for found in written]
+
+
+def text_of(names: Sequence[str]) -> tuple[binding.ModuleRef, dict[str, object]]:
+    """All code of some kernels as it is written, and what has to be known of them."""
     whole = binding.parse_assembly(
         f"declare void @llvm.trap()\ndefine void @{NEVER}(ptr %x) {{\n  call void @llvm.trap()\n  unreachable\n}}\n"
     )
     kernels: dict[str, object] = {}
-    for name, (kernel, others) in PARTS[part].items():
+    for name in names:
+        kernel, others = ENTRANCES[name]
         hints = hints_of(kernel.py_func) | others
         returned = hints.pop("return")
         signature = tuple(numba_type(hint) for hint in hints.values())
@@ -162,14 +234,22 @@ def build(part: str = "") -> tuple[bytes, dict[str, object]]:
         module = binding.parse_assembly(made.library.get_llvm_str())
         text = entrance(PREFIX + name, module.get_function(made.fndesc.llvm_func_name))
         module.link_in(binding.parse_assembly(text))
-        machine = target_machine()
-        drop_what_is_not_called(module, machine)
+        for function in module.functions:  # several kernels call the same ones
+            if not function.is_declaration:
+                function.linkage = "external" if function.name.startswith(PREFIX) else "linkonce_odr"
         whole.link_in(module)
         kernels[PREFIX + name] = {
             "arguments": [leaves(hint) for hint in hints.values()],
             "results": results_of(returned),
         }
+    return whole, kernels
+
+
+def machine_code(whole: binding.ModuleRef, kernels: dict[str, object]) -> tuple[bytes, dict[str, object]]:
+    """For this processor."""
     machine = target_machine()
+    drop_what_is_not_called(whole, machine)
+    optimise(whole, machine)
     drop_what_is_not_called(whole, machine)
     needed = {f.name for f in whole.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if unknown := needed - set(MATHEMATICS):

@@ -38,7 +38,9 @@ FEW_REGISTERS = LANES < 16 and platform.machine() in ("x86_64", "AMD64", "i386")
 ROWS, VECTORS = (4, 2) if FEW_REGISTERS else (8, 2)
 """A large tile: its sums and what is multiplied stay in registers."""
 LONG = 8
-"""Vectors in a tile of one row."""
+"""Vectors in a tile of one row, or of two."""
+PAIR, SHORT = 2, 4
+"""Rows, and vectors, in a tile where few of both are left: eight sums, so that none waits for the one before."""
 SIDE = 4
 """Rows and columns of a tile whose sums run along decisions; columns are fewer where vectors are shorter."""
 ACROSS = LANES // SIDE if LANES < SIDE * SIDE else SIDE
@@ -202,6 +204,7 @@ def summing(rows: int, columns: int) -> Any:
 
 spread_large, spread_tall = spreading(ROWS, VECTORS), spreading(ROWS, 1)
 spread_long, spread_one = spreading(1, LONG), spreading(1, 1)
+spread_pair, spread_short_pair = spreading(PAIR, LONG), spreading(PAIR, SHORT)
 sum_large, sum_one = summing(SIDE, ACROSS), summing(1, 1)
 sum_across, sum_down = summing(1, ACROSS), summing(SIDE, 1)
 
@@ -225,6 +228,36 @@ def check_sums(a, a_at, b, b_at, stride, c, c_at, pitch, rows, columns, inner):
 
 
 @njit(**COMPILED)
+def multiply_few(a, a_at, down, along, bias, b, b_at, c, c_at, stride, first, rows, inner, columns, add):
+    """The same for the last rows, from ``first`` on, which fill no large tile: two at a time, and one."""
+    paired = rows - (rows - first) % PAIR
+    for row in range(first, paired, PAIR):
+        at, to, own, column = a_at + row * down, c_at + row * stride, bias + row if bias >= 0 else -1, 0
+        while column + SHORT * LANES <= columns:
+            if column + LONG * LANES <= columns and not FEW_REGISTERS:
+                spread_pair(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
+                column += LONG * LANES
+            else:
+                spread_short_pair(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
+                column += SHORT * LANES
+        while column < columns:
+            spread_one(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
+            second = own + 1 if bias >= 0 else -1
+            spread_one(
+                a, at + down, down, along, second, b, b_at + column, c, to + stride + column, stride, inner, add
+            )  # fmt: skip
+            column += LANES
+    for row in range(paired, rows):
+        at, to, own, column = a_at + row * down, c_at + row * stride, bias + row if bias >= 0 else -1, 0
+        while column + LONG * LANES <= columns:
+            spread_long(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
+            column += LONG * LANES
+        while column < columns:
+            spread_one(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
+            column += LANES
+
+
+@njit(**COMPILED)
 def multiply(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, columns, add):
     """C = A B, or C + A B where ``add`` is 1.
 
@@ -245,14 +278,7 @@ def multiply(a, a_at, down, along, bias, b, b_at, c, c_at, stride, rows, inner, 
             else:
                 spread_tall(a, at, down, along, own, b, right, c, to, stride, inner, add)
         column += VECTORS * LANES if wide else LANES
-    for row in range(whole, rows):
-        at, to, own, column = a_at + row * down, c_at + row * stride, bias + row if bias >= 0 else -1, 0
-        while column + LONG * LANES <= columns:
-            spread_long(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
-            column += LONG * LANES
-        while column < columns:
-            spread_one(a, at, down, along, own, b, b_at + column, c, to + column, stride, inner, add)
-            column += LANES
+    multiply_few(a, a_at, down, along, bias, b, b_at, c, c_at, stride, whole, rows, inner, columns, add)
 
 
 @njit(**COMPILED)
