@@ -15,6 +15,7 @@ from clipper.algorithms import (
     A2C,
     DDPG,
     DQN,
+    GRPO,
     NPG,
     PPO,
     SAC,
@@ -24,6 +25,7 @@ from clipper.algorithms import (
     DiscreteSAC,
     HybridSAC,
     ImportanceSampling,
+    PairwisePPO,
     PPOPenalty,
     PPOSeparate,
     Reinforce,
@@ -34,12 +36,15 @@ from clipper.errors import ClipperError
 from clipper.learning import (
     action_parts,
     advantages,
+    baselines,
     critic_targets,
     exploration,
     importance_weights,
     kl,
     objectives,
     optimizers,
+    reductions,
+    reference_kl,
     rewards,
     schedules,
     temperature,
@@ -57,7 +62,7 @@ from clipper.runs.evaluate import evaluate
 from clipper.runs.load import load
 from clipper.runs.run import Run
 from clipper.runs.train import train
-from clipper.settings import presets, recipes
+from clipper.settings import language_presets, presets, recipes
 from clipper.settings.config import Config
 
 __version__ = "0.1.0"
@@ -66,6 +71,7 @@ __all__ = [
     "A2C",
     "DDPG",
     "DQN",
+    "GRPO",
     "NPG",
     "PPO",
     "SAC",
@@ -83,6 +89,7 @@ __all__ = [
     "ImportanceSampling",
     "PPOPenalty",
     "PPOSeparate",
+    "PairwisePPO",
     "PolicyOptions",
     "Reinforce",
     "Rollouts",
@@ -92,6 +99,7 @@ __all__ = [
     "VectorRollouts",
     "action_parts",
     "advantages",
+    "baselines",
     "critic_targets",
     "critics",
     "evaluate",
@@ -100,6 +108,7 @@ __all__ = [
     "heads",
     "importance_weights",
     "kl",
+    "language_presets",
     "load",
     "make_env",
     "make_policy",
@@ -108,6 +117,8 @@ __all__ = [
     "optimizers",
     "presets",
     "recipes",
+    "reductions",
+    "reference_kl",
     "rewards",
     "schedules",
     "temperature",
