@@ -16,7 +16,7 @@ from clipper.data.steps import Steps, Targets, Value
 from clipper.data.trees import Tree
 from clipper.distributions import Categorical
 
-PROMPTS, TOKENS, END, LIMIT = 2, 3, 2, 3
+PROMPTS, TOKENS, END, LIMIT = 2, 3, 2, 2
 
 
 class Response(NamedTuple):

@@ -15,6 +15,7 @@ from clipper.algorithms import (
     A2C,
     DDPG,
     DQN,
+    GRPO,
     NPG,
     PPO,
     SAC,
@@ -24,6 +25,7 @@ from clipper.algorithms import (
     DiscreteSAC,
     HybridSAC,
     ImportanceSampling,
+    PairwisePPO,
     PPOPenalty,
     PPOSeparate,
     Reinforce,
@@ -35,12 +37,15 @@ from clipper.language.train import train_language
 from clipper.learning import (
     action_parts,
     advantages,
+    baselines,
     critic_targets,
     exploration,
     importance_weights,
     kl,
     objectives,
     optimizers,
+    reductions,
+    reference_kl,
     rewards,
     schedules,
     temperature,
@@ -58,7 +63,7 @@ from clipper.runs.evaluate import evaluate
 from clipper.runs.load import load
 from clipper.runs.run import Run
 from clipper.runs.train import train
-from clipper.settings import presets, recipes
+from clipper.settings import language_presets, presets, recipes
 from clipper.settings.config import Config
 
 __version__ = "0.1.0"
@@ -67,6 +72,7 @@ __all__ = [
     "A2C",
     "DDPG",
     "DQN",
+    "GRPO",
     "NPG",
     "PPO",
     "SAC",
@@ -84,6 +90,7 @@ __all__ = [
     "ImportanceSampling",
     "PPOPenalty",
     "PPOSeparate",
+    "PairwisePPO",
     "PolicyOptions",
     "Reinforce",
     "Rollouts",
@@ -93,6 +100,7 @@ __all__ = [
     "VectorRollouts",
     "action_parts",
     "advantages",
+    "baselines",
     "critic_targets",
     "critics",
     "evaluate",
@@ -101,6 +109,7 @@ __all__ = [
     "heads",
     "importance_weights",
     "kl",
+    "language_presets",
     "load",
     "make_env",
     "make_policy",
@@ -109,6 +118,8 @@ __all__ = [
     "optimizers",
     "presets",
     "recipes",
+    "reductions",
+    "reference_kl",
     "rewards",
     "schedules",
     "temperature",

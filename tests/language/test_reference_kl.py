@@ -96,4 +96,4 @@ def test_token_by_token_the_gradient_is_that_of_states_held_fixed(term: Callable
     same(total, KL)
     actual = gradient(total)
     same(actual, gradient(fixed))
-    assert cosine(actual, TOWARDS) < 0.99
+    assert cosine(actual, TOWARDS) < 0.995

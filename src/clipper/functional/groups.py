@@ -20,7 +20,7 @@ def leave_one_out(x: Float[Tensor, " N"], group: Int[Tensor, " N"]) -> Float[Ten
     A baseline that does not depend on the response itself, so no bias. 0 for a lone response, which has no others.
     """
     size = counts(group)
-    return size / (size - 1).clamp(min=1) * (x - group_mean(x, group))
+    return (x - group_mean(x, group)) * size / (size - 1).clamp(min=1)
 
 
 def group_standardise(
