@@ -33,6 +33,7 @@ from clipper.algorithms import (
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
+from clipper.language.train import train_language
 from clipper.learning import (
     action_parts,
     advantages,
@@ -123,6 +124,7 @@ __all__ = [
     "schedules",
     "temperature",
     "train",
+    "train_language",
     "value_losses",
 ]
 

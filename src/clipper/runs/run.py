@@ -30,6 +30,7 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.counters import COUNTERS, counter
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
+from clipper.runs.of_language import OfLanguage
 from clipper.runs.profile import Profile
 from clipper.runs.replay_files import ReplayFiles, rows_left_out
 from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
@@ -110,6 +111,7 @@ class Run:
     lock: Lock | None = None
     """What keeps other processes from training in the folder, while this one does."""
     state, env = Renamed("rollouts"), Renamed("rollouts.env")  # which go on working
+    generate, score = OfLanguage("generate", with_policy=True), OfLanguage("score")
 
     @property
     def policy(self) -> Any:
