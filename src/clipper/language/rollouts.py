@@ -44,7 +44,8 @@ class LanguageRollouts:
     """Prompts, a policy's responses to them and their scores, as Steps: row t is the t-th token, column n a response.
 
     ``responses`` are answered in an iteration, ``per_prompt`` to each prompt, of at most ``max_tokens`` tokens. The
-    ``reference`` is a frozen policy, to which KL is counted.
+    ``reference`` is a frozen policy, to which KL is counted. ``greedy`` scores
+    the most likely response to each prompt, too (``Steps.greedy``).
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class LanguageRollouts:
         responses: int = 64,
         per_prompt: int = 1,
         max_tokens: int = 64,
+        greedy: bool = False,
         seed: int = 0,
     ) -> None:
         if responses < 1 or per_prompt < 1 or max_tokens < 1 or responses % per_prompt:
@@ -68,7 +70,7 @@ class LanguageRollouts:
             )
         self.reference, self.prompts, self.reward, self.tokenizer = reference, prompts, reward, tokenizer
         self.eos, self.shaping, self.num_envs, self.per_prompt = tuple(eos), shaping, responses, per_prompt
-        self.max_tokens, self.beta = max_tokens, shaping.first_beta
+        self.max_tokens, self.beta, self.greedy = max_tokens, shaping.first_beta, greedy
         vocabulary = vocabulary_of(reference.lm)
         self.single_observation_space, self.single_action_space = Discrete(vocabulary), Discrete(vocabulary)
         self.generator = Generator().manual_seed(seed)
@@ -110,6 +112,9 @@ class LanguageRollouts:
         steps = Steps(
             obs, action, log_prob, parts.reward, parts.terminated, parts.done, parts.mask, context, reference=reference
         )
+        if self.greedy:
+            best = self.greedy_scores(actor, prompts, limit, mean, std).repeat_interleave(self.per_prompt)
+            steps = steps._replace(greedy=best.expand_as(log_prob))
         self.steps += int(parts.mask.sum())
         self.episodes = [Episode(i, *pair) for i, pair in enumerate(zip(score.tolist(), length.tolist(), strict=True))]
         self.watch(steps, score, log_ratio, batch.sample, generated - began)
@@ -157,6 +162,13 @@ class LanguageRollouts:
         found, tokenizer = sample.responses(), self.tokenizer
         texts: list[Response] = [x if tokenizer is None else str(tokenizer.decode(x)) for x in found]
         return Responses(list(prompts), texts, sample)
+
+    def greedy_scores(
+        self, policy: TokenPolicy, prompts: Sequence[Prompt], limit: int, mean: float, std: float
+    ) -> Float[Tensor, " prompts"]:
+        """Of the most likely response to each prompt, as they are learned from."""
+        batch = self.answer(policy, prompts, limit, None)
+        return self.shaping.scores(self.score(batch), batch.sample.length, batch.sample.ended, limit, mean, std)
 
     def generate(
         self, policy: TokenPolicy, prompts: Sequence[Prompt], *, seed: int = 0, greedy: bool = False

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from clipper.algorithms import PPO, Algorithm, Reinforce
+from clipper.algorithms import GRPO, PPO, Algorithm, PairwisePPO, Reinforce
 from clipper.errors import ConfigError
 from clipper.language.generate import check_sampling
 from clipper.language.models import copy_of, eos_of, load_model
@@ -13,6 +13,7 @@ from clipper.language.policy import TokenPolicy
 from clipper.language.prompts import Prompts, Source, make_prompts
 from clipper.language.rollouts import LanguageRollouts, Reward
 from clipper.language.shaping import Shaping
+from clipper.learning.baselines import GreedyResponse
 from clipper.learning.kl import Exact
 from clipper.runs.callbacks import Callback
 from clipper.runs.logs import Logger
@@ -34,7 +35,7 @@ def train_language(
     algorithm: Algorithm | None = None,
     *,
     critic: Literal["own", "shared"] | None = "own",
-    shaping: Shaping = Shaping(),  # noqa: B008 (a frozen value)
+    shaping: Shaping | None = None,
     responses: int | None = None,
     responses_per_prompt: int = 1,
     max_tokens: int = 64,
@@ -57,6 +58,8 @@ def train_language(
 
     In an iteration ``responses`` are collected, ``responses_per_prompt`` to each prompt, of at most ``max_tokens``
     tokens, which is the algorithm's horizon. Of an algorithm that asks for whole episodes they are as many as these.
+    ``shaping`` has a KL in the rewards of 0.05 a nat, or none where the algorithm has one of its own (``GRPO``,
+    ``PairwisePPO``).
     A step is a token, and ``total_steps`` counts them. What else a run has is as in ``clipper.train``; ``resume`` asks
     for the same model, prompts and reward once more.
     """
@@ -81,13 +84,29 @@ def train_language(
         reward,
         tokenizer=loaded.tokenizer,
         eos=ends,
-        shaping=shaping,
+        shaping=shaping_for(algorithm, shaping),
         responses=responses or (algorithm.episodes if isinstance(algorithm, Reinforce) else RESPONSES),
         per_prompt=responses_per_prompt,
         max_tokens=max_tokens,
+        greedy=isinstance(algorithm, GRPO) and isinstance(algorithm.baseline, GreedyResponse),
         seed=settings.get("seed", 1),
     )
     return train(
         rollouts, algorithm, policy=policy, run_dir=run_dir, resume=resume, callback=callback, loggers=loggers,
         profile=profile, **settings,
     )  # fmt: skip
+
+
+def shaping_for(algorithm: Algorithm | None, shaping: Shaping | None) -> Shaping:
+    """How scores become rewards; raises ``ConfigError`` where algorithm and rewards would both count the KL."""
+    own = (isinstance(algorithm, PairwisePPO) and algorithm.beta > 0) or (
+        isinstance(algorithm, GRPO) and algorithm.reference_kl is not None
+    )
+    if shaping is None:
+        return Shaping(beta=0.0) if isinstance(algorithm, GRPO | PairwisePPO) else Shaping()
+    if own and shaping.first_beta > 0:
+        raise ConfigError(
+            f"{type(algorithm).__name__} has a KL to the reference of its own, and shaping has one, too: let one of "
+            "them be without, as by Shaping(beta=0), or by reference_kl=None or beta=0 of the algorithm"
+        )
+    return shaping
