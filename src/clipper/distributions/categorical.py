@@ -23,8 +23,13 @@ class Categorical:
         u is scaled by the total, which float rounding may leave below 1, so a category of probability 0 is never drawn.
         """
         p = self.logits.softmax(-1)
-        u = torch.rand((*p.shape[:-1], 1), generator=generator, dtype=p.dtype, device=p.device)
-        return inverse_transform(p, u)
+        cumulative = p.cumsum(-1)
+        u = torch.rand(
+            (*cumulative.shape[:-1], 1), generator=generator, dtype=cumulative.dtype, device=cumulative.device
+        )
+        drawn = (cumulative <= u * cumulative[..., -1:]).sum(-1)
+        # On the CPU sums run in order, so the first that exceeds the threshold has grown. Accelerators add in trees.
+        return drawn if drawn.device.type == "cpu" else possible(drawn, p)
 
     @property
     def mode(self) -> Int[Tensor, "*batch"]:
@@ -51,14 +56,6 @@ class Categorical:
     @property
     def params(self) -> tuple[Tensor, ...]:
         return (self.logits,)
-
-
-def inverse_transform(p: Float[Tensor, "*batch K"], u: Float[Tensor, "*batch 1"]) -> Int[Tensor, "*batch"]:
-    """The first k whose cumulative probability exceeds u, scaled by the total."""
-    cumulative = p.cumsum(-1)
-    drawn = (cumulative <= u * cumulative[..., -1:]).sum(-1)
-    # On the CPU sums run in order, so the first that exceeds the threshold has grown. Accelerators add in trees.
-    return drawn if drawn.device.type == "cpu" else possible(drawn, p)
 
 
 def possible(drawn: Int[Tensor, "*batch"], p: Float[Tensor, "*batch K"]) -> Int[Tensor, "*batch"]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from clipper.distributions.categorical import inverse_transform
+from clipper.distributions.categorical import possible
 from clipper.errors import ConfigError
 from clipper.language.models import Decoder, longest, output_layer, vocabulary_of
 
@@ -67,6 +67,12 @@ def generate(
     place = torch.arange(widest + limit, device=device)[None] + (widest - lengths)[:, None]
     tokens = torch.cat([padded, drawn], 1).gather(1, place.clamp(max=widest + limit - 1))
     return Sample(tokens[:, : int((lengths + length).amax())].T.contiguous(), lengths, length, ended)
+
+
+def inverse_transform(p: Float[Tensor, "N V"], u: Float[Tensor, "N 1"]) -> Int[Tensor, " N"]:
+    """The first token whose cumulative probability exceeds u, scaled by the total, as ``Categorical.sample`` has it."""
+    cumulative = p.cumsum(-1)
+    return possible((cumulative <= u * cumulative[:, -1:]).sum(-1), p)
 
 
 def check_prompts(lm: nn.Module, prompts: Sequence[Sequence[int]], limit: int) -> None:
