@@ -26,6 +26,7 @@ WORDS = {
         "tutorial2": "As tutorials tell it: σ, masks, hybrid actions",
         "tutorial4": "As tutorials tell it: critics and their targets",
         "values": "Action values: targets of DQN, DDPG, TD3 and SAC",
+        "language": "Language models: groups of responses, tokens, KL to a reference",
         "further": "Further",
     },
     "zh": {
@@ -43,6 +44,7 @@ WORDS = {
         "tutorial2": "教程里的讲法：σ、动作掩码与混合动作",
         "tutorial4": "教程里的讲法：critic 及其目标",
         "values": "动作价值：DQN、DDPG、TD3 与 SAC 的目标",
+        "language": "语言模型：同一提示的各条回答、token，以及对参考策略的 KL",
         "further": "其他",
     },
 }

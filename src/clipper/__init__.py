@@ -15,6 +15,7 @@ from clipper.algorithms import (
     A2C,
     DDPG,
     DQN,
+    GRPO,
     MPDQN,
     NPG,
     PADDPG,
@@ -27,6 +28,7 @@ from clipper.algorithms import (
     DiscreteSAC,
     HybridSAC,
     ImportanceSampling,
+    PairwisePPO,
     PPOPenalty,
     PPOSeparate,
     Reinforce,
@@ -34,15 +36,19 @@ from clipper.algorithms import (
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.errors import ClipperError
+from clipper.language.train import train_language
 from clipper.learning import (
     action_parts,
     advantages,
+    baselines,
     critic_targets,
     exploration,
     importance_weights,
     kl,
     objectives,
     optimizers,
+    reductions,
+    reference_kl,
     rewards,
     schedules,
     temperature,
@@ -60,7 +66,7 @@ from clipper.runs.evaluate import evaluate
 from clipper.runs.load import load
 from clipper.runs.run import Run
 from clipper.runs.train import train
-from clipper.settings import presets, recipes
+from clipper.settings import language_presets, presets, recipes
 from clipper.settings.config import Config
 
 __version__ = "0.1.0"
@@ -69,6 +75,7 @@ __all__ = [
     "A2C",
     "DDPG",
     "DQN",
+    "GRPO",
     "MPDQN",
     "NPG",
     "PADDPG",
@@ -89,6 +96,7 @@ __all__ = [
     "ImportanceSampling",
     "PPOPenalty",
     "PPOSeparate",
+    "PairwisePPO",
     "PolicyOptions",
     "Reinforce",
     "Rollouts",
@@ -98,6 +106,7 @@ __all__ = [
     "VectorRollouts",
     "action_parts",
     "advantages",
+    "baselines",
     "critic_targets",
     "critics",
     "evaluate",
@@ -106,6 +115,7 @@ __all__ = [
     "heads",
     "importance_weights",
     "kl",
+    "language_presets",
     "load",
     "make_env",
     "make_policy",
@@ -114,10 +124,13 @@ __all__ = [
     "optimizers",
     "presets",
     "recipes",
+    "reductions",
+    "reference_kl",
     "rewards",
     "schedules",
     "temperature",
     "train",
+    "train_language",
     "value_losses",
 ]
 

@@ -81,6 +81,7 @@ PACKAGES = {
     "envpool": ("envpool>=1.2,!=1.2.4,!=1.2.5",),
     "export": ("onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.6"),
     "hub": ("huggingface-hub>=0.30",),
+    "language": ("transformers>=5.23",),
     "mujoco": ("gymnasium[mujoco]", "mujoco>=3.2"),
     "play": ("moviepy>=2", "pygame-ce>=2.5"),
 }

@@ -8,9 +8,11 @@ from torch import nn
 from clipper.algorithms.a2c import A2C
 from clipper.algorithms.ddpg import DDPG
 from clipper.algorithms.dqn import DQN
+from clipper.algorithms.grpo import GRPO
 from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
 from clipper.algorithms.paddpg import PADDPG
+from clipper.algorithms.pairwise_ppo import PairwisePPO
 from clipper.algorithms.pdqn import MPDQN, PDQN
 from clipper.algorithms.ppo import PPO
 from clipper.algorithms.ppo_penalty import PPOPenalty
@@ -52,7 +54,9 @@ ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A
 """Clipper's own that learn from what the policy has just done."""
 OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG)
 """Clipper's own that learn from a replay."""
-KNOWN = (*ON_POLICY, *OFF_POLICY)
+ON_RESPONSES = (GRPO, PairwisePPO)
+"""Clipper's own that compare whole responses of a language model to one prompt."""
+KNOWN = (*ON_POLICY, *OFF_POLICY, *ON_RESPONSES)
 """Clipper's own."""
 Algorithm: TypeAlias = (
     PPO
@@ -73,6 +77,8 @@ Algorithm: TypeAlias = (
     | PDQN
     | MPDQN
     | PADDPG
+    | GRPO
+    | PairwisePPO
     | OwnAlgorithm
 )
 
@@ -94,6 +100,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "DQN", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm",
-    "DiscreteSAC", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "Reinforce",
+    "A2C", "DDPG", "DQN", "GRPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm",
+    "DiscreteSAC", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO", "Reinforce",
 ]  # fmt: skip

@@ -32,6 +32,12 @@ class Steps(NamedTuple):
     """What was legal (``clipper.spaces.action_masks``); empty where everything always is."""
     log_probs: Tree = ()
     """log μ of each part of aₜ, whose sum is ``log_prob``; empty where the action has one part."""
+    reference: Tree = ()
+    """log π_ref(aₜ|sₜ) of a frozen policy, ``[T, N]``, for algorithms with a KL to it of their own: ``reward`` then
+    holds the score alone. Empty where none asks for it."""
+    greedy: Tree = ()
+    """Whole reward of the most likely response to the column's prompt, ``[T, N]``, the same in all rows (ReMax); empty
+    where there is none."""
 
 
 class Targets(NamedTuple):

@@ -10,6 +10,7 @@ from clipper.distributions.one_of import OneOf
 from clipper.distributions.parts import Composite, entropies, kls, log_probs
 from clipper.distributions.product import Product
 from clipper.distributions.protocol import Distribution, Sampler
+from clipper.distributions.readout import Readout
 from clipper.distributions.squashed import SquashedGaussian
 from clipper.distributions.state_dependent import StateDependentGaussian
 
@@ -24,6 +25,7 @@ __all__ = [
     "MultiCategorical",
     "OneOf",
     "Product",
+    "Readout",
     "Sampler",
     "SquashedGaussian",
     "StateDependentGaussian",

@@ -38,6 +38,20 @@ def importance_weight(log_weight: Float[Tensor, "*batch"]) -> Float[Tensor, "*ba
     return log_weight.clamp(max=LARGEST_LOG_RATIO).exp()
 
 
+def truncated_weight(log_weight: Float[Tensor, "*batch"], most: float) -> Float[Tensor, "*batch"]:
+    """min(C, w), without gradient, for samples of another program's policy: w = π_old/μ of tokens or of whole responses
+    (Espeholt et al. 2018, arXiv:1802.01561, section 4.1, of ρ̄; Yao et al. 2025, "Your efficient RL framework secretly
+    brings you off-policy RL training").
+    """
+    return log_weight.detach().exp().clamp(max=most)
+
+
+def masked_weight(log_weight: Float[Tensor, "*batch"], least: float, most: float) -> Float[Tensor, "*batch"]:
+    """1[least ≤ w ≤ most] · w, without gradient: samples outside are left out (IcePop, arXiv:2510.18855)."""
+    w = importance_weight(log_weight.detach())
+    return w.where((w >= least) & (w <= most), 0.0)
+
+
 def effective_sample_size(log_weight: Float[Tensor, " M"]) -> Float[Tensor, ""]:
     """(Σ w)² / Σ w²: how many equal weights are worth as much as these M (Kong, Liu & Wong 1994,
     doi:10.1080/01621459.1994.10476469). M where all are equal, 1 where one of them is all.

@@ -1,5 +1,7 @@
 """Policy and value losses: one number per decision, to be minimised. The caller reduces them (``reduce.py``)."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -96,6 +98,54 @@ def spo(
     r = log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
     weight = torch.where(advantage > 0, advantage / (2 * high), -advantage / (2 * low))
     return weight * (r - 1).square() - r * advantage
+
+
+def cispo(
+    log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], low: float, high: float
+) -> Float[Tensor, "*batch"]:
+    """−sg(min(r, 1+ε_high)) Â log r, sg without gradient (CISPO: MiniMax 2025, arXiv:2506.13585, eqs 4 and 5).
+
+    The weight is clipped, not the loss: no decision loses its gradient, −min(r, 1+ε_high) Â ∇log π. ``low`` is not
+    used, as in the paper's runs. log r stands for log π, from which it differs by a constant.
+    """
+    return -log_ratio.detach().exp().clamp(max=1 + high) * advantage * log_ratio
+
+
+def pairwise_joint(
+    gap: Float[Tensor, "*batch"],
+    first: Float[Tensor, "*batch"],
+    second: Float[Tensor, "*batch"],
+    bound: float,
+    c: float,
+) -> Float[Tensor, "*batch"]:
+    """max(−q w D, −q w clip(D, ±ε)) / 2 of pairs of responses (P3O, joint clipping: Wu et al. 2023, arXiv:2310.00212).
+
+    ``first`` and ``second`` are log π(y|x) − log π_old(y|x) of the two, D = first − second, q = ``gap`` the difference
+    of their rewards and w = sg(clip(exp(first + second), 1/c, c)). At π_old the gradient is that of leave-one-out with
+    two responses, −q ∇(log π(y₁) − log π(y₂)) / 2. The paper's D has log π in place of log π − log π_old: that adds a
+    constant to both sides of the maximum.
+    """
+    log_c = math.log(c)
+    weighted = gap * (first + second).detach().clamp(-log_c, log_c).exp()
+    distance = first - second
+    return torch.maximum(-weighted * distance, -weighted * distance.clamp(-bound, bound)) / 2
+
+
+def pairwise_separate(
+    gap: Float[Tensor, "*batch"],
+    first: Float[Tensor, "*batch"],
+    second: Float[Tensor, "*batch"],
+    bound: float,
+    c: float,
+) -> Float[Tensor, "*batch"]:
+    """Half the clipped surrogates of both responses, each with its own ratio and Â = ±q sg(clip(r_other, 1/c, c)).
+
+    One reading of P3O's separate clipping (arXiv:2310.00212, section 4.2), whose exact formula could not be checked;
+    the authors' code has the joint one only. Arguments as in ``pairwise_joint``.
+    """
+    log_c = math.log(c)
+    of_first, of_second = (x.detach().clamp(-log_c, log_c).exp() for x in (first, second))
+    return (clip(first, gap * of_second, bound, bound) + clip(second, -gap * of_first, bound, bound)) / 2
 
 
 def adapt_penalty(beta: Float[Tensor, ""], kl: Float[Tensor, ""], target: float) -> Float[Tensor, ""]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clipper.data.values import NonNegative, Positive, Range, value
 from clipper.functional.objectives import (
+    cispo,
     clip,
     conservative,
     dual_clip,
@@ -96,6 +97,14 @@ class TrustRegionRollback:
         return trust_region_rollback(log_ratio, advantage, kl, self.delta, self.alpha)
 
 
+@value
+class CISPO:
+    """−sg(min(r, 1+ε_high)) Â log π: the weight is clipped, so that no decision loses its gradient."""
+
+    needs_kl = False
+    __call__ = staticmethod(cispo)
+
+
 @runtime_checkable
 class OwnObjective(Protocol):
     """A surrogate of your own: a function will do. With ``needs_kl = True`` it takes each state's KL, too."""
@@ -107,4 +116,8 @@ class OwnObjective(Protocol):
         ...
 
 
-Objective: TypeAlias = Clip | DualClip | Unclipped | Rollback | SPO | TrustRegion | TrustRegionRollback | OwnObjective
+RatioObjective: TypeAlias = Clip | DualClip | Unclipped | Rollback | SPO | CISPO | OwnObjective
+"""Those that ask for no exact KL."""
+Objective: TypeAlias = (
+    Clip | DualClip | Unclipped | Rollback | SPO | CISPO | TrustRegion | TrustRegionRollback | OwnObjective
+)

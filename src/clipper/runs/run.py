@@ -30,6 +30,7 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.counters import COUNTERS, counter
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
+from clipper.runs.of_language import OfLanguage
 from clipper.runs.profile import Profile
 from clipper.runs.replay_files import ReplayFiles, rows_left_out
 from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
@@ -110,6 +111,7 @@ class Run:
     lock: Lock | None = None
     """What keeps other processes from training in the folder, while this one does."""
     state, env = Renamed("rollouts"), Renamed("rollouts.env")  # which go on working
+    generate, score = OfLanguage("generate", with_policy=True), OfLanguage("score")
 
     @property
     def policy(self) -> Any:
@@ -252,9 +254,8 @@ class Run:
         whole = whole or all(bool(x.isfinite().all()) for x in vectors)  # a sum of large weights may overflow
         if in_a_row >= self.config.max_skipped_steps or not whole:
             skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
-            broken = skipped if whole else "weights are not finite"
             raise NonFiniteError(
-                f"{broken}, by iteration {self.iteration}: the last checkpoint is still good; lower the learning rate, "
+                f"{skipped if whole else 'weights are not finite'}, by iteration {self.iteration}: the last checkpoint is still good; lower the learning rate, "
                 "or scale rewards and observations"
             )
         if not write:

@@ -1,0 +1,1 @@
+"""Language models: prompts in, responses out, and the same algorithms between."""

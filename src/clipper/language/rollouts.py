@@ -1,0 +1,233 @@
+"""Rollouts of a language model: prompts in, responses scored, Steps out."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import torch
+from gymnasium.spaces import Discrete
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from clipper.data.steps import Steps
+from clipper.data.trees import Tree
+from clipper.data.values import shown
+from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
+from clipper.functional.objectives import kl_estimates
+from clipper.language.context import decisions, make_context, sampled_tokens
+from clipper.language.generate import Sample, generate
+from clipper.language.models import digest, vocabulary_of
+from clipper.language.policy import TokenPolicy
+from clipper.language.prompts import Prompt, Prompts, tokens_of
+from clipper.language.shaping import AdaptiveKL, Shaping, moments_of_scores, rewarded
+from clipper.networks.protocol import Actor
+from clipper.rollout.protocol import Episode
+from clipper.storage.saved import value_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Response: TypeAlias = str | list[int]
+Reward: TypeAlias = Callable[..., Sequence[float] | Tensor]
+"""(prompts, responses) → a score for each response: texts, or tokens where there is no tokenizer."""
+
+
+class Responses(NamedTuple):
+    """Responses of a policy, and what they answer."""
+
+    prompts: list[Prompt]
+    responses: list[Response]
+    sample: Sample
+
+
+class LanguageRollouts:
+    """Prompts, a policy's responses to them and their scores, as Steps: row t is the t-th token, column n a response.
+
+    ``responses`` are answered in an iteration, ``per_prompt`` to each prompt, of at most ``max_tokens`` tokens. The
+    ``reference`` is a frozen policy, to which KL is counted. ``greedy`` scores
+    the most likely response to each prompt, too (``Steps.greedy``).
+    """
+
+    def __init__(
+        self,
+        reference: TokenPolicy,
+        prompts: Prompts,
+        reward: Reward,
+        *,
+        tokenizer: "PreTrainedTokenizerBase | None" = None,
+        eos: Collection[int] = (),
+        shaping: Shaping = Shaping(),  # noqa: B008 (a frozen value)
+        responses: int = 64,
+        per_prompt: int = 1,
+        max_tokens: int = 64,
+        greedy: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if responses < 1 or per_prompt < 1 or max_tokens < 1 or responses % per_prompt:
+            raise ConfigError(
+                f"{responses} responses of at most {max_tokens} tokens, {per_prompt} to a prompt, cannot be: give "
+                "numbers from 1 on, and responses a multiple of responses_per_prompt"
+            )
+        self.reference, self.prompts, self.reward, self.tokenizer = reference, prompts, reward, tokenizer
+        self.eos, self.shaping, self.num_envs, self.per_prompt = tuple(eos), shaping, responses, per_prompt
+        self.max_tokens, self.beta, self.greedy = max_tokens, shaping.first_beta, greedy
+        vocabulary = vocabulary_of(reference.lm)
+        self.single_observation_space, self.single_action_space = Discrete(vocabulary), Discrete(vocabulary)
+        self.generator = Generator().manual_seed(seed)
+        self.scale: tuple[float, float] | None = None if shaping.normalise else (0.0, 1.0)
+        """Mean and deviation of the reference's scores, once they are known."""
+        self.steps, self.episodes, self.metrics = 0, list[Episode](), dict[str, float]()
+        self.digest = digest(reference.lm)
+
+    @torch.no_grad()
+    def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
+        """A response to each of the next prompts, scored.
+
+        ``horizon`` bounds their length where it is below ``max_tokens``; ``episodes`` must be as many as there are
+        columns, since each response is a whole one.
+        """
+        if not isinstance(actor, TokenPolicy):
+            raise ConfigError(f"{type(actor).__name__} reads no tokens: give a clipper.language.policy.TokenPolicy")
+        if episodes not in (None, self.num_envs):
+            raise ConfigError(
+                f"the algorithm asks for {episodes} episodes, and there are {self.num_envs} responses in an iteration: "
+                "let both be the same"
+            )
+        mean, std = self.units()
+        limit, began = min(horizon or self.max_tokens, self.max_tokens), time.perf_counter()
+        prompts = self.prompts.take(self.num_envs // self.per_prompt, self.generator)
+        batch = self.answer(actor, [x for x in prompts for _ in range(self.per_prompt)], limit, self.generator)
+        generated = time.perf_counter()
+        score = self.score(batch)
+        length, ended = batch.sample.length, batch.sample.ended
+        group = torch.arange(len(prompts), device=length.device).repeat_interleave(self.per_prompt)
+        rows = int(length.amax())
+        context = make_context(batch.sample.tokens, batch.sample.prompt_length, length, group, rows)
+        states = context.tokens.gather(0, context.position)
+        action, obs = sampled_tokens(context), states[:-1]
+        log_prob, reference = (x.act(obs, context)[0].log_prob(action) for x in (actor, self.reference))
+        learned = self.shaping.scores(score, length, ended, limit, mean, std)
+        log_ratio = log_prob - reference
+        parts = rewarded(learned, log_ratio, self.beta, length, ended, self.shaping.cut)
+        steps = Steps(
+            obs, action, log_prob, parts.reward, parts.terminated, parts.done, parts.mask, context, reference=reference
+        )
+        if self.greedy:
+            best = self.greedy_scores(actor, prompts, limit, mean, std).repeat_interleave(self.per_prompt)
+            steps = steps._replace(greedy=best.expand_as(log_prob))
+        self.steps += int(parts.mask.sum())
+        self.episodes = [Episode(i, *pair) for i, pair in enumerate(zip(score.tolist(), length.tolist(), strict=True))]
+        self.watch(steps, score, log_ratio, batch.sample, generated - began)
+        return steps, states[-1]
+
+    def watch(
+        self, steps: Steps, score: Float[Tensor, " N"], log_ratio: Float[Tensor, "T N"], sample: Sample, seconds: float
+    ) -> None:
+        """Note what came of the responses, and let β follow their KL."""
+        sampled = decisions(sample.length, len(log_ratio))
+        per_token = log_ratio.masked_fill(~sampled, 0)
+        k1, _, k3 = (x.sum(0).mean() for x in kl_estimates(-per_token))
+        self.metrics = {
+            "reward/score": float(score.mean()),
+            "reward/total": float(steps.reward.sum(0).mean()),
+            "kl/reference": float(k1),
+            "kl/reference_k3": float(k3),
+            "kl/beta": self.beta,
+            "response/length": float(sample.length.double().mean()),
+            "response/cut": float((~sample.ended).double().mean()),
+            "tokens/generated_per_second": float(sample.length.sum()) / max(seconds, 1e-9),
+        }
+        if self.per_prompt > 1:
+            groups = score.view(-1, self.per_prompt)
+            self.metrics["group/without_signal"] = float((groups == groups[:, :1]).all(1).double().mean())
+        if isinstance(self.shaping.beta, AdaptiveKL):
+            self.beta = self.shaping.beta.after(self.beta, self.metrics["kl/reference"], self.num_envs)
+
+    def units(self) -> tuple[float, float]:
+        """Mean and deviation by which scores are brought to units, of the reference's responses at the first call."""
+        if self.scale is None:
+            prompts = self.prompts.take(self.shaping.normalise, self.generator)
+            batch = self.answer(self.reference, prompts, self.max_tokens, self.generator)
+            self.scale = moments_of_scores(self.score(batch))
+        return self.scale
+
+    def answer(
+        self, policy: TokenPolicy, prompts: Sequence[Prompt], limit: int, generator: Generator | None
+    ) -> Responses:
+        """A response to each prompt; without a generator the likeliest tokens."""
+        tokens = [tokens_of(prompt, self.tokenizer) for prompt in prompts]
+        device = next(policy.parameters()).device
+        uniforms = None if generator is None else torch.rand(limit, len(tokens), generator=generator).to(device)
+        sample = generate(policy.lm, tokens, uniforms, limit, self.eos, policy.temperature)
+        found, tokenizer = sample.responses(), self.tokenizer
+        texts: list[Response] = [x if tokenizer is None else str(tokenizer.decode(x)) for x in found]
+        return Responses(list(prompts), texts, sample)
+
+    def greedy_scores(
+        self, policy: TokenPolicy, prompts: Sequence[Prompt], limit: int, mean: float, std: float
+    ) -> Float[Tensor, " prompts"]:
+        """Of the most likely response to each prompt, as they are learned from."""
+        batch = self.answer(policy, prompts, limit, None)
+        return self.shaping.scores(self.score(batch), batch.sample.length, batch.sample.ended, limit, mean, std)
+
+    def generate(
+        self, policy: TokenPolicy, prompts: Sequence[Prompt], *, seed: int = 0, greedy: bool = False
+    ) -> Responses:
+        """A policy's responses, apart from training; ``greedy`` takes the likeliest tokens."""
+        return self.answer(policy, prompts, self.max_tokens, None if greedy else Generator().manual_seed(seed))
+
+    def score(self, batch: Responses) -> Float[Tensor, " N"]:
+        """What the reward gives, a number for each response; raises where it is none."""
+        given, count = self.reward(list(batch.prompts), list(batch.responses)), len(batch.responses)
+        try:
+            found = torch.as_tensor(given, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"the reward gave {shown(given)}: return a number for each response") from error
+        if found.shape != (count,):
+            raise ConfigError(
+                f"the reward gave an array of shape {list(found.shape)} for {count} responses: return a number for each"
+            )
+        if not found.isfinite().all():
+            worst = int((~found.isfinite()).nonzero()[0])
+            raise NonFiniteError(f"the reward of response {worst}, {shown(batch.responses[worst])}, is not finite")
+        return found.detach().to(batch.sample.length.device)
+
+    def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """The generator, the prompts' place, β, the scores' units, and by what the reference is known again."""
+        tensors, values = self.prompts.state_dict()
+        return {"generator": self.generator.get_state(), **tensors}, {
+            "steps": self.steps,
+            "beta": self.beta,
+            "scale": None if self.scale is None else list(self.scale),
+            "reference": self.digest,
+            **values,
+        }
+
+    def load_state_dict(self, tensors: dict[str, Tensor], values: Mapping[str, object], actor: Actor) -> bool:
+        """Go back to such a state; raises ``ConfigError`` where the reference or the prompts are others."""
+        try:
+            if value_of("reference", str, values) != self.digest:
+                raise ConfigError(
+                    "this run began with a model of other weights, to which its KL is counted: hand over the one "
+                    "that it began with"
+                )
+            self.prompts.load_state_dict(tensors, values)
+            self.generator.set_state(tensors["generator"])
+            self.steps, self.beta = value_of("steps", int, values), value_of("beta", float, values)
+            scale = values["scale"]
+            self.scale = None if scale is None else read_scale(scale)
+        except ClipperError:
+            raise
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise CorruptCheckpointError(f"the checkpoint does not fit these prompts: {error}") from error
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def read_scale(given: object) -> tuple[float, float]:
+    """Mean and deviation out of a file."""
+    if isinstance(given, list) and len(given) == 2 and all(isinstance(x, float) for x in given) and given[1] > 0:
+        return given[0], given[1]
+    raise ValueError(f"scale is {shown(given)}, not a mean and a deviation")

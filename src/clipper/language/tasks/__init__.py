@@ -1,0 +1,1 @@
+"""Tasks for language models whose answers are known."""
