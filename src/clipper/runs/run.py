@@ -255,8 +255,8 @@ class Run:
         if in_a_row >= self.config.max_skipped_steps or not whole:
             skipped = f"{in_a_row:.0f} steps in a row had a loss or gradient that is not finite"
             raise NonFiniteError(
-                f"{skipped if whole else 'weights are not finite'}, by iteration {self.iteration}: the last checkpoint is still good; lower the learning rate, "
-                "or scale rewards and observations"
+                f"{skipped if whole else 'weights are not finite'}, by iteration {self.iteration}: the last checkpoint "
+                "is still good; lower the learning rate, or scale rewards and observations"
             )
         if not write:
             return {}
