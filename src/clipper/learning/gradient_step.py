@@ -46,9 +46,9 @@ def backward(learner: Learner, loss: Float[Tensor, ""], metrics: Metrics, part: 
     own = learner.parts[part]
     own.loss = None
     accumulate(learner, loss, part)
-    assert own.loss is not None
-    _, own.loss, metrics = learner.world.add_up((own.gradients, own.loss, metrics))
-    own.summed = True
+    if learner.world.others is not None and own.loss is not None:
+        _, own.loss, metrics = learner.world.add_up((own.gradients, own.loss, metrics))
+        own.summed = True
     return metrics
 
 
@@ -62,7 +62,7 @@ def step(learner: Learner, learning_rate: float, max_norm: float, part: str = ""
     """
     own, optimizer = learner.parts[part], learner.parts[part].optimizer
     assert own.loss is not None, "there is no gradient to step along: accumulate a loss first"
-    if not own.summed:
+    if learner.world.others is not None and not own.summed:
         _, own.loss, _ = learner.world.add_up((own.gradients, own.loss, {}))
     norm = torch.linalg.vector_norm(own.gradients[0]) if len(own.gradients) == 1 else joint_norm(own.gradients)
     scale = (max_norm / (norm + 1e-6)).clamp(max=1)
