@@ -151,18 +151,25 @@ ALGORITHMS = {
 }
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-@pytest.mark.parametrize(
-    ("memory", "kind", "options"),
-    [
-        ("lstm", "categorical", {}),
-        ("gru", "gaussian", {"shared": True}),
-        ("gru", "several", {"normalise_obs": True, "normalise_returns": True}),
-        ("lstm burnt in", "gaussian", {}),
-    ],
-    ids=["lstm", "gru-shared", "gru-normalised", "lstm-burnt-in"],
-)
-@pytest.mark.parametrize("threads", [1, 3])
+POLICIES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "lstm": ("lstm", "categorical", {}),
+    "gru-shared": ("gru", "gaussian", {"shared": True}),
+    "gru-normalised": ("gru", "several", {"normalise_obs": True, "normalise_returns": True}),
+    "lstm-burnt-in": ("lstm burnt in", "gaussian", {}),
+}
+OFTEN = {("gru-shared", "ppo"), ("gru-normalised", "exact"), ("lstm-burnt-in", "stop"), ("lstm-burnt-in", "reinforce")}
+"""Beside every algorithm with an LSTM; the others are run with full counts."""
+
+
+def every_pair() -> list[Any]:
+    """Each policy with each algorithm, those of the long run marked."""
+    pairs = [(policy, name) for policy in POLICIES for name in ALGORITHMS]
+    marks = {pair: () if pair[0] == "lstm" or pair in OFTEN else pytest.mark.long for pair in pairs}
+    return [pytest.param(*POLICIES[pair[0]], pair[1], marks=marks[pair], id="-".join(pair)) for pair in pairs]
+
+
+@pytest.mark.parametrize(("memory", "kind", "options", "name"), every_pair())
+@pytest.mark.parametrize("threads", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_five_iterations_are_the_definition_s(
     name: str, memory: str, kind: Any, options: dict, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,8 @@ class PPO:
             if epoch and self.recompute and again is not None:
                 current = again()._replace(old=targets.old)
             for batch in minibatches(current, 1, self.minibatches, learner.generator, learner.world):
-                metrics = backward(learner, *self.loss(learner, batch))
+                loss, metrics = self.loss(learner, batch)
+                backward(learner, loss, metrics)
                 end = self.stop and self.stop.end(metrics["policy/kl"])
                 if end == "minibatch":
                     break

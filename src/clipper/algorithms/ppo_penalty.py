@@ -87,7 +87,8 @@ class PPOPenalty(ByGAE):
         beta = learner.extra["beta"]
         history: list[Metrics] = []
         for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator, learner.world):
-            metrics = backward(learner, *self.loss(learner, batch))
+            loss, metrics = self.loss(learner, batch)
+            backward(learner, loss, metrics)
             metrics["loss/gradient_norm"] = step(learner, learning_rate, self.max_grad_norm)
             history.append(metrics)
         with torch.no_grad():

@@ -80,7 +80,8 @@ class PPOSeparate(ActorThenCritic):
         history, metrics, end = list[Metrics](), Metrics(), None
         for _ in range(self.epochs):
             for batch in minibatches(targets, 1, self.minibatches, learner.generator, learner.world):
-                metrics = backward(learner, *self.loss(learner, batch))
+                loss, metrics = self.loss(learner, batch)
+                backward(learner, loss, metrics)
                 end = self.stop and self.stop.end(metrics["policy/kl"])
                 if end == "minibatch":
                     learner.parts[""].loss = None  # nobody goes along this gradient

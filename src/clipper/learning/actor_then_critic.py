@@ -45,6 +45,8 @@ class ActorThenCritic(ByGAE):
             predicted = policy.value(batch.steps.obs, batch.steps.memory)
             error = self.value_loss(predicted, batch.value_target, batch.value)
             loss = learner.world.share(error, batch.steps.mask)
-            losses.append(backward(learner, loss, {"loss": loss.detach()}, "critic")["loss"])
+            watched = {"loss": loss.detach()}
+            backward(learner, loss, watched, "critic")
+            losses.append(watched["loss"])
             step(learner, rate, self.max_grad_norm, "critic")
         return torch.stack(losses).mean()

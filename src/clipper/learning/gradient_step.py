@@ -38,18 +38,17 @@ def accumulate(learner: Learner, loss: Float[Tensor, ""], part: str = "") -> Non
     own.loss, own.summed = loss.detach() if own.loss is None else own.loss + loss.detach(), False
 
 
-def backward(learner: Learner, loss: Float[Tensor, ""], metrics: Metrics, part: str = "") -> Metrics:
-    """The gradient of this loss alone, over all who share its batch; what the loss watches, over all of it, too.
-
-    In several processes it is one message. ``step`` goes along the gradient, or nobody does.
+def backward(learner: Learner, loss: Float[Tensor, ""], metrics: Metrics, part: str = "") -> None:
+    """The gradient of this loss alone; in several processes its sum over all of them, and that of ``metrics``, in
+    place, by one message. ``step`` goes along the gradient, or nobody does.
     """
     own = learner.parts[part]
     own.loss = None
     accumulate(learner, loss, part)
     if learner.world.others is not None and own.loss is not None:
-        _, own.loss, metrics = learner.world.add_up((own.gradients, own.loss, metrics))
+        _, own.loss, whole = learner.world.add_up((own.gradients, own.loss, metrics))
+        metrics.update(whole)
         own.summed = True
-    return metrics
 
 
 def step(learner: Learner, learning_rate: float, max_norm: float, part: str = "") -> Float[Tensor, ""]:
