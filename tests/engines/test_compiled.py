@@ -62,11 +62,14 @@ def test_tables_and_counts_of_arguments_are_checked() -> None:
         kernel(calls.Packed((VALUE, 3)), TARGET, np.arange(6))
 
 
+KNOWN: calls.Known = {"kernels": {}, "needed": [], "lanes": 8}
+
+
 @pytest.mark.parametrize("damage", ["short", "bit", "line", "empty", "missing"])
 def test_damaged_files_are_not_loaded(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "some.kernels"
-    assert kernel_files.leave(path, b"\x00code\nmore", {"lanes": 8})
-    assert kernel_files.read(path) == (b"\x00code\nmore", {"lanes": 8})
+    assert kernel_files.leave(path, b"\x00code\nmore", KNOWN)
+    assert kernel_files.read(path) == (b"\x00code\nmore", KNOWN)
     whole = path.read_bytes()
     broken = {
         "short": whole[:-3],
@@ -80,7 +83,7 @@ def test_damaged_files_are_not_loaded(damage: str, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert not kernel_files.leave(tmp_path / "file" / "some.kernels", b"", {})
+    assert not kernel_files.leave(tmp_path / "file" / "some.kernels", b"", KNOWN)
 
 
 @pytest.mark.long

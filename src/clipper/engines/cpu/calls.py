@@ -5,9 +5,9 @@ A repeated call only changes the last few of them.
 
 import ctypes
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,21 @@ Entrance = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 DOUBLE, DOUBLE_AS_INT = struct.Struct("d"), struct.Struct("q")
 Leaf = tuple[np.dtype | None, int, bool]
 Table = TypeVar("Table", bound=tuple[Any, ...])
+
+
+class Described(TypedDict):
+    """A kernel's arguments and results, leaf by leaf."""
+
+    arguments: list[list[str]]
+    results: list[str]
+
+
+class Known(TypedDict):
+    """What has to be known of machine code to call it."""
+
+    kernels: dict[str, Described]
+    needed: Sequence[str]
+    lanes: int
 
 
 class Kernel:

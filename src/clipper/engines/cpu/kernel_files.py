@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from llvmlite import binding
 
 from clipper.distributions.squashed import NODES, POINTS, REACH
-from clipper.engines.cpu.calls import Kernel
+from clipper.engines.cpu.calls import Kernel, Known
 from clipper.engines.protocol import UnsuitableError
 from clipper.environments.checks import LARGEST_REWARD
 from clipper.functional.objectives import LARGEST_LOG_RATIO
@@ -101,7 +100,7 @@ class Kernels:
             words = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise UnsuitableError(f"kernels cannot be compiled here ({words})") from error
 
-    def add(self, code: bytes, known: dict[str, Any]) -> None:
+    def add(self, code: bytes, known: Known) -> None:
         """Load code, and note what is in it."""
         self.lanes: int = known["lanes"]
         provide(known["needed"])
@@ -135,7 +134,7 @@ def load(part: str = MOST) -> Kernels:
     return Kernels(part)
 
 
-def found_or_compiled(parts: Sequence[str]) -> dict[str, tuple[bytes, dict[str, Any]]]:
+def found_or_compiled(parts: Sequence[str]) -> dict[str, tuple[bytes, Known]]:
     """These parts from the disk, or else compiled, and left there for others."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -185,7 +184,7 @@ def digest() -> str:
     return found.hexdigest()[:20]
 
 
-def read(path: Path) -> tuple[bytes, dict[str, object]] | None:
+def read(path: Path) -> tuple[bytes, Known] | None:
     """A file of kernels: the code's SHA-256, one line of JSON, the code. None where it is missing or damaged."""
     try:
         told, line, code = path.read_bytes().split(b"\n", 2)
@@ -196,7 +195,7 @@ def read(path: Path) -> tuple[bytes, dict[str, object]] | None:
         return None
 
 
-def leave(path: Path, code: bytes, known: dict[str, object]) -> bool:
+def leave(path: Path, code: bytes, known: Known) -> bool:
     """Write that file whole, or not at all; returns whether it could be written."""
     line = json.dumps(known).encode()
     try:

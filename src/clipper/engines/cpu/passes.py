@@ -55,7 +55,7 @@ class Stepper:
             finish = engine.kernels.finish.bind(self.net, rows, engine.gradient, shares.sums, *after, 0, 0, 0)
             self.go_through = partial(go_through_in_threads, shares, finish, len(self.keep), self.parts)
 
-    def after(self) -> tuple[Any, ...]:
+    def after(self) -> tuple[object, ...]:
         """What a kernel that takes a step is given of it."""
         stop = self.passes.stop
         largest = 1.5 * stop.target if stop is not None and stop.at == "minibatch" else np.inf

@@ -21,6 +21,7 @@ from numba.core.cpu import CPUContext
 from numba.core.dispatcher import Dispatcher
 from numba.core.lowering import BaseLower
 
+from clipper.engines.cpu.calls import Described, Known
 from clipper.engines.cpu.kernels import (
     act,
     divergence,
@@ -35,7 +36,8 @@ from clipper.engines.cpu.kernels import (
 )
 from clipper.engines.cpu.kernels.tables import Doubles2
 
-ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
+SETTINGS: Any = config  # Numba makes their names as it runs
+ENTRANCES: dict[str, tuple[Dispatcher, dict[str, object]]] = {
     "decide": (act.decide, {}),
     "keep": (act.keep, {}),
     "keep_f8": (act.keep, {"obs": Doubles2}),
@@ -134,12 +136,11 @@ def entrance(name: str, inner: binding.ValueRef) -> str:
 
 def target_machine() -> binding.TargetMachine:
     """For this processor, or the one that Numba's settings name."""
-    settings: Any = config
-    features = settings.CPU_FEATURES
+    features = SETTINGS.CPU_FEATURES
     if features is None:
-        features = "" if settings.CPU_NAME else binding.get_host_cpu_features().flatten()
+        features = "" if SETTINGS.CPU_NAME else binding.get_host_cpu_features().flatten()
     return binding.Target.from_default_triple().create_target_machine(
-        cpu=settings.CPU_NAME or binding.get_host_cpu_name(), features=features, opt=3, jit=True,
+        cpu=SETTINGS.CPU_NAME or binding.get_host_cpu_name(), features=features, opt=3, jit=True,
         reloc="static" if binding.get_process_triple().startswith("x86_64") else "default", codemodel="jitdefault",
     )  # fmt: skip
 
@@ -152,9 +153,8 @@ def only_text() -> Iterator[None]:
     this calls: most of the time that compiling takes. Here code is optimised once, when all of it is together. What it
     has compiled meanwhile can only be called by other kernels, so it forgets that in the end.
     """
-    settings: Any = config
-    replaced: list[tuple[Any, str, Any]] = [
-        (settings, "OPT", type(settings.OPT)(0)),
+    replaced: list[tuple[object, str, object]] = [
+        (SETTINGS, "OPT", type(SETTINGS.OPT)(0)),
         (JITCodeLibrary, "_finalize_specific", lambda _: None),
         (CPUContext, "get_executable", finished),
         (BaseLower, "create_cpython_wrapper", lambda *_, **__: None),
@@ -175,7 +175,7 @@ def only_text() -> Iterator[None]:
                         kernel._reset_overloads()  # pyright: ignore[reportAttributeAccessIssue] (not in Numba's stubs)
 
 
-def finished(_: object, library: Any, *__: object) -> Any:
+def finished(_: object, library: JITCodeLibrary, *__: object) -> object:
     """In the place of a function's machine code: an object that its callers know it by, once its text is whole."""
     library.finalize()
     return {}.__getitem__
@@ -207,7 +207,7 @@ def optimise(module: binding.ModuleRef, machine: binding.TargetMachine) -> None:
         passes.run(module, builder)
 
 
-def build(parts: Iterable[Sequence[str]]) -> list[tuple[bytes, dict[str, object]]]:
+def build(parts: Iterable[Sequence[str]]) -> list[tuple[bytes, Known]]:
     """Of kernels by name, part by part: machine code as an object file, and what has to be known of it to call it."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -216,12 +216,12 @@ def build(parts: Iterable[Sequence[str]]) -> list[tuple[bytes, dict[str, object]
     return [machine_code(*found) for found in written]
 
 
-def text_of(names: Sequence[str]) -> tuple[binding.ModuleRef, dict[str, object]]:
+def text_of(names: Sequence[str]) -> tuple[binding.ModuleRef, dict[str, Described]]:
     """All code of some kernels as it is written, and what has to be known of them."""
     whole = binding.parse_assembly(
         f"declare void @llvm.trap()\ndefine void @{NEVER}(ptr %x) {{\n  call void @llvm.trap()\n  unreachable\n}}\n"
     )
-    kernels: dict[str, object] = {}
+    kernels: dict[str, Described] = {}
     for name in names:
         kernel, others = ENTRANCES[name]
         hints = hints_of(kernel.py_func) | others
@@ -245,7 +245,7 @@ def text_of(names: Sequence[str]) -> tuple[binding.ModuleRef, dict[str, object]]
     return whole, kernels
 
 
-def machine_code(whole: binding.ModuleRef, kernels: dict[str, object]) -> tuple[bytes, dict[str, object]]:
+def machine_code(whole: binding.ModuleRef, kernels: dict[str, Described]) -> tuple[bytes, Known]:
     """For this processor."""
     machine = target_machine()
     drop_what_is_not_called(whole, machine)

@@ -1,11 +1,11 @@
 """The kernels of those who learn from a replay, which are compiled by the first run that needs them."""
 
-from typing import Any
+from numba.core.dispatcher import Dispatcher
 
 from clipper.engines.cpu.kernels import act, explore, gather, replayed_update
 from clipper.engines.cpu.kernels.tables import Doubles2
 
-ENTRANCES: dict[str, tuple[Any, dict[str, object]]] = {
+ENTRANCES: dict[str, tuple[Dispatcher, dict[str, object]]] = {
     "learn": (replayed_update.learn, {}),
     "settle": (gather.settle, {}),
     "gather": (gather.gather, {}),
