@@ -61,12 +61,18 @@ class Guard(NamedTuple):
     bare: Callable[..., Any]
 
 
-def bare_step(learner: Learner, loss: torch.Tensor, rate: float, max_norm: float, *_: object) -> torch.Tensor:
-    """``clipper.learning.gradient_step.gradient_step`` as it would be."""
+def bare_backward(learner: Learner, loss: torch.Tensor, *_: object) -> None:
+    """``clipper.learning.gradient_step.backward`` as it would be."""
     gradient = learner.parameters.grad
     assert gradient is not None
     gradient.zero_()
     loss.backward()
+
+
+def bare_step(learner: Learner, rate: float, max_norm: float, *_: object) -> torch.Tensor:
+    """``clipper.learning.gradient_step.step`` as it would be."""
+    gradient = learner.parameters.grad
+    assert gradient is not None
     norm = torch.linalg.vector_norm(gradient)
     gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1))
     learner.optimizer.param_groups[0]["lr"] = rate
@@ -82,7 +88,8 @@ def bare_look(env: Any, actions: Any, *_: object, **__: object) -> tuple[Any, ..
 GUARDS: dict[EngineName, tuple[Guard, ...]] = {
     "torch": (
         Guard(vector_rollouts, "checked_step", bare_look),
-        Guard(ppo, "gradient_step", bare_step),
+        Guard(ppo, "backward", bare_backward),
+        Guard(ppo, "step", bare_step),
     ),
     "cpu": (Guard(vector_rollouts, "checked_step", bare_look),),
 }

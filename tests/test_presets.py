@@ -136,6 +136,11 @@ for peer, words in PEERS.items():
         "algorithm.alpha": alpha, "algorithm.learning_rate": rates[0], "algorithm.critic_learning_rate": rates[1],
         "policy.hidden": (256, 256), "algorithm.learning_starts": {"sb3": 100, "cleanrl": 5_000}.get(peer, 10_000),
     }  # fmt: skip
+WRITTEN["bester-pdqn"] = WRITTEN["bester-mpdqn"] = {
+    "num_envs": 1, "algorithm.gamma": 0.9, "algorithm.batch_size": 128, "algorithm.capacity": 10_000,
+    "algorithm.tau": 0.1, "algorithm.argument_tau": 0.001, "algorithm.learning_rate": 1e-3,
+    "algorithm.argument_learning_rate": 1e-4, "algorithm.max_grad_norm": 10.0, "policy.hidden": (128,),
+}  # fmt: skip
 WRITTEN["sb3-dqn"] = NETWORK | {
     "algorithm.learning_rate": 1e-4, "algorithm.capacity": 1_000_000, "algorithm.learning_starts": 100,
     "algorithm.batch_size": 32, "algorithm.lag": clipper.critic_targets.Periodic(10_000 // 4), "algorithm.gamma": 0.99,

@@ -93,8 +93,8 @@ def test_settings_survive_json(case: str) -> None:
 
 @pytest.mark.parametrize(("text", "value"), [
     ("gaussian", "Gaussian()"), ("tanh_gaussian", "TanhGaussian()"), ("beta", "Beta()"), ("gsde", "GSDE(every=8)"),
-    ("gsde(16)", "GSDE(every=16)"), ("deterministic", "Deterministic(noise=0.1)"),
-    ("deterministic(0.3)", "Deterministic(noise=0.3)"),
+    ("gsde(16)", "GSDE(every=16)"), ("deterministic", "Deterministic(noise=0.1, squash=True)"),
+    ("deterministic(0.3)", "Deterministic(noise=0.3, squash=True)"),
 ])  # fmt: skip
 def test_distributions_as_text(text: str, value: str) -> None:
     option = from_text(text, BoxDistribution)

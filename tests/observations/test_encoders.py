@@ -243,7 +243,7 @@ def test_bfloat16_rounds_features_and_gradients_and_nothing_more(cnn: Any) -> No
         y.square().sum().backward()
         assert all(p.dtype == p.grad.dtype == torch.float32 for p in encoder.parameters())
     for p, q in zip(exact.parameters(), coarse.parameters(), strict=True):
-        assert (p.grad - q.grad).norm() < 0.1 * p.grad.norm()
+        assert (p.grad - q.grad).norm() < 0.15 * p.grad.norm()
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 20), (16, 20, 3), (4, 16, 20, 3)])

@@ -1,6 +1,4 @@
-"""Parametrised deep Q-network (Xiong et al. 2018, arXiv:1810.06394, algorithm 1), and its multi-pass form
-(Bester et al. 2019, arXiv:1905.04388, section 3).
-"""
+"""Parametrised deep Q-networks: P-DQN (Xiong et al. 2018, arXiv:1810.06394), MP-DQN (Bester et al. 2019)."""
 
 import torch
 from torch import nn

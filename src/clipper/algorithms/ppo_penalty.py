@@ -10,7 +10,7 @@ from clipper.data.values import Bound, Count, NonNegative, Passes, Positive, val
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.learning.advantages import Advantages, Standardised, with_old
-from clipper.learning.by_gae import ByGAE
+from clipper.learning.by_gae import ByGAE, gae_targets
 from clipper.learning.critic_targets import lag_of
 from clipper.learning.gradient_step import backward, step
 from clipper.learning.learner import Learner
@@ -63,7 +63,7 @@ class PPOPenalty(ByGAE):
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, what the critic is fitted to, and π_old."""
-        return with_old(learner.policy, ByGAE.targets(self, learner, steps, last_obs, again))
+        return with_old(learner.policy, gae_targets(self, learner, steps, last_obs, again))
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−L^KLPEN (eq 8) with the value loss and the entropy bonus of eq 9, and what to watch."""

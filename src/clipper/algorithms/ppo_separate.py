@@ -10,6 +10,7 @@ from clipper.functional.objectives import clip
 from clipper.learning.action_parts import compare
 from clipper.learning.actor_then_critic import ActorThenCritic
 from clipper.learning.advantages import Advantages, Standardised, with_old
+from clipper.learning.by_gae import gae_targets
 from clipper.learning.critic_targets import CriticTarget, MonteCarlo
 from clipper.learning.gradient_step import backward, step
 from clipper.learning.kl import KL, Exact, KLStop, Sampled
@@ -60,7 +61,7 @@ class PPOSeparate(ActorThenCritic):
 
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
         """Â by GAE, and what the critic is fitted to."""
-        targets = ActorThenCritic.targets(self, learner, steps, last_obs, again)
+        targets = gae_targets(self, learner, steps, last_obs, again)
         return with_old(learner.policy, targets) if isinstance(self.kl, Exact) else targets
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:

@@ -13,6 +13,15 @@ from clipper.learning.rewards import Raw, Rewards
 from clipper.learning.two_steps import targets_then_improve
 
 
+@torch.no_grad()
+def gae_targets(own: "ByGAE", learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
+    """Â by GAE (arXiv:1506.02438, eq 16), and what the critic is fitted to: a ``critic_target``, or Â + V(sₜ)."""
+    seen, judged = recorded(learner, steps, last_obs, own.gamma, again)
+    advantage = gae(*seen, own.lam)
+    returns = advantage + seen.value[:-1] if own.critic_target is None else own.critic_target(*judged)
+    return own.advantages.of_batch(Targets(steps, advantage, returns, seen.value[:-1]), learner.world)
+
+
 @value(kw_only=True)
 class ByGAE:
     """The settings that they share; each class adds those of its paper."""
@@ -30,12 +39,8 @@ class ByGAE:
     rewards: Rewards = Raw()
     """Rewards as they are (raw), scaled(bound) or normalised(bound)."""
 
-    @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:
-        """Â by GAE (arXiv:1506.02438, eq 16), and what the critic is fitted to: a ``critic_target``, or Â + V(sₜ)."""
-        seen, judged = recorded(learner, steps, last_obs, self.gamma, again)
-        advantage = gae(*seen, self.lam)
-        returns = advantage + seen.value[:-1] if self.critic_target is None else self.critic_target(*judged)
-        return self.advantages.of_batch(Targets(steps, advantage, returns, seen.value[:-1]), learner.world)
+        """Â by GAE, and what the critic is fitted to."""
+        return gae_targets(self, learner, steps, last_obs, again)
 
     update = targets_then_improve

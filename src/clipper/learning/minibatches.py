@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator
 
+from clipper.data.sequences import Responses, group_minibatches
 from clipper.data.steps import Targets
 from clipper.data.trees import each
 from clipper.learning.world import ALONE, World
@@ -17,9 +18,13 @@ def minibatches(
 
     With a memory whole columns are shuffled, and their numbers differ by at most one (Huang et al. 2022, "The 37
     Implementation Details of PPO", LSTM 4 and 5). In the ``world`` decisions and columns are those of all, shuffled
-    alike by everyone: of each part one gets the rows that are one's own, and there may be none.
+    alike by everyone: of each part one gets the rows that are one's own, and there may be none. Responses of language
+    models are shuffled prompt by prompt.
     """
     mask, memory = targets.steps.mask, targets.steps.memory
+    if isinstance(memory, Responses):
+        yield from group_minibatches(targets, epochs, count, generator)
+        return
     keep = (mask.any(0) if memory else mask.flatten()).nonzero().squeeze(-1)  # a column may be nothing but padding
     dealt = None if world.others is None else world.others.deal(targets, keep)
     flat = targets._replace(steps=targets.steps._replace(memory=()))

@@ -138,7 +138,7 @@ class Prune(Signatures):
         if kind is None or kind in kinds:
             return bool(kinds)
         if is_setting(kind):  # who reads those is known
-            return False
+            return any(k is not None and issubclass(k, kind) for k in kinds)
         return any(k is None or issubclass(k, kind) or issubclass(kind, k) for k in kinds)
 
     def clean(self, node: ast.FunctionDef) -> None:
@@ -310,10 +310,11 @@ class Prune(Signatures):
         if any(kind in self.program.unpacked.get(function, ()) for function in [None, *present]):
             return False
         names = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
-        at, calls = names.index(name), list[ast.Call]()
+        at, calls, made = names.index(name), list[ast.Call](), self.names_below(kind)
         for call in self.calls:
-            setting = isinstance(call.func, ast.Name) and call.func.id == node.name and unit(call.func)
-            if kind in vars(call).get("targets", ()) or setting:
+            setting = isinstance(call.func, ast.Name) and call.func.id in made and unit(call.func)
+            below = any(isinstance(t, type) and issubclass(t, kind) for t in vars(call).get("targets", ()))
+            if below or setting:
                 calls.append(call)
                 named = [k.value for k in call.keywords if k.arg == name]
                 if not named and may_reach(call, at):
@@ -332,6 +333,11 @@ class Prune(Signatures):
             ):
                 call.keywords = [k for k in call.keywords if k.arg != name]
         return True
+
+    def names_below(self, kind: It) -> set[str]:
+        """What a class, and those that inherit its fields, are called in the file."""
+        classes = (n for nodes in self.units.values() for n in nodes if isinstance(n, ast.ClassDef))
+        return {n.name for n in classes if issubclass(vars(n)["kind"], kind)}
 
     # Units.
 

@@ -10,8 +10,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree, leaves
 from clipper.engines.cpu.calls import Packed
 from clipper.engines.cpu.kernel_files import Kernels
-from clipper.engines.cpu.kernels.gather import Ring
-from clipper.engines.cpu.kernels.replayed_tables import Batch
+from clipper.engines.cpu.kernels.replayed_tables import Batch, Ring
 from clipper.engines.cpu.replayed_networks import Networks
 from clipper.engines.cpu.sizes import check_array
 from clipper.errors import ConfigError

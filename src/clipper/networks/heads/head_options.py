@@ -1,7 +1,7 @@
 """How a head is built."""
 
 from dataclasses import field
-from typing import Protocol, TypeAlias, Unpack, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import gymnasium
 from torch import Generator
@@ -12,7 +12,6 @@ from clipper.networks.heads.beta import Beta
 from clipper.networks.heads.binned import Binned
 from clipper.networks.heads.deterministic import Deterministic
 from clipper.networks.heads.gaussian import Gaussian, TanhGaussian
-from clipper.networks.heads.how_on_box import HowOnBox
 from clipper.networks.heads.protocol import Head
 from clipper.networks.heads.scales import Learned, Scale
 from clipper.networks.heads.scores import Scores
@@ -24,8 +23,9 @@ class OwnDistribution(Protocol):
     """A distribution over a Box of your own."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
-    ) -> Head:
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> Head:  # fmt: skip
         """The head over ``features`` numbers."""
         ...
 

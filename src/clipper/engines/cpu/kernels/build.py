@@ -169,10 +169,15 @@ def only_text() -> Iterator[None]:
         finally:
             for (owner, name, _), value in zip(replaced, before, strict=True):
                 setattr(owner, name, value)
-            for module in [m for name, m in sys.modules.items() if name.startswith(__package__ or "")]:
-                for kernel in vars(module).values():
-                    if isinstance(kernel, Dispatcher):
-                        kernel._reset_overloads()  # pyright: ignore[reportAttributeAccessIssue] (not in Numba's stubs)
+            forget()
+
+
+def forget() -> None:
+    """Let all kernels be as if none had been compiled."""
+    for module in [m for name, m in sys.modules.items() if name.startswith(__package__ or "")]:
+        for kernel in vars(module).values():
+            if isinstance(kernel, Dispatcher):
+                kernel._reset_overloads()  # pyright: ignore[reportAttributeAccessIssue] (not in Numba's stubs)
 
 
 def finished(_: object, library: JITCodeLibrary, *__: object) -> object:

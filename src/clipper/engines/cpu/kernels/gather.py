@@ -1,32 +1,11 @@
 """Decisions of a replay, drawn by their places in the ring (``clipper.learning.replay``)."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
 from clipper.engines.cpu.kernels.numba_options import COMPILED
-from clipper.engines.cpu.kernels.replayed_tables import Batch
-from clipper.engines.cpu.kernels.tables import Bools1, Bools2, Floats1, Floats2, Ints1
-
-
-class Ring(NamedTuple):
-    """Rows ``[C, N]`` of a replay, flat."""
-
-    columns: int
-    """N."""
-    obs: Floats2
-    last_obs: Floats2
-    """What is seen after the newest row, ``[N, F]``."""
-    action: Floats2
-    choice: Ints1
-    reward: Floats1
-    terminated: Bools1
-    done: Bools1
-    mask: Bools1
-    legal: Bools2
-    powers: Floats1
-    """γᵐ for m from 0 to n."""
+from clipper.engines.cpu.kernels.replayed_tables import Batch, Ring
+from clipper.engines.cpu.kernels.tables import Ints1
 
 
 @njit(**COMPILED)

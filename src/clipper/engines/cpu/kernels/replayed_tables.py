@@ -112,3 +112,22 @@ class Numbers(NamedTuple):
     """From where Q's error is linear."""
     every: int
     """Gradient steps after which the lagged copy is what it follows; 0 where it follows by ``tau``."""
+
+
+class Ring(NamedTuple):
+    """Rows ``[C, N]`` of a replay, flat."""
+
+    columns: int
+    """N."""
+    obs: Floats2
+    last_obs: Floats2
+    """What is seen after the newest row, ``[N, F]``."""
+    action: Floats2
+    choice: Ints1
+    reward: Floats1
+    terminated: Bools1
+    done: Bools1
+    mask: Bools1
+    legal: Bools2
+    powers: Floats1
+    """γᵐ for m from 0 to n."""
