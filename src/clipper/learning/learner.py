@@ -132,8 +132,8 @@ class Learner:
         """
         self.progress = progress
         if self.planned is None or self.planned[0] is not self.policy:  # to look through all takes as long as to act
-            modules = self.policy.modules()
-            self.planned = self.policy, [x for x in modules if "progress" in dict(x.named_buffers(recurse=False))]
+            within = (x for x in self.policy.modules() if "progress" in dict(x.named_buffers(recurse=False)))
+            self.planned = self.policy, list(within)
         for module in self.planned[1]:
             module.get_buffer("progress").fill_(progress)
 

@@ -21,11 +21,13 @@ def minibatches(
     alike by everyone: of each part one gets the rows that are one's own, and there may be none. Responses of language
     models are shuffled prompt by prompt.
     """
-    mask, memory = targets.steps.mask, targets.steps.memory
+    memory = targets.steps.memory
     if isinstance(memory, Responses):
         yield from group_minibatches(targets, epochs, count, generator)
         return
-    keep = (mask.any(0) if memory else mask.flatten()).nonzero().squeeze(-1)  # a column may be nothing but padding
+    keep = (
+        (steps.mask.any(0) if memory else steps.mask.flatten()).nonzero().squeeze(-1)
+    )  # a column may be nothing but padding
     dealt = None if world.others is None else world.others.deal(targets, keep)
     flat = targets._replace(steps=targets.steps._replace(memory=()))
     rows = targets if memory else each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)

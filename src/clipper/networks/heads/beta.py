@@ -1,7 +1,5 @@
 """The Beta policy on a finite Box (Chou et al. 2017, PMLR 70:834)."""
 
-from typing import Unpack
-
 import gymnasium.spaces
 import numpy as np
 from jaxtyping import Float
@@ -13,8 +11,7 @@ from clipper.data.values import value
 from clipper.distributions import IndependentBeta
 from clipper.networks.heads.box import finite_box
 from clipper.networks.heads.gaussian import LARGEST_TANH
-from clipper.networks.heads.how_on_box import HowOnBox
-from clipper.networks.heads.scales import only_learned
+from clipper.networks.heads.scales import Scale, only_learned
 from clipper.networks.initialisation import OrthogonalLinear
 
 SHARPEST = 1e4  # bound on α and β: σ of 0.007 on [−1, 1]; beyond it float32 no longer tells ratios near 1
@@ -25,10 +22,11 @@ class Beta:
     """Independent Beta components, mapped onto a finite Box: no mass beyond the bounds, hence no bias by clipping."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
-    ) -> "BetaHead":
-        only_learned(how["std"], "a beta policy has no σ")
-        return BetaHead(space, features, generator, how["gain"])
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "BetaHead":  # fmt: skip
+        only_learned(std, "a beta policy has no σ")
+        return BetaHead(space, features, generator, gain)
 
 
 class BetaHead(nn.Module):

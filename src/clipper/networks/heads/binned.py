@@ -3,7 +3,7 @@
 Tang & Agrawal 2020, "Discretizing continuous action space for on-policy optimization" (arXiv:1901.10500).
 """
 
-from typing import Annotated, Unpack
+from typing import Annotated
 
 import gymnasium.spaces
 import numpy as np
@@ -16,8 +16,7 @@ from clipper.data.values import Range, value
 from clipper.distributions import MultiCategorical
 from clipper.errors import UnsupportedSpaceError
 from clipper.networks.heads.discrete import MultiCategoricalHead
-from clipper.networks.heads.how_on_box import HowOnBox
-from clipper.networks.heads.scales import only_learned
+from clipper.networks.heads.scales import Scale, only_learned
 
 MOST = 1_000_000  # choices of all components together
 
@@ -30,10 +29,11 @@ class Binned:
     """Values per component, both bounds among them; of integers no more than there are."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
-    ) -> "BinnedHead":
-        only_learned(how["std"], "a binned policy has no σ")
-        return BinnedHead(space, values_of(space, self.bins), features, how["gain"], generator)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "BinnedHead":  # fmt: skip
+        only_learned(std, "a binned policy has no σ")
+        return BinnedHead(space, values_of(space, self.bins), features, gain, generator)
 
 
 def values_of(space: gymnasium.spaces.Box, bins: int | None = None) -> list[np.ndarray]:

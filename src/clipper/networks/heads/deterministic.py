@@ -1,7 +1,6 @@
 """A deterministic policy on a finite Box, with noise to explore (Lillicrap et al. 2016, arXiv:1509.02971)."""
 
 import math
-from typing import Unpack
 
 import gymnasium.spaces
 from jaxtyping import Float
@@ -11,8 +10,7 @@ from clipper.data.trees import Tree
 from clipper.data.values import Positive, value
 from clipper.distributions import ClippedGaussian
 from clipper.networks.heads.box import finite_box
-from clipper.networks.heads.how_on_box import HowOnBox
-from clipper.networks.heads.scales import only_learned
+from clipper.networks.heads.scales import Scale, only_learned
 from clipper.networks.initialisation import OrthogonalLinear
 
 
@@ -30,10 +28,11 @@ class Deterministic:
     (arXiv:1511.04143)."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
-    ) -> "DeterministicHead":
-        only_learned(how["std"], "a deterministic policy has the σ of its noise")
-        return DeterministicHead(space, features, generator, how["gain"], self.noise, self.squash)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "DeterministicHead":  # fmt: skip
+        only_learned(std, "a deterministic policy has the σ of its noise")
+        return DeterministicHead(space, features, generator, gain, self.noise, self.squash)
 
 
 class DeterministicHead(nn.Module):

@@ -1,7 +1,5 @@
 """Gaussian policies on a Box: plain, and squashed into the bounds by tanh."""
 
-from typing import Unpack
-
 import gymnasium.spaces
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +9,6 @@ from clipper.data.trees import Tree
 from clipper.data.values import value
 from clipper.distributions import DiagonalGaussian, SquashedGaussian
 from clipper.networks.heads.box import BoxMap, finite_box
-from clipper.networks.heads.how_on_box import HowOnBox
 from clipper.networks.heads.scales import Scale
 from clipper.networks.initialisation import OrthogonalLinear
 
@@ -24,9 +21,10 @@ class Gaussian:
     """Independent normal components; what lies outside the bounds is clipped on its way into the environment."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
-    ) -> "GaussianHead":
-        return GaussianHead(space, features, generator, **how)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "GaussianHead":  # fmt: skip
+        return GaussianHead(space, features, generator, gain, std, initial_log_std, rescale)
 
 
 @value
@@ -34,9 +32,10 @@ class TanhGaussian:
     """Tanh of a normal, mapped onto a finite Box: every draw lies within the bounds."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
-    ) -> "SquashedHead":
-        return SquashedHead(space, features, generator, how["gain"], how["std"], how["initial_log_std"])
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "SquashedHead":  # fmt: skip
+        return SquashedHead(space, features, generator, gain, std, initial_log_std)
 
 
 class GaussianHead(nn.Module):

@@ -5,7 +5,6 @@ near-by noise, so that actions are smooth, while a single action is Gaussian wit
 """
 
 import math
-from typing import Unpack
 
 import gymnasium.spaces
 import numpy as np
@@ -18,8 +17,7 @@ from clipper.data.values import Count, value
 from clipper.distributions import DiagonalGaussian, StateDependentGaussian
 from clipper.distributions.state_dependent import marginal_log_std
 from clipper.networks.heads.box import BoxMap
-from clipper.networks.heads.how_on_box import HowOnBox
-from clipper.networks.heads.scales import LOG_STD_BOUNDS, only_learned
+from clipper.networks.heads.scales import LOG_STD_BOUNDS, Scale, only_learned
 from clipper.networks.initialisation import OrthogonalLinear
 
 
@@ -31,11 +29,11 @@ class GSDE:
     """Steps after which the noise is drawn anew; it always is where an episode begins."""
 
     def box_head(
-        self, space: gymnasium.spaces.Box, features: int, generator: Generator, **how: Unpack[HowOnBox]
-    ) -> "StateDependentHead":
-        only_learned(how["std"], "gsde learns a σ of its own")
-        start, rescale = how["initial_log_std"], how["rescale"]
-        return StateDependentHead(self.every, space, features, generator, how["gain"], start, rescale)
+        self, space: gymnasium.spaces.Box, features: int, generator: Generator, *, gain: float, std: Scale,
+        initial_log_std: float, rescale: bool,
+    ) -> "StateDependentHead":  # fmt: skip
+        only_learned(std, "gsde learns a σ of its own")
+        return StateDependentHead(self.every, space, features, generator, gain, initial_log_std, rescale)
 
 
 class StateDependentHead(nn.Module):
