@@ -25,9 +25,8 @@ def minibatches(
     if isinstance(memory, Responses):
         yield from group_minibatches(targets, epochs, count, generator)
         return
-    keep = (
-        (steps.mask.any(0) if memory else steps.mask.flatten()).nonzero().squeeze(-1)
-    )  # a column may be nothing but padding
+    # A column may be nothing but padding.
+    keep = (targets.steps.mask.any(0) if memory else targets.steps.mask.flatten()).nonzero().squeeze(-1)
     dealt = None if world.others is None else world.others.deal(targets, keep)
     flat = targets._replace(steps=targets.steps._replace(memory=()))
     rows = targets if memory else each(lambda x: x.flatten(0, 1).index_select(0, keep), flat)
