@@ -3,13 +3,9 @@
 A value can be right in expectation and its gradient wrong, and the reverse. Samples come from π; their distribution has
 no gradient, so the term's own gradient is all that a loss gets of it. For one state, in expectation over a ~ π:
 
-=====================  =====================  ==========================================
-term                   value                  gradient
-=====================  =====================  ==========================================
-k1 = log π − log π_ref  KL(π ‖ π_ref)          0: E[∇log π] = 0
-k2 = ½ (log π/π_ref)²   not a KL               ∇KL(π ‖ π_ref)
-k3                      KL(π ‖ π_ref)          ∇KL(π_ref ‖ π), the other direction
-=====================  =====================  ==========================================
+- k1 = log π − log π_ref: its value is KL(π ‖ π_ref), its gradient 0, since E[∇log π] = 0
+- k2 = ½ (log π/π_ref)²: its value is no KL, its gradient ∇KL(π ‖ π_ref)
+- k3: its value is KL(π ‖ π_ref), its gradient ∇KL(π_ref ‖ π), of the other direction
 
 This holds for the numbers of a whole response too, log π(y|x) and log π_ref(y|x): only then is it the KL of responses.
 Taken token by token, ∇ leaves out that an early token decides which states come later.
