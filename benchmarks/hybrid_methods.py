@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from clipper import MPDQN, PADDPG, PDQN, Config, HybridSAC, PolicyOptions
+from clipper import MPDQN, PADDPG, PDQN, Config, HyAR, HybridSAC, PolicyOptions
 from clipper.algorithms import PPO, Algorithm
 from clipper.learning.action_parts import Joint, PerPart
 from clipper.learning.schedules import Annealed
@@ -34,6 +34,7 @@ METHODS: Mapping[str, Callable[[float], Algorithm]] = {
     "p-dqn": lambda gamma: PDQN(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
     "mp-dqn": lambda gamma: MPDQN(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
     "pa-ddpg": lambda gamma: PADDPG(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
+    "hyar": lambda gamma: HyAR(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
     "hybrid sac": lambda gamma: HybridSAC(gamma=gamma, update_ratio=0.5, capacity=200_000),
 }
 """By γ."""

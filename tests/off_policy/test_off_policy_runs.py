@@ -40,11 +40,20 @@ PLACES: dict[type, tuple[str, Kind]] = {
     clipper.PDQN: ("clipper/Platform-v0", "one of"),
     clipper.MPDQN: ("clipper/Platform-v0", "one of"),
     clipper.PADDPG: ("clipper/Platform-v0", "one of"),
+    clipper.HyAR: ("clipper/Platform-v0", "one of"),
 }
 """Where algorithms that act on no Box act: an environment, and a small policy's actions."""
+VECTORS = (clipper.PADDPG, clipper.HyAR)
+"""Those whose actions are kept as vectors."""
 BOXED = [kind for kind in OFF_POLICY if kind not in PLACES]
 each_kind = pytest.mark.parametrize("kind", OFF_POLICY, ids=lambda kind: kind.__name__)
 each_boxed = pytest.mark.parametrize("kind", BOXED, ids=lambda kind: kind.__name__)
+
+
+def made(kind: Any, **fields: Any) -> Any:
+    """With settings for a run that is short."""
+    own = {"representation_starts": 2, "representation_every": 2} if kind is clipper.HyAR else {}
+    return kind(**own | fields)
 
 
 def place_of(kind: type) -> tuple[str, Kind]:
@@ -88,14 +97,14 @@ def test_gradient_steps_are_due_by_decisions_however_these_are_collected(
 @each_boxed
 def test_the_first_actions_are_uniform_over_the_box_and_evaluations_are_not(kind: Any) -> None:
     seen: list[np.ndarray] = []
-    run = clipper.train(lambda: Dial(seen), kind(**SHORT | {"learning_starts": 400}), total_steps=420, **PLAN)
+    run = clipper.train(lambda: Dial(seen), made(kind, **SHORT | {"learning_starts": 400}), total_steps=420, **PLAN)
     first, later = (np.stack(x) for x in (seen[:400], seen[400:]))
     for i, (low, width) in enumerate([(-2, 4), (0, 1)]):
         assert scipy.stats.kstest(first[:, i], "uniform", (low, width)).pvalue > 0.01
     assert run.learner.extra["gradient_steps"] == 20
     assert len(later) == 20
     seen.clear()
-    run = clipper.train(lambda: Dial(seen), kind(**SHORT), total_steps=10, **PLAN)
+    run = clipper.train(lambda: Dial(seen), made(kind, **SHORT), total_steps=10, **PLAN)
     seen.clear()
     run.evaluate(2)
     assert np.ptp(np.stack(seen), axis=0).max() == 0
@@ -105,7 +114,7 @@ def test_the_first_actions_are_uniform_over_the_box_and_evaluations_are_not(kind
 @each_boxed
 def test_the_replay_holds_actions_as_they_were_executed(kind: Any) -> None:
     seen: list[np.ndarray] = []
-    run = clipper.train(lambda: Dial(seen), kind(**SHORT), total_steps=30, **PLAN)
+    run = clipper.train(lambda: Dial(seen), made(kind, **SHORT), total_steps=30, **PLAN)
     kept = run.learner.modules["replay"].kept
     action = kept.action[kept.mask].numpy()
     np.testing.assert_allclose(action * [2, 0.5] + [0, 0.5], np.stack(seen), atol=1e-6)
@@ -113,7 +122,7 @@ def test_the_replay_holds_actions_as_they_were_executed(kind: Any) -> None:
 
 
 def updated(kind: Any, steps: Steps, last: torch.Tensor) -> Learner:
-    algorithm = kind(**SHORT | {"learning_starts": 1, "batch_size": 64, "update_ratio": 0.2})
+    algorithm = made(kind, **SHORT | {"learning_starts": 1, "batch_size": 64, "update_ratio": 0.2})
     options = algorithm.policy_options(dataclasses.replace(SMALL, normalise_obs=True))
     learner = algorithm.init(small_policy(place_of(kind)[1], options))
     metrics = algorithm.update(learner, steps, last)
@@ -129,7 +138,7 @@ def hide(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 @each_kind
 def test_nothing_is_read_of_what_is_no_decision_or_follows_a_termination(kind: Any) -> None:
     actions = place_of(kind)[1]
-    own = kind().policy_options(SMALL) if kind is clipper.PADDPG else None  # its actions are vectors
+    own = kind().policy_options(SMALL) if kind in VECTORS else None
     steps, last = make_steps(small_policy(actions, own), 30, 3, seed=0)
     if actions == "gaussian":
         steps = steps._replace(action=steps.action.clamp(-0.9, 0.9))
@@ -150,7 +159,8 @@ TURNED: dict[str, Any] = {
     "alpha": 0.5, "optimizer": Adam(0.1), "max_grad_norm": 0.01, "capacity": 30, "learning_starts": 30, "n_step": 3,
     "policy_delay": 3, "batch_size": 9, "double": True, "lag": Periodic(2), "exploration": EpsilonGreedy(0.9),
     "q_loss": MSE(),
-    "argument_alpha": 0.5, "critic_learning_rate": 0.02,
+    "argument_alpha": 0.5, "critic_learning_rate": 0.02, "critics": 1, "representation_starts": 1,
+    "representation_every": 1, "stale_factor": 1e-6,
 }  # fmt: skip
 """Other values of fields, where half of the default would not do."""
 
@@ -162,7 +172,7 @@ FIELDS = [(kind, f.name) for kind in OFF_POLICY for f in dataclasses.fields(kind
     ("kind", "field"), [(kind, f) for kind, f in FIELDS if f not in ("horizon", "exploration", "epsilon")]
 )
 def test_another_value_of_a_field_is_another_update(kind: Any, field: str) -> None:
-    algorithm = kind(**SHORT, learning_rate=0.05)
+    algorithm = made(kind, **SHORT, learning_rate=0.05)
     other = TURNED[field] if field in TURNED else getattr(algorithm, field) / 2
     turned = dataclasses.replace(algorithm, **{field: other})
     ends = []
@@ -178,9 +188,9 @@ def test_another_value_of_a_field_is_another_update(kind: Any, field: str) -> No
 @each_kind
 def test_a_run_goes_on_as_if_never_stopped(kind: Any, tmp_path: Path) -> None:
     plan: Any = {"total_steps": 60, "num_envs": 2, "log_every": 7, **PLAN}
-    whole = clipper.train(place_of(kind)[0], kind(**SHORT), **plan)
+    whole = clipper.train(place_of(kind)[0], made(kind, **SHORT), **plan)
     stop = lambda run: run.learned < 36  # noqa: E731
-    clipper.train(place_of(kind)[0], kind(**SHORT), run_dir=tmp_path, callback=stop, **plan)
+    clipper.train(place_of(kind)[0], made(kind, **SHORT), run_dir=tmp_path, callback=stop, **plan)
     run = clipper.train(resume=tmp_path, policy=SMALL)  # as it was given before
     assert run.exact
     ours, theirs = run.learner.state_dict(), whole.learner.state_dict()
@@ -226,7 +236,7 @@ def test_the_engine_s_reason_is_the_algorithm(monkeypatch: pytest.MonkeyPatch) -
 @each_kind
 def test_a_policy_without_v_is_loaded_and_evaluated_as_any_other(kind: Any, tmp_path: Path) -> None:
     run = clipper.train(
-        place_of(kind)[0], kind(**SHORT), total_steps=24, run_dir=tmp_path, eval_every=12, eval_episodes=1, **PLAN
+        place_of(kind)[0], made(kind, **SHORT), total_steps=24, run_dir=tmp_path, eval_every=12, eval_episodes=1, **PLAN
     )
     policy = clipper.load(tmp_path)
     obs = np.linspace(0.1, 0.9, policy.encoder.features, dtype=np.float32)
@@ -308,7 +318,7 @@ ELSEWHERE = [
     (
         clipper.DiscreteSAC,
         OneOf([Box(-1, 1, (2,)), Discrete(1)]),
-        "on one Discrete, .*HybridSAC, PDQN, MPDQN and PADDPG act on a OneOf",
+        "on one Discrete, .*HybridSAC, PDQN, MPDQN, PADDPG and HyAR act on a OneOf",
     ),
     (clipper.PDQN, Discrete(3), "on a OneOf, by a BestHead, .*DQN and DiscreteSAC act on a Discrete"),
     (clipper.HybridSAC, Discrete(3), "on a OneOf, .*DQN and DiscreteSAC act on a Discrete"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper.algorithms import PPO
+from clipper.algorithms import MPDQN, PADDPG, PDQN, PPO, HybridSAC
 from clipper.learning.action_parts import PerPart
 from clipper.learning.kl import Exact
 from clipper.networks.heads import HeadOptions
@@ -37,8 +37,15 @@ CONFIGS = {
         )
         for name in ("moving", "platform", "hard_goal", "hardmove")
     },
+    **{
+        kind.__name__: Config(
+            env="clipper/Moving-v0", algorithm=kind(batch_size=16, capacity=100, learning_starts=50),
+            total_steps=150, num_envs=2, seed=3, engine="torch",
+        )
+        for kind in (HybridSAC, PDQN, MPDQN, PADDPG)
+    },
 }  # fmt: skip
-QUICK = ("a game of one's own",)
+QUICK = ("a game of one's own", "HybridSAC")
 
 # No Clipper, but the games' own module.
 ALONE = """

@@ -15,11 +15,15 @@ import torch
 
 from clipper.algorithms import (
     A2C,
+    DDPG,
+    DQN,
     NPG,
-    OFF_POLICY,
     PPO,
+    SAC,
+    TD3,
     TRPO,
     VPG,
+    DiscreteSAC,
     ImportanceSampling,
     PPOPenalty,
     PPOSeparate,
@@ -63,8 +67,12 @@ RUNS = {
         total_steps=600, num_envs=4, seed=7, engine="torch",
     ),
     **{
-        type(a).__name__: Config(env="Pendulum-v1", algorithm=a, total_steps=150, num_envs=2, seed=3, engine="torch")
-        for a in (kind(batch_size=16, capacity=100, learning_starts=50) for kind in OFF_POLICY)
+        kind.__name__: Config(
+            env=env, algorithm=kind(batch_size=16, capacity=100, learning_starts=50),
+            total_steps=150, num_envs=2, seed=3, engine="torch",
+        )
+        for env, kinds in (("Pendulum-v1", (SAC, TD3, DDPG)), ("CartPole-v1", (DQN, DiscreteSAC)))
+        for kind in kinds
     },
     **{
         f"{name} head": Config(
@@ -88,7 +96,7 @@ RUNS = {
         policy=PolicyOptions(hidden=(), shared=True, encoder=EncoderOptions(cnn_features=8)),
     ),
 }  # fmt: skip
-QUICK = ("PPO", "Reinforce", "pendulum", "SAC")
+QUICK = ("PPO", "Reinforce", "pendulum")
 LINES = {"PPO": 450, "memory": 600, "cartpole": 450, "platform": 600, "pong": 600}
 """Most code lines that a file may have, its environment's own code not counted; runs and recipes."""
 

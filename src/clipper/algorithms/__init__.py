@@ -9,6 +9,7 @@ from clipper.algorithms.a2c import A2C
 from clipper.algorithms.ddpg import DDPG
 from clipper.algorithms.dqn import DQN
 from clipper.algorithms.grpo import GRPO
+from clipper.algorithms.hyar import HyAR
 from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
 from clipper.algorithms.paddpg import PADDPG
@@ -52,7 +53,7 @@ class OwnAlgorithm(Protocol):
 
 ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own that learn from what the policy has just done."""
-OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG)
+OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG, HyAR)
 """Clipper's own that learn from a replay."""
 ON_RESPONSES = (GRPO, PairwisePPO)
 """Clipper's own that compare whole responses of a language model to one prompt."""
@@ -77,6 +78,7 @@ Algorithm: TypeAlias = (
     | PDQN
     | MPDQN
     | PADDPG
+    | HyAR
     | GRPO
     | PairwisePPO
     | OwnAlgorithm
@@ -101,5 +103,5 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 __all__ = [
     "A2C", "DDPG", "DQN", "GRPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm",
-    "DiscreteSAC", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO", "Reinforce",
+    "DiscreteSAC", "HyAR", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO", "Reinforce",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from clipper.learning.schedules import Annealed, Linear, OwnSchedule, at
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.heads import DeterministicHead, Head, OneOfHead, SquashedHead
 from clipper.networks.heads.discrete import IMPOSSIBLE
+from clipper.networks.heads.latent import LatentActions, UniformActions
 from clipper.networks.protocol import mask_key_of
 
 Epsilon: TypeAlias = (
@@ -130,6 +131,8 @@ def uniform_over(dist: Distribution, head: Head) -> Distribution | Sampler:
     """Each legal choice as likely, and arguments uniform over their Box, in place of a policy's ``dist``."""
     if isinstance(dist, Categorical):
         return Categorical(torch.where(dist.logits > IMPOSSIBLE / 2, 0, dist.logits))
+    if isinstance(dist, LatentActions):
+        return UniformActions(dist)
     if isinstance(dist, OneOf):
         assert isinstance(head, OneOfHead)
         branches = zip(dist.branches, head.arguments.heads, strict=True)

@@ -32,6 +32,8 @@ from clipper.networks.heads import (
     Deterministic,
     DeterministicHead,
     Gaussian,
+    Latent,
+    LatentHead,
     Learned,
     OneOfHead,
     Scale,
@@ -125,6 +127,15 @@ def choosing_by_scores(options: PolicyOptions | None) -> PolicyOptions:
     return dataclasses.replace(options, head=head)
 
 
+def encoding_actions(options: PolicyOptions | None) -> PolicyOptions:
+    """``options``, or the usual network, for a policy without V that acts in a latent space of actions."""
+    if options is not None and not isinstance(options.head.one_of, Latent | None):
+        raise ConfigError(f"this algorithm acts in a latent space, not by {options.head.one_of}: leave out one_of")
+    options = without_value(options)
+    head = dataclasses.replace(options.head, one_of=options.head.one_of or Latent())
+    return dataclasses.replace(options, head=head)
+
+
 SPACES: dict[type[nn.Module], str] = {
     SquashedHead: "one Box of finite bounds",
     DeterministicHead: "one Box of finite bounds",
@@ -132,6 +143,7 @@ SPACES: dict[type[nn.Module], str] = {
     OneOfHead: "a OneOf",
     BestHead: "a OneOf",
     ScoresHead: "a OneOf",
+    LatentHead: "a OneOf",
 }
 """What an algorithm acts on, by the head that it needs."""
 
@@ -167,7 +179,7 @@ def advice(space: gymnasium.Space | None) -> str:
     if isinstance(space, Discrete):
         return "DQN and DiscreteSAC act on a Discrete, or PPO"
     if isinstance(space, OneOf):
-        return "HybridSAC, PDQN, MPDQN and PADDPG act on a OneOf, or PPO"
+        return "HybridSAC, PDQN, MPDQN, PADDPG and HyAR act on a OneOf, or PPO"
     if isinstance(space, MultiDiscrete):
         number = math.prod(space.nvec.flatten().tolist())
         return f"make it one Discrete of its {number:,} combinations, or use PPO, which has a choice for each component"

@@ -2,13 +2,25 @@
 
 import gymnasium
 import torch
+from gymnasium.spaces import OneOf
 from torch import Generator, nn
 
 from clipper.errors import ConfigError
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import NoValue
 from clipper.networks.encoders import make_encoder, seen_by
-from clipper.networks.heads import BestHead, BestQ, DeterministicHead, GaussianHead, Head, OneOfHead, StateDependentHead
+from clipper.networks.heads import (
+    BestHead,
+    BestQ,
+    DeterministicHead,
+    GaussianHead,
+    Head,
+    HeadOptions,
+    Latent,
+    LatentHead,
+    OneOfHead,
+    StateDependentHead,
+)
 from clipper.networks.heads.best_of import Beside, argument_sizes
 from clipper.networks.heads.make_head import make_head
 from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
@@ -69,6 +81,13 @@ def by_best_q(
     return BestHead(q, branches, width)
 
 
+def head_of(space: gymnasium.Space, features: int, inputs: int, options: HeadOptions, generator: Generator) -> Head:
+    """The head for a space; one of a latent space of actions also reads ``inputs``, beside the trunk's features."""
+    if isinstance(options.one_of, Latent) and isinstance(space, OneOf):
+        return LatentHead(space, features, inputs, options.action_gain, options.one_of, generator)
+    return make_head(space, features, options, generator)
+
+
 def make_policy(
     observation_space: gymnasium.Space, action_space: gymnasium.Space, options: PolicyOptions, generator: Generator
 ) -> ActorCritic:
@@ -87,8 +106,10 @@ def make_policy(
     if kind is not None:
         memory = kind.memories(actor_width, None if options.shared else critic_width, options.orthogonal, generator)
         actor_width = critic_width = memory.size
-    head = make_head(action_space, actor_width, options.head, generator)
+    head = head_of(action_space, actor_width, encoder.features, options.head, generator)
     start_means(head, options.head.initial_mean)
+    if isinstance(head, LatentHead):
+        actor = Beside(actor)
     if isinstance(options.head.one_of, BestQ) and isinstance(head, OneOfHead):
         actor, head = Beside(actor), by_best_q(head, actor_width, encoder.features, options, generator)
     if options.critic is None:

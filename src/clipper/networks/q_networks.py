@@ -5,7 +5,7 @@ import copy
 from torch import Generator
 
 from clipper.networks.actor_critic import ActorCritic
-from clipper.networks.heads import CategoricalHead, DeterministicHead, OneOfHead, SquashedHead
+from clipper.networks.heads import CategoricalHead, DeterministicHead, LatentHead, OneOfHead, SquashedHead
 from clipper.networks.heads.best_of import argument_sizes
 from clipper.networks.make_policy import ACTIVATIONS
 from clipper.networks.side_by_side import BranchQNetworks, ChoiceQNetworks, QNetworks, SideBySide
@@ -26,5 +26,5 @@ def make_q_networks(policy: ActorCritic, count: int, generator: Generator) -> Si
         return ChoiceQNetworks(encoder, 0, widths, head.logits.out_features, *rest)
     if isinstance(head, OneOfHead):
         return BranchQNetworks(encoder, argument_sizes(head.arguments.parts), widths, *rest)
-    assert isinstance(head, SquashedHead | DeterministicHead)
-    return QNetworks(encoder, head.box.size, widths, 1, *rest)
+    assert isinstance(head, SquashedHead | DeterministicHead | LatentHead)
+    return QNetworks(encoder, sum(head.sizes) if isinstance(head, LatentHead) else head.box.size, widths, 1, *rest)

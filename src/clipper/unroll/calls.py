@@ -173,6 +173,8 @@ class Calls(Store, ABC):
             self.sequence.setdefault((cell.place, (key,)), len(self.sequence))
             self.put(known((key,)), "keys", cell.place)  # in a tuple: keys that differ stay apart
             self.put(fact, "entry", cell.place, key)
+        if self.entries(cell) is None:  # an unknown key was added before, by which these may be read, too
+            self.put(join(*entries.values()), "rest", cell.place)
 
     def bind(self, function: Function, name: str, fact: Fact | None, more: bool) -> None:
         if fact is None:

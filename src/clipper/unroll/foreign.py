@@ -139,17 +139,21 @@ class Foreign(Calls):
             return join(ANY, *(self.by_name(kind, name, given) for kind in list(self.made)))
         return ANY
 
-    def is_bare(self, kind: type, name: str) -> bool:
-        """Is it a network without a parameter, or a buffer?"""
+    def is_bare(self, kind: type, name: str, within: frozenset[type] = frozenset()) -> bool:
+        """Is it a network without a parameter, or a buffer? Of those that it lies ``within`` others say so."""
         own = {place[2]: fact for place, fact in self.facts.items() if place[0] == "attribute" and place[1] is kind}
         for attribute in own:
             self.get("attribute", kind, attribute)
         if kind.__mro__[1] is not nn.Module or (name == "named_buffers" and own):
             return False
+        around = within | {kind}
         for thing in (t for fact in own.values() for t in fact):
             layer = thing.kind if isinstance(thing, Of) and issubclass(thing.kind, nn.Module | nn.Parameter) else None
-            within = name == "parameters" and layer is not None and is_ours(layer) and self.is_bare(layer, name)
-            if isinstance(thing, Anything | Outside) or (layer is not None and not within):
+            if isinstance(thing, Anything | Outside):
+                return False
+            if layer is None or layer in around:
+                continue
+            if name != "parameters" or not is_ours(layer) or not self.is_bare(layer, name, around):
                 return False
         return True
 

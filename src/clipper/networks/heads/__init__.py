@@ -9,6 +9,7 @@ from clipper.networks.heads.deterministic import Deterministic, DeterministicHea
 from clipper.networks.heads.discrete import CategoricalHead, MultiCategoricalHead
 from clipper.networks.heads.gaussian import Gaussian, GaussianHead, SquashedHead, TanhGaussian
 from clipper.networks.heads.head_options import BoxDistribution, HeadOptions
+from clipper.networks.heads.latent import Latent, LatentHead
 from clipper.networks.heads.protocol import Head
 from clipper.networks.heads.scales import ExpOfState, Fixed, Learned, LinearLogStd, LinearStd, Scale, SoftplusOfState
 from clipper.networks.heads.scores import Scores, ScoresHead
@@ -33,6 +34,8 @@ __all__ = [
     "GaussianHead",
     "Head",
     "HeadOptions",
+    "Latent",
+    "LatentHead",
     "Learned",
     "LinearLogStd",
     "LinearStd",

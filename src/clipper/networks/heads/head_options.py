@@ -12,6 +12,7 @@ from clipper.networks.heads.beta import Beta
 from clipper.networks.heads.binned import Binned
 from clipper.networks.heads.deterministic import Deterministic
 from clipper.networks.heads.gaussian import Gaussian, TanhGaussian
+from clipper.networks.heads.latent import Latent
 from clipper.networks.heads.protocol import Head
 from clipper.networks.heads.scales import Learned, Scale
 from clipper.networks.heads.scores import Scores
@@ -51,9 +52,10 @@ class HeadOptions:
     """Act on a finite Box in [−1, 1] and map affinely onto its bounds; tanh_gaussian and beta always do."""
     autoregressive: bool = False
     """Draw the parts of a Dict or Tuple one after another, each given those before it, instead of independently."""
-    one_of: BestQ | Scores | None = None
+    one_of: BestQ | Scores | Latent | None = None
     """How the choice of a OneOf is made: none, by logits of its own; best_q(passes), by Q of each choice and its
-    arguments, which is for P-DQN and MP-DQN; scores(noise), by the highest of numbers beside them, for PA-DDPG."""
+    arguments, which is for P-DQN and MP-DQN; scores(noise), by the highest of numbers beside them, for PA-DDPG;
+    latent(choice_size,argument_size), in a learned space, for HyAR."""
     initial_mean: tuple[float, ...] = ()
     """Where the means of all continuous arguments start, in the order of the space's parts, on a finite Box in [−1, 1];
     none for 0. Deterministic ones need squash=False. It is knowledge about the task: say so where it is used."""
