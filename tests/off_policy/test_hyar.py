@@ -12,6 +12,7 @@ from torch import Generator
 import clipper
 from clipper.errors import ConfigError
 from clipper.functional.latent_actions import central_range, change_error, evidence_bound, nearest_choice, relabelled
+from clipper.learning.exploration import UniformOrPolicy
 from clipper.learning.replay import Transitions
 from clipper.networks.action_representation import ActionRepresentation
 from clipper.networks.heads import BestQ, HeadOptions, Latent, LatentHead
@@ -74,10 +75,15 @@ def test_a_representation_brings_arguments_back_and_says_what_follows() -> None:
     own = ActionRepresentation(2, (1, 1, 0), 3, 2, 32, Generator().manual_seed(0))
     optimizer = torch.optim.Adam(own.parameters(), 3e-3)
     g = Generator().manual_seed(1)
-    for _ in range(700):
+
+    def batch() -> tuple[torch.Tensor, ...]:
         s, choice = torch.randn(128, 2, generator=g), torch.randint(3, (128,), generator=g)
         x = (2 * torch.rand(128, 1, generator=g) - 1) * (choice < 2)[:, None]
-        change = torch.cat([x * (1 - 2 * choice)[:, None] * (choice < 2)[:, None], torch.zeros_like(x)], 1)
+        moved = x * (1 - 2 * choice)[:, None] * (choice < 2)[:, None]
+        return s, choice, x, torch.cat([moved, torch.zeros_like(x)], 1)
+
+    for _ in range(700):
+        s, choice, x, change = batch()
         mean, log_std = own.encode(s, choice, x)
         z = mean + log_std.exp() * torch.randn(mean.shape, generator=g)
         again, told = own.decode(s, choice, z)
@@ -86,6 +92,7 @@ def test_a_representation_brings_arguments_back_and_says_what_follows() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    s, choice, x, change = batch()
     again, told = own.decode(s, choice, own.encode(s, choice, x)[0])
     assert again[choice == 2].abs().max() == 0  # it has none
     assert (again - x).abs().mean() < 0.1
@@ -119,6 +126,7 @@ def test_actions_are_in_the_environment_s_units_and_come_back() -> None:
 def test_only_legal_choices_are_made_at_first_and_later() -> None:
     policy = made()
     learner = clipper.HyAR(learning_starts=10, representation_starts=20, update_ratio=0.5).init(policy)
+    assert isinstance(learner.behaviour, UniformOrPolicy)
     assert learner.behaviour.first == 50
     obs = drawn(4000, OBSERVATIONS.shape[0])
     legal = torch.tensor([True, False, True]).expand(4000, 3)

@@ -51,8 +51,8 @@ class ActionRepresentation(nn.Module):
         return self.raw_table.tanh()
 
     def encode(
-        self, features: Float[Tensor, "B F"], choice: Int[Tensor, " B"], x: Float[Tensor, "B A"]
-    ) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
+        self, features: Float[Tensor, "*batch F"], choice: Int[Tensor, "*batch"], x: Float[Tensor, "*batch A"]
+    ) -> tuple[Float[Tensor, "*batch Z"], Float[Tensor, "*batch Z"]]:
         """Mean and log σ of q(z | s, k, x)."""
         given = self.given(torch.cat([features, self.table[choice]], -1)).relu()
         hidden = self.encoded(given * self.arguments(x).relu()).relu()
@@ -60,21 +60,21 @@ class ActionRepresentation(nn.Module):
         return mean, log_std.clamp(*LOG_STD)
 
     def decode(
-        self, features: Float[Tensor, "B F"], choice: Int[Tensor, " B"], z: Float[Tensor, "B Z"]
-    ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B F"]]:
+        self, features: Float[Tensor, "*batch F"], choice: Int[Tensor, "*batch"], z: Float[Tensor, "*batch Z"]
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch F"]]:
         """The arguments within [−1, 1], 0 where the choice has none, and the change of s."""
         given = self.given_back(torch.cat([features, self.table[choice]], -1)).relu()
         hidden = self.decoded(given * self.code(z).relu()).relu()
         return torch.where(self.own[choice], self.arguments_back(hidden).tanh(), 0), self.change(hidden)
 
-    def nearest(self, e: Float[Tensor, "B D"], legal: Tensor | None = None) -> Int[Tensor, " B"]:
+    def nearest(self, e: Float[Tensor, "*batch D"], legal: Tensor | None = None) -> Int[Tensor, "*batch"]:
         """The legal choice whose numbers are nearest."""
         return nearest_choice(e, self.table, legal)
 
-    def to_code(self, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B Z"]:
+    def to_code(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch Z"]:
         """What a policy gives, within [−1, 1] → a code between ``low`` and ``high``."""
         return self.low + (z + 1) / 2 * (self.high - self.low)
 
-    def from_code(self, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B Z"]:
+    def from_code(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch Z"]:
         """The inverse of ``to_code``; what lies outside is on a bound."""
         return (2 * (z - self.low) / (self.high - self.low).clamp(min=1e-6) - 1).clamp(-1, 1)

@@ -35,6 +35,7 @@ from clipper.networks.heads.binned import BinnedHead
 from clipper.networks.heads.box import BoxMap
 from clipper.networks.heads.deterministic import DeterministicHead
 from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
+from clipper.networks.heads.latent import LatentHead
 from clipper.networks.heads.scores import ScoresHead
 from clipper.networks.heads.state_dependent import StateDependentHead
 from clipper.networks.onnx_masks import give_defaults, may_be_left_out
@@ -168,6 +169,16 @@ def _(head: ScoresHead, action: Tensor, mask: Tree) -> Tree:
     choice, arguments = head.box.split(action, mask)
     numbers = zip(head.box.boxes, arguments, head.box.starts, strict=True)
     parts = [torch.full_like(choice, start) if box is None else boxed(box, x, ()) for box, x, start in numbers]
+    return choice, tuple(parts)
+
+
+@in_units.register
+def _(head: LatentHead, action: tuple[Tensor, Tensor, Tensor], mask: Tree) -> Tree:
+    _, choice, x = action
+    numbers = zip(head.map.boxes, head.map.sizes, head.map.starts, strict=True)
+    parts = [
+        torch.full_like(choice, start) if box is None else boxed(box, x[..., :size], ()) for box, size, start in numbers
+    ]
     return choice, tuple(parts)
 
 
