@@ -1,7 +1,7 @@
-"""Compile the CPU engine's kernels, so that no run has to, but for those of replays, which few runs need.
+"""Compile the CPU engine's kernels, so that no run has to: python tools/compile_kernels.py [replayed].
 
-Two processes share the work: those that most runs call take about as long as all others. Where that fails, runs are
-computed by torch.
+Two processes share the work: those that most runs call take about as long as all others. Those of replays, which few
+runs need, wait for their first run, or for ``replayed``. Where that fails, runs are computed by torch.
 """
 
 import sys
@@ -20,6 +20,7 @@ if __name__ == "__main__":
         from clipper.engines.cpu.kernel_files import MOST, PARTS, REPLAYED
 
         with ProcessPoolExecutor(2) as pool:
-            list(pool.map(compile_parts, [[MOST], [part for part in PARTS if part not in (MOST, REPLAYED)]]))
+            others = [part for part in PARTS if part not in (MOST, REPLAYED)]
+            list(pool.map(compile_parts, [[REPLAYED]] if sys.argv[1:] == [REPLAYED] else [[MOST], others]))
     except Exception as error:
         sys.stderr.write(f"{type(error).__name__}: {error}: torch computes instead, which is slower.\n")

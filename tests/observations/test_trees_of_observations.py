@@ -246,7 +246,10 @@ def test_two_leaves_together_are_understood() -> None:
     assert solved(Locks, PolicyOptions(hidden=(32,)), 8_000, horizon=64, epochs=8, learning_rate=1e-2) > 7.5
 
 
-@pytest.mark.parametrize("more", [{"cnn": "nature"}, {"cnn": "impala"}, {"cnn": "nature", "bfloat16": True}])
+LONG = ({"cnn": "impala"}, {"cnn": "nature", "bfloat16": True})
+
+
+@pytest.mark.parametrize("more", [{"cnn": "nature"}, *(pytest.param(x, marks=pytest.mark.long) for x in LONG)])
 def test_a_small_image_is_understood(more: Any) -> None:
     options = PolicyOptions(hidden=(), shared=True, encoder=EncoderOptions(cnn_features=32, **more))
     assert solved(Side, options, 4_096, learning_rate=1e-3) > 7.5
