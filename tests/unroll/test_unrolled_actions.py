@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipper.algorithms import MPDQN, PADDPG, PDQN, PPO, HybridSAC
+from clipper.algorithms import MPDQN, PADDPG, PDQN, PPO, HyAR, HybridSAC
 from clipper.learning.action_parts import PerPart
 from clipper.learning.kl import Exact
 from clipper.networks.heads import HeadOptions
@@ -39,10 +39,12 @@ CONFIGS = {
     },
     **{
         kind.__name__: Config(
-            env="clipper/Moving-v0", algorithm=kind(batch_size=16, capacity=100, learning_starts=50),
+            env="clipper/Moving-v0", algorithm=kind(batch_size=16, capacity=100, learning_starts=50, **own),
             total_steps=150, num_envs=2, seed=3, engine="torch",
         )
-        for kind in (HybridSAC, PDQN, MPDQN, PADDPG)
+        for kind, own in (
+            (HybridSAC, {}), (PDQN, {}), (MPDQN, {}), (PADDPG, {}), (HyAR, {"representation_starts": 5})
+        )
     },
 }  # fmt: skip
 QUICK = ("a game of one's own", "HybridSAC")
