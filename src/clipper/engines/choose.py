@@ -107,7 +107,7 @@ def check_cost(learner: Learner, rollouts: Rollouts) -> None:
 
 def check_fit(learner: Learner, rollouts: Rollouts) -> None:
     """Raise ``UnsuitableError`` unless policy and observations are such as the kernels compute with."""
-    read_network(learner.policy, learner.parameters)
+    read_network(learner.policy, learner.policy_parameters)
     check_rollouts(rollouts)
 
 
