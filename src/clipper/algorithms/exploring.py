@@ -17,7 +17,8 @@ from clipper.algorithms.trpo import TRPO
 from clipper.algorithms.vpg import VPG
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Count, Fraction, Natural, NonNegative, Passes, value
+from clipper.data.values import Count, Elsewhere, Fraction, Natural, NonNegative, Passes, value
+from clipper.errors import ConfigError
 from clipper.learning.advantages import Advantages
 from clipper.learning.bonuses import RND, Bonus
 from clipper.learning.intrinsic import Judged, add_bonus, judge, learn, primes
@@ -25,7 +26,7 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Optimizer
 from clipper.learning.schedules import Rate, Schedule, at
-from clipper.learning.two_steps import Again
+from clipper.learning.two_steps import Again, TwoSteps
 
 
 @runtime_checkable
@@ -47,6 +48,10 @@ class OwnHeld(Protocol):
 
 Held: TypeAlias = PPO | PPOSeparate | PPOPenalty | VPG | A2C | NPG | TRPO | OwnHeld
 """Whose advantages may be added to: those of GAE."""
+
+
+HELD_SETTINGS = ("lam", "horizon", "advantages", "optimizer", "max_grad_norm")
+"""What is read of the held algorithm."""
 
 
 @value
@@ -84,6 +89,14 @@ class Exploring:
     bonus_learning_rate: Rate = 1e-3
     """The optimizer's step size for the bonus's networks."""
 
+    def __post_init__(self) -> None:
+        lacking = [name for name in HELD_SETTINGS if not hasattr(self.algorithm, name)]
+        if lacking and not isinstance(self.algorithm, Elsewhere):
+            raise ConfigError(
+                f"Exploring: {type(self.algorithm).__name__} lacks {', '.join(lacking)}: add what GAE's algorithms have "
+                "(clipper.learning.by_gae)"
+            )
+
     @property
     def horizon(self) -> int:
         """Rows collected per environment and iteration: the held algorithm's."""
@@ -94,8 +107,11 @@ class Exploring:
         add_bonus(learner, self.bonus, self.two_values, self.algorithm.optimizer, seed)
         return learner
 
-    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-        """The held algorithm's improvement towards targets of both kinds, then the bonus's own steps."""
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree, held: TwoSteps | None = None) -> Metrics:
+        """The held algorithm's improvement towards targets of both kinds, then the bonus's own steps.
+
+        ``held`` computes the held algorithm's two steps in its place.
+        """
         if not learner.world.agree(steps.mask.any()):
             return learner.pass_over(steps)
         if primes(learner, steps, last_obs, self.prime):
@@ -103,21 +119,21 @@ class Exploring:
         judged = judge(
             learner, steps, last_obs, self.intrinsic_gamma, self.algorithm.lam, self.scale_bonus, self.episodic
         )
-        targets = self.targets(learner, steps, last_obs, judged)
-        again = lambda: self.targets(learner, steps, last_obs, judged, again=True)  # noqa: E731
-        metrics = self.algorithm.improve(learner, targets, again)
+        by = self.algorithm if held is None else held
+        targets = self.targets(learner, steps, last_obs, judged, by)
+        metrics = by.improve(learner, targets, lambda: self.targets(learner, steps, last_obs, judged, by, again=True))
         return metrics | self.learn(learner, steps, last_obs, judged)
 
     @torch.no_grad()
     def targets(
-        self, learner: Learner, steps: Steps, last_obs: Tree, judged: Judged, again: bool = False
+        self, learner: Learner, steps: Steps, last_obs: Tree, judged: Judged, by: TwoSteps, again: bool = False
     ) -> Targets:
         """The held algorithm's: of c_E r + c_I r_I where there is one value, else with c_E Â_E + c_I Â_I for Â."""
         extrinsic, intrinsic = self.extrinsic_coef, at(self.intrinsic_coef, learner.progress)
         if not self.two_values:
             paid = steps._replace(reward=extrinsic * steps.reward + intrinsic * judged.reward)
-            return self.algorithm.targets(learner, paid, last_obs, again)._replace(steps=steps)
-        made = self.algorithm.targets(learner, steps, last_obs, again)
+            return by.targets(learner, paid, last_obs, again)._replace(steps=steps)
+        made = by.targets(learner, steps, last_obs, again)
         (advantage,) = made.raw or (made.advantage,)  # in its own units
         both = made._replace(advantage=extrinsic * advantage + intrinsic * judged.advantage, raw=())
         return self.algorithm.advantages.of_batch(both, learner.world)

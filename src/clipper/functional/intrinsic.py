@@ -60,4 +60,5 @@ def gae_across_episodes(
     known = torch.cat([value[:-1].masked_fill(~mask, 0), value[-1:]])
     following = linear_recurrence(known, torch.cat([between, torch.zeros_like(between[:1])]))[1:]
     delta = (reward + gamma * following - value[:-1]).masked_fill(~mask, 0)
-    return linear_recurrence(delta, torch.where(mask, gamma * lam, 1.0).to(delta)).masked_fill(~mask, 0)
+    carried = torch.ones_like(delta).masked_fill(mask, gamma * lam)
+    return linear_recurrence(delta, carried).masked_fill(~mask, 0)
