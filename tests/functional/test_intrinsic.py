@@ -25,9 +25,7 @@ def walked(steps: int, columns: int, seed: int) -> tuple[torch.Tensor, torch.Ten
     return states, states[:-1] != STATES - 1
 
 
-def by_hand(
-    reward: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, gamma: float, lam: float
-) -> torch.Tensor:
+def by_hand(reward: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, gamma: float, lam: float) -> torch.Tensor:
     """The same for one column, by a sum over later decisions, however far."""
     decisions = [t for t in range(len(mask)) if mask[t]]
     following = [*decisions[1:], len(mask)]

@@ -108,5 +108,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 __all__ = [
     "A2C", "DDPG", "DQN", "GRPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm",
-    "DiscreteSAC", "Exploring", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO", "Reinforce",
+    "DiscreteSAC", "Exploring", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO",
+    "Reinforce",
 ]  # fmt: skip

@@ -45,6 +45,8 @@ class OwnHeld(Protocol):
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics: ...
 
+    def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics: ...
+
 
 Held: TypeAlias = PPO | PPOSeparate | PPOPenalty | VPG | A2C | NPG | TRPO | OwnHeld
 """Whose advantages may be added to: those of GAE."""
@@ -93,8 +95,8 @@ class Exploring:
         lacking = [name for name in HELD_SETTINGS if not hasattr(self.algorithm, name)]
         if lacking and not isinstance(self.algorithm, Elsewhere):
             raise ConfigError(
-                f"Exploring: {type(self.algorithm).__name__} lacks {', '.join(lacking)}: add what GAE's algorithms have "
-                "(clipper.learning.by_gae)"
+                f"Exploring: {type(self.algorithm).__name__} lacks {', '.join(lacking)}: add what GAE's algorithms "
+                "have (clipper.learning.by_gae)"
             )
 
     @property

@@ -9,8 +9,8 @@ from torch import Generator, Tensor, nn
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each
 from clipper.errors import ConfigError
-from clipper.functional.returns import discounted_sum_so_far, gae
 from clipper.functional.intrinsic import gae_across_episodes
+from clipper.functional.returns import discounted_sum_so_far, gae
 from clipper.learning.bonuses import Bonus
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner

@@ -1,6 +1,7 @@
 """DeepSea-v0 by enumeration of all that a diver can do."""
 
 import itertools
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,7 +16,7 @@ SIZE = 5
 def test_one_sequence_of_actions_in_all_of_them_is_paid() -> None:
     sequences = np.array(list(itertools.product([0, 1], repeat=SIZE)))
     envs = gymnasium.make_vec("clipper/DeepSea-v0", len(sequences), size=SIZE)
-    envs.reset(seed=0)
+    obs, info = envs.reset(seed=0)
     total, rights = np.zeros(len(sequences)), np.zeros(len(sequences), int)
     before = np.zeros(len(sequences), int)
     for t in range(SIZE):
@@ -25,11 +26,13 @@ def test_one_sequence_of_actions_in_all_of_them_is_paid() -> None:
         right = (column > before) | ((before == SIZE - 1) & (column == before))
         rights, before = rights + right, column
         assert (obs[:, :SIZE].argmax(1) == (t + 1) % SIZE).all()
-        assert (terminated == (t == SIZE - 1)).all() and not truncated.any()
+        assert (terminated == (t == SIZE - 1)).all()
+        assert not truncated.any()
     best = np.flatnonzero(total > 0.5)
     assert best.size == 1
     assert total[best[0]] == pytest.approx(0.99)
-    assert info["is_success"].sum() == 1 and info["is_success"][best[0]]
+    assert info["is_success"].sum() == 1
+    assert info["is_success"][best[0]]
     assert not obs[:, :SIZE].any()
     others = np.delete(np.arange(len(sequences)), best)
     assert total[others] == pytest.approx(-0.01 / SIZE * rights[others])
@@ -37,22 +40,23 @@ def test_one_sequence_of_actions_in_all_of_them_is_paid() -> None:
 
 
 def test_what_actions_mean_differs_between_cells_and_not_between_episodes() -> None:
-    one, other, elsewhere = (gymnasium.make("clipper/DeepSea-v0", size=8, meaning=m) for m in (0, 0, 1))
-    for env, seed in ((one, 1), (other, 2), (elsewhere, 1)):
+    envs: list[Any] = [gymnasium.make("clipper/DeepSea-v0", size=8, meaning=m) for m in (0, 0, 1)]
+    for env, seed in zip(envs, (1, 2, 1), strict=True):
         env.reset(seed=seed)
-    tables = [env.unwrapped.task.right for env in (one, other, elsewhere)]
+    tables = [env.unwrapped.task.right for env in envs]
     assert (tables[0] == tables[1]).all()
     assert (tables[0] != tables[2]).any()
     assert 0.25 < tables[0].mean() < 0.75
 
 
 def test_an_episode_begins_at_the_upper_left_and_has_a_picture() -> None:
-    env = gymnasium.make("clipper/DeepSea-v0", size=4, render_mode="rgb_array")
+    env: Any = gymnasium.make("clipper/DeepSea-v0", size=4, render_mode="rgb_array")
     obs, _ = env.reset(seed=3)
     assert obs.tolist() == [1, 0, 0, 0, 1, 0, 0, 0]
     first = env.render()
     env.step(env.unwrapped.task.right[0, 0])
-    assert first.shape == (600, 480, 3) and (env.render() != first).any()
+    assert first.shape == (600, 480, 3)
+    assert (env.render() != first).any()
 
 
 def test_a_sea_has_a_size() -> None:

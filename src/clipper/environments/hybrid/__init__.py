@@ -1,5 +1,4 @@
-"""Clipper's own environments: tasks with choices that have arguments, one whose actions are mostly invalid,
-and one whose reward is hard to find.
+"""Clipper's own environments: choices that have arguments, actions that are mostly invalid, a reward that hides.
 
 Each is registered with Gymnasium under ``clipper/``, as one environment and as a natively vectorised one:
 

@@ -3,10 +3,10 @@
 Source: Osband et al. 2020, "Behaviour suite for reinforcement learning" (arXiv:1908.03568), its environment "deep sea".
 
 A diver starts at the upper left of ``size × size`` cells and sinks a row with each decision, which goes one column left
-or right; at the left edge left stays. In each cell one of the actions 0 and 1 means left, the other right, as drawn once
-from ``meaning``: all copies and episodes have the same. Right costs 0.01/``size``; right in the last cell of the last
-row, where only ``size`` times right leads, pays 1. The episode terminates after ``size`` decisions. The best return is
-0.99, that of a diver who always goes left 0; success is having been paid.
+or right; at the left edge left stays. In each cell one of the actions 0 and 1 means left, the other right, as drawn
+once from ``meaning``: all copies and episodes have the same. Right costs 0.01/``size``; right in the last cell of the
+last row, where only ``size`` times right leads, pays 1. The episode terminates after ``size`` decisions. The best
+return is 0.99, that of a diver who always goes left 0; success is having been paid.
 
 Observation: the row one-hot, and the column one-hot, 2·``size`` numbers; after the last row the row's are all 0.
 """
