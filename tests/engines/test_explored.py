@@ -1,4 +1,4 @@
-"""An algorithm that explores, on kernels: the definition's numbers, and with a bonus of weight 0 the held one's bits."""
+"""An algorithm that explores, on kernels: the definition's numbers, and with a bonus of weight 0 the held one's."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_a_bonus_of_weight_0_changes_no_bit(held: Any, monkeypatch: pytest.Monke
 
 @each_held
 def test_kernels_and_definition_learn_the_same(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    algorithm = clipper.Exploring(held, ICM(features=8, hidden=(8,)), 2.0, prime=32)
+    algorithm = clipper.Exploring(held, ICM(features=8, hidden=(8,)), intrinsic_coef=2.0, prime=32)
     runs = [trained(algorithm, engine, monkeypatch) for engine in ("torch", "cpu")]
     first, second = (run.learner.state_dict() for run in runs)
     assert first.keys() == second.keys()

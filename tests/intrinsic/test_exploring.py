@@ -66,7 +66,7 @@ def test_a_bonus_of_some_weight_does_not(bonus: Any) -> None:
 def test_what_the_held_algorithm_learns_from(two: bool) -> None:
     """c_E Â_E + c_I Â_I, standardised, or the advantage of c_E r + c_I r_I; by hand from what each makes alone."""
     held = clipper.PPO(advantages=clipper.advantages.Raw(), gamma=0.9)
-    algorithm = clipper.Exploring(held, RND(8, (8,)), 0.7, 3.0, two_values=two, prime=0)
+    algorithm = clipper.Exploring(held, RND(8, (8,)), intrinsic_coef=0.7, extrinsic_coef=3.0, two_values=two, prime=0)
     policy = small_policy("categorical")
     steps, last = make_steps(policy, 12, 5, seed=2)
     learner = algorithm.init(policy, seed=1)
@@ -254,7 +254,7 @@ def test_a_resumed_run_is_bit_equal(bonus: Any, tmp_path: Path) -> None:
 
 
 def test_settings_go_through_a_file() -> None:
-    algorithm = clipper.Exploring(clipper.A2C(gamma=0.9), ICM(0.3), 0.25, episodic=True)
+    algorithm = clipper.Exploring(clipper.A2C(gamma=0.9), ICM(0.3), intrinsic_coef=0.25, episodic=True)
     config = clipper.Config(env="CartPole-v1", algorithm=algorithm)
     assert from_json(to_json(config), clipper.Config) == config
 

@@ -3,6 +3,7 @@
 The two values are those of random network distillation (Burda et al. 2018, arXiv:1810.12894, section 2.3).
 """
 
+from dataclasses import KW_ONLY
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -69,6 +70,7 @@ class Exploring:
     bonus: Bonus = RND()
     """r_I: rnd(features,hidden,deeper,share,bound), icm(β,η,features,hidden,detach_forward,bound) or
     counts(β,bits,bound)."""
+    _: KW_ONLY
     intrinsic_coef: Schedule = 0.5
     """c_I, weight of the bonus's advantage, or of the bonus where there is one value. RND's paper has 2 and 1, whose
     ratio alone counts where advantages are standardised."""
