@@ -10,9 +10,10 @@ from mask_variants import MaskedOnlyWhenActing, Unmasked
 from torch import nn
 
 from clipper import Config, PolicyOptions
-from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, Reinforce
+from clipper.algorithms import A2C, NPG, PPO, TRPO, VPG, Algorithm, Exploring, PPOPenalty, Reinforce
 from clipper.learning.action_parts import PerPart
 from clipper.learning.advantages import Standardised
+from clipper.learning.bonuses import ICM, Bonus, Counts
 from clipper.learning.objectives import Unclipped
 from clipper.learning.optimizers import Adam
 from clipper.learning.rewards import Raw, Scaled
@@ -322,6 +323,30 @@ MEMORY = {
 }
 
 
+FOUND = Target(0.9, "evaluation", "ours; the best return is 0.99, and never going right has 0")
+
+
+def sea(size: int, steps: int, target: Target | None, bonus: Bonus | None = None, alone: bool = False) -> Entry:
+    """The recipe for DeepSea at a size, with another bonus, or with the held algorithm ``alone``."""
+    config = dataclasses.replace(recipes.deep_sea(size), total_steps=steps)
+    explores = config.algorithm
+    assert isinstance(explores, Exploring)
+    algorithm = dataclasses.replace(explores, bonus=explores.bonus if bonus is None else bonus)
+    changed = dataclasses.replace(config, algorithm=explores.algorithm if alone else algorithm)
+    return entry(lambda: changed, 5, target, protocol="evaluation")
+
+
+EXPLORATION = {
+    "deep sea 16": sea(16, 300_000, FOUND),
+    "deep sea 16, counts": sea(16, 300_000, FOUND, Counts()),
+    "deep sea 16, icm": sea(16, 300_000, None, ICM()),
+    "deep sea 16, ppo alone": sea(16, 1_000_000, None, alone=True),
+    "deep sea 24": sea(24, 1_500_000, FOUND),
+    "deep sea 24, counts": sea(24, 1_500_000, None, Counts()),
+    "deep sea 24, ppo alone": sea(24, 1_000_000, None, alone=True),
+}
+
+
 def with_engine(config: Config, engine: Literal["torch", "cpu"]) -> Entry:
     """A recipe with the definition, or with the engine that is held to it."""
     changed = dataclasses.replace(config, engine=engine, total_steps=min(config.total_steps, 300_000), eval_every=0)
@@ -352,6 +377,7 @@ SUITES: Mapping[str, Mapping[str, Entry]] = {
     "surrogates": SURROGATES,
     "tricks": TRICK_ENTRIES,
     "engines": ENGINES,
+    "exploration": EXPLORATION,
 }
 """By name, as ``--suite`` takes them."""
 

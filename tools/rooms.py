@@ -171,8 +171,9 @@ def contracts() -> str:
 
 
 def algorithms() -> str:
-    """The modules that must not import each other."""
-    return "".join(f'  "clipper.{name}",\n' for name in modules() if name.startswith("algorithms."))
+    """The modules that must not import each other: all but the one that holds an algorithm."""
+    names = [name for name in modules() if name.startswith("algorithms.") and name != "algorithms.exploring"]
+    return "".join(f'  "clipper.{name}",\n' for name in names)
 
 
 def reference() -> str:

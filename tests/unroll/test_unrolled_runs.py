@@ -24,6 +24,7 @@ from clipper.algorithms import (
     TRPO,
     VPG,
     DiscreteSAC,
+    Exploring,
     ImportanceSampling,
     PPOPenalty,
     PPOSeparate,
@@ -85,6 +86,7 @@ RUNS = {
     "memory": dataclasses.replace(
         CARTPOLE, algorithm=PPO(horizon=32, epochs=2), policy=PolicyOptions(hidden=(8,), memory=LSTM(8))
     ),
+    "exploring": dataclasses.replace(CARTPOLE, algorithm=Exploring(PPO(horizon=16, epochs=1), prime=64)),
     "taxi": dataclasses.replace(CARTPOLE, env="Taxi-v4", algorithm=PPO(horizon=32, epochs=1)),
     "blackjack": dataclasses.replace(
         CARTPOLE, env="Blackjack-v1", algorithm=PPO(horizon=16, epochs=1), total_steps=64,

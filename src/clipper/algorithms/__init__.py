@@ -1,4 +1,4 @@
-"""One paper, one file. No algorithm imports another."""
+"""One paper, one file. No algorithm imports another, but for the one that holds another."""
 
 from numbers import Integral
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -8,6 +8,7 @@ from torch import nn
 from clipper.algorithms.a2c import A2C
 from clipper.algorithms.ddpg import DDPG
 from clipper.algorithms.dqn import DQN
+from clipper.algorithms.exploring import Exploring
 from clipper.algorithms.grpo import GRPO
 from clipper.algorithms.hyar import HyAR
 from clipper.algorithms.importance_sampling import ImportanceSampling
@@ -57,7 +58,7 @@ OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG, 
 """Clipper's own that learn from a replay."""
 ON_RESPONSES = (GRPO, PairwisePPO)
 """Clipper's own that compare whole responses of a language model to one prompt."""
-KNOWN = (*ON_POLICY, *OFF_POLICY, *ON_RESPONSES)
+KNOWN = (*ON_POLICY, *OFF_POLICY, *ON_RESPONSES, Exploring)
 """Clipper's own."""
 Algorithm: TypeAlias = (
     PPO
@@ -81,8 +82,14 @@ Algorithm: TypeAlias = (
     | HyAR
     | GRPO
     | PairwisePPO
+    | Exploring
     | OwnAlgorithm
 )
+
+
+def held_by(algorithm: Algorithm) -> Algorithm:
+    """Who learns to act: the algorithm itself, or the one that it holds."""
+    return algorithm.algorithm if isinstance(algorithm, Exploring) else algorithm
 
 
 def quota_of(algorithm: Algorithm) -> dict[str, int]:
@@ -103,5 +110,6 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 __all__ = [
     "A2C", "DDPG", "DQN", "GRPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm",
-    "DiscreteSAC", "HyAR", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO", "Reinforce",
+    "DiscreteSAC", "Exploring", "HyAR", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO",
+    "Reinforce",
 ]  # fmt: skip

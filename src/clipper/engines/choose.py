@@ -3,7 +3,7 @@
 import os
 from importlib.util import find_spec
 
-from clipper.algorithms import OFF_POLICY, Algorithm
+from clipper.algorithms import OFF_POLICY, Algorithm, Exploring, held_by
 from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
@@ -71,7 +71,7 @@ def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse:
     if may_refuse and config.total_steps < LOADING_PAYS:
         raise UnsuitableError("the run is short")
     try:
-        from clipper.engines.cpu import engine, from_replay, kernel_files, losses_by_torch  # noqa: PLC0415 (loads LLVM)
+        from clipper.engines.cpu import engine, explored, from_replay, kernel_files, losses_by_torch  # noqa: PLC0415 (loads LLVM)
     except (ImportError, OSError) as error:
         raise UnsuitableError(f"llvmlite cannot be loaded ({error})") from error
 
@@ -81,8 +81,10 @@ def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse:
         raise UnsuitableError("the run is shorter than compiling kernels takes")
     if replayed:
         return from_replay.CPUFromReplay(learner, algorithm)
-    if reason := GRADIENTS if shares else unknown(algorithm, learner.policy.memory is not None):
+    if reason := GRADIENTS if shares else unknown(held_by(algorithm), learner.policy.memory is not None):
         return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
+    if isinstance(algorithm, Exploring):
+        return explored.ExploringCPU(learner, algorithm, config.threads)
     return engine.CPU(learner, algorithm, config.threads)
 
 
@@ -107,7 +109,7 @@ def check_cost(learner: Learner, rollouts: Rollouts) -> None:
 
 def check_fit(learner: Learner, rollouts: Rollouts) -> None:
     """Raise ``UnsuitableError`` unless policy and observations are such as the kernels compute with."""
-    read_network(learner.policy, learner.parameters)
+    read_network(learner.policy, learner.policy_parameters)
     check_rollouts(rollouts)
 
 

@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -92,11 +93,12 @@ class Learner:
     @property
     def parameters(self) -> Tensor:
         """All that optimizers move, as one vector: the memory itself where they lie in one, else a copy."""
-        first, *others = {id(x): x for own in self.parts.values() for x in own.vectors}.values()
-        if not others:
-            return first
-        widest = functools.reduce(torch.promote_types, [x.dtype for x in others], first.dtype)
-        return torch.cat([x.detach().flatten().to(first.device, widest) for x in (first, *others)])
+        return one_vector(self.parts.values())
+
+    @property
+    def policy_parameters(self) -> Tensor:
+        """Those of the policy's parts alone, likewise."""
+        return one_vector([own for name, own in self.parts.items() if name in ("", "critic")])
 
     @property
     def actor(self) -> nn.Parameter:
@@ -214,3 +216,12 @@ class Learner:
             raise ValueError(f"progress {self.progress:g}, or a count of skipped steps, cannot be")
         carried = state.get("running_return")
         self.running_return = None if carried is None else carried.clone().to(self.skipped.device)
+
+
+def one_vector(parts: Iterable[Part]) -> Tensor:
+    """The vectors of some parts: the one itself where they share it, else a copy of all, one after another."""
+    first, *others = {id(x): x for own in parts for x in own.vectors}.values()
+    if not others:
+        return first
+    widest = functools.reduce(torch.promote_types, [x.dtype for x in others], first.dtype)
+    return torch.cat([x.detach().flatten().to(first.device, widest) for x in (first, *others)])

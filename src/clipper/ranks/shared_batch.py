@@ -314,6 +314,11 @@ def share_batches(learner: Learner, group: Processes) -> None:
             "who learns from a replay sends data, of which each rank keeps all: leave out rank_mode='gradients' "
             "(--rank-mode)"
         )
+    if "bonus" in learner.modules:
+        raise ConfigError(
+            "who explores by a bonus sends data, so that each rank knows what all have seen: leave out "
+            "rank_mode='gradients' (--rank-mode)"
+        )
     modules = [learner.policy, *(x for x in learner.modules.values() if isinstance(x, nn.Module))]
     parts = [part for module in modules for part in module.modules()]
     takers = [type(x).__module__ for x in parts if hasattr(type(x), "absorb")]

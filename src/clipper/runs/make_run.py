@@ -13,7 +13,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate
+from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate, held_by
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
@@ -330,23 +330,24 @@ def write_config(run: Run) -> None:
 
 def check(config: Config, source: Source) -> None:
     """Raise ``ConfigError`` for combinations that cannot work."""
-    if isinstance(config.algorithm, PPO | PPOSeparate | PPOPenalty):
-        decisions = config.num_envs * config.algorithm.horizon
-        if decisions < config.algorithm.minibatches:
+    algorithm = held_by(config.algorithm)
+    if isinstance(algorithm, PPO | PPOSeparate | PPOPenalty):
+        decisions = config.num_envs * algorithm.horizon
+        if decisions < algorithm.minibatches:
             raise ConfigError(
-                f"num_envs × horizon = {decisions} decisions cannot be split into {config.algorithm.minibatches} "
+                f"num_envs × horizon = {decisions} decisions cannot be split into {algorithm.minibatches} "
                 "minibatches: raise num_envs or horizon, or lower minibatches"
             )
-        if config.policy.memory is not None and config.num_envs < config.algorithm.minibatches:
+        if config.policy.memory is not None and config.num_envs < algorithm.minibatches:
             raise ConfigError(
                 f"with a memory, minibatches are whole environments: {config.num_envs} cannot be split into "
-                f"{config.algorithm.minibatches}; raise num_envs, or lower minibatches"
+                f"{algorithm.minibatches}; raise num_envs, or lower minibatches"
             )
-        advantages = config.algorithm.advantages
+        advantages = algorithm.advantages
         standardises = isinstance(advantages, Standardised) and advantages.over == "minibatch"
-        if standardises and decisions // config.algorithm.minibatches < 2:
+        if standardises and decisions // algorithm.minibatches < 2:
             raise ConfigError(
-                f"{decisions} decisions in {config.algorithm.minibatches} minibatches leave some with one, whose "
+                f"{decisions} decisions in {algorithm.minibatches} minibatches leave some with one, whose "
                 'standardised advantage is 0: lower minibatches, or set advantages to Standardised("batch") or Raw()'
             )
     if config.until_solved and not config.eval_every:
@@ -366,7 +367,7 @@ def check(config: Config, source: Source) -> None:
 
 def check_critic(config: Config) -> None:
     """Raise ``ConfigError`` where the algorithm cannot fit the critic that the policy's options make."""
-    critic, algorithm = config.policy.critic, config.algorithm
+    critic, algorithm = config.policy.critic, held_by(config.algorithm)
     loss = getattr(algorithm, "value_loss", None)
     if critic is None and loss is not None:
         raise ConfigError(

@@ -6,7 +6,7 @@ Measured by ``python benchmarks/learning.py``; the results lie in ``benchmarks/r
 from collections.abc import Callable
 from dataclasses import replace
 
-from clipper.algorithms import PPO
+from clipper.algorithms import PPO, Exploring
 from clipper.learning.action_parts import Joint
 from clipper.learning.advantages import Standardised
 from clipper.learning.rewards import Scaled
@@ -205,6 +205,16 @@ def hardmove(actuators: int = 4, published: bool = False) -> Config:
     return hybrid(env, 500_000, algorithm, replace(HYBRID_HEAD, initial_mean=(0.5,)))
 
 
+def deep_sea(size: int = 16) -> Config:
+    """clipper/DeepSea-v0: a reward at the end of ``size`` right decisions in a row, found by a bonus for new states.
+
+    PPO by itself learns that each of these decisions costs something, and makes none. The bonus weighs so much since it
+    is divided by a deviation that remembers the first, large errors; five seeds: 0.990 each after 300k steps.
+    """
+    algorithm = Exploring(PPO(horizon=32, epochs=4, entropy_coef=0.01), intrinsic_coef=30.0)
+    return Config(env=f"clipper/DeepSea-v0,size={size}", algorithm=algorithm, total_steps=300_000, num_envs=32)
+
+
 RECIPES: dict[str, Callable[[], Config]] = {
     f.__name__: f
     for f in (
@@ -225,6 +235,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
         hard_goal,
         catching_point,
         hardmove,
+        deep_sea,
     )
 }
 """By name, as ``clipper train NAME`` and ``clipper unroll NAME`` take them."""

@@ -241,6 +241,8 @@ class Folded(Annotations):
         fields = "_fields" in vars(kind) or "__dataclass_fields__" in vars(kind)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and fields:
             name = node.target.id
+            if name == "_":  # KW_ONLY, behind which fields have names alone: here all have
+                return []
             fact = self.program.facts.get(("attribute", kind, name), frozenset())
             for thing in self.kept:
                 if type(thing) is kind:

@@ -52,7 +52,8 @@ def test_equal_seeds_give_equal_runs_and_others_differ(name: str) -> None:
 
     first = run(1)
     assert np.array_equal(first, run(1))
-    assert not np.array_equal(first, run(2))
+    draws = name != "clipper/DeepSea-v0"  # which is the same sea, and the same start, whatever the seed
+    assert np.array_equal(first, run(2)) is not draws
 
 
 def test_one_copy_of_the_vector_environment_is_the_single_one(name: str) -> None:

@@ -39,7 +39,7 @@ class LossesByTorch(Machine):
         self.told = None
         if not own:
             self.told = ToldPolicy(
-                learner.policy, self.kernels, self.net.value, self.works[0], self.network, learner.parameters
+                learner.policy, self.kernels, self.net.value, self.works[0], self.network, learner.policy_parameters
             )
         does = "updates" if own else "losses"
         self.description = f"cpu (compiled kernels; {does} by torch, {COST}: {reason})"

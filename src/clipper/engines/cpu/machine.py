@@ -32,7 +32,7 @@ def make_net(learner: Learner, network: Network | CellTable) -> Net:
     bound, *units = np.zeros((3, network.columns.size), np.float32)
     for normaliser, first in network.statistics:
         bound[first : first + len(normaliser.shift)] = normaliser.bound
-    theta = learner.parameters.detach().numpy()
+    theta = learner.policy_parameters.detach().numpy()
     return Net(theta, network.layers, network.columns, units[0], units[1], bound, network.choices)
 
 
@@ -62,10 +62,10 @@ class Machine:
 
     def __init__(self, learner: Learner, threads: int = 1) -> None:
         self.learner = learner
-        self.network = read_network(learner.policy, learner.parameters)
+        self.network = read_network(learner.policy, learner.policy_parameters)
         self.kernels = kernel_files.load()
-        assert learner.parameters.grad is not None
-        self.gradient = learner.parameters.grad.numpy()
+        assert learner.policy_parameters.grad is not None
+        self.gradient = learner.policy_parameters.grad.numpy()
         net = make_net(learner, self.network)
         self.net, self.head = Packed(net), Packed(make_head(self.network))
         self.actor_net = Packed(net._replace(layers=self.network.actor))

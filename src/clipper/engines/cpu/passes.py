@@ -101,7 +101,7 @@ def go_through_in_threads(shares: "Shares", finish: Call, rows: int, parts: int)
 def optimizer_of(learner: Learner, part: str, rate: float, max_norm: float) -> tuple[Optimizer, Tensor]:
     """A part's optimizer as the kernels have it, and its own count of steps."""
     own = learner.parts[part]
-    start = (own.parameters[0].data_ptr() - learner.parameters.data_ptr()) // own.parameters[0].element_size()
+    start = (own.parameters[0].data_ptr() - learner.policy_parameters.data_ptr()) // own.parameters[0].element_size()
     return optimizer_from(own, start, rate, max_norm)
 
 

@@ -1,4 +1,4 @@
-"""Clipper's own environments: tasks with choices that have arguments, and one whose actions are mostly invalid.
+"""Clipper's own environments: choices that have arguments, actions that are mostly invalid, a reward that hides.
 
 Each is registered with Gymnasium under ``clipper/``, as one environment and as a natively vectorised one:
 
@@ -30,6 +30,7 @@ TASKS: dict[str, tuple[str, float | None, dict[str, int]]] = {
     "clipper/HardMove8-v0": ("point:hard_move", None, {"actuators": 8}),
     "clipper/HardMove10-v0": ("point:hard_move", None, {"actuators": 10}),
     "clipper/MaskedGrid-v0": ("grid:MaskedGrid", None, {}),
+    "clipper/DeepSea-v0": ("deep_sea:DeepSea", 0.9, {}),
 }
 """By id: module and name of what makes N copies; the mean return from which the task counts as solved; settings."""
 
