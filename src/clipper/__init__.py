@@ -35,6 +35,7 @@ from clipper.algorithms import (
 )
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
+from clipper.environments.agents import Agents
 from clipper.errors import ClipperError
 from clipper.language.train import train_language
 from clipper.learning import (
@@ -86,6 +87,7 @@ __all__ = [
     "TRPO",
     "VPG",
     "ActorCritic",
+    "Agents",
     "ClipperError",
     "Config",
     "DiscreteSAC",

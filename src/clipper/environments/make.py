@@ -37,6 +37,8 @@ from clipper.errors import (
 )
 from clipper.spaces.actions import batch, listed
 
+MANY: list[Callable[[str, int], VectorEnv | None]] = []
+"""Asked first, with what names an environment of several agents, and a number: the vector environment, or None."""
 LONGEST = 300  # letters of an error of somebody else's
 MAKERS: list[Callable[..., gymnasium.Env | None]] = []
 """Asked before Gymnasium is, with an id and a dict of the arguments behind it: the environment, or None."""
@@ -167,6 +169,11 @@ def make(source: EnvSource, num_envs: int, *, ignore: tuple[str, ...] = (), **kw
         return Listed(source) if wants_lists(source) else source
     if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, a whole number, not {num_envs!r}")
+    several = [maker(source, int(num_envs)) for maker in MANY] if isinstance(source, str) else []
+    for env in several:
+        if env is not None:
+            check_keys(env.single_observation_space, ignore)
+            return env
     name, given = split_id(source) if isinstance(source, str) else ("", {})
     spec = gymnasium.registry.get(name) if name.startswith("clipper/") else None
     if spec is not None and spec.vector_entry_point is not None:
