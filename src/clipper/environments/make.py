@@ -58,7 +58,12 @@ def make_single(source: SingleSource, **kwargs: object) -> gymnasium.Env:
             made: object = source(**kwargs)
         return checked_env(made, name)
     source, given = split_id(source)
-    arguments = given | kwargs
+    arguments, spec = given | kwargs, gymnasium.registry.get(source)
+    if source.startswith("pettingzoo:") or (spec is not None and spec.entry_point is None):
+        raise ConfigError(
+            f"{source} is stepped many at a time, as an environment of several agents is, and one alone is wanted "
+            f"here: train and evaluate with its id, or make many, clipper.make_env({source!r}, 8)"
+        )
     with named_errors(source, arguments):
         for maker in MAKERS:
             if (env := maker(source, given, **kwargs)) is not None:

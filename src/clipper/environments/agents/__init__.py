@@ -1,14 +1,32 @@
 """Environments of several agents: each agent is a column of the rollouts, so any algorithm trains them.
 
 >>> import clipper
->>> env = clipper.Agents("pettingzoo:mpe2.simple_spread_v3", 32)
->>> run = clipper.train(env, clipper.PPO())
+>>> run = clipper.train("clipper/Spread-v0", clipper.PPO(), num_envs=32)
+>>> run = clipper.train(clipper.Agents("pettingzoo:mpe2.simple_spread_v3", 32), clipper.PPO())
 """
+
+from functools import partial
+
+import gymnasium
 
 from clipper.environments.agents.names import is_pettingzoo
 from clipper.environments.agents.parallel import Agents
+from clipper.environments.agents.spread import Spread
+from clipper.environments.agents.together import Together
 from clipper.environments.make import MANY
+
+TEAM_TASKS = {"clipper/Spread-v0": Spread}
+"""By id: what makes E copies. There is no form of one agent alone."""
+
+for _id, _task in TEAM_TASKS.items():
+    gymnasium.register(_id, vector_entry_point=partial(Together, _task), disable_env_checker=True)
 
 MANY.append(lambda source, num_envs: Agents(source, num_envs) if is_pettingzoo(source) else None)
 
-__all__ = ["Agents", "is_pettingzoo"]
+
+def is_several(name: str) -> bool:
+    """Is it an environment of several agents, whose columns are stepped together?"""
+    return is_pettingzoo(name) or name in TEAM_TASKS
+
+
+__all__ = ["TEAM_TASKS", "Agents", "Together", "is_pettingzoo", "is_several"]

@@ -76,7 +76,7 @@ def vectorise(
             )
         return Stepping(make(source, num_envs, ignore=ignore), "auto", f"stepped by {type(source).__name__}")
     name, _ = split_id(source) if isinstance(source, str) else ("", {})
-    if several := is_several(name):
+    if several := agents.is_several(name):
         check_together(name, vector, bool(env_timeout or max_restarts or first is not None))
         vector = "native"
     if not several and vector == "auto" and not env_timeout and not max_restarts:
@@ -110,11 +110,6 @@ def vectorise(
     env = Workers(factories, processes, env_timeout=env_timeout, max_restarts=max_restarts, specs=specs)
     several = "processes" if processes > 1 else "process"
     return Stepping(env, "workers", f"in {processes} worker {several}{told}")
-
-
-def is_several(name: str) -> bool:
-    """Is it an environment of several agents, whose columns are stepped together?"""
-    return agents.is_pettingzoo(name)
 
 
 def check_together(name: str, vector: Vector, otherwise: bool) -> None:
@@ -178,7 +173,7 @@ def drawn(space: gymnasium.Space, info: Info) -> object:
 
 def native(source: EnvSource, num_envs: int) -> VectorEnv:
     """The vector environment that an id's package brings: ale-py's, or the one that is registered with Gymnasium."""
-    if is_several(named(source, "native")):
+    if agents.is_pettingzoo(named(source, "native")):
         return make(source, num_envs)
     source, given = split_id(named(source, "native"))
     if is_envpools(source):
