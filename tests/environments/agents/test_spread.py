@@ -26,7 +26,7 @@ class Slow:
         self.starts, self.possible_agents, self.agents = starts, ["agent_0", "agent_1"], list[str]()
 
     def observation_space(self, agent: str) -> Box:
-        return Box(-1, 1, (6,))
+        return Box(-4, 4, (6,))
 
     def action_space(self, agent: str) -> Discrete:
         return Discrete(5)
@@ -35,7 +35,7 @@ class Slow:
         found = {}
         for a, (x, y) in enumerate(self.places):
             there = [*self.lamps, self.places[1 - a]]
-            found[f"agent_{a}"] = np.array([d for p, q in there for d in ((p - x) / 5, (q - y) / 5)], np.float32)
+            found[f"agent_{a}"] = np.array([d for p, q in there for d in (p - x, q - y)], np.float32)
         return found
 
     def reset(self, seed=None, options=None):

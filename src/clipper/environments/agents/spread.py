@@ -5,8 +5,8 @@ exactly. On ``size × size`` cells two lamps stand on different cells, drawn uni
 uniformly. An agent stays, or goes east, west, north or south; off the grid it stays. Agents do not collide. After each
 step both get −1 for each lamp on which nobody stands. Decision 20 truncates.
 
-Observation of an agent, in units of the grid's size: where the first lamp, the second lamp and the other agent are,
-relative to it; and which agent it is, as a 0 and a 1.
+Observation of an agent: how many cells away, in x and in y, are the first lamp, the second lamp and the other agent;
+and which agent it is, as a 0 and a 1.
 
 ``values_of`` enumerates all joint states for the largest return there is: its mean over all beginnings is −3.264, where
 random play gets about −36.9.
@@ -49,7 +49,7 @@ class Spread:
     def __init__(self, num_envs: int, size: int = 5, max_steps: int = 20) -> None:
         self.size, self.max_steps = size, max_steps
         self.single_action_space = Discrete(5)
-        self.single_observation_space = Box(-1, 1, (8,))
+        self.single_observation_space = Box(1.0 - size, size - 1.0, (8,))
         self.state = np.zeros((9, num_envs))
         """x and y of both lamps, x and y of both agents, decisions so far."""
 
@@ -80,7 +80,7 @@ class Spread:
         obs = np.zeros((agents.shape[2], 2, 8), dtype=np.float32)
         for a in range(2):
             for k, place in enumerate((lamps[0], lamps[1], agents[1 - a])):
-                obs[:, a, 2 * k : 2 * k + 2] = ((place - agents[a]) / self.size).T
+                obs[:, a, 2 * k : 2 * k + 2] = (place - agents[a]).T
             obs[:, a, 6 + a] = 1
         return obs
 
