@@ -45,7 +45,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(call install,$(VENV),what the tests need,$(PINNED) --editable '.[atari$(COMMA)mujoco$(COMMA)box2d$(COMMA)envpool$(COMMA)play$(COMMA)export$(COMMA)language]' \
+	$(call install,$(VENV),what the tests need,$(PINNED) --editable '.[atari$(COMMA)mujoco$(COMMA)box2d$(COMMA)envpool$(COMMA)play$(COMMA)export$(COMMA)language$(COMMA)multiagent]' \
 		$$($(BIN)/python tools/dependency_group.py test))
 	@touch $@
 
