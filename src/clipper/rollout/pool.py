@@ -33,18 +33,22 @@ class Pool:
     ``train(Turns(game, N, pool), policy=options, callback=pool)``: each ``every`` iterations the policy joins, in the
     place of the oldest once there are ``size``. As a game begins, its opponent is drawn: the latest with probability
     ``latest``, else any of the pool, each with the same (OpenAI et al. 2019, arXiv:1912.06680, plays 80 % of its games
-    against the latest). Before the first has joined, moves are uniform. Moves are sampled, by one batched forward pass
+    against the latest). Before the first has joined, and in a share ``uniform`` of all games, its moves are uniform,
+    which shows the learner positions that no member plays into. Members' moves are sampled, by one batched forward pass
     for each distinct member. All of it is in the environment's state, so a run goes on bit for bit.
 
     Raises ``ConfigError`` where the run's policy is another network than ``options`` make.
     """
 
-    def __init__(self, options: PolicyOptions, size: int = 16, every: int = 10, latest: float = 0.5) -> None:
-        if size < 1 or every < 1 or not 0 <= latest <= 1:
+    def __init__(
+        self, options: PolicyOptions, size: int = 16, every: int = 10, latest: float = 0.5, uniform: float = 0.0
+    ) -> None:
+        if size < 1 or every < 1 or not (0 <= latest <= 1 and 0 <= uniform <= 1):
             raise ConfigError(
-                f"a pool has size and every from 1 on, and latest from 0 to 1, not {size}, {every} and {latest}"
+                "a pool has size and every from 1 on, and latest and uniform from 0 to 1, not "
+                f"{size}, {every}, {latest} and {uniform}"
             )
-        self.options, self.size, self.every, self.latest = options, size, every, latest
+        self.options, self.size, self.every, self.latest, self.uniform = options, size, every, latest, uniform
         self.members: Tensor | None = None
         """Their parameters and statistics, ``[size, P]``; None before the first."""
         self.joined, self.generator = 0, Generator().manual_seed(0)
@@ -76,7 +80,8 @@ class Pool:
             there = min(self.joined, self.size)
             any_of = self.joined - 1 - generator.integers(there, size=len(tables))
             newest = generator.random(len(tables)) < self.latest
-            self.member[tables] = np.where(newest, self.joined - 1, any_of)
+            members = np.where(newest, self.joined - 1, any_of)
+            self.member[tables] = np.where(generator.random(len(tables)) < self.uniform, -1, members)
 
     def move(
         self, obs: np.ndarray, legal: np.ndarray, tables: np.ndarray, generator: np.random.Generator

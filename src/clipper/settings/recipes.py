@@ -206,7 +206,7 @@ def hardmove(actuators: int = 4, published: bool = False) -> Config:
 
 
 def spread() -> Config:
-    """clipper/Spread-v0: two agents, who share one policy, light two lamps; −4.4 where the best there is is −3.26."""
+    """clipper/Spread-v0: two agents, who share one policy, light two lamps; three seeds: −4.74, of at most −3.26."""
     return Config(
         env="clipper/Spread-v0",
         algorithm=PPO(
