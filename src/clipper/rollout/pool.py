@@ -33,9 +33,9 @@ class Pool:
     ``train(Turns(game, N, pool), policy=options, callback=pool)``: each ``every`` iterations the policy joins, in the
     place of the oldest once there are ``size``. As a game begins, its opponent is drawn: the latest with probability
     ``latest``, else any of the pool, each with the same (OpenAI et al. 2019, arXiv:1912.06680, plays 80 % of its games
-    against the latest). Before the first has joined, and in a share ``uniform`` of all games, its moves are uniform,
-    which shows the learner positions that no member plays into. Members' moves are sampled, by one batched forward pass
-    for each distinct member. All of it is in the environment's state, so a run goes on bit for bit.
+    against the latest). Before the first has joined, moves are uniform, and so is later a share ``uniform`` of all
+    moves: it leads the learner to positions that no member plays into, where members then go on. Members' moves are
+    sampled, by one batched forward pass for each distinct member. All of it is in the environment's state, so a run goes on bit for bit.
 
     Raises ``ConfigError`` where the run's policy is another network than ``options`` make.
     """
@@ -80,14 +80,13 @@ class Pool:
             there = min(self.joined, self.size)
             any_of = self.joined - 1 - generator.integers(there, size=len(tables))
             newest = generator.random(len(tables)) < self.latest
-            members = np.where(newest, self.joined - 1, any_of)
-            self.member[tables] = np.where(generator.random(len(tables)) < self.uniform, -1, members)
+            self.member[tables] = np.where(newest, self.joined - 1, any_of)
 
     def move(
         self, obs: np.ndarray, legal: np.ndarray, tables: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
         moves = np.where(legal, generator.random(legal.shape), -1).argmax(1)
-        members = self.member[tables]
+        members = np.where(generator.random(len(tables)) < self.uniform, -1, self.member[tables])
         for k in np.unique(members[members >= 0]).tolist():
             mine = np.flatnonzero(members == k)
             moves[mine] = self.moves_of(k, obs[mine], legal[mine])

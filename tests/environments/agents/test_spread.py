@@ -116,7 +116,7 @@ def best_moves(value: np.ndarray, lamps: np.ndarray, places: np.ndarray) -> tupl
     def worth(moves: tuple[int, int]) -> float:
         there = np.clip(places + np.array([STEPS[k] for k in moves]), 0, 4)
         lit = sum(any((place == lamp).all() for place in there) for lamp in lamps)
-        return lit - 2 + value[there[0] @ (5, 1) * 25 + there[1] @ (5, 1)]
+        return lit - 2 + float(value[there[0] @ (5, 1) * 25 + there[1] @ (5, 1)])
 
     return max(product(range(5), range(5)), key=worth)
 
@@ -129,9 +129,10 @@ def test_it_is_made_as_a_vector_environment_only() -> None:
     env = make("clipper/Spread-v0,max_steps=3", 2)
     env.reset(seed=0)
     assert [env.step(np.zeros(4, np.int64))[3].all() for _ in range(4)] == [False, False, True, False]
-    (picture, _) = env.render() or ()
-    assert picture.shape == (300, 300, 3)  # pyright: ignore[reportAttributeAccessIssue]
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10  # pyright: ignore[reportAttributeAccessIssue]
+    pictures: Any = env.render()
+    picture = pictures[0]
+    assert picture.shape == (300, 300, 3)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
 
 
 def test_a_run_of_it_is_resumed_exactly(tmp_path: Any) -> None:

@@ -48,8 +48,8 @@ class Spread:
 
     def __init__(self, num_envs: int, size: int = 5, max_steps: int = 20) -> None:
         self.size, self.max_steps = size, max_steps
-        self.single_action_space = Discrete(5)
-        self.single_observation_space = Box(1.0 - size, size - 1.0, (8,))
+        self.single_action_space: Discrete = Discrete(5)
+        self.single_observation_space: Box = Box(1.0 - size, size - 1.0, (8,))
         self.state = np.zeros((9, num_envs))
         """x and y of both lamps, x and y of both agents, decisions so far."""
 

@@ -23,12 +23,18 @@ class TeamTask(Protocol):
     """Does each agent get the reward of all?"""
     fps: ClassVar[int]
     """Decisions per second when watched."""
-    single_observation_space: gymnasium.spaces.Box
-    """Of one agent."""
-    single_action_space: gymnasium.spaces.Discrete
-    """Of one agent."""
     state: np.ndarray
     """All that changes, ``[F, E]``: one row for each quantity."""
+
+    @property
+    def single_observation_space(self) -> gymnasium.spaces.Box:
+        """Of one agent."""
+        ...
+
+    @property
+    def single_action_space(self) -> gymnasium.spaces.Discrete:
+        """Of one agent."""
+        ...
 
     def begin(self, count: int, generator: np.random.Generator) -> np.ndarray:
         """States ``[F, count]`` in which episodes begin."""
@@ -88,8 +94,8 @@ class Together(VectorEnv):
             self.task.state[:, over] = self.task.begin(len(over), self.np_random)
             reward[over], terminated[over], truncated[over] = 0, False, False
         self.resets = terminated | truncated
-        ends = (np.repeat(flags, self.count) for flags in (terminated, truncated))
-        return self.look(), reward.reshape(-1), *ends, self.info()
+        terminated, truncated = np.repeat(terminated, self.count), np.repeat(truncated, self.count)
+        return self.look(), reward.reshape(-1), terminated, truncated, self.info()
 
     def look(self) -> np.ndarray:
         """Observations of all agents."""

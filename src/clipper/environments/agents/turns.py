@@ -104,12 +104,14 @@ class Turns(VectorEnv):
     has won.
     """
 
-    def __init__(self, game: Callable[[], Game], num_envs: int, opponent: Opponent | None = None) -> None:
-        self.game, self.num_envs = game(), num_envs
+    def __init__(
+        self, game: Callable[..., Game], num_envs: int, opponent: Opponent | None = None, **settings: object
+    ) -> None:
+        self.game, self.num_envs = game(**settings), num_envs
         self.opponent = Uniform() if opponent is None else opponent
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-        self.single_observation_space: Box = self.game.observation_space
-        self.single_action_space: Discrete = self.game.action_space
+        self.single_observation_space = self.game.observation_space
+        self.single_action_space = self.game.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.boards = np.zeros((num_envs, self.game.cells), np.int8)
