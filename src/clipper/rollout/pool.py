@@ -35,7 +35,8 @@ class Pool:
     ``latest``, else any of the pool, each with the same (OpenAI et al. 2019, arXiv:1912.06680, plays 80 % of its games
     against the latest). Before the first has joined, moves are uniform, and so is later a share ``uniform`` of all
     moves: it leads the learner to positions that no member plays into, where members then go on. Members' moves are
-    sampled, by one batched forward pass for each distinct member. All of it is in the environment's state, so a run goes on bit for bit.
+    sampled, by one batched forward pass for each distinct member. All of it is in the environment's state, so a run
+    goes on bit for bit.
 
     Raises ``ConfigError`` where the run's policy is another network than ``options`` make.
     """
