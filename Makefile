@@ -45,7 +45,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(call install,$(VENV),what the tests need,$(PINNED) --editable '.[atari$(COMMA)mujoco$(COMMA)box2d$(COMMA)envpool$(COMMA)play$(COMMA)export$(COMMA)language]' \
+	$(call install,$(VENV),what the tests need,$(PINNED) --editable '.[atari$(COMMA)mujoco$(COMMA)box2d$(COMMA)envpool$(COMMA)play$(COMMA)export$(COMMA)language$(COMMA)multiagent]' \
 		$$($(BIN)/python tools/dependency_group.py test))
 	@# Here, not in the first test that asks for them: each of the processes that share the tests would compile them.
 	@$(BIN)/python tools/compile_kernels.py replayed

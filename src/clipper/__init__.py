@@ -37,6 +37,7 @@ from clipper.algorithms import (
 )
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
+from clipper.environments.agents import Agents, Turns
 from clipper.errors import ClipperError
 from clipper.language.train import train_language
 from clipper.learning import (
@@ -63,6 +64,7 @@ from clipper.networks.heads import HeadOptions
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.rollout.evaluation import Evaluation
+from clipper.rollout.pool import Pool
 from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.evaluate import evaluate
@@ -89,6 +91,7 @@ __all__ = [
     "TRPO",
     "VPG",
     "ActorCritic",
+    "Agents",
     "ClipperError",
     "Config",
     "DiscreteSAC",
@@ -103,11 +106,13 @@ __all__ = [
     "PPOSeparate",
     "PairwisePPO",
     "PolicyOptions",
+    "Pool",
     "Reinforce",
     "Rollouts",
     "Run",
     "Steps",
     "Targets",
+    "Turns",
     "VectorRollouts",
     "action_parts",
     "advantages",

@@ -83,6 +83,7 @@ PACKAGES = {
     "hub": ("huggingface-hub>=0.30",),
     "language": ("transformers>=5.23",),
     "mujoco": ("gymnasium[mujoco]", "mujoco>=3.2"),
+    "multiagent": ("mpe2>=1.0", "pettingzoo>=1.24"),
     "play": ("moviepy>=2", "pygame-ce>=2.5"),
 }
 """The optional dependencies of pyproject.toml: an installed package cannot be counted on to know its own folder."""

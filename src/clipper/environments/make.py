@@ -37,6 +37,8 @@ from clipper.errors import (
 )
 from clipper.spaces.actions import batch, listed
 
+MANY: list[Callable[[str, int], VectorEnv | None]] = []
+"""Asked first, with what names an environment of several agents, and a number: the vector environment, or None."""
 LONGEST = 300  # letters of an error of somebody else's
 MAKERS: list[Callable[..., gymnasium.Env | None]] = []
 """Asked before Gymnasium is, with an id and a dict of the arguments behind it: the environment, or None."""
@@ -56,7 +58,12 @@ def make_single(source: SingleSource, **kwargs: object) -> gymnasium.Env:
             made: object = source(**kwargs)
         return checked_env(made, name)
     source, given = split_id(source)
-    arguments = given | kwargs
+    arguments, spec = given | kwargs, gymnasium.registry.get(source)
+    if source.startswith("pettingzoo:") or (spec is not None and spec.entry_point is None):
+        raise ConfigError(
+            f"{source} is stepped many at a time, as an environment of several agents is, and one alone is wanted "
+            f"here: train and evaluate with its id, or make many, clipper.make_env({source!r}, 8)"
+        )
     with named_errors(source, arguments):
         for maker in MAKERS:
             if (env := maker(source, given, **kwargs)) is not None:
@@ -167,6 +174,11 @@ def make(source: EnvSource, num_envs: int, *, ignore: tuple[str, ...] = (), **kw
         return Listed(source) if wants_lists(source) else source
     if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
         raise ConfigError(f"num_envs must be at least 1, a whole number, not {num_envs!r}")
+    several = [maker(source, int(num_envs)) for maker in MANY] if isinstance(source, str) else []
+    for env in several:
+        if env is not None:
+            check_keys(env.single_observation_space, ignore)
+            return env
     name, given = split_id(source) if isinstance(source, str) else ("", {})
     spec = gymnasium.registry.get(name) if name.startswith("clipper/") else None
     if spec is not None and spec.vector_entry_point is not None:

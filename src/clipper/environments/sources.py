@@ -65,8 +65,8 @@ def kind_of(made: object) -> str:
         return "a VectorEnv, many environments in one: hand it over itself, not a factory of it"
     if hasattr(made, "possible_agents") or (hasattr(made, "agents") and hasattr(made, "observation_spaces")):
         return (
-            "an environment of several agents (PettingZoo's), and Clipper trains one: hand over a gymnasium.Env in "
-            "which the others play by themselves, or share one policy"
+            "an environment of several agents (PettingZoo's): hand over clipper.Agents(factory, num_envs), whose "
+            "columns are agents, or a gymnasium.Env in which the others play by themselves"
         )
     if hasattr(made, "list_all_envs") or type(made).__module__.startswith("envpool"):
         return 'an environment of EnvPool\'s: write train("envpool:ID")'

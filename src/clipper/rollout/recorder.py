@@ -12,7 +12,7 @@ from torch import Tensor
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each, total
 from clipper.distributions import Composite
-from clipper.environments.checks import LARGEST_REWARD, RESTARTED, Answer, check_rewards
+from clipper.environments.checks import DECIDES, LARGEST_REWARD, RESTARTED, Answer, check_rewards
 from clipper.environments.told_episodes import Info
 from clipper.networks.protocol import Actor, abilities
 from clipper.rollout.state import CollectState, copy_like
@@ -109,7 +109,7 @@ class TensorRecorder:
         if self.memory is not None:  # emptied where an episode's last row is behind, or a restart has ended it
             begins = (state.done if self.next_step else done) | info.get(RESTARTED, False)
             state.memory = self.memory.forget(state.memory, begins)
-        before, state.done = state.obs, done
+        before, state.done = state.obs, ~info[DECIDES] if DECIDES in info else done
         if isinstance(before, Tensor):
             state.obs = torch.tensor(obs, dtype=before.dtype, device=before.device)
         else:

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, same_form
-from clipper.environments.checks import MASK_KEYS, RESTARTED, Answer, describe
+from clipper.environments.checks import DECIDES, MASK_KEYS, RESTARTED, Answer, describe
 from clipper.environments.mask_sources import read_masks
 from clipper.environments.told_episodes import Info
 from clipper.errors import EnvironmentContractError
@@ -90,12 +90,12 @@ class Masks:
 
     def begin(self, obs: Tree, info: Info) -> None:
         """Note what is legal after a reset."""
-        self.read(obs, info, np.ones(self.env.num_envs, dtype=bool))
+        self.read(obs, info, info.get(DECIDES, np.ones(self.env.num_envs, dtype=bool)))
 
     def step(self, t: int, answer: Answer) -> Answer:
         """Note what is legal next; in next-step mode an environment that is done decides nothing."""
         obs, _, terminated, truncated, info = answer
-        needed = ~(terminated | truncated) if self.next_step else np.ones_like(terminated)
+        needed = info.get(DECIDES, ~(terminated | truncated) if self.next_step else np.ones_like(terminated))
         if needed.any():  # else none need be given, and any will do
             self.read(obs, info, needed)
         return answer

@@ -18,7 +18,7 @@ from clipper.data.steps import Steps
 from clipper.data.trees import Tree, each, leaves
 from clipper.data.values import shown
 from clipper.environments import make
-from clipper.environments.checks import Promise, checked_reset, checked_step, describe
+from clipper.environments.checks import AGENTS, Promise, checked_reset, checked_step, describe
 from clipper.environments.closing import close
 from clipper.environments.mask_sources import mask_source
 from clipper.environments.state import get_states, set_states
@@ -33,6 +33,7 @@ from clipper.rollout.protocol import Episode
 from clipper.rollout.recorder import OnFinish, OnInfo, OnStep, RecordingActor, TensorRecorder
 from clipper.rollout.stages import Edges, Masks, NoMasks, Restarts
 from clipper.rollout.state import CollectState, autoreset_mode, observation_tensor
+from clipper.rollout.teams import Teams
 from clipper.storage.saved import like, part, value_of
 
 UNLIMITED = np.iinfo(np.int64).max
@@ -68,6 +69,7 @@ class VectorRollouts(CollectState):
         self.left, self.told = np.zeros(self.num_envs, dtype=np.int64), Told() if env.metadata.get(TELLS) else None
         self.episodes, self.metrics = list[Episode](), dict[str, float]()
         self.first, self.actor, self.closed, self.masks = first, None, False, NoMasks(env)
+        self.teams = Teams(env, self) if AGENTS in env.metadata else None
         obs, info = self.reset(seed)
         self.mask_source, self.action_mask = mask_source(env, obs, info, mask_key), ()
         if self.mask_source is not None:
@@ -128,7 +130,8 @@ class VectorRollouts(CollectState):
 
     def quota_of(self, episodes: int) -> np.ndarray:
         """How many of the ``episodes`` each environment finishes, ``[N]``."""
-        return quota(episodes, self.num_envs)
+        teams = self.teams
+        return quota(episodes, self.num_envs) if teams is None else teams.quota(quota(episodes, teams.teams))
 
     def others_need(self, t: int) -> bool:
         """Do others, who collect whole episodes together with these, take more than ``t`` rows?"""
@@ -156,6 +159,10 @@ class VectorRollouts(CollectState):
             self.on_begin.append(edges.begin)
             self.on_step.append(edges.reset)
             self.on_finish.append(edges.insert)
+        if self.teams is not None:
+            self.on_begin.append(self.teams.begin)
+            self.on_step.append(self.teams.step)
+            self.on_finish.append(self.teams.finish)
         if isinstance(self.masks, Masks):
             self.on_step.append(self.masks.step)
         else:
@@ -176,6 +183,9 @@ class VectorRollouts(CollectState):
         self.obs, self.memory = observation_tensor(obs, self.generator.device), ()
         self.done, self.running_total, self.running_length = np.zeros(n, bool), np.zeros(n), np.zeros(n, np.int64)
         self.told = None if self.told is None else Told()
+        if self.teams is not None:
+            self.teams.reset()
+            self.done = ~self.teams.decides(info)
         self.masks.begin(obs, info)
         self.fresh, self.stale = True, False
         return obs, info
@@ -191,6 +201,7 @@ class VectorRollouts(CollectState):
             "running_length": torch.from_numpy(self.running_length.copy()),
             **{f"action_mask.{i}": mask for i, mask in enumerate(leaves(self.action_mask))},
             **{f"memory.{i}": x for i, x in enumerate(self.memory)},
+            **({} if self.teams is None else self.teams.tensors()),
         }
         for i, saved in enumerate(states or []):
             tensors |= {f"env.{i}.{k}": torch.from_numpy(np.array(v)) for k, v in saved.arrays.items()}
@@ -204,6 +215,8 @@ class VectorRollouts(CollectState):
         """
         self.steps, self.fresh = value_of("steps", int, values), value_of("fresh", bool, values)
         self.generator.set_state(tensors["generator"])
+        if self.teams is not None:
+            self.teams.load(tensors)
         if values["environments"] is None:
             seeds = np.random.SeedSequence([self.seed, self.steps]).generate_state(1)
             self.reset(int(seeds[0]))

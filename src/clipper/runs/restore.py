@@ -124,10 +124,10 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
         )
     restored = run.load_state_dict(tensors, values, environments=same_number)
     replay = run.learner.modules.get("replay")
-    if isinstance(replay, Replay) and replay.columns not in (None, run.config.num_envs):
+    if isinstance(replay, Replay) and replay.columns not in (None, run.rollouts.num_envs):
         raise ConfigError(
-            f"this run's replay holds rows of {replay.columns} environments, and {run.config.num_envs} were asked for: "
-            "leave out num_envs"
+            f"this run's replay holds rows of {replay.columns} environments, and {run.rollouts.num_envs} were asked "
+            "for: leave out num_envs"
         )
     restored = restored and not begin_anew(run.learner)
     run.replay_files = ReplayFiles.of_folder(folder, run.learner)

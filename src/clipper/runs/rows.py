@@ -15,6 +15,8 @@ from clipper.rollout.protocol import Episode, Rollouts
 Row = dict[str, float | int | None]
 OWN_METRICS = ("iteration", "steps", "episode", "eval", "time", "env")
 """With what names of metrics begin that are the run's own; the last is for what its rollouts note."""
+OF_AGENTS = "episode/return/"
+"""With what names of each agent's returns begin."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,8 @@ def told_besides(rollouts: Rollouts, row: Mapping[str, object]) -> Row:
     """What rollouts note with a row; raises ``ConfigError`` where it is no number, or called as one of the row is."""
     found, kind = Row(), type(rollouts).__name__
     for word, x in rollouts.metrics.items():
-        if word in row or str(word).partition("/")[0] in OWN_METRICS[:5]:
+        own = str(word).partition("/")[0] in OWN_METRICS[:5] and not str(word).startswith(OF_AGENTS)
+        if word in row or own:
             raise ConfigError(f"the metrics of {kind} call a number {word!r}, which a run's own is called: rename it")
         if not is_number(x):
             raise ConfigError(f"the metrics of {kind} give {word} as {shown(x)}, which is no single number")

@@ -13,6 +13,7 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from clipper.algorithms import KNOWN, OFF_POLICY, quota_of
 from clipper.data.values import Elsewhere
+from clipper.environments.agents import TEAM_TASKS, is_pettingzoo
 from clipper.environments.atari import is_atari
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.envpool_ids import is_envpools
@@ -95,6 +96,13 @@ def environment_of(config: Config) -> Environment:
         package = "clipper.environments.hybrid"
         needed = [f"from {package}.vector import Native", f"from {package}.{module} import {maker}"]
         return Environment(f"Native({maker}, {n}{keywords(settings | given)})", needed, make(config.env, n))
+    if name in TEAM_TASKS:
+        task = TEAM_TASKS[name]
+        needed = ["from clipper.environments.agents.together import Together"]
+        needed += [f"from {task.__module__} import {task.__name__}"]
+        return Environment(f"Together({task.__name__}, {n}{keywords(given)})", needed, make(config.env, n))
+    if is_pettingzoo(name):
+        raise UnrollError(f"{name} is stepped through PettingZoo, whose code is not cut into files")
     factory, needed = factory_of(name, given)
     ours, theirs = make(config.env, n), SyncVectorEnv([partial(make_single, config.env)] * n)
     needed += ["from functools import partial"] if factory.startswith("partial(") else []

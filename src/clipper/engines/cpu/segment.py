@@ -20,7 +20,7 @@ from clipper.engines.cpu.memory_cells import CellTable
 from clipper.engines.cpu.network import Network
 from clipper.engines.cpu.observation_rows import ObservationRows
 from clipper.engines.cpu.threads import Team
-from clipper.environments.checks import LARGEST_REWARD, Answer, check_finite, describe
+from clipper.environments.checks import DECIDES, LARGEST_REWARD, Answer, check_finite, describe
 from clipper.errors import ConfigError
 from clipper.networks.heads import CategoricalHead
 from clipper.rollout.recorder import OnFinish
@@ -78,6 +78,8 @@ class RowKeeper:
             check_finite(self.env, gain, "reward", self.state.steps, largest=LARGEST_REWARD)
             check_finite(self.env, seen, "observation", self.state.steps)
             decided = int(np.count_nonzero(self.all_flags[2][t]))
+        if DECIDES in answer[-1]:
+            np.logical_not(answer[-1][DECIDES], out=self.done)
         return decided
 
     def leave(self, rows: int) -> tuple[np.ndarray, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
-from clipper.environments import atari, hybrid
+from clipper.environments import agents, atari, hybrid
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.closing import close
 from clipper.environments.envpool_ids import PREFIX, Lone, is_envpools, make_many
@@ -76,7 +76,10 @@ def vectorise(
             )
         return Stepping(make(source, num_envs, ignore=ignore), "auto", f"stepped by {type(source).__name__}")
     name, _ = split_id(source) if isinstance(source, str) else ("", {})
-    if vector == "auto" and not env_timeout and not max_restarts:
+    if several := agents.is_several(name):
+        check_together(name, vector, bool(env_timeout or max_restarts or first is not None))
+        vector = "native"
+    if not several and vector == "auto" and not env_timeout and not max_restarts:
         alone = first is None
         vector = "native" if name in hybrid.TASKS and alone else "envpool" if is_envpools(name) else vector
     if vector in ("native", "envpool"):
@@ -107,6 +110,15 @@ def vectorise(
     env = Workers(factories, processes, env_timeout=env_timeout, max_restarts=max_restarts, specs=specs)
     several = "processes" if processes > 1 else "process"
     return Stepping(env, "workers", f"in {processes} worker {several}{told}")
+
+
+def check_together(name: str, vector: Vector, otherwise: bool) -> None:
+    """Raise ``ConfigError`` where an environment of several agents is to be stepped in other processes, or by ranks."""
+    if otherwise or vector not in ("auto", "native"):
+        raise ConfigError(
+            f"{name} has several agents, which are stepped together in this process: leave out vector, env_timeout and "
+            "on_env_error, and train in one process"
+        )
 
 
 def known_here(sources: Sequence[SingleSource]) -> list[EnvSpec]:
@@ -161,6 +173,8 @@ def drawn(space: gymnasium.Space, info: Info) -> object:
 
 def native(source: EnvSource, num_envs: int) -> VectorEnv:
     """The vector environment that an id's package brings: ale-py's, or the one that is registered with Gymnasium."""
+    if agents.is_pettingzoo(named(source, "native")):
+        return make(source, num_envs)
     source, given = split_id(named(source, "native"))
     if is_envpools(source):
         raise ConfigError(f"{source} is EnvPool's own: use --vector envpool (or auto), or workers, or serial")
