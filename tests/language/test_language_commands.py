@@ -50,7 +50,7 @@ OWN = [
 
 
 def test_a_model_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["train-language", *OWN, "--algorithm", "rloo", "--total-steps", "40"]
+    words = ["train-language", *OWN, "--algorithm", "rloo", "--total-steps", "20"]
     assert run_command([*words, "--run-dir", "here", "--learning-rate", "1e-3", "--temperature", "0.5"]) == 0
     out = capsys.readouterr().out
     assert "GRPO on <model>: 8 responses at once, of at most 4 tokens" in out
@@ -65,7 +65,7 @@ def test_a_model_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
     assert run_command(["resume", "here", "--total-steps", "60"]) == 2
     assert "name the reward again, which was these_rewards:short" in capsys.readouterr().err
-    assert run_command(["resume", "here", "--total-steps", "60", "--reward", "these_rewards:short"]) == 0
+    assert run_command(["resume", "here", "--total-steps", "90", "--reward", "these_rewards:short"]) == 0
     assert "exact: false" in capsys.readouterr().out
 
     assert run_command(["evaluate", "here", "--reward", "these_rewards:short", "--responses", "6"]) == 0

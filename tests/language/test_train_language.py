@@ -1,6 +1,7 @@
 """A run on prompts is a run: rows, checkpoints, exact resumption; and its mistakes are said."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from clipper.errors import ConfigError, NonFiniteError
 from clipper.language.models import load_model
 from clipper.language.shaping import AdaptiveKL, Shaping
 from clipper.language.train import train_language
+from clipper.runs.config_file import read_config
 
 PROMPTS = [[1, 2], [3], [4, 5, 6], [7], [8, 1]]
 
@@ -57,11 +59,80 @@ def test_a_resumed_run_is_the_uninterrupted_one(algorithm: object, critic: str, 
         return run.iteration < 2
 
     run_of(algorithm, critic=critic, run_dir=tmp_path / "parts", callback=stop)
-    resumed = run_of(None, critic=critic, resume=tmp_path / "parts")
+    # What is not named is as it was: settings, seed, and all.
+    resumed = train_language(config_of("llama"), PROMPTS, ones, resume=tmp_path / "parts")
     assert resumed.exact
+    assert resumed.config.language == whole.config.language
     assert rows_of(resumed) == rows_of(whole)
     assert torch.equal(resumed.learner.parameters, whole.learner.parameters)
     assert resumed.rollouts.state_dict()[1] == whole.rollouts.state_dict()[1]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has begun."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    run_of(PPO, run_dir=folder, total_steps=1, prompts=[[1, 2], [3]], responses=4)
+    return folder
+
+
+def again(folder: Path, tmp_path: Path, **options: Any) -> clipper.Run:
+    """A copy of it, resumed for an iteration more."""
+    shutil.copytree(folder, tmp_path / "copy")
+    given = {"model": config_of("llama"), "prompts": [[1, 2], [3]], "reward": ones}
+    return train_language(**(given | options), resume=tmp_path / "copy")  # pyright: ignore[reportArgumentType]
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"shaping": Shaping(beta=0.2)},
+    {"max_tokens": 3},
+    {"temperature": 0.5},
+    {"eos": 4},
+    {"responses_per_prompt": 2},
+    {"reward": lambda prompts, responses: [0.0] * len(responses)},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+def test_changed_settings_are_used_recorded_and_no_longer_exact(
+    change: dict[str, Any], begun: Path, tmp_path: Path
+) -> None:
+    before = read_config(begun).language
+    run = again(begun, tmp_path, total_steps=30, **change)
+    assert not run.exact
+    recorded = read_config(tmp_path / "copy").language
+    assert recorded == run.config.language == run.rollouts.language  # pyright: ignore[reportAttributeAccessIssue]
+    assert recorded is not None
+    assert before is not None
+    for name, x in change.items():
+        now = getattr(recorded, name)
+        assert now != getattr(before, name)
+        assert now in (x, (x,)) or name == "reward"
+    if "max_tokens" in change:
+        assert run.history[-1]["response/length"] <= 3  # pyright: ignore[reportOptionalOperand]
+        assert run.config.algorithm.horizon == 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"responses": 6}, "this run has responses=4"),
+        ({"critic": "own"}, "this run has critic='shared'"),
+        ({"prompts": [[1, 2], [4]]}, "other prompts than the 2"),
+        ({"prompts": [[1, 2]]}, "2 prompts, and 1 were given"),
+        ({"algorithm": clipper.GRPO()}, "algorithm is PPO"),
+    ],
+)
+def test_what_a_state_fits_cannot_change(change: dict[str, Any], words: str, begun: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=words):
+        again(begun, tmp_path, **change)
+
+
+def test_a_line_that_begins_or_goes_on(begun: Path, tmp_path: Path) -> None:
+    """``resume="auto"``."""
+    options: dict[str, Any] = {"run_dir": tmp_path / "run", "resume": "auto", "total_steps": 30}
+    assert run_of(PPO, **options).iteration == 1
+    assert run_of(PPO, **(options | {"total_steps": 60})).iteration == 2
 
 
 def test_a_folder_holds_no_pickle(tmp_path: Path) -> None:
@@ -194,8 +265,6 @@ def test_other_mistakes_are_said(tmp_path: Path) -> None:
     run_of(PPO, run_dir=tmp_path, total_steps=1)
     with pytest.raises(ConfigError, match="model of other weights"):
         run_of(None, resume=tmp_path, model=load_model(config_of("llama"), 8).lm)
-    with pytest.raises(ConfigError, match="5 prompts, and 1 were given"):
-        run_of(None, resume=tmp_path, prompts=[[1]])
     with pytest.raises(ConfigError, match="exact"):
         run_of(clipper.PPO(kl=clipper.kl.Exact()))
     with pytest.raises(ConfigError, match="generate"):
