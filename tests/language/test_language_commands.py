@@ -34,6 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr("clipper.runs.train.plot_run", lambda run: None)  # it takes longer than the runs here
     monkeypatch.delitem(sys.modules, "these_rewards", raising=False)
     save_model(load_model(config_of("llama"), 1).lm, tmp_path / "model")
     (tmp_path / "p.jsonl").write_text('[1, 2]\n{"prompt": [3], "answer": 7}\n')

@@ -1,9 +1,8 @@
 """A run on prompts is a run: rows, checkpoints, exact resumption; and its mistakes are said."""
 
+import ast
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def ones(prompts: Sequence[object], responses: Sequence[Sequence[int]]) -> list[
 
 def run_of(algorithm: object, **options: Any) -> clipper.Run:
     given = {
-        "critic": "shared", "responses": 8, "max_tokens": 5, "eos": EOS, "seed": 2, "total_steps": 100,
+        "critic": "shared", "responses": 8, "max_tokens": 5, "eos": EOS, "seed": 2, "total_steps": 60,
         "reward": ones, "prompts": PROMPTS, "model": config_of("llama"), "micro_batch": 3,
         "shaping": Shaping(beta=AdaptiveKL(0.1, horizon=100), normalise=16),
     }  # fmt: skip
@@ -53,10 +52,10 @@ def rows_of(run: clipper.Run) -> list[dict[str, object]]:
 @pytest.mark.parametrize(("algorithm", "critic"), ALGORITHMS)
 def test_a_resumed_run_is_the_uninterrupted_one(algorithm: object, critic: str, tmp_path: Path) -> None:
     whole = run_of(algorithm, critic=critic, run_dir=tmp_path / "whole")
-    assert whole.iteration > 2
+    assert whole.iteration > 1
 
     def stop(run: clipper.Run) -> bool:
-        return run.iteration < 2
+        return run.iteration < 1
 
     run_of(algorithm, critic=critic, run_dir=tmp_path / "parts", callback=stop)
     # What is not named is as it was: settings, seed, and all.
@@ -272,5 +271,16 @@ def test_other_mistakes_are_said(tmp_path: Path) -> None:
 
 
 def test_clipper_itself_does_not_import_transformers() -> None:
-    program = "import sys, clipper; sys.exit('transformers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    """It takes seconds, so functions import it, and blocks that run for the type checker alone."""
+    files = list(Path(clipper.__file__).parent.rglob("*.py"))
+    assert len(files) > 100
+    for path in files:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "transformers" not in ast.unparse(node), path
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A curve takes longer than the runs here."""
+    monkeypatch.setattr("clipper.runs.train.plot_run", lambda run: None)
