@@ -53,7 +53,7 @@ class Options:
 
     task: tyro.conf.Positional[Literal["optimum", "sort"]]
     """The exact optimum of random scores, or sorting."""
-    algorithms: tuple[str, ...] = ("ppo", "ppo-separate", "rloo", "pairwise-ppo")
+    algorithms: tuple[str, ...] = ("ppo", "rloo", "pairwise-ppo", "ppo-separate")
     """By their names on the command line."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of scores or digits, model, and training."""
@@ -104,7 +104,7 @@ def sort(name: str, seed: int, total_steps: int) -> dict[str, float]:
         model=lm, prompts=task.prompts, reward=task.reward, algorithm=for_task(choice), max_tokens=task.max_tokens,
         critic={"ppo": "shared", "ppo-separate": "own"}.get(name), eos=task.eos, seed=seed, responses=256,
         shaping=Shaping(beta=0.02 if with_critic else 0.0, cut="end"),
-        responses_per_prompt=choice.responses_per_prompt, total_steps=total_steps or 100_000,
+        responses_per_prompt=choice.responses_per_prompt, total_steps=total_steps or 80_000,
     )  # fmt: skip
     found: dict[str, float] = {}
     for word, policy in (("start", run.rollouts.reference), ("end", run.policy)):
