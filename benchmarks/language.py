@@ -31,6 +31,7 @@ from clipper.language.models import load_model, tiny_llama
 from clipper.language.shaping import Shaping
 from clipper.language.tasks.sequences import Sequences
 from clipper.language.tasks.sort import Sort
+from clipper.learning.optimizers import Adam
 from clipper.learning.reference_kl import InReward
 from clipper.learning.schedules import Linear
 
@@ -41,9 +42,11 @@ STEPS = {3: 60_000, 5: 150_000}
 FIELDS: dict[str, Any] = {"epochs": 2, "minibatches": 2, "learning_rate": Linear(3e-3), "max_grad_norm": 1.0}
 SEQUENCES: dict[str, Any] = {
     "ppo": clipper.PPO(gamma=1.0, **FIELDS),
-    "ppo-separate": clipper.PPOSeparate(gamma=1.0, lam=0.95, value_epochs=2, value_minibatches=2, **FIELDS),
+    "ppo-separate": clipper.PPOSeparate(
+        gamma=1.0, lam=0.95, value_epochs=2, value_minibatches=2, stop=None, optimizer=Adam(), **FIELDS
+    ),
     "rloo": clipper.language_presets.rloo(reference_kl=InReward(BETA), **FIELDS),
-    "pairwise-ppo": clipper.PairwisePPO(beta=BETA, **FIELDS),
+    "pairwise-ppo": clipper.PairwisePPO(beta=BETA, **(FIELDS | {"learning_rate": Linear(2e-3)})),
 }
 
 
