@@ -9,6 +9,8 @@ import pytest
 from walk import DOCS
 
 from clipper.cli import command_options, commands
+from clipper.cli.language import parsed
+from clipper.cli.language_options import TrainLanguage
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [page for folder in ("walk", "guides") for page in sorted((DOCS / "en" / folder).glob("*.md"))]
@@ -30,6 +32,8 @@ def test_it_parses(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind is command_options.Train:
         config, flags = commands.train_defaults(args)
         command_options.parse(command_options.Train, flags, line, command_options.Train(config=config))
+    elif kind is TrainLanguage:
+        parsed(args)
     else:
         command_options.parse(kind, args, line)
 
@@ -42,5 +46,9 @@ def test_they_run_in_order(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
     for line in LINES[page]:
         shorter = re.sub(r"--(total-steps|eval-every|episodes) \d+", "", line)
         command, *args = shlex.split(shorter)[1:]
-        fewer = {"train": ["--total-steps", "256"], "evaluate": ["--episodes", "2"]}
+        fewer = {
+            "train": ["--total-steps", "256"],
+            "train-language": shlex.split("--total-steps 1 --responses 8 --minibatches 1 --supervised-steps 1"),
+            "evaluate": ["--responses", "4"] if commands.on_prompts(args) else ["--episodes", "2"],
+        }
         assert commands.COMMANDS[command][0]([*args, *fewer.get(command, [])]) == 0, line

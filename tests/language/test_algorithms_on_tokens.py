@@ -1,4 +1,4 @@
-"""GRPO's presets and pairs train a language model towards an optimum that is known by enumeration."""
+"""PPO, GRPO's presets and pairs train a language model towards an optimum that is known by enumeration."""
 
 import math
 from typing import Any
@@ -20,16 +20,17 @@ BETA = 0.5
 FIELDS: dict[str, Any] = {"learning_rate": Linear(3e-3), "epochs": 2, "minibatches": 2}
 
 
-def trained(algorithm: Algorithm, iterations: int, **settings: Any) -> tuple[Any, Sequences, torch.Tensor]:
+def trained(
+    algorithm: Algorithm, iterations: int, responses: int = 256, **settings: Any
+) -> tuple[Any, Sequences, torch.Tensor]:
     task = Sequences(symbols=2, limit=2, seed=1)
     config = LlamaConfig(
         vocab_size=task.vocabulary, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
         bos_token_id=None, eos_token_id=None, initializer_range=0.3,
     )  # fmt: skip
-    steps = iterations * 256  # at least a token a response
     run = train_language(
-        config, task.prompts, task.reward, algorithm, critic=None, responses=256, responses_per_prompt=4, max_tokens=2,
-        eos=task.eos, total_steps=steps, seed=1, **settings,
+        config, task.prompts, task.reward, algorithm, responses=responses, max_tokens=2, eos=task.eos, seed=1,
+        total_steps=iterations * responses, **({"critic": None, "responses_per_prompt": 4} | settings),
     )  # fmt: skip
     reference: Any = run.rollouts
     return run, task, task.log_probs(reference.reference).detach()
@@ -38,14 +39,17 @@ def trained(algorithm: Algorithm, iterations: int, **settings: Any) -> tuple[Any
 @pytest.mark.parametrize(
     "algorithm",
     [
+        clipper.PPO(gamma=1.0, **FIELDS),
         clipper.language_presets.rloo(reference_kl=InReward(BETA), **FIELDS),
         clipper.language_presets.remax(reference_kl=InReward(BETA), **FIELDS),
         PairwisePPO(beta=BETA, **FIELDS),
     ],
-    ids=["rloo", "remax", "pairs"],
+    ids=["ppo", "rloo", "remax", "pairs"],
 )
 def test_they_come_near_the_optimum(algorithm: Algorithm) -> None:
-    run, task, log_reference = trained(algorithm, 16)
+    """Responses so few that all are enumerated; ``benchmarks/language.py`` goes further, on larger ones."""
+    ppo = {"critic": "shared", "responses_per_prompt": 1, "shaping": Shaping(beta=BETA, cut="end")}
+    run, task, log_reference = trained(algorithm, 12, **(ppo if isinstance(algorithm, clipper.PPO) else {}))
     start = float((log_reference.exp() * task.table).sum(1).mean())
     best = float(task.optimum(log_reference, BETA))
     reached = float(task.objective(run.policy, log_reference, BETA).detach())
@@ -55,14 +59,14 @@ def test_they_come_near_the_optimum(algorithm: Algorithm) -> None:
 
 @pytest.mark.parametrize("preset", clipper.language_presets.ALL, ids=lambda f: f.__name__)
 def test_every_preset_trains(preset: Any) -> None:
-    run, *_ = trained(preset(learning_rate=1e-3), 1)
+    run, *_ = trained(preset(learning_rate=1e-3), 1, 32)
     assert math.isfinite(run.history[-1]["loss/policy"])
     assert math.isfinite(run.history[-1]["policy/reference_kl_k1"])
 
 
 def test_the_kl_counts_once() -> None:
-    run, *_ = trained(GRPO(epochs=1, minibatches=1, learning_rate=1e-3), 1)
+    run, *_ = trained(GRPO(epochs=1, minibatches=1, learning_rate=1e-3), 1, 8)
     assert run.rollouts.shaping.beta == 0
     with pytest.raises(ConfigError, match="a KL to the reference of its own"):
-        trained(GRPO(), 1, shaping=Shaping(beta=0.1))
-    trained(GRPO(reference_kl=None), 1, shaping=Shaping(beta=0.1))
+        trained(GRPO(), 1, 8, shaping=Shaping(beta=0.1))
+    trained(GRPO(reference_kl=None), 1, 8, shaping=Shaping(beta=0.1))

@@ -1,7 +1,9 @@
 """The gradients that algorithms of responses climb, in expectation over all groups of responses, by enumeration."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import combinations_with_replacement
+from math import factorial, prod
 
 import pytest
 import tiny_language as tiny
@@ -38,13 +40,16 @@ def estimate(algorithm: Algorithm, policy: Table, reference: Table | None = None
 def expectation(
     gradient: Callable[[Batch], Tensor], policy: Table, size: int, score: Sequence[Tensor] = SCORES
 ) -> Tensor:
-    """E over a prompt and ``size`` responses to it, by their sum over all groups."""
+    """E over a prompt and ``size`` responses to it, by their sum over all groups; one that differs in its order alone
+    has the same gradient (tests of losses), and is counted with it.
+    """
     total = torch.zeros_like(policy.logits)
     for x in range(PROMPTS):
         probability = tiny.log_probs(policy, x).detach().exp()
-        for chosen in product(range(len(EVERY[x])), repeat=size):
+        for chosen in combinations_with_replacement(range(len(EVERY[x])), size):
+            orders = factorial(size) // prod(map(factorial, Counter(chosen).values()))
             batch = [(EVERY[x][i], float(score[x][i])) for i in chosen]
-            total += probability[list(chosen)].prod() / PROMPTS * gradient(batch)
+            total += orders * probability[list(chosen)].prod() / PROMPTS * gradient(batch)
     return total
 
 

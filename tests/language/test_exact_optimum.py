@@ -11,10 +11,9 @@ from clipper.functional.returns import gae
 from clipper.language.context import make_context, sampled_tokens
 from clipper.language.models import copy_of, load_model
 from clipper.language.policy import TokenPolicy
-from clipper.language.shaping import Shaping, rewarded
+from clipper.language.shaping import rewarded
 from clipper.language.tasks.sequences import Sequences
 from clipper.language.train import train_language
-from clipper.learning.schedules import Linear
 
 BETA = 0.5
 
@@ -44,7 +43,7 @@ def test_the_gradient_of_tokens_is_that_of_the_objective() -> None:
     pairs = [(x, y) for x in task.prompts for y in task.responses]
     length = torch.tensor([min(len(y) + 1, 3) for _, y in pairs])
     tokens = torch.tensor([[*x, *y, *[task.eos] * (3 - len(y))] for x, y in pairs]).T.contiguous()
-    context = make_context(tokens, torch.ones_like(length), length, length, 3)
+    context = make_context(tokens, torch.full_like(length, 2), length, length, 3)
     action = sampled_tokens(context)
     log_prob, log_ref = (each.act(action, context)[0].log_prob(action) for each in (policy, reference))
     score = task.reward(*zip(*pairs, strict=True))  # pyright: ignore[reportArgumentType]
@@ -71,7 +70,7 @@ def test_sampled_responses_have_the_enumerated_mean() -> None:
     log_p, log_ref = (task.log_probs(each).detach() for each in (policy, reference))
     place = [task.place[tuple(x)] for x in batch.responses]
     value = task.table - BETA * (log_p - log_ref)
-    seen = value[[x[0] for x in batch.prompts], place]
+    seen = value[[x[-1] for x in batch.prompts], place]
     expected = float(task.objective(policy, log_ref, BETA).detach())
     assert expected == pytest.approx(float(seen.mean()), abs=4 * float(seen.std()) / 8000**0.5)
 
@@ -85,23 +84,3 @@ def test_no_policy_is_better_than_the_optimum() -> None:
     log_star = (log_reference + task.table / BETA).log_softmax(1)
     reached = (log_star.exp() * (task.table - BETA * (log_star - log_reference))).sum(1).mean()
     assert float(reached) == pytest.approx(best, abs=1e-5)
-
-
-def test_ppo_comes_near_the_optimum() -> None:
-    """Most of the way from the reference's J to J*, in seconds; runs of 40,000 responses are measured apart."""
-    task = Sequences(seed=2)
-    config = LlamaConfig(
-        vocab_size=task.vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        bos_token_id=None, eos_token_id=None, initializer_range=0.2,
-    )  # fmt: skip
-    algorithm = clipper.PPO(gamma=1.0, epochs=4, minibatches=2, learning_rate=Linear(3e-3), max_grad_norm=1.0)
-    run: Any = train_language(
-        config, task.prompts, task.reward, algorithm, critic="shared", shaping=Shaping(beta=BETA, cut="end"),
-        responses=256, max_tokens=3, eos=task.eos, seed=2, total_steps=15_000,
-    )  # fmt: skip
-    with torch.no_grad():
-        reference = task.log_probs(run.rollouts.reference)
-        reached = float(task.objective(run.policy, reference, BETA))
-        start = float(task.objective(run.rollouts.reference, reference, BETA))
-    best = float(task.optimum(reference, BETA))
-    assert (reached - start) / (best - start) > 0.85

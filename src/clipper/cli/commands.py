@@ -2,9 +2,9 @@
 
 import os
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,17 +34,19 @@ from clipper.cli.command_options import (
     parse,
     with_spellings,
 )
+from clipper.cli.language_options import TrainLanguage
 from clipper.cli.terminal import Terminal, write_source
 from clipper.environments.atari import described, is_atari
 from clipper.environments.from_file import env_of_file
 from clipper.environments.processes import end_with_starter
 from clipper.errors import ClipperError, ConfigError, visible
 from clipper.rollout.evaluation import Evaluation
-from clipper.runs.folders import runs_in, seeds_below
+from clipper.runs.config_file import read_config
+from clipper.runs.folders import new_folder, runs_in, seeds_below
 from clipper.settings.config import Config
 from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
-from clipper.storage.files import for_output, replace
+from clipper.storage.files import for_output, from_user, replace
 
 MOST_SEEDS = 10_000
 NARROWEST = 40
@@ -81,21 +83,35 @@ def train_command(args: Sequence[str]) -> int:
 
 
 def new_run_dir(config: Config) -> Path:
-    """runs/<environment>-<algorithm>-seed<seed>-<time>, not yet there."""
+    """Of the environment, the algorithm, the seed and the time."""
     env = config.env.rpartition(":")[2].replace("/", "-")
     algorithm = type(config.algorithm).__name__.lower()
-    stem = f"{env}-{algorithm}-seed{config.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder, count = Path("runs") / stem, 1
-    while folder.exists():
-        count += 1
-        folder = Path("runs") / f"{stem}-{count}"
-    return folder
+    return new_folder(f"{env}-{algorithm}", config.seed)
+
+
+def train_language(args: Sequence[str]) -> int:
+    """``clipper train-language``."""
+    from clipper.cli.language import train_language_command  # noqa: PLC0415
+
+    return train_language_command(args)
+
+
+def on_prompts(args: Sequence[str]) -> bool:
+    """Is a run on prompts named? Then the command has other options."""
+    with suppress(ClipperError, OSError):  # which the command itself reports
+        folders = [from_user(word) for word in args if not word.startswith("-")]
+        return any(read_config(x).language is not None for x in folders if (x / "config.json").is_file())
+    return False
 
 
 def resume_command(args: Sequence[str]) -> int:
     """``clipper resume``."""
     from clipper.cli.session import resume_and_show  # noqa: PLC0415
 
+    if on_prompts(args):
+        from clipper.cli.language import resume_language  # noqa: PLC0415
+
+        return resume_language(args)
     options = parse(Resume, args, "clipper resume")
     reach_own_code(options.env)
     from clipper.cli.seeds import is_set, resume_seeds  # noqa: PLC0415
@@ -118,6 +134,10 @@ def evaluate_command(args: Sequence[str]) -> int:
     """``clipper evaluate``."""
     from clipper.runs.evaluate import evaluate  # noqa: PLC0415
 
+    if on_prompts(args):
+        from clipper.cli.language import evaluate_language  # noqa: PLC0415
+
+        return evaluate_language(args)
     options = parse(Evaluate, args, "clipper evaluate")
     if seeds := seeds_below(options.run):
         from clipper.cli.seeds import evaluate_seeds  # noqa: PLC0415
@@ -223,9 +243,9 @@ def export_command(args: Sequence[str]) -> int:
 def unroll_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     """A run's settings, or what ``train`` would begin with, and the flags that follow."""
     if args and (Path(args[0]) / "config.json").exists():
-        from clipper.runs.config_file import read_config  # noqa: PLC0415
-
         config, own = read_config(Path(args[0])), said("--env", args[1:])
+        if config.language is not None:
+            raise ConfigError("a run on prompts cannot be unrolled: unroll one in an environment")
         own_environment(config, own)
         return config, list(args[1:])
     own_fields = fields_named(args)
@@ -280,6 +300,7 @@ def check_exercise_command(args: Sequence[str]) -> int:
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
     "train": (train_command, Train),
+    "train-language": (train_language, TrainLanguage),
     "resume": (resume_command, Resume),
     "evaluate": (evaluate_command, Evaluate),
     "play": (play_command, Play),

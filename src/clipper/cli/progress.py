@@ -57,13 +57,28 @@ class ProgressDisplay:
         recent = run.history[-20:]
         speed = speed_of(recent)
         left = max(config.total_steps - run.steps, 0) / max(speed, 1e-9)
-        facts = {
-            "steps": f"{thousands(run.steps):>6}/{thousands(config.total_steps)}",
-            "return": number(row.get("episode/recent_return"), ".1f"),
-            "evaluation": number(self.last_eval, ".1f"),
-            "steps/s": f"{speed:,.0f}" if recent else "",
-            "left": f"{int(left) // 60}:{int(left) % 60:02d}" if recent else "",
-            "KL": number(row.get("policy/kl"), ".4f"),
+        done = f"{thousands(run.steps):>6}/{thousands(config.total_steps)}"
+        speed_text = f"{speed:,.0f}" if recent else ""
+        left_text = f"{int(left) // 60}:{int(left) % 60:02d}" if recent else ""
+        if config.language is None:
+            facts = {
+                "steps": done,
+                "return": number(row.get("episode/recent_return"), ".1f"),
+                "evaluation": number(self.last_eval, ".1f"),
+                "steps/s": speed_text,
+                "left": left_text,
+                "KL": number(row.get("policy/kl"), ".4f"),
+            }
+        else:
+            facts = {
+                "tokens": done,
+                "score": number(row.get("reward/score"), ".3f"),
+                "KL/response": number(row.get("kl/reference"), ".3f"),
+                "length": number(row.get("response/length"), ".1f"),
+                "tokens/s": speed_text,
+                "left": left_text,
+            }
+        facts |= {
             "clipped": number(row.get("policy/clip_fraction"), ".1%"),
             "entropy": number(row.get("policy/entropy"), ".3f"),
             **{name.removeprefix("custom/"): number(x, ".4g") for name, x in run.noted.items()},

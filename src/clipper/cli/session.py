@@ -38,6 +38,7 @@ from clipper.runs.run import Run
 from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, read_settings
+from clipper.settings.language import LanguageConfig
 from clipper.storage import checkpoint
 
 MANY = 10_000_000  # weights for images, of which the header tells
@@ -136,8 +137,10 @@ def resume_and_show(folder: Path, env: str | None, changes: dict[str, object], p
     return show({"env": env, "resume": folder, "profile": profile, **changes})
 
 
-def show(arguments: Mapping[str, object]) -> int:
-    """Call ``train`` with a display around it. Of several processes that train one run, the first one shows it."""
+def show(arguments: Mapping[str, object], train: Callable[..., Run] = train) -> int:
+    """Call ``train``, or ``train_language``, with a display around it. Of several processes that train one run, the
+    first one shows it.
+    """
     group = joined()
     console = Terminal(quiet=group is not None and group.rank > 0)
     if console.quiet:
@@ -173,9 +176,13 @@ class Header:
         endless = env is not None and not is_limited(env)
         bound = f", no time limit is known, so evaluations end episodes after {MAX_STEPS:,} steps" * endless
         several = "environments" if config.num_envs > 1 else "environment"
+        columns, engine = f"{config.num_envs} {several} {run.stepping}", f"engine {run.engine.description}, "
+        if config.language is not None:
+            columns = f"{config.num_envs} responses at once, of at most {config.language.max_tokens} tokens"
+            engine = ""
         rest = (
-            f": {config.num_envs} {several} {run.stepping}, {size:,} parameters, engine {run.engine.description}, "
-            f"{config.device}, {config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}"
+            f": {columns}, {size:,} parameters, {engine}{config.device}, "
+            f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}"
             f"{resumed}{bound}"
         )
         name = type(config.algorithm).__name__
@@ -232,9 +239,12 @@ def report(run: Run, console: Console, received: int | None) -> None:
         console.print(profile_table(run.profile, run.iteration))
     env = ["--env", run.source] if isinstance(run.source, str) and why_asked(run.source) else []
     steps, seconds = thousands(run.steps), f"{run.seconds:.0f} s"
+    unit = "steps" if run.config.language is None else "tokens"
     if received is not None:
-        console.print(f"stopped by {signal.Signals(received).name} after {steps} steps; go on with:")
-        command = command_of("resume", from_here(run.path), *code_again(run.source, run.config, run.settings))
+        console.print(f"stopped by {signal.Signals(received).name} after {steps} {unit}; go on with:")
+        again = code_again(run.source, run.config, run.settings)
+        again += [] if run.config.language is None else reward_again(run.config.language)
+        command = command_of("resume", from_here(run.path), *again)
         console.print(f"  {command}", soft_wrap=True)
         return
     last = next((row["eval/return"] for row in reversed(run.history) if row.get("eval/return") is not None), None)
@@ -244,11 +254,19 @@ def report(run: Run, console: Console, received: int | None) -> None:
         outcome = f"finished: {run.config.eval_episodes} evaluation episodes return {last:.1f} on average,"
     else:
         outcome = "finished"
-    console.print(f"{outcome} after {steps} steps and {seconds} of training", markup=True, soft_wrap=True)
+    console.print(f"{outcome} after {steps} {unit} and {seconds} of training", markup=True, soft_wrap=True)
     folder = from_here(run.path)
-    watch = command_of("play", folder, *env)
-    told = f"  run    {folder}\n  curve  {folder}/curve.png\n  watch  {watch}"
+    told = f"  run    {folder}\n  curve  {folder}/curve.png\n"
+    if run.config.language is None:
+        told += f"  watch  {command_of('play', folder, *env)}"
+    else:
+        told += f"  read   {command_of('evaluate', folder, *reward_again(run.config.language))}"
     console.print(told, soft_wrap=True)
+
+
+def reward_again(language: LanguageConfig) -> list[str]:
+    """``--reward``, where a run on prompts asks for it once more: a task has its own."""
+    return [] if language.reward.startswith("clipper.") else ["--reward", language.reward or "MODULE:FUNCTION"]
 
 
 def from_here(folder: Path | None) -> Path | None:

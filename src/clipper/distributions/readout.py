@@ -68,6 +68,8 @@ class Readout:
         def of_chunk(hidden: Tensor, *rest: Tensor) -> Tensor:
             return f(Categorical(logits(hidden, self.weight, self.bias)), *rest)
 
+        if len(states[0]) <= rows:  # all logits are as few as a chunk's, and need not be computed twice
+            return of_chunk(*states).reshape(batch)
         chunks = zip(*(x.split(rows) for x in states), strict=True)
         parts = [checkpoint(of_chunk, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
         return torch.cat(parts).reshape(batch)

@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
@@ -52,6 +54,16 @@ def load_model(model: "Model", seed: int) -> Loaded:
     return Loaded(lm, tokenizer)
 
 
+def tiny_llama(vocabulary: int, width: int = 64, layers: int = 2, heads: int = 4) -> "PreTrainedConfig":
+    """A small Llama of its own vocabulary, without tokens that begin or end a text."""
+    from transformers import LlamaConfig  # noqa: PLC0415
+
+    return LlamaConfig(
+        vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
+        num_attention_heads=heads, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+
+
 def from_folder(folder: Path) -> Loaded:
     """Model and tokenizer out of a folder as ``save_pretrained`` writes it."""
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
@@ -61,15 +73,36 @@ def from_folder(folder: Path) -> Loaded:
             f"{folder} holds no model, for it has no config.json: name a folder that save_pretrained wrote"
         )
     try:
-        lm = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
-        )
+        with quietly():
+            lm = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+            )
     except (OSError, ValueError) as error:
         raise ConfigError(f"no model can be read from {folder}: {error}") from error
     named = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False) if named else None
     check_model(lm)
     return Loaded(lm, tokenizer)
+
+
+def save_model(lm: "PreTrainedModel", folder: Path) -> None:
+    """Write a folder that ``from_folder`` reads."""
+    with quietly():
+        lm.save_pretrained(folder)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the display that ``transformers`` draws while it reads or writes weights."""
+    from transformers.utils import logging  # noqa: PLC0415
+
+    shown_before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown_before:
+            logging.enable_progress_bar()
 
 
 def copy_of(lm: "PreTrainedModel") -> "PreTrainedModel":

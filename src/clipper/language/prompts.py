@@ -1,5 +1,7 @@
 """Where prompts come from: a list, a file of JSON lines, or a function."""
 
+import copy
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +48,8 @@ class PromptList:
             raise ConfigError("there is no prompt: give one at least")
         self.prompts = list(prompts)
         self.order, self.cursor = torch.arange(len(self.prompts)), len(self.prompts)
+        text = json.dumps(self.prompts, default=shown)
+        self.digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def take(self, count: int, generator: Generator) -> list[Prompt]:
         """The next prompts of the pass, and of as many further passes as it takes."""
@@ -59,13 +63,15 @@ class PromptList:
         return found
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        return {"prompt_order": self.order}, {"prompt_cursor": self.cursor}
+        return {"prompt_order": self.order}, {"prompt_cursor": self.cursor, "prompt_digest": self.digest}
 
     def load_state_dict(self, tensors: dict[str, Tensor], values: Mapping[str, object]) -> None:
         order, cursor = tensors["prompt_order"].clone(), value_of("prompt_cursor", int, values)
         whole = torch.arange(len(self.prompts))
         if len(order) != len(whole):
             raise ConfigError(f"this run has {len(order)} prompts, and {len(whole)} were given: give the same ones")
+        if value_of("prompt_digest", str, values) != self.digest:
+            raise ConfigError(f"this run has other prompts than the {len(whole)} that were given: give the same ones")
         if not torch.equal(order.sort().values, whole) or not 0 <= cursor <= len(order):
             raise ValueError("prompt_order is no order of the prompts, or prompt_cursor lies outside of it")
         self.order, self.cursor = order, cursor
@@ -88,6 +94,11 @@ class PromptFunction:
 
     def load_state_dict(self, tensors: dict[str, Tensor], values: Mapping[str, object]) -> None:
         """Nothing: all that it draws comes of the generator."""
+
+
+def anew(prompts: Prompts) -> Prompts:
+    """The same prompts from the start, apart from what has been taken."""
+    return PromptList(prompts.prompts) if isinstance(prompts, PromptList) else copy.deepcopy(prompts)
 
 
 def make_prompts(source: Source | Prompts) -> Prompts:
@@ -113,6 +124,8 @@ def read_prompts(path: Path) -> list[Prompt]:
                     found.append(read_row(line, f"line {number} of {path}"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"prompts cannot be read from {path}: {error}") from error
+    if not found:
+        raise ConfigError(f"{path} holds no prompt: write one at least, each on a line of its own")
     return found
 
 

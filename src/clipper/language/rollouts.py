@@ -1,7 +1,7 @@
 """Rollouts of a language model: prompts in, responses scored, Steps out."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
@@ -19,9 +19,10 @@ from clipper.language.generate import Sample, generate
 from clipper.language.models import digest, vocabulary_of
 from clipper.language.policy import TokenPolicy
 from clipper.language.prompts import Prompt, Prompts, tokens_of
-from clipper.language.shaping import AdaptiveKL, Shaping, moments_of_scores, rewarded
+from clipper.language.shaping import moments_of_scores, rewarded
 from clipper.networks.protocol import Actor
 from clipper.rollout.protocol import Episode
+from clipper.settings.language import AdaptiveKL, LanguageConfig
 from clipper.storage.saved import value_of
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ class Responses(NamedTuple):
 class LanguageRollouts:
     """Prompts, a policy's responses to them and their scores, as Steps: row t is the t-th token, column n a response.
 
-    ``responses`` are answered in an iteration, ``per_prompt`` to each prompt, of at most ``max_tokens`` tokens. The
-    ``reference`` is a frozen policy, to which KL is counted. ``greedy`` scores
-    the most likely response to each prompt, too (``Steps.greedy``).
+    ``responses`` are answered in an iteration, as ``language`` says how. The ``reference`` is a frozen policy, to which
+    KL is counted. ``greedy`` scores the most likely response to each prompt, too (``Steps.greedy``).
     """
 
     def __init__(
@@ -53,28 +53,26 @@ class LanguageRollouts:
         reference: TokenPolicy,
         prompts: Prompts,
         reward: Reward,
+        language: LanguageConfig,
         *,
         tokenizer: "PreTrainedTokenizerBase | None" = None,
-        eos: Collection[int] = (),
-        shaping: Shaping = Shaping(),  # noqa: B008 (a frozen value)
         responses: int = 64,
-        per_prompt: int = 1,
-        max_tokens: int = 64,
         greedy: bool = False,
         seed: int = 0,
     ) -> None:
-        if responses < 1 or per_prompt < 1 or max_tokens < 1 or responses % per_prompt:
+        if responses < 1 or responses % language.responses_per_prompt:
             raise ConfigError(
-                f"{responses} responses of at most {max_tokens} tokens, {per_prompt} to a prompt, cannot be: give "
-                "numbers from 1 on, and responses a multiple of responses_per_prompt"
+                f"{responses} responses cannot be {language.responses_per_prompt} to each prompt: let responses be a "
+                "multiple of responses_per_prompt"
             )
         self.reference, self.prompts, self.reward, self.tokenizer = reference, prompts, reward, tokenizer
-        self.eos, self.shaping, self.num_envs, self.per_prompt = tuple(eos), shaping, responses, per_prompt
-        self.max_tokens, self.beta, self.greedy = max_tokens, shaping.first_beta, greedy
+        self.language, self.shaping, self.per_prompt = language, language.shaping, language.responses_per_prompt
+        self.num_envs, self.eos, self.max_tokens = responses, language.eos, language.max_tokens
+        self.beta, self.greedy = self.shaping.first_beta, greedy
         vocabulary = vocabulary_of(reference.lm)
         self.single_observation_space, self.single_action_space = Discrete(vocabulary), Discrete(vocabulary)
         self.generator = Generator().manual_seed(seed)
-        self.scale: tuple[float, float] | None = None if shaping.normalise else (0.0, 1.0)
+        self.scale: tuple[float, float] | None = None if self.shaping.normalise else (0.0, 1.0)
         """Mean and deviation of the reference's scores, once they are known."""
         self.steps, self.episodes, self.metrics = 0, list[Episode](), dict[str, float]()
         self.digest = digest(reference.lm)

@@ -1,14 +1,16 @@
 """Training a language model: the same run and the same loop, on prompts."""
 
 import dataclasses
+import inspect
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 
 from clipper.algorithms import GRPO, PPO, Algorithm, PairwisePPO, Reinforce
+from clipper.environments.ids import called
 from clipper.errors import ConfigError
 from clipper.language.generate import check_sampling
-from clipper.language.models import copy_of, eos_of, load_model
+from clipper.language.models import Loaded, copy_of, eos_of, load_model
 from clipper.language.policy import TokenPolicy
 from clipper.language.prompts import Prompts, Source, make_prompts
 from clipper.language.rollouts import LanguageRollouts, Reward
@@ -16,10 +18,17 @@ from clipper.language.shaping import Shaping
 from clipper.learning.baselines import GreedyResponse
 from clipper.learning.kl import Exact
 from clipper.runs.callbacks import Callback
+from clipper.runs.config_file import read_config
+from clipper.runs.load import load
 from clipper.runs.logs import Logger
 from clipper.runs.make_run import Settings
+from clipper.runs.restore import is_there
 from clipper.runs.run import Run
 from clipper.runs.train import train
+from clipper.settings.config import Config
+from clipper.settings.config_json import name_of, same_name
+from clipper.settings.language import LanguageConfig
+from clipper.storage.files import from_user_kept
 
 if TYPE_CHECKING:
     from clipper.language.models import Model
@@ -28,26 +37,36 @@ RESPONSES = 64
 """In an iteration, where nobody says how many."""
 
 
+class OfResponses(TypedDict, total=False):
+    """What ``train_language`` takes beside the settings of every run."""
+
+    name: str
+    critic: Literal["own", "shared"] | None
+    shaping: Shaping | None
+    responses: int | None
+    responses_per_prompt: int
+    max_tokens: int
+    temperature: float
+    eos: int | Collection[int] | None
+    micro_batch: int | None
+
+
+class LanguageSettings(Settings, OfResponses, total=False):
+    """All keywords of ``train_language``."""
+
+
 def train_language(
     model: "Model",
     prompts: Source | Prompts,
     reward: Reward,
     algorithm: Algorithm | None = None,
     *,
-    critic: Literal["own", "shared"] | None = "own",
-    shaping: Shaping | None = None,
-    responses: int | None = None,
-    responses_per_prompt: int = 1,
-    max_tokens: int = 64,
-    temperature: float = 1.0,
-    eos: int | Collection[int] | None = None,
-    micro_batch: int | None = None,
     run_dir: str | Path | None = None,
     resume: str | Path | None = None,
     callback: Callback | Sequence[Callback] = (),
     loggers: Logger | Sequence[Logger] = (),
     profile: bool = False,
-    **settings: Unpack[Settings],
+    **settings: Unpack[LanguageSettings],
 ) -> Run:
     """Train a causal language model on scores of its responses, and return the run.
 
@@ -56,48 +75,141 @@ def train_language(
     learns. ``prompts`` are a list of texts or of tokens, a file of JSON lines, or a function (count, generator).
     ``reward`` is called with (prompts, responses), and gives a number for each response.
 
-    In an iteration ``responses`` are collected, ``responses_per_prompt`` to each prompt, of at most ``max_tokens``
-    tokens, which is the algorithm's horizon. Of an algorithm that asks for whole episodes they are as many as these.
-    ``shaping`` has a KL in the rewards of 0.05 a nat, or none where the algorithm has one of its own (``GRPO``,
-    ``PairwisePPO``).
-    A step is a token, and ``total_steps`` counts them. What else a run has is as in ``clipper.train``; ``resume`` asks
-    for the same model, prompts and reward once more.
+    In an iteration ``responses`` (64) are collected, ``responses_per_prompt`` (1) to each prompt, of at most
+    ``max_tokens`` (64) tokens, which is the algorithm's horizon; of an algorithm that asks for whole episodes they are
+    as many as these. ``critic`` is "own", "shared" or None. ``shaping`` has a KL in the rewards of 0.05 a nat, or none
+    where the algorithm has one of its own (``GRPO``, ``PairwisePPO``). ``eos`` are the tokens that end a response, the
+    model's own where none is named; ``temperature`` (1) divides logits; ``micro_batch`` bounds the responses in the
+    model at once. A step is a token, and ``total_steps`` counts them. ``name`` is what the settings call the model.
+
+    What else a run has is as in ``clipper.train``. ``resume`` asks for the same model, prompts and reward once more;
+    what is not named stays as it was, and what is named anew is used from there on, and the run no longer exact.
     """
     check_sampling(settings)
     if isinstance(getattr(algorithm, "kl", None), Exact):
         raise ConfigError(
             "an exact KL needs all probabilities of every token, [T, N, V]: use kl=clipper.kl.Sampled('k3')"
         )
-    algorithm = PPO(gamma=1.0, epochs=4, learning_rate=1e-5) if algorithm is None and resume is None else algorithm
-    if algorithm is not None and hasattr(algorithm, "horizon") and dataclasses.is_dataclass(algorithm):
-        algorithm = dataclasses.replace(algorithm, horizon=max_tokens)
-    loaded = load_model(model, settings.get("seed", 1))
-    device = settings.get("device", "cpu")
-    ends = eos_of(loaded) if eos is None else (eos,) if isinstance(eos, int) else tuple(eos)
-    if not ends:
-        raise ConfigError("no token ends a response, for the model names none: give eos=, or eos=() where none should")
-    reference = TokenPolicy(copy_of(loaded.lm), None, temperature, micro_batch).to(device).requires_grad_(False)
-    policy = TokenPolicy(copy_of(loaded.lm), critic, temperature, micro_batch)
-    rollouts = LanguageRollouts(
-        reference,
-        make_prompts(prompts),
-        reward,
-        tokenizer=loaded.tokenizer,
-        eos=ends,
-        shaping=shaping_for(algorithm, shaping),
-        responses=responses or (algorithm.episodes if isinstance(algorithm, Reinforce) else RESPONSES),
-        per_prompt=responses_per_prompt,
-        max_tokens=max_tokens,
-        greedy=isinstance(algorithm, GRPO) and isinstance(algorithm.baseline, GreedyResponse),
-        seed=settings.get("seed", 1),
-    )
+    folder = None if run_dir is None else from_user_kept(run_dir)
+    if resume == "auto":
+        resume = folder if is_there(folder, None) else None
+    given = cast(OfResponses, {name: settings.pop(name) for name in OfResponses.__annotations__ if name in settings})
+    planned = None if resume is None else read_config(from_user_kept(resume))
+    seed = settings.get("seed", 1 if planned is None else planned.seed)
+    loaded = load_model(model, seed)
+    if planned is None:
+        algorithm = algorithm or PPO(gamma=1.0, epochs=4, learning_rate=1e-5)
+        language, responses = begun(algorithm, loaded, given), given.get("responses") or responses_of(algorithm)
+    else:
+        language, responses = changed(planned, given)
+        if algorithm is None and planned.language != language:
+            algorithm = planned.algorithm
+    if dataclasses.is_dataclass(algorithm) and hasattr(algorithm, "horizon"):
+        algorithm = cast(Algorithm, dataclasses.replace(algorithm, horizon=language.max_tokens))
+    language = dataclasses.replace(language, **names_of(model, prompts, reward, None if planned is None else language))
+    rollouts = rollouts_of(loaded, language, prompts, reward, algorithm, responses, seed, settings.get("device", "cpu"))
+    policy = TokenPolicy(copy_of(loaded.lm), language.critic, language.temperature, language.micro_batch)
     return train(
-        rollouts, algorithm, policy=policy, run_dir=run_dir, resume=resume, callback=callback, loggers=loggers,
-        profile=profile, **settings,
+        rollouts, algorithm, policy=policy, run_dir=run_dir if resume is None else None, resume=resume,
+        callback=callback, loggers=loggers, profile=profile, **cast(Settings, settings),
     )  # fmt: skip
 
 
-def shaping_for(algorithm: Algorithm | None, shaping: Shaping | None) -> Shaping:
+def rollouts_of(
+    loaded: Loaded, language: LanguageConfig, prompts: Source | Prompts, reward: Reward, algorithm: object,
+    responses: int, seed: int, device: str,
+) -> LanguageRollouts:  # fmt: skip
+    """What gives the run its Steps; the model as it was loaded is their reference."""
+    reference = TokenPolicy(copy_of(loaded.lm), None, language.temperature, language.micro_batch)
+    return LanguageRollouts(
+        reference.to(device).requires_grad_(False),
+        make_prompts(prompts),
+        reward,
+        language,
+        tokenizer=loaded.tokenizer,
+        responses=responses,
+        greedy=isinstance(algorithm, GRPO) and isinstance(algorithm.baseline, GreedyResponse),
+        seed=seed,
+    )
+
+
+def saved_policy(
+    run_dir: str | Path, model: "Model", prompts: Source | Prompts, reward: Reward
+) -> tuple[LanguageRollouts, TokenPolicy]:
+    """The policy of a run's folder, on the cpu, and rollouts that can answer and score with it.
+
+    Model, prompts and reward are handed over once more; prompts may be others.
+    """
+    planned = read_config(from_user_kept(run_dir))
+    language = language_of(planned)
+    loaded = load_model(model, planned.seed)
+    rollouts = rollouts_of(loaded, language, prompts, reward, None, language.responses_per_prompt, planned.seed, "cpu")
+    policy = TokenPolicy(copy_of(loaded.lm), language.critic, language.temperature, language.micro_batch)
+    return rollouts, load(run_dir, policy=policy)
+
+
+def names_of(model: object, prompts: object, reward: object, before: LanguageConfig | None) -> dict[str, str]:
+    """What a run's settings call them: files by their paths; of a run that goes on, a reward that has another name."""
+    function = inspect.isroutine(reward)
+    name = f"{reward.__module__}:{reward.__qualname__}" if function else name_of(reward)
+    if before is not None:
+        return {} if same_name(name, before.reward) else {"reward": name}
+    paths = {name: str(x) for name, x in {"model": model, "prompts": prompts}.items() if isinstance(x, str | Path)}
+    return paths | {"reward": name}
+
+
+def language_of(planned: Config) -> LanguageConfig:
+    """How a run on prompts answers; raises ``ConfigError`` where it is another run."""
+    if planned.language is None:
+        raise ConfigError(f"this run is on {planned.env}, not on prompts: go on with clipper.train(resume=…)")
+    return planned.language
+
+
+def responses_of(algorithm: Algorithm) -> int:
+    """Responses of an iteration, where nobody says how many."""
+    return algorithm.episodes if isinstance(algorithm, Reinforce) else RESPONSES
+
+
+def begun(algorithm: Algorithm, loaded: Loaded, given: OfResponses) -> LanguageConfig:
+    """The settings of a new run."""
+    ends = tokens_that_end(given) if given.get("eos") is not None else eos_of(loaded)
+    if not ends and given.get("eos") is None:
+        raise ConfigError("no token ends a response, for the model names none: give eos=, or eos=() where none should")
+    plain: dict[str, object] = {
+        name: x for name, x in given.items() if name not in ("responses", "shaping", "eos", "name")
+    }
+    plain |= {"model": given.get("name", ""), "eos": ends, "shaping": shaping_for(algorithm, given.get("shaping"))}
+    return called(LanguageConfig, **plain)
+
+
+def changed(planned: Config, given: OfResponses) -> tuple[LanguageConfig, int]:
+    """The settings of a run that goes on, and its responses; raises ``ConfigError`` for those that cannot change."""
+    before = language_of(planned)
+    responses = given.get("responses") or planned.num_envs
+    plain: dict[str, object] = {
+        name: x for name, x in given.items() if name not in ("responses", "name") and x is not None
+    }
+    plain |= {"critic": given["critic"]} if "critic" in given else {}
+    plain |= {"eos": tokens_that_end(given)} if given.get("eos") is not None else {}
+    language = dataclasses.replace(before, **plain)
+    for name, has, named in (
+        ("responses", planned.num_envs, responses), ("critic", before.critic, language.critic)
+    ):  # fmt: skip
+        if has != named:
+            raise ConfigError(
+                f"this run has {name}={has!r}, which its state fits, and {named!r} was given: leave out {name}="
+            )
+    shaping_for(planned.algorithm, language.shaping)
+    return language, responses
+
+
+def tokens_that_end(given: OfResponses) -> tuple[int, ...]:
+    """``eos`` as a tuple."""
+    eos = given.get("eos")
+    return () if eos is None else (eos,) if isinstance(eos, int) else tuple(sorted(eos))
+
+
+def shaping_for(algorithm: Algorithm, shaping: Shaping | None) -> Shaping:
     """How scores become rewards; raises ``ConfigError`` where algorithm and rewards would both count the KL."""
     own = (isinstance(algorithm, PairwisePPO) and algorithm.beta > 0) or (
         isinstance(algorithm, GRPO) and algorithm.reference_kl is not None

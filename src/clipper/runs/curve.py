@@ -48,6 +48,8 @@ class Curve(NamedTuple):
     label: str
     """What tells it from others on its environment: runs that share it are seeds of one curve."""
     env: str
+    of_tokens: bool = False
+    """Decisions are tokens, and returns the scores of responses."""
 
 
 def read_curve(folder: Path) -> Curve:
@@ -64,7 +66,7 @@ def curve_of(rows: Sequence[Row], label: str, env: str) -> Curve:
     evals = [(r["steps"], r["eval/return"]) for r in rows if r.get("eval/return") is not None]
     x, y = np.array(returns, dtype=float).reshape(-1, 2).T
     ex, ey = np.array(evals, dtype=float).reshape(-1, 2).T
-    return Curve(x, y, ex, ey, label, env)
+    return Curve(x, y, ex, ey, label, env, any("response/length" in r for r in rows[:1]))
 
 
 def plot_run(run: Run) -> Path | None:
@@ -111,8 +113,10 @@ def draw_curves(curves: Sequence[Curve], output: Path) -> Path:
         for label in dict.fromkeys(c.label for c in curves if c.env == env):
             draw_label(axes, [c for c in curves if (c.env, c.label) == (env, label)], label, colours[label])
         draw_threshold(axes, env)
-        axes.set_xlabel("environment steps")
-        axes.set_ylabel("return (training: latest 100 episodes)")
+        of_tokens = all(curve.of_tokens for curve in curves if curve.env == env)
+        axes.set_xlabel("tokens" if of_tokens else "environment steps")
+        what, of = ("score", "responses") if of_tokens else ("return", "episodes")
+        axes.set_ylabel(f"{what} (training: latest 100 {of})")
         axes.set_title(drawable(env), loc="left", fontweight="bold")
         if axes.get_legend_handles_labels()[0]:  # none where no episode has finished
             axes.legend(frameon=False, loc="best", fontsize=8)

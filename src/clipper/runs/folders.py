@@ -1,6 +1,7 @@
 """Which folders are runs: one, the seeds that were trained side by side, or whatever a pattern of the shell has met."""
 
 import re
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,16 @@ NAMED = 3  # of what is left out; the rest is counted
 def is_run(folder: Path) -> bool:
     """Does it hold what a run writes from its first iteration on?"""
     return (folder / "config.json").is_file() and (folder / "metrics.jsonl").is_file()
+
+
+def new_folder(name: str, seed: int) -> Path:
+    """runs/<name>-seed<seed>-<time>, not yet there."""
+    stem = f"{name}-seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, count = Path("runs") / stem, 1
+    while folder.exists():
+        count += 1
+        folder = Path("runs") / f"{stem}-{count}"
+    return folder
 
 
 def seeds_below(folder: Path) -> list[Path]:

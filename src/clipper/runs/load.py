@@ -62,6 +62,11 @@ def load_with_config(
     tensors, values = read(from_user(path), best)
     try:
         config = read_settings(values["config"])
+        if config.language is not None and not isinstance(policy, nn.Module):
+            raise ConfigError(
+                "this run trained a language model: clipper evaluate RUN answers with it, and in a program "
+                "clipper.language.train.saved_policy(run_dir, model, prompts, reward)"
+            )
         if values["custom_policy"] and not isinstance(policy, nn.Module):
             raise ConfigError("this run trained a policy module of your own: pass an instance of it as policy=")
         if isinstance(policy, PolicyOptions):

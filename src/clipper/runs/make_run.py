@@ -20,7 +20,7 @@ from clipper.engines import choose
 from clipper.environments.checks import describe
 from clipper.environments.closing import close
 from clipper.environments.ids import called
-from clipper.environments.sources import SingleSource, check_vector, describe_source
+from clipper.environments.sources import SingleSource, check_vector
 from clipper.environments.vector.stepping import Vector, vectorise
 from clipper.errors import ConfigError, SaveError, UnknownFieldError
 from clipper.learning.advantages import Standardised
@@ -40,6 +40,7 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.forked import check_threads
 from clipper.runs.load import check_policy
 from clipper.runs.memory_limits import check_memory
+from clipper.runs.of_language import language_of, name_of_source
 from clipper.runs.run import Run, Source
 from clipper.runs.together import check_settings_agree, columns_of
 from clipper.settings.config import Config
@@ -89,10 +90,10 @@ def configure(
     if isinstance(env, Config):
         return dataclasses.replace(env, **changes), env.env
     if isinstance(env, VectorEnv | Rollouts | list | tuple):
-        changes["num_envs"] = number_of(env, settings)
+        changes["num_envs"], changes["language"] = number_of(env, settings), language_of(env)
     if isinstance(env, str):
         return dataclasses.replace(config_for(env, algorithm), **changes), env
-    return called(Config, env=describe_source(env), **(usual(algorithm) | changes)), env
+    return called(Config, env=name_of_source(env), **(usual(algorithm) | changes)), env
 
 
 def number_of(env: VectorEnv | Rollouts | Sequence[SingleSource], settings: Settings) -> int:
@@ -142,7 +143,7 @@ def check_given(algorithm: object, policy: object) -> None:
 
 def check_settings(settings: Settings, algorithm: object) -> None:
     """Raise ``UnknownFieldError`` for a keyword of ``train`` that belongs to the algorithm, the policy, or nowhere."""
-    known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy")]
+    known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy", "language")]
     algorithm = PPO() if algorithm is None else algorithm
     places: tuple[tuple[str, object], ...] = (
         (f"algorithm={'clipper.' * (type(algorithm) in KNOWN)}{short_name(algorithm)}", algorithm),

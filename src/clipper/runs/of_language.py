@@ -5,8 +5,29 @@ from functools import partial
 from typing import Protocol, overload, runtime_checkable
 
 from clipper.data.trees import Tree
+from clipper.environments.sources import describe_source
 from clipper.errors import ConfigError
 from clipper.rollout.protocol import Rollouts
+from clipper.settings.language import LanguageConfig
+
+
+@runtime_checkable
+class OnPrompts(Protocol):
+    """Rollouts whose decisions are tokens of responses."""
+
+    @property
+    def language(self) -> LanguageConfig: ...
+
+
+def language_of(source: object) -> LanguageConfig | None:
+    """How a source answers prompts; None where it does not."""
+    return source.language if isinstance(source, OnPrompts) else None
+
+
+def name_of_source(source: object) -> str:
+    """A name for what was not given by id, for people."""
+    language = language_of(source)
+    return describe_source(source) if language is None else language.title
 
 
 @runtime_checkable

@@ -10,7 +10,6 @@ from torch import nn
 from clipper.algorithms import Algorithm
 from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
-from clipper.environments.sources import describe_source
 from clipper.errors import ConfigError
 from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
@@ -32,6 +31,7 @@ from clipper.runs.make_run import (
     write_config,
 )
 from clipper.runs.metrics_file import cut_after
+from clipper.runs.of_language import language_of, name_of_source
 from clipper.runs.replay_files import ReplayFiles, begin_anew, read_rows
 from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
@@ -50,11 +50,16 @@ def restore(
 ) -> Run:
     """A run as its latest whole checkpoint left it; what is handed over is used, and recorded where it differs."""
     planned = read_config(folder)
+    if planned.language is not None and not isinstance(env, Rollouts):
+        raise ConfigError(
+            "this run is on prompts: go on with clipper.train_language(model, prompts, reward, resume=…), or clipper "
+            "resume RUN"
+        )
     check_given(algorithm, policy)
     check_settings(settings, planned.algorithm)
     changes: dict[str, object] = dict(settings)
     if isinstance(env, VectorEnv | Rollouts | list | tuple):
-        changes["num_envs"] = number_of(env, settings)
+        changes["num_envs"], changes["language"] = number_of(env, settings), language_of(env)
     config = called(dataclasses.replace, planned, **changes, **handed_over(planned, env, algorithm, policy))
     assert isinstance(config, Config)
     check_all_there(config, isinstance(policy, nn.Module))
@@ -148,7 +153,7 @@ def handed_over(
     if isinstance(env, Config):
         raise ConfigError("a run that is resumed has its settings in its folder: name those that change, total_steps=…")
     if env is not None:
-        name = env if isinstance(env, str) else describe_source(env)
+        name = env if isinstance(env, str) else name_of_source(env)
         changes = {} if name == planned.env else {"env": name}
     has, given = name_of(planned.algorithm), None if algorithm is None else name_of(algorithm)
     if given is not None and not same_name(given, has):

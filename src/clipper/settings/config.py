@@ -3,9 +3,12 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
+from tyro.conf import Suppress
+
 from clipper.algorithms import PPO, Algorithm
 from clipper.data.values import Count, Natural, Range, value
 from clipper.networks.policy_options import PolicyOptions
+from clipper.settings.language import LanguageConfig
 
 
 @value(kw_only=True)
@@ -63,6 +66,9 @@ class Config:
     or the end comes first; 0: a row for each iteration."""
     max_skipped_steps: Count = 10
     """Gradient steps in a row that may be skipped, since loss or gradient is not finite, before the run ends."""
+
+    language: Annotated[LanguageConfig | None, Suppress] = None
+    """How responses are drawn and rewarded, in a run on prompts; ``clipper.train_language`` sets it."""
 
     def __post_init__(self) -> None:
         """The network becomes such as the algorithm learns with, where that says so (``SAC.policy_options``)."""
