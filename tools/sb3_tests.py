@@ -32,7 +32,9 @@ WANTED = {
     ),
 }  # fmt: skip
 LIMIT = 900.0  # seconds for a file
-OTHERS = re.compile(r"SAC|TD3|DDPG|DQN|TQC|CrossQ|ARS|Her|HER|sac|td3|ddpg|dqn|tqc|qrdqn|crossq|her_|pg\[|n_critics|train_freq")
+OTHERS = re.compile(
+    r"SAC|TD3|DDPG|DQN|TQC|CrossQ|ARS|Her|HER|sac|td3|ddpg|dqn|tqc|qrdqn|crossq|her_|pg\[|n_critics|train_freq"
+)
 """Of a test's name: it is of an algorithm that is none of PPO, A2C, TRPO, MaskablePPO and RecurrentPPO."""
 ALIAS = '''"""This name means clipper.compat.sb3, in whatever process imports it."""
 
@@ -94,7 +96,7 @@ def run(module: str, name: str, theirs: bool) -> list[tuple[str, str, str]]:
     given = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, paths), *([given] if given else [])])}
     environment |= {"MPLBACKEND": "Agg", "SDL_VIDEODRIVER": "dummy", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore", f"--junitxml={report}",
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--disable-warnings", f"--junitxml={report}",
                "--rootdir", str(HOME / "reports"), "--tb=line", str(folder / "tests" / f"test_{name}.py")]  # fmt: skip
     log = report.with_suffix(".log")
     with log.open("wb") as out, subprocess.Popen(

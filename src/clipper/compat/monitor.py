@@ -143,7 +143,10 @@ def get_monitor_files(path: str | Path) -> list[str]:
 
 def load_results(path: str | Path) -> Tree:
     """Episodes of all files in a folder, a ``pandas.DataFrame`` in their order in time, which then begins at 0."""
-    import pandas  # noqa: PLC0415  # pyright: ignore[reportMissingImports] (only tables need it)
+    try:
+        import pandas  # noqa: PLC0415  # pyright: ignore[reportMissingImports] (only tables need it)
+    except ImportError as error:
+        raise ImportError("pandas is required for loading results: pip install pandas") from error
 
     files = get_monitor_files(path)
     if not files:
@@ -175,10 +178,7 @@ def monitored(
 ) -> gymnasium.Env:
     """One environment in a ``Monitor``, and that in a wrapper; its action space is seeded."""
     if isinstance(env_id, str):
-        try:
-            made = make_single(env_id, **{"render_mode": "rgb_array"} | dict(env_kwargs))
-        except TypeError:  # it takes no render_mode
-            made = make_single(env_id, **env_kwargs)
+        made = made_of_id(env_id, env_kwargs)
     else:
         made = env_id(**env_kwargs)
         if not isinstance(made, gymnasium.Env):
@@ -187,3 +187,13 @@ def monitored(
         made.action_space.seed(seed)
     env: gymnasium.Env = called(Monitor, made, path, **monitor_kwargs)
     return env if wrapper_class is None else wrapper_class(env, **wrapper_kwargs)
+
+
+def made_of_id(env_id: str, env_kwargs: Mapping[str, object]) -> gymnasium.Env:
+    """Gymnasium's environment of this name, which can be filmed where it can; else Clipper's, or its error."""
+    if env_id not in gymnasium.registry and ":" not in env_id:
+        return make_single(env_id, **env_kwargs)
+    try:
+        return called(gymnasium.make, env_id, **{"render_mode": "rgb_array"} | dict(env_kwargs))
+    except TypeError:
+        return called(gymnasium.make, env_id, **env_kwargs)

@@ -130,6 +130,10 @@ class Model:
         """The same, where statistics were asked for."""
         return None if self.env is None else unwrap_vec_normalize(self.env)
 
+    def dump_logs(self) -> None:
+        """Write what was noted."""
+        self.logger.dump(self.num_timesteps)
+
     def set_logger(self, logger: Logger) -> None:
         """Note with this one from now on."""
         self.logger = logger
@@ -278,7 +282,9 @@ class Model:
             if file is None:
                 raise CorruptCheckpointError(f"there is no model at {path} or {path}.zip")
             if archive.is_archive(file):
-                raise ConfigError(f"{file} is an archive of Stable-Baselines3's: of these PPO, A2C and TRPO read weights")
+                raise ConfigError(
+                    f"{file} is an archive of Stable-Baselines3's: of these PPO, A2C and TRPO read weights"
+                )
             tensors, values = checkpoint.load(file)
         if values.get("model") != cls.__name__:
             raise ConfigError(f"{file} holds {values.get('model') or 'no model'}, not {cls.__name__}")

@@ -1,6 +1,6 @@
 """``sb3_contrib.MaskablePPO``: PPO that is told which actions are legal."""
 
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from clipper.compat.sb3.common.maskable.policies import (
     MaskableMultiInputActorCriticPolicy,
 )
 from clipper.compat.sb3.common.maskable.utils import get_action_masks, is_masking_supported
+from clipper.compat.sb3.common.policies import BasePolicy
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.compat.sb3.models import PPO
 from clipper.data.steps import Targets
@@ -25,7 +26,7 @@ M = TypeVar("M", bound="MaskablePPO")
 class MaskablePPO(PPO):
     """As PPO; environments say what is legal by ``action_masks()``, or by an ``ActionMasker`` around them."""
 
-    policy_aliases = {
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": MaskableActorCriticPolicy, "CnnPolicy": MaskableActorCriticCnnPolicy,
         "MultiInputPolicy": MaskableMultiInputActorCriticPolicy,
     }  # fmt: skip
@@ -33,7 +34,9 @@ class MaskablePPO(PPO):
     uses_masks = True
 
     def _setup_model(self) -> None:
-        assert issubclass(self.policy_class, MaskableActorCriticPolicy), "Policy must subclass MaskableActorCriticPolicy"
+        assert issubclass(self.policy_class, MaskableActorCriticPolicy), (
+            "Policy must subclass MaskableActorCriticPolicy"
+        )
         super()._setup_model()
         self.masking, self.masks = True, list[np.ndarray]()
 
@@ -43,7 +46,8 @@ class MaskablePPO(PPO):
 
     def learn(  # pyright: ignore[reportIncompatibleMethodOverride]
         self: M, total_timesteps: int, callback: MaybeCallback = None, log_interval: int | None = 1,
-        tb_log_name: str = "PPO", reset_num_timesteps: bool = True, use_masking: bool = True, progress_bar: bool = False,
+        tb_log_name: str = "PPO", reset_num_timesteps: bool = True, use_masking: bool = True,
+        progress_bar: bool = False,
     ) -> M:  # fmt: skip
         """As PPO's; ``use_masking=False`` chooses among all actions."""
         self.masking = use_masking
@@ -68,7 +72,8 @@ class MaskablePPO(PPO):
         return found._replace(steps=found.steps._replace(action_mask=masks))
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, observation: Tree, state: Tree = None, episode_start: np.ndarray | None = None, deterministic: bool = False,
+        self, observation: Tree, state: Tree = None, episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
         action_masks: Tree = None,
     ) -> tuple[np.ndarray, Tree]:  # fmt: skip
         """Legal action(s), and the state as it was given."""

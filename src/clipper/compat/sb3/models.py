@@ -77,23 +77,64 @@ class PPO(Learns):
     settings = (*OnPolicyAlgorithm.settings, "batch_size", "n_epochs", "clip_range", "clip_range_vf", "target_kl")
 
     def __init__(
-        self, policy: Policy, env: Source, learning_rate: Number = 3e-4, n_steps: int = 2048, batch_size: int = 64,
-        n_epochs: int = 10, gamma: float = 0.99, gae_lambda: float = 0.95, clip_range: Number = 0.2,
-        clip_range_vf: Number | None = None, normalize_advantage: bool = True, ent_coef: float = 0.0,
-        vf_coef: float = 0.5, max_grad_norm: float = 0.5, use_sde: bool = False, sde_sample_freq: int = -1,
-        rollout_buffer_class: type[RolloutBuffer] | None = None, rollout_buffer_kwargs: Kwargs = None,
-        target_kl: float | None = None, stats_window_size: int = 100, tensorboard_log: str | None = None,
-        policy_kwargs: Kwargs = None, verbose: int = 0, seed: int | None = None, device: torch.device | str = "auto",
+        self,
+        policy: Policy,
+        env: Source,
+        learning_rate: Number = 3e-4,
+        n_steps: int = 2048,
+        batch_size: int = 64,
+        n_epochs: int = 10,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        clip_range: Number = 0.2,
+        clip_range_vf: Number | None = None,
+        normalize_advantage: bool = True,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 0.5,
+        use_sde: bool = False,
+        sde_sample_freq: int = -1,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: Kwargs = None,
+        target_kl: float | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: Kwargs = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
         _init_setup_model: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
-            policy, env, learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde, sde_sample_freq,
-            rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True, policy_kwargs, verbose,
-            seed, device,
-        )  # fmt: skip
+            policy,
+            env,
+            learning_rate,
+            n_steps,
+            gamma,
+            gae_lambda,
+            ent_coef,
+            vf_coef,
+            max_grad_norm,
+            use_sde,
+            sde_sample_freq,
+            rollout_buffer_class,
+            rollout_buffer_kwargs,
+            stats_window_size,
+            tensorboard_log,
+            True,
+            policy_kwargs,
+            verbose,
+            seed,
+            device,
+        )
         if normalize_advantage:
             assert batch_size > 1, "`batch_size` must be greater than 1, of one advantage there is no deviation"
-        self.batch_size, self.n_epochs, self.clip_range, self.clip_range_vf = batch_size, n_epochs, clip_range, clip_range_vf
+        self.batch_size, self.n_epochs, self.clip_range, self.clip_range_vf = (
+            batch_size,
+            n_epochs,
+            clip_range,
+            clip_range_vf,
+        )
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
         if self.env is not None:
             rows = self.env.num_envs * n_steps
@@ -115,20 +156,30 @@ class PPO(Learns):
     def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
         if self.device.type != "cpu" and self.policy_class.__name__ == mlp_class_name:
             warnings.warn(
-                f"You are trying to run {type(self).__name__} on the GPU, but it is primarily intended to run on the CPU "
-                "when not using a CNN policy: device='cpu'", UserWarning, stacklevel=4,
-            )  # fmt: skip
+                f"You are trying to run {type(self).__name__} on the GPU, but it is primarily intended to run on the "
+                "CPU when not using a CNN policy: device='cpu'",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def algorithm(self) -> algorithms.PPO:
         value_loss = MSE() if self.clip_range_vf is None else ClippedValue(self.at(self.clip_range_vf))
         return algorithms.PPO(
-            horizon=self.n_steps, epochs=self.n_epochs, gamma=self.gamma, lam=self.gae_lambda, learning_rate=self.rate(),
+            horizon=self.n_steps,
+            epochs=self.n_epochs,
+            gamma=self.gamma,
+            lam=self.gae_lambda,
+            learning_rate=self.rate(),
             optimizer=self.optimizer(),
-            minibatches=parts(self.n_envs, self.n_steps, self.batch_size), clip=self.at(self.clip_range),
-            advantages=Standardised() if self.normalize_advantage else Raw(), entropy_coef=self.ent_coef,
-            value_coef=self.vf_coef, max_grad_norm=self.max_grad_norm, value_loss=value_loss,
+            minibatches=parts(self.n_envs, self.n_steps, self.batch_size),
+            clip=self.at(self.clip_range),
+            advantages=Standardised() if self.normalize_advantage else Raw(),
+            entropy_coef=self.ent_coef,
+            value_coef=self.vf_coef,
+            max_grad_norm=self.max_grad_norm,
+            value_loss=value_loss,
             stop=None if self.target_kl is None else KLStop(self.target_kl),
-        )  # fmt: skip
+        )
 
     def updates_of(self, algorithm: object) -> int:
         return self.n_epochs
@@ -143,40 +194,86 @@ class A2C(Learns):
     """``stable_baselines3.A2C``."""
 
     def __init__(
-        self, policy: Policy, env: Source, learning_rate: Number = 7e-4, n_steps: int = 5, gamma: float = 0.99,
-        gae_lambda: float = 1.0, ent_coef: float = 0.0, vf_coef: float = 0.5, max_grad_norm: float = 0.5,
-        rms_prop_eps: float = 1e-5, use_rms_prop: bool = True, use_sde: bool = False, sde_sample_freq: int = -1,
-        rollout_buffer_class: type[RolloutBuffer] | None = None, rollout_buffer_kwargs: Kwargs = None,
-        normalize_advantage: bool = False, stats_window_size: int = 100, tensorboard_log: str | None = None,
-        policy_kwargs: Kwargs = None, verbose: int = 0, seed: int | None = None, device: torch.device | str = "auto",
+        self,
+        policy: Policy,
+        env: Source,
+        learning_rate: Number = 7e-4,
+        n_steps: int = 5,
+        gamma: float = 0.99,
+        gae_lambda: float = 1.0,
+        ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float = 0.5,
+        rms_prop_eps: float = 1e-5,
+        use_rms_prop: bool = True,
+        use_sde: bool = False,
+        sde_sample_freq: int = -1,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: Kwargs = None,
+        normalize_advantage: bool = False,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: Kwargs = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
         _init_setup_model: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
-            policy, env, learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde, sde_sample_freq,
-            rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True, policy_kwargs, verbose,
-            seed, device,
-        )  # fmt: skip
+            policy,
+            env,
+            learning_rate,
+            n_steps,
+            gamma,
+            gae_lambda,
+            ent_coef,
+            vf_coef,
+            max_grad_norm,
+            use_sde,
+            sde_sample_freq,
+            rollout_buffer_class,
+            rollout_buffer_kwargs,
+            stats_window_size,
+            tensorboard_log,
+            True,
+            policy_kwargs,
+            verbose,
+            seed,
+            device,
+        )
         self.normalize_advantage = normalize_advantage
         if use_rms_prop and "optimizer_class" not in self.policy_kwargs:
             options = {"alpha": 0.99, "eps": rms_prop_eps, "weight_decay": 0}
-            self.policy_kwargs = {**self.policy_kwargs, "optimizer_class": torch.optim.RMSprop, "optimizer_kwargs": options}
+            self.policy_kwargs = {
+                **self.policy_kwargs,
+                "optimizer_class": torch.optim.RMSprop,
+                "optimizer_kwargs": options,
+            }
         if _init_setup_model:
             self._setup_model()
 
     def optimizer(self) -> Tree:
         options = self.policy.optimizer_kwargs
-        if self.policy.optimizer_class is torch.optim.RMSprop and not options.get("weight_decay") and set(options) <= {
-            "alpha", "eps", "weight_decay"
-        }:  # fmt: skip
+        if (
+            self.policy.optimizer_class is torch.optim.RMSprop
+            and not options.get("weight_decay")
+            and set(options) <= {"alpha", "eps", "weight_decay"}
+        ):
             return RMSProp(options.get("alpha", 0.99), options.get("eps", 1e-8))
         return optimizer_of(self.policy.optimizer_class, options)
 
     def algorithm(self) -> algorithms.A2C:
         return algorithms.A2C(
-            horizon=self.n_steps, gamma=self.gamma, lam=self.gae_lambda, learning_rate=self.rate(),
-            optimizer=self.optimizer(), entropy_coef=self.ent_coef, value_coef=self.vf_coef,
-            max_grad_norm=self.max_grad_norm, advantages=self.rewards_of_batch(),
-        )  # fmt: skip
+            horizon=self.n_steps,
+            gamma=self.gamma,
+            lam=self.gae_lambda,
+            learning_rate=self.rate(),
+            optimizer=self.optimizer(),
+            entropy_coef=self.ent_coef,
+            value_coef=self.vf_coef,
+            max_grad_norm=self.max_grad_norm,
+            advantages=self.rewards_of_batch(),
+        )
 
     def more(self, numbers: dict[str, float]) -> dict[str, float]:
         return {"train/policy_loss": numbers["loss/policy"]}
@@ -186,35 +283,83 @@ class TRPO(Learns):
     """``sb3_contrib.TRPO``; its KL is a mean over the components of a Box action, Clipper's their sum."""
 
     settings = (
-        *OnPolicyAlgorithm.settings, "batch_size", "cg_max_steps", "cg_damping", "line_search_shrinking_factor",
-        "line_search_max_iter", "n_critic_updates", "target_kl",
-    )  # fmt: skip
+        *OnPolicyAlgorithm.settings,
+        "batch_size",
+        "cg_max_steps",
+        "cg_damping",
+        "line_search_shrinking_factor",
+        "line_search_max_iter",
+        "n_critic_updates",
+        "target_kl",
+    )
 
     def __init__(
-        self, policy: Policy, env: Source, learning_rate: Number = 1e-3, n_steps: int = 2048, batch_size: int = 128,
-        gamma: float = 0.99, cg_max_steps: int = 15, cg_damping: float = 0.1, line_search_shrinking_factor: float = 0.8,
-        line_search_max_iter: int = 10, n_critic_updates: int = 10, gae_lambda: float = 0.95, use_sde: bool = False,
-        sde_sample_freq: int = -1, rollout_buffer_class: type[RolloutBuffer] | None = None,
-        rollout_buffer_kwargs: Kwargs = None, normalize_advantage: bool = True, target_kl: float = 0.01,
-        sub_sampling_factor: int = 1, stats_window_size: int = 100, tensorboard_log: str | None = None,
-        policy_kwargs: Kwargs = None, verbose: int = 0, seed: int | None = None, device: torch.device | str = "auto",
+        self,
+        policy: Policy,
+        env: Source,
+        learning_rate: Number = 1e-3,
+        n_steps: int = 2048,
+        batch_size: int = 128,
+        gamma: float = 0.99,
+        cg_max_steps: int = 15,
+        cg_damping: float = 0.1,
+        line_search_shrinking_factor: float = 0.8,
+        line_search_max_iter: int = 10,
+        n_critic_updates: int = 10,
+        gae_lambda: float = 0.95,
+        use_sde: bool = False,
+        sde_sample_freq: int = -1,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: Kwargs = None,
+        normalize_advantage: bool = True,
+        target_kl: float = 0.01,
+        sub_sampling_factor: int = 1,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: Kwargs = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
         _init_setup_model: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         refuse_others({"sub_sampling_factor": (sub_sampling_factor, 1)}, "the whole batch decides the step")
         super().__init__(
-            policy, env, learning_rate, n_steps, gamma, gae_lambda, 0.0, 0.0, 0.0, use_sde, sde_sample_freq,
-            rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True, policy_kwargs, verbose,
-            seed, device,
-        )  # fmt: skip
+            policy,
+            env,
+            learning_rate,
+            n_steps,
+            gamma,
+            gae_lambda,
+            0.0,
+            0.0,
+            0.0,
+            use_sde,
+            sde_sample_freq,
+            rollout_buffer_class,
+            rollout_buffer_kwargs,
+            stats_window_size,
+            tensorboard_log,
+            True,
+            policy_kwargs,
+            verbose,
+            seed,
+            device,
+        )
         self.normalize_advantage, self.batch_size, self.sub_sampling_factor = normalize_advantage, batch_size, 1
         if normalize_advantage:
             assert batch_size > 1, "`batch_size` must be greater than 1, of one advantage there is no deviation"
             rows = n_steps * self.n_envs
             assert self.env is None or rows > 1, f"`n_steps * n_envs` must be greater than 1, not {rows}"
         self.cg_max_steps, self.cg_damping, self.n_critic_updates, self.target_kl = (
-            cg_max_steps, cg_damping, n_critic_updates, target_kl,
-        )  # fmt: skip
-        self.line_search_shrinking_factor, self.line_search_max_iter = line_search_shrinking_factor, line_search_max_iter
+            cg_max_steps,
+            cg_damping,
+            n_critic_updates,
+            target_kl,
+        )
+        self.line_search_shrinking_factor, self.line_search_max_iter = (
+            line_search_shrinking_factor,
+            line_search_max_iter,
+        )
         if _init_setup_model:
             self._setup_model()
 
@@ -227,12 +372,21 @@ class TRPO(Learns):
     def algorithm(self) -> algorithms.TRPO:
         size = int(np.prod(self.action_space.shape)) if isinstance(self.action_space, Box) else 1  # pyright: ignore[reportArgumentType]
         return algorithms.TRPO(
-            horizon=self.n_steps, gamma=self.gamma, lam=self.gae_lambda, delta=self.target_kl * size,
-            damping=self.cg_damping * size, cg_iterations=self.cg_max_steps, shrink=self.line_search_shrinking_factor,
-            tries=self.line_search_max_iter, value_epochs=self.n_critic_updates, value_learning_rate=self.rate(),
-            value_minibatches=parts(self.n_envs, self.n_steps, self.batch_size), optimizer=self.optimizer(),
-            max_grad_norm=float("inf"), advantages=self.rewards_of_batch(),
-        )  # fmt: skip
+            horizon=self.n_steps,
+            gamma=self.gamma,
+            lam=self.gae_lambda,
+            delta=self.target_kl * size,
+            damping=self.cg_damping * size,
+            cg_iterations=self.cg_max_steps,
+            shrink=self.line_search_shrinking_factor,
+            tries=self.line_search_max_iter,
+            value_epochs=self.n_critic_updates,
+            value_learning_rate=self.rate(),
+            value_minibatches=parts(self.n_envs, self.n_steps, self.batch_size),
+            optimizer=self.optimizer(),
+            max_grad_norm=float("inf"),
+            advantages=self.rewards_of_batch(),
+        )
 
     def more(self, numbers: dict[str, float]) -> dict[str, float]:
         found = {"train/is_line_search_success": float(numbers.get("policy/step_scale", 0) > 0)}

@@ -3,6 +3,7 @@
 ``MODULES`` says of each module where its names lie; ``REFUSED`` what to take instead of a name that is not there.
 """
 
+import functools
 import importlib
 import importlib.abc
 import importlib.util
@@ -11,21 +12,30 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from clipper.errors import ConfigError
+
 ROOT = "clipper.compat.sb3"
 POLICIES = {
-    "MlpPolicy": "common.policies:ActorCriticPolicy", "CnnPolicy": "common.policies:ActorCriticCnnPolicy",
+    "MlpPolicy": "common.policies:ActorCriticPolicy",
+    "CnnPolicy": "common.policies:ActorCriticCnnPolicy",
     "MultiInputPolicy": "common.policies:MultiInputActorCriticPolicy",
-}  # fmt: skip
+}
 MASKABLE = {
     "MlpPolicy": "common.maskable.policies:MaskableActorCriticPolicy",
     "CnnPolicy": "common.maskable.policies:MaskableActorCriticCnnPolicy",
     "MultiInputPolicy": "common.maskable.policies:MaskableMultiInputActorCriticPolicy",
-}  # fmt: skip
+}
 MODELS = {
-    "PPO": "models:PPO", "A2C": "models:A2C", "TRPO": "models:TRPO", "MaskablePPO": "masked:MaskablePPO",
-    "RecurrentPPO": "recurrent:RecurrentPPO", "SAC": "off_policy:SAC", "TD3": "off_policy:TD3", "DDPG": "off_policy:DDPG",
+    "PPO": "models:PPO",
+    "A2C": "models:A2C",
+    "TRPO": "models:TRPO",
+    "MaskablePPO": "masked:MaskablePPO",
+    "RecurrentPPO": "recurrent:RecurrentPPO",
+    "SAC": "off_policy:SAC",
+    "TD3": "off_policy:TD3",
+    "DDPG": "off_policy:DDPG",
     "DQN": "off_policy:DQN",
-}  # fmt: skip
+}
 
 
 def of(name: str, **others: str) -> dict[str, str]:
@@ -34,17 +44,49 @@ def of(name: str, **others: str) -> dict[str, str]:
 
 
 MODULES: dict[str, dict[str, str]] = {
-    "ppo": of("PPO", **POLICIES), "ppo.ppo": of("PPO"), "ppo.policies": POLICIES,
-    "a2c": of("A2C", **POLICIES), "a2c.a2c": of("A2C"), "a2c.policies": POLICIES,
-    "trpo": of("TRPO", **POLICIES), "trpo.trpo": of("TRPO"), "trpo.policies": POLICIES,
-    "ppo_mask": of("MaskablePPO", **MASKABLE), "ppo_mask.ppo_mask": of("MaskablePPO"), "ppo_mask.policies": MASKABLE,
-    "ppo_recurrent": of("RecurrentPPO"), "ppo_recurrent.ppo_recurrent": of("RecurrentPPO"), "ppo_recurrent.policies": {},
-    "sac": of("SAC"), "sac.sac": of("SAC"), "sac.policies": {}, "td3": of("TD3"), "td3.td3": of("TD3"), "td3.policies": {},
-    "ddpg": of("DDPG"), "ddpg.ddpg": of("DDPG"), "ddpg.policies": {}, "dqn": of("DQN"), "dqn.dqn": of("DQN"), "dqn.policies": {},
-    "her": {}, "her.goal_selection_strategy": {}, "her.her_replay_buffer": {}, "common.off_policy_algorithm": {},
-    "common.recurrent": {}, "common.recurrent.policies": {}, "common.recurrent.buffers": {}, "common.recurrent.type_aliases": {},
-    "common.maskable.buffers": {}, "common.save_util": {}, "ars": {}, "crossq": {}, "qrdqn": {}, "tqc": {}, "common.vec_env.async_eval": {},
-}  # fmt: skip
+    "ppo": of("PPO", **POLICIES),
+    "ppo.ppo": of("PPO"),
+    "ppo.policies": POLICIES,
+    "a2c": of("A2C", **POLICIES),
+    "a2c.a2c": of("A2C"),
+    "a2c.policies": POLICIES,
+    "trpo": of("TRPO", **POLICIES),
+    "trpo.trpo": of("TRPO"),
+    "trpo.policies": POLICIES,
+    "ppo_mask": of("MaskablePPO", **MASKABLE),
+    "ppo_mask.ppo_mask": of("MaskablePPO"),
+    "ppo_mask.policies": MASKABLE,
+    "ppo_recurrent": of("RecurrentPPO"),
+    "ppo_recurrent.ppo_recurrent": of("RecurrentPPO"),
+    "ppo_recurrent.policies": {},
+    "sac": of("SAC"),
+    "sac.sac": of("SAC"),
+    "sac.policies": {},
+    "td3": of("TD3"),
+    "td3.td3": of("TD3"),
+    "td3.policies": {},
+    "ddpg": of("DDPG"),
+    "ddpg.ddpg": of("DDPG"),
+    "ddpg.policies": {},
+    "dqn": of("DQN"),
+    "dqn.dqn": of("DQN"),
+    "dqn.policies": {},
+    "her": {},
+    "her.goal_selection_strategy": {},
+    "her.her_replay_buffer": {},
+    "common.off_policy_algorithm": {},
+    "common.recurrent": {},
+    "common.recurrent.policies": {},
+    "common.recurrent.buffers": {},
+    "common.recurrent.type_aliases": {},
+    "common.maskable.buffers": {},
+    "common.save_util": {},
+    "ars": {},
+    "crossq": {},
+    "qrdqn": {},
+    "tqc": {},
+    "common.vec_env.async_eval": {},
+}
 """Module → name → module:name, both below this package."""
 HER = "hindsight goals are not there: write your own relabelling on clipper.learning.replay, or stay with theirs"
 OWN_POLICY = "policies of off-policy models are Clipper's own networks: policy_kwargs says how they are made"
@@ -54,33 +96,65 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("HerReplayBuffer", "GoalSelectionStrategy", "KEY_TO_GOAL_STRATEGY", "HER"), HER),
     **dict.fromkeys(("ARS", "CrossQ", "QRDQN", "TQC"), OTHER),
     **dict.fromkeys(("SACPolicy", "TD3Policy", "DQNPolicy", "QNetwork", "Actor", "ContinuousCritic"), OWN_POLICY),
-    **dict.fromkeys(("save_to_pkl", "load_from_pkl", "save_to_zip_file", "load_from_zip_file", "data_to_json", "json_to_data"), PICKLE),
-    "open_path": PICKLE,
-    "OffPolicyAlgorithm": "SAC, TD3, DDPG and DQN are there, but no class for others of your own: clipper.train takes them",
-    "AsyncEval": "ARS is not there, for which it is: evaluate_policy with SubprocVecEnv evaluates in other processes",
-    **dict.fromkeys(("DictReplayBuffer", "NStepReplayBuffer", "BaseBuffer"), "a replay is clipper.learning.replay.Replay"),
     **dict.fromkeys(
-        ("RecurrentActorCriticPolicy", "RecurrentActorCriticCnnPolicy", "RecurrentMultiInputActorCriticPolicy", "RNNStates",
-         "RecurrentRolloutBuffer", "RecurrentDictRolloutBuffer"),
+        ("save_to_pkl", "load_from_pkl", "save_to_zip_file", "load_from_zip_file", "data_to_json", "json_to_data"),
+        PICKLE,
+    ),
+    "open_path": PICKLE,
+    "OffPolicyAlgorithm": "SAC, TD3, DDPG and DQN are there, "
+    "but no class for others "
+    "of your own: clipper.train takes them",
+    "AsyncEval": "ARS is not there, for which it is: evaluate_policy with SubprocVecEnv evaluates in other processes",
+    **dict.fromkeys(
+        ("DictReplayBuffer", "NStepReplayBuffer", "BaseBuffer"), "a replay is clipper.learning.replay.Replay"
+    ),
+    **dict.fromkeys(
+        (
+            "RecurrentActorCriticPolicy",
+            "RecurrentActorCriticCnnPolicy",
+            "RecurrentMultiInputActorCriticPolicy",
+            "RNNStates",
+            "RecurrentRolloutBuffer",
+            "RecurrentDictRolloutBuffer",
+        ),
         "the LSTM of RecurrentPPO is Clipper's own: policy_kwargs=dict(lstm_hidden_size=…) says how large it is",
     ),
-    **dict.fromkeys(("MaskableRolloutBuffer", "MaskableDictRolloutBuffer"), "masks lie beside MaskablePPO's rollout_buffer"),
-    **dict.fromkeys(("quantile_huber_loss", "conjugate_gradient_solver", "flat_grad"), "clipper.functional has Clipper's own"),
+    **dict.fromkeys(
+        ("MaskableRolloutBuffer", "MaskableDictRolloutBuffer"), "masks lie beside MaskablePPO's rollout_buffer"
+    ),
+    **dict.fromkeys(
+        ("quantile_huber_loss", "conjugate_gradient_solver", "flat_grad"), "clipper.functional has Clipper's own"
+    ),
     "TimeFeatureWrapper": "write gymnasium.wrappers.TimeAwareObservation",
-}  # fmt: skip
+}
 """Name → what to take instead."""
 
 
+class Refused(type):
+    """A class in the place of a name that is not there: its use is an error that says what to take instead."""
+
+    why: str
+
+    def __call__(cls, *args: object, **kwargs: object) -> object:
+        raise ConfigError(f"Clipper has no {cls.__name__}: {cls.why}")
+
+
+@functools.cache
+def refused(name: str, why: str) -> type:
+    """The same one each time."""
+    return Refused(name, (), {"why": why, "__doc__": f"Not there: {why}."})
+
+
 def resolve(module: str, name: str) -> object:
-    """What a name of a module means; raises ``ImportError`` that says what to take instead."""
+    """What a name of a module means; one that is refused says so when it is used."""
     place = MODULES.get(module, {}).get(name)
     if place is not None:
         where, _, own = place.partition(":")
         return getattr(importlib.import_module(f"{ROOT}.{where}"), own)
     if name in REFUSED:
-        raise ImportError(f"Clipper has no {name}: {REFUSED[name]}")
+        return refused(name, REFUSED[name])
     if module.endswith("policies") and name in ("MlpPolicy", "CnnPolicy", "MultiInputPolicy", "MlpLstmPolicy"):
-        raise ImportError(f"Clipper has no {module}.{name}: give the model the name, {name!r}")
+        return refused(name, f"give the model its name, {name!r}, instead of the class")
     raise AttributeError(f"module '{ROOT}.{module}' has no attribute {name!r}")
 
 
@@ -105,5 +179,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def install() -> None:
     """Let Python find them."""
-    if not any(type(finder).__name__ == Finder.__name__ and finder.__class__.__module__ == __name__ for finder in sys.meta_path):
+    if not any(
+        type(finder).__name__ == Finder.__name__ and finder.__class__.__module__ == __name__ for finder in sys.meta_path
+    ):
         sys.meta_path.append(Finder())

@@ -39,9 +39,11 @@ class RecurrentPPO(Model):
     def __init__(
         self, policy: str, env: Source, learning_rate: Number = 3e-4, n_steps: int = 128, batch_size: int = 128,
         n_epochs: int = 10, gamma: float = 0.99, gae_lambda: float = 0.95, clip_range: Number = 0.2,
-        clip_range_vf: float | None = None, normalize_advantage: bool = True, ent_coef: float = 0.0, vf_coef: float = 0.5,
+        clip_range_vf: float | None = None, normalize_advantage: bool = True, ent_coef: float = 0.0,
+        vf_coef: float = 0.5,
         max_grad_norm: float = 0.5, use_sde: bool = False, sde_sample_freq: int = -1, target_kl: float | None = None,
-        stats_window_size: int = 100, tensorboard_log: str | None = None, policy_kwargs: Mapping[str, object] | None = None,
+        stats_window_size: int = 100, tensorboard_log: str | None = None, policy_kwargs: Mapping[str,
+        object] | None = None,
         verbose: int = 0, seed: int | None = None, device: torch.device | str = "auto", _init_setup_model: bool = True,
     ) -> None:  # fmt: skip
         given = {"use_sde": (use_sde, False), "sde_sample_freq": (sde_sample_freq, -1)}

@@ -1,4 +1,4 @@
-"""The wrappers of Atari's games (Mnih et al. 2015, doi:10.1038/nature14236), as Stable-Baselines3 puts them together."""
+"""The wrappers of Atari's games (Mnih et al. 2015, doi:10.1038/nature14236), as Stable-Baselines3 has them."""
 
 from typing import SupportsFloat
 

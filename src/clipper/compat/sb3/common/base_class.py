@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict, MultiBinary
 
+from clipper.compat.monitor import made_of_id
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.common import saved_policies
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
@@ -42,7 +43,6 @@ from clipper.compat.sb3.common.vec_env import (
     unwrap_vec_normalize,
 )
 from clipper.data.tree_type import Tree
-from clipper.environments.make import make_single
 from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.runs.rows import Row
@@ -57,10 +57,7 @@ def maybe_make_env(env: gymnasium.Env | VecEnv | str, verbose: int) -> gymnasium
         return env
     if verbose >= 1:
         print(f"Creating environment from the given name '{env}'")  # noqa: T201 (as verbose asks)
-    try:
-        return make_single(env, render_mode="rgb_array")
-    except TypeError:
-        return make_single(env)
+    return made_of_id(env, {})
 
 
 class BaseAlgorithm(ABC):
@@ -70,20 +67,35 @@ class BaseAlgorithm(ABC):
     supported: ClassVar[tuple[type[gymnasium.Space], ...]] = ()
     settings: ClassVar[tuple[str, ...]] = ()
     """Attributes that a file keeps, beside those of all."""
-    COMMON = ("learning_rate", "policy_kwargs", "verbose", "use_sde", "sde_sample_freq", "seed", "tensorboard_log", "_stats_window_size")
+    COMMON = (
+        "learning_rate",
+        "policy_kwargs",
+        "verbose",
+        "use_sde",
+        "sde_sample_freq",
+        "seed",
+        "tensorboard_log",
+        "_stats_window_size",
+    )
     COUNTS = ("num_timesteps", "_total_timesteps", "_n_updates", "_episode_num", "_num_timesteps_at_start")
     policy: Tree
     uses_masks = False
 
     def __init__(
-        self, policy: str | type[BasePolicy], env: gymnasium.Env | VecEnv | str | None, learning_rate: float | Callable[[float], float],
+        self, policy: str | type[BasePolicy], env: gymnasium.Env | VecEnv | str | None,
+        learning_rate: float | Callable[[float], float],
         policy_kwargs: dict[str, Tree] | None = None, stats_window_size: int = 100, tensorboard_log: str | None = None,
         verbose: int = 0, device: torch.device | str = "auto", support_multi_env: bool = True,
         monitor_wrapper: bool = True, seed: int | None = None, use_sde: bool = False, sde_sample_freq: int = -1,
         supported_action_spaces: tuple[type[gymnasium.Space], ...] | None = None,
     ) -> None:  # fmt: skip
         self.policy_class = self._get_policy_from_name(policy) if isinstance(policy, str) else policy
-        self.verbose, self.seed, self.learning_rate, self.tensorboard_log = verbose, seed, learning_rate, tensorboard_log
+        self.verbose, self.seed, self.learning_rate, self.tensorboard_log = (
+            verbose,
+            seed,
+            learning_rate,
+            tensorboard_log,
+        )
         self.policy_kwargs = {} if policy_kwargs is None else policy_kwargs
         self.use_sde, self.sde_sample_freq, self._stats_window_size = use_sde, sde_sample_freq, stats_window_size
         self.begin(device)
@@ -95,7 +107,9 @@ class BaseAlgorithm(ABC):
         self._vec_normalize_env = unwrap_vec_normalize(env)
         self.check_spaces(policy, supported_action_spaces or self.supported)
         if not support_multi_env and self.n_envs > 1:
-            raise ValueError("Error: the model does not support multiple envs; it requires a single vectorized environment.")
+            raise ValueError(
+                "Error: the model does not support multiple envs; it requires a single vectorized environment."
+            )
 
     def begin(self, device: torch.device | str) -> None:
         """All that a new model has."""
@@ -135,10 +149,12 @@ class BaseAlgorithm(ABC):
     @staticmethod
     def _wrap_env(env: gymnasium.Env | VecEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """One environment in a Monitor and as a vector; images with their channels first."""
-        say = print if verbose >= 1 else lambda text: None
+        say = print if verbose >= 1 else lambda _: None
         if not isinstance(env, VecEnv):
             if not isinstance(env, gymnasium.Env):
-                raise ConfigError(f"{env!r} is no environment here: give an id, a gymnasium.Env or what make_vec_env gives")
+                raise ConfigError(
+                    f"{env!r} is no environment here: give an id, a gymnasium.Env or what make_vec_env gives"
+                )
             single = env
             if monitor_wrapper and not is_wrapped(single, Monitor):
                 say("Wrapping the env with a `Monitor` wrapper")
@@ -161,7 +177,8 @@ class BaseAlgorithm(ABC):
 
     @abstractmethod
     def learn(
-        self: M, total_timesteps: int, callback: MaybeCallback = None, log_interval: int = 100, tb_log_name: str = "run",
+        self: M, total_timesteps: int, callback: MaybeCallback = None, log_interval: int = 100,
+        tb_log_name: str = "run",
         reset_num_timesteps: bool = True, progress_bar: bool = False,
     ) -> M: ...  # fmt: skip
 
@@ -234,7 +251,8 @@ class BaseAlgorithm(ABC):
         env = self._wrap_env(env, self.verbose)
         assert env.num_envs == self.n_envs, (
             "The number of environments to be set is different from the number of environments in the model: "
-            f"({env.num_envs} != {self.n_envs}), whereas `set_env` requires them to be the same. To load a model with a "
+            f"({env.num_envs} != {self.n_envs}), whereas `set_env` requires "
+            f"them to be the same. To load a model with a "
             f"different number of environments, you must use `{type(self).__name__}.load(path, env)` instead"
         )
         check_for_correct_spaces(env, self.observation_space, self.action_space)
@@ -244,7 +262,11 @@ class BaseAlgorithm(ABC):
         self.n_envs, self.env = env.num_envs, env
 
     def predict(
-        self, observation: Tree, state: Tree = None, episode_start: np.ndarray | None = None, deterministic: bool = False
+        self,
+        observation: Tree,
+        state: Tree = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
     ) -> tuple[np.ndarray, Tree]:
         """Action(s) for one observation or a batch, and the state to give next time."""
         return self.policy.predict(observation, state, episode_start, deterministic)
@@ -271,7 +293,10 @@ class BaseAlgorithm(ABC):
         return {name: own.state_dict() for name, own in self.parts().items()}
 
     def set_parameters(
-        self, load_path_or_dict: saved_policies.File | dict[str, Tree], exact_match: bool = True, device: torch.device | str = "auto"
+        self,
+        load_path_or_dict: saved_policies.File | dict[str, Tree],
+        exact_match: bool = True,
+        device: torch.device | str = "auto",
     ) -> None:
         """Take states over, of a dict or a file. Raises ``ValueError`` for names that are not, or lacking, here."""
         given = load_path_or_dict if isinstance(load_path_or_dict, dict) else None
@@ -288,17 +313,27 @@ class BaseAlgorithm(ABC):
                 own[name].load_state_dict(state, strict=exact_match)
             updated.add(name)
         if exact_match and updated != set(own):
-            raise ValueError(f"Names of parameters do not match agents' parameters: expected {sorted(own)}, got {sorted(updated)}")
+            raise ValueError(
+                f"Names of parameters do not match agents' parameters: expected {sorted(own)}, got {sorted(updated)}"
+            )
 
     def saved(self) -> dict[str, Tree]:
         """What a file keeps beside tensors."""
-        names = (*self.COMMON, *self.settings, *self.COUNTS, "policy_class", "n_envs", "observation_space", "action_space")
+        names = (
+            *self.COMMON,
+            *self.settings,
+            *self.COUNTS,
+            "policy_class",
+            "n_envs",
+            "observation_space",
+            "action_space",
+        )
         return {name: getattr(self, name) for name in names}
 
     def save(
         self, path: saved_policies.File, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None
     ) -> None:
-        """Write the model to ``path``, with ``.zip`` where it has no suffix; the file is Clipper's, whatever its name."""
+        """Write the model to ``path``, with ``.zip`` where it has no suffix; the file is Clipper's in any case."""
         left_out = set(exclude or ()) - set(include or ())
         data = {name: saved_policies.encode(x) for name, x in self.saved().items() if name not in left_out}
         data |= {name: saved_policies.encode(getattr(self, name)) for name in include or ()}
@@ -337,7 +372,9 @@ class BaseAlgorithm(ABC):
             tensors, values = checkpoint.load(file)
         if values.get("sb3_model") != cls.__name__:
             raise ConfigError(f"{path} holds {values.get('sb3_model') or 'no model'}, not {cls.__name__}")
-        return cls.of_file(str(path), values.get("settings"), tensors, wrapped, device, force_reset, custom_objects or {}, kwargs)
+        return cls.of_file(
+            str(path), values.get("settings"), tensors, wrapped, device, force_reset, custom_objects or {}, kwargs
+        )
 
     @classmethod
     def of_file(
@@ -360,13 +397,14 @@ class BaseAlgorithm(ABC):
         before = found.get("policy_kwargs")
         if "policy_kwargs" in others and before != others["policy_kwargs"]:
             raise ValueError(
-                f"The specified policy kwargs do not equal the stored policy kwargs. Stored kwargs: {before}, specified "
+                f"The specified policy kwargs do not equal the stored policy "
+                f"kwargs. Stored kwargs: {before}, specified "
                 f"kwargs: {others['policy_kwargs']}"
             )
         model = cls.__new__(cls)
-        model.__dict__ |= {"verbose": 0, **{name: found[name] for name in cls.COMMON if name in found}}
+        model.__dict__.update({"verbose": 0, **{name: found[name] for name in cls.COMMON if name in found}})
         model.begin(device)
-        model.__dict__ |= found | others
+        model.__dict__.update(found | others)
         if env is not None:
             check_for_correct_spaces(env, model.observation_space, model.action_space)
             model.env, model.n_envs, model._vec_normalize_env = env, env.num_envs, unwrap_vec_normalize(env)
@@ -379,13 +417,11 @@ class BaseAlgorithm(ABC):
             model.load_tensors(tensors)
         except (LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CorruptCheckpointError(f"{path} does not fit its own settings: {error}") from error
-        model.__dict__ |= counts
+        model.__dict__.update(counts)
         return model
 
     @classmethod
-    def from_archive(
-        cls: type[M], file: Tree, env: VecEnv | None, device: torch.device | str, **told: Tree
-    ) -> M:
+    def from_archive(cls: type[M], file: Tree, env: VecEnv | None, device: torch.device | str, **told: Tree) -> M:
         """The weights and plain settings of an archive of Stable-Baselines3; its optimizer starts afresh."""
         if env is None:
             raise ConfigError(f"{file} keeps its spaces as a pickle, which is not read: load it with env=")

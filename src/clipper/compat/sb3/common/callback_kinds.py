@@ -78,18 +78,18 @@ class BaseCallback(ABC):
         self.locals.update(locals_)
         self.update_child_locals(locals_)
 
-    def update_child_locals(self, locals_: dict[str, Tree]) -> None:
+    def update_child_locals(self, locals_: dict[str, Tree]) -> None:  # noqa: B027 (most have none)
         """Hand it on."""
 
-    def _init_callback(self) -> None: ...
-    def _on_training_start(self) -> None: ...
-    def _on_rollout_start(self) -> None: ...
+    def _init_callback(self) -> None: ...  # noqa: B027
+    def _on_training_start(self) -> None: ...  # noqa: B027
+    def _on_rollout_start(self) -> None: ...  # noqa: B027
 
     @abstractmethod
     def _on_step(self) -> bool: ...
 
-    def _on_rollout_end(self) -> None: ...
-    def _on_training_end(self) -> None: ...
+    def _on_rollout_end(self) -> None: ...  # noqa: B027
+    def _on_training_end(self) -> None: ...  # noqa: B027
 
 
 class EventCallback(BaseCallback):
@@ -262,7 +262,9 @@ class StopTrainingOnMaxEpisodes(BaseCallback):
         self._total_max_episodes = self.max_episodes * self.training_env.num_envs
 
     def _on_step(self) -> bool:
-        assert "dones" in self.locals, "`dones` variable is not defined, please check your code next to `callback.on_step()`"
+        assert "dones" in self.locals, (
+            "`dones` variable is not defined, please check your code next to `callback.on_step()`"
+        )
         self.n_episodes += int(np.sum(self.locals["dones"]))
         going = self.n_episodes < self._total_max_episodes
         if self.verbose >= 1 and not going:
@@ -279,7 +281,9 @@ class StopTrainingOnNoModelImprovement(BaseCallback):
         self.last_best_mean_reward, self.no_improvement_evals = -np.inf, 0
 
     def _on_step(self) -> bool:
-        assert self.parent is not None, "`StopTrainingOnNoModelImprovement` callback must be used with an `EvalCallback`"
+        assert self.parent is not None, (
+            "`StopTrainingOnNoModelImprovement` callback must be used with an `EvalCallback`"
+        )
         going = True
         if self.n_calls > self.min_evals:
             better = self.parent.best_mean_reward > self.last_best_mean_reward

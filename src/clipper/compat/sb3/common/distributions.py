@@ -220,8 +220,10 @@ class StateDependentNoiseDistribution(OfParams):
             std = torch.where(log_std <= 0, log_std.exp(), torch.log1p(above) + 1.0)
         else:
             std = log_std.exp()
+        if self.full_std:
+            return std
         assert self.latent_sde_dim is not None
-        return std if self.full_std else torch.ones(self.latent_sde_dim, self.action_dim, device=log_std.device) * std
+        return torch.ones(self.latent_sde_dim, self.action_dim, device=log_std.device) * std
 
     def sample_weights(self, log_std: Tensor, batch_size: int = 1) -> None:
         """Draw the noise's matrix anew, one for all rows and one for each of a batch."""
@@ -269,7 +271,7 @@ class StateDependentNoiseDistribution(OfParams):
     def get_noise(self, latent_sde: Tensor) -> Tensor:
         """By each row's own matrix where there are as many, else by the one for all."""
         features = latent_sde if self.learn_features else latent_sde.detach()
-        if len(features) in (1, len(features)) and len(features) != len(self.exploration_matrices):
+        if len(features) != len(self.exploration_matrices) or len(features) == 1:
             return features @ self.exploration_mat
         return torch.bmm(features.unsqueeze(1), self.exploration_matrices).squeeze(1)
 
@@ -295,7 +297,7 @@ class TanhBijector:
         return TanhBijector.atanh(y.clamp(min=-1.0 + eps, max=1.0 - eps))
 
     def log_prob_correction(self, x: Tensor) -> Tensor:
-        """log |d tanh(x) / dx|."""
+        """Log |d tanh(x) / dx|."""
         return torch.log(1.0 - torch.tanh(x) ** 2 + self.epsilon)
 
 
@@ -315,7 +317,8 @@ def make_proba_distribution(
         check_multi_binary(action_space)
         return BernoulliDistribution(int(np.prod(action_space.n)), **options)
     raise NotImplementedError(
-        f"Error: probability distribution, not implemented for action space of type {type(action_space)}. Must be of type "
+        f"Error: probability distribution, not implemented for action space of "
+        f"type {type(action_space)}. Must be of type "
         "Gym Spaces: Box, Discrete, MultiDiscrete or MultiBinary."
     )
 

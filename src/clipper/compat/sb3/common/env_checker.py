@@ -11,7 +11,13 @@ from clipper.compat.sb3.common.vec_env import DummyVecEnv, VecCheckNan
 from clipper.data.tree_type import Tree
 from clipper.errors import ConfigError
 
-UNKNOWN = {"Tuple": spaces.Tuple, "Sequence": spaces.Sequence, "Graph": spaces.Graph, "OneOf": spaces.OneOf, "Text": spaces.Text}
+UNKNOWN = {
+    "Tuple": spaces.Tuple,
+    "Sequence": spaces.Sequence,
+    "Graph": spaces.Graph,
+    "OneOf": spaces.OneOf,
+    "Text": spaces.Text,
+}
 """Kinds of observation spaces for which there is no policy."""
 SMALLEST_IMAGE = 36
 
@@ -40,7 +46,10 @@ def check_image(space: spaces.Box, key: str) -> None:
         warn(f"Your observation space {key} looks like an image but the upper and lower bounds are not in [0, 255]")
     plane = space.shape[1:] if is_image_space_channels_first(space) else space.shape[:2]
     if min(plane) < SMALLEST_IMAGE:
-        warn(f"The minimal resolution for an image is {SMALLEST_IMAGE}x{SMALLEST_IMAGE} for CnnPolicy: {key} is {space.shape}")
+        warn(
+            f"The minimal resolution for an image is {SMALLEST_IMAGE}x{SMALLEST_IMAGE} "
+            f"for CnnPolicy: {key} is {space.shape}"
+        )
 
 
 def check_obs_space(space: gymnasium.Space, key: str = "") -> None:
@@ -76,7 +85,9 @@ def check_action_space(space: gymnasium.Space) -> None:
         warn("We recommend you to use a symmetric and normalized Box action space (range=[-1, 1]): rescale the actions")
     if not np.all(np.isfinite(space.low) & np.isfinite(space.high)):
         warn(f"The action space {space} has an infinite bound")
-    assert np.all(np.isfinite(space.low) & np.isfinite(space.high)), "Continuous action space must have a finite lower and upper bound"
+    assert np.all(np.isfinite(space.low) & np.isfinite(space.high)), (
+        "Continuous action space must have a finite lower and upper bound"
+    )
     if space.dtype != np.dtype(np.float32):
         warn(f"Your action space has dtype {space.dtype}, we recommend using np.float32 to avoid cast errors.")
 
@@ -85,7 +96,9 @@ def check_obs(obs: Tree, space: gymnasium.Space, method: str) -> None:
     """Raise ``AssertionError`` for an observation that is not of its space."""
     where = f"The observation returned by the `{method}()` method does not match the given observation space {space}. "
     if not isinstance(space, spaces.Tuple | spaces.Sequence | spaces.OneOf):
-        assert not isinstance(obs, tuple), f"The observation returned by the `{method}()` method should be a single value, not a tuple"
+        assert not isinstance(obs, tuple), (
+            f"The observation returned by the `{method}()` method should be a single value, not a tuple"
+        )
     if isinstance(space, spaces.Discrete):
         assert np.ndim(obs) == 0, f"The observation returned by `{method}()` method must be an int"
     elif isinstance(space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete):
@@ -94,20 +107,22 @@ def check_obs(obs: Tree, space: gymnasium.Space, method: str) -> None:
         assert np.can_cast(obs.dtype, space.dtype), f"{where}Expected: {space.dtype}, actual dtype: {obs.dtype}"
         if isinstance(space, spaces.Box):
             check_bounds(obs, space, where)
-    assert space.contains(obs), where
+    given: Tree = obs
+    assert space.contains(given), where
 
 
 def check_bounds(obs: np.ndarray, space: spaces.Box, where: str) -> None:
-    """Raise ``AssertionError`` that names the first number outside."""
+    """Raise ``AssertionError`` that names the numbers outside, up to a hundred."""
     wrong = np.argwhere(~((space.low <= obs) & (obs <= space.high)))
     if not len(wrong):
         return
-    place = tuple(wrong[0].tolist())
-    name = ",".join(map(str, place))
-    many = f"{len(wrong)} invalid indices: the first, of {wrong.tolist()[:5]}, is " if len(wrong) > 1 else ""
-    raise AssertionError(
-        f"{where}{many}Expected: {space.low[place]} <= obs[{name}] <= {space.high[place]}, actual value: {obs[place]}"
-    )
+    many = f"{len(wrong)} invalid indices:\n" if len(wrong) > 1 else ""
+    told = [
+        f"Expected: {space.low[place]} <= obs[{','.join(map(str, place))}] <= {space.high[place]}, "
+        f"actual value: {obs[place]}"
+        for place in map(tuple, wrong[:100].tolist())
+    ]
+    raise AssertionError(f"{where}{many}" + "\n".join(told))
 
 
 def check_parts(obs: Tree, space: gymnasium.Space, method: str) -> None:
@@ -144,7 +159,9 @@ def check_reset(env: gymnasium.Env, space: gymnasium.Space, sees: bool) -> None:
     assert isinstance(found, tuple), f"`reset()` must return a tuple (obs, info), not {found!r}"
     assert len(found) == 2, f"`reset()` should return a tuple of size 2: (obs, info), not {len(found)}"
     obs, info = found
-    assert isinstance(info, dict), f"The second element of the tuple return by `reset()` must be a dictionary not {info}"
+    assert isinstance(info, dict), (
+        f"The second element of the tuple return by `reset()` must be a dictionary not {info}"
+    )
     if sees:
         check_parts(obs, space, "reset")
 
@@ -152,11 +169,15 @@ def check_reset(env: gymnasium.Env, space: gymnasium.Space, sees: bool) -> None:
 def check_step(env: gymnasium.Env, space: gymnasium.Space, sees: bool) -> None:
     """Step once, and look at what came."""
     data = env.step(env.action_space.sample())
-    assert len(data) == 5, f"`step()` must return five values: obs, reward, terminated, truncated, info, not {len(data)}"
+    assert len(data) == 5, (
+        f"`step()` must return five values: obs, reward, terminated, truncated, info, not {len(data)}"
+    )
     obs, reward, terminated, truncated, info = data
     if sees:
         check_parts(obs, space, "step")
-    assert isinstance(reward, float | int | np.floating | np.integer), f"The reward returned by `step()` must be a float, not {type(reward)}"
+    assert isinstance(reward, float | int | np.floating | np.integer), (
+        f"The reward returned by `step()` must be a float, not {type(reward)}"
+    )
     assert isinstance(terminated, bool | np.bool_), "The `terminated` signal must be a boolean"
     assert isinstance(truncated, bool | np.bool_), "The `truncated` signal must be a boolean"
     assert isinstance(info, dict), "The `info` returned by `step()` must be a python dictionary"
@@ -180,14 +201,18 @@ def check_env(env: gymnasium.Env, warn: bool = True, skip_render_check: bool = T
         raise ConfigError(f"check_env takes a gymnasium.Env, not {type(env).__name__}")
     for name in ("observation_space", "action_space"):
         assert hasattr(env, name), f"You must specify a {name.replace('_', ' ')}"
-        assert isinstance(getattr(env, name), gymnasium.Space), f"The {name.replace('_', ' ')} must inherit from gymnasium.spaces"
+        assert isinstance(getattr(env, name), gymnasium.Space), (
+            f"The {name.replace('_', ' ')} must inherit from gymnasium.spaces"
+        )
     space = env.observation_space
     with warnings.catch_warnings():
         if not warn:
             warnings.simplefilter("ignore")
         unknown = unsupported_within(space)
         for name in dict.fromkeys(unknown):
-            warnings.warn(f"{name} observation space is not supported by Stable-Baselines3: flatten it, or pad it", stacklevel=2)
+            warnings.warn(
+                f"{name} observation space is not supported by Stable-Baselines3: flatten it, or pad it", stacklevel=2
+            )
         nested = False
         try:
             check_for_nested_spaces(space)

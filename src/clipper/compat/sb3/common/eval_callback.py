@@ -78,7 +78,9 @@ class EvalCallback(EventCallback):
         mean_length, std_length = float(np.mean(lengths)), float(np.std(lengths))
         self.last_mean_reward = mean_reward
         if self.verbose >= 1:
-            self.logger.info(f"Eval num_timesteps={self.num_timesteps}, episode_reward={mean_reward:.2f} +/- {std_reward:.2f}")
+            self.logger.info(
+                f"Eval num_timesteps={self.num_timesteps}, episode_reward={mean_reward:.2f} +/- {std_reward:.2f}"
+            )
             self.logger.info(f"Episode length: {mean_length:.2f} +/- {std_length:.2f}")
         self.logger.record("eval/mean_reward", mean_reward)
         self.logger.record("eval/mean_ep_length", mean_length)

@@ -44,7 +44,8 @@ def evaluate_policy(
     ``model`` is anything with ``predict``. Environments that say ``action_masks`` are asked for them where the model
     takes them. A ``Monitor``'s returns and lengths count where there is one, whatever is wrapped around it.
     """
-    env = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
+    single = env
+    env = single if isinstance(single, VecEnv) else DummyVecEnv([lambda: single])
     monitored = is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor)[0]
     if warn and not monitored:
         warnings.warn(

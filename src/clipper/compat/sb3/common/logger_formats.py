@@ -44,12 +44,12 @@ class Image:
 class HParam:
     """Settings of a run, and the metrics that they are compared by."""
 
-    def __init__(
-        self, hparam_dict: Mapping[str, bool | str | float | None], metric_dict: Mapping[str, float]
-    ) -> None:
+    def __init__(self, hparam_dict: Mapping[str, bool | str | float | None], metric_dict: Mapping[str, float]) -> None:
         self.hparam_dict = hparam_dict
         if not metric_dict:
-            raise Exception("`metric_dict` must not be empty to display hyperparameters to the HPARAMS tensorboard tab.")
+            raise Exception(
+                "`metric_dict` must not be empty to display hyperparameters to the HPARAMS tensorboard tab."
+            )
         self.metric_dict = metric_dict
 
 
@@ -115,7 +115,7 @@ class HumanOutputFormat(KVWriter, SeqWriter):
         self.max_length = max_length
         self.own_file = isinstance(filename_or_file, str)
         if isinstance(filename_or_file, str):
-            self.file: Tree = Path(filename_or_file).open("w", encoding="utf-8")
+            self.file: Tree = Path(filename_or_file).open("w", encoding="utf-8")  # noqa: SIM115
         elif isinstance(filename_or_file, Writes):
             self.file = filename_or_file
         else:
@@ -240,7 +240,7 @@ class TensorBoardOutputFormat(KVWriter):
         elif isinstance(value, torch.Tensor | np.ndarray):
             self.writer.add_histogram(key, torch.as_tensor(value), step)
         elif isinstance(value, Video):
-            self.writer.add_video(key, value.frames, step, value.fps)
+            self.writer.add_video(key, value.frames, step, int(value.fps))
         elif isinstance(value, Figure):
             self.writer.add_figure(key, value.figure, step, close=value.close)
         elif isinstance(value, Image):

@@ -10,7 +10,7 @@ import numpy as np
 class ActionNoise(ABC):
     """Gives another draw at each call, from numpy's global generator, as Stable-Baselines3's does."""
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027 (most remember nothing)
         """Begin an episode."""
 
     @abstractmethod
@@ -44,7 +44,9 @@ class OrnsteinUhlenbeckActionNoise(ActionNoise):
 
     def __call__(self) -> np.ndarray:
         drift = self._theta * (self._mu - self.noise_prev) * self._dt
-        self.noise_prev = self.noise_prev + drift + self._sigma * np.sqrt(self._dt) * np.random.normal(size=self._mu.shape)
+        self.noise_prev = (
+            self.noise_prev + drift + self._sigma * np.sqrt(self._dt) * np.random.normal(size=self._mu.shape)
+        )
         return self.noise_prev.astype(self._dtype)
 
     def reset(self) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import gymnasium
 import numpy as np
@@ -31,44 +31,83 @@ from clipper.compat.sb3.common.rollout_buffers import DictRolloutBuffer, Rollout
 from clipper.compat.sb3.common.utils import obs_as_tensor, safe_mean
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.data.steps import Steps, Targets
-from clipper.data.trees import Tree, each
+from clipper.data.tree_type import Tree
 from clipper.errors import NonFiniteError
 from clipper.learning.metrics import Metrics
 
 O = TypeVar("O", bound="OnPolicyAlgorithm")
 NAMES = {
-    "policy/entropy": "train/entropy_loss", "loss/policy": "train/policy_gradient_loss",
-    "loss/value": "train/value_loss", "policy/kl": "train/approx_kl", "policy/clip_fraction": "train/clip_fraction",
-}  # fmt: skip
+    "policy/entropy": "train/entropy_loss",
+    "loss/policy": "train/policy_gradient_loss",
+    "loss/value": "train/value_loss",
+    "policy/kl": "train/approx_kl",
+    "policy/clip_fraction": "train/clip_fraction",
+}
 """Clipper's metrics by the tags of Stable-Baselines3."""
 
 
 class OnPolicyAlgorithm(BaseAlgorithm):
     """What PPO, A2C and TRPO share."""
 
-    policy_aliases = {
-        "MlpPolicy": ActorCriticPolicy, "CnnPolicy": ActorCriticCnnPolicy, "MultiInputPolicy": MultiInputActorCriticPolicy,
-    }  # fmt: skip
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": ActorCriticPolicy,
+        "CnnPolicy": ActorCriticCnnPolicy,
+        "MultiInputPolicy": MultiInputActorCriticPolicy,
+    }
     supported = (Box, Discrete, MultiDiscrete, MultiBinary)
     settings = (
-        "n_steps", "gamma", "gae_lambda", "ent_coef", "vf_coef", "max_grad_norm", "normalize_advantage",
+        "n_steps",
+        "gamma",
+        "gae_lambda",
+        "ent_coef",
+        "vf_coef",
+        "max_grad_norm",
+        "normalize_advantage",
         "rollout_buffer_kwargs",
-    )  # fmt: skip
+    )
     rollout_buffer: RolloutBuffer
 
     def __init__(
-        self, policy: str | type[BasePolicy], env: gymnasium.Env | VecEnv | str | None, learning_rate: float | Callable[[float], float],
-        n_steps: int, gamma: float, gae_lambda: float, ent_coef: float, vf_coef: float, max_grad_norm: float, use_sde: bool,
-        sde_sample_freq: int, rollout_buffer_class: type[RolloutBuffer] | None = None,
-        rollout_buffer_kwargs: dict[str, Tree] | None = None, stats_window_size: int = 100,
-        tensorboard_log: str | None = None, monitor_wrapper: bool = True, policy_kwargs: dict[str, Tree] | None = None,
-        verbose: int = 0, seed: int | None = None, device: torch.device | str = "auto", _init_setup_model: bool = True,
+        self,
+        policy: str | type[BasePolicy],
+        env: gymnasium.Env | VecEnv | str | None,
+        learning_rate: float | Callable[[float], float],
+        n_steps: int,
+        gamma: float,
+        gae_lambda: float,
+        ent_coef: float,
+        vf_coef: float,
+        max_grad_norm: float,
+        use_sde: bool,
+        sde_sample_freq: int,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: dict[str, Tree] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        monitor_wrapper: bool = True,
+        policy_kwargs: dict[str, Tree] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
         supported_action_spaces: tuple[type[gymnasium.Space], ...] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(
-            policy, env, learning_rate, policy_kwargs, stats_window_size, tensorboard_log, verbose, device, True,
-            monitor_wrapper, seed, use_sde, sde_sample_freq, supported_action_spaces,
-        )  # fmt: skip
+            policy,
+            env,
+            learning_rate,
+            policy_kwargs,
+            stats_window_size,
+            tensorboard_log,
+            verbose,
+            device,
+            True,
+            monitor_wrapper,
+            seed,
+            use_sde,
+            sde_sample_freq,
+            supported_action_spaces,
+        )
         self.n_steps, self.gamma, self.gae_lambda = n_steps, gamma, gae_lambda
         self.ent_coef, self.vf_coef, self.max_grad_norm = ent_coef, vf_coef, max_grad_norm
         self.rollout_buffer_class, self.rollout_buffer_kwargs = rollout_buffer_class, rollout_buffer_kwargs or {}
@@ -86,9 +125,15 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             kind = DictRolloutBuffer if isinstance(self.observation_space, Dict) else RolloutBuffer
         self.rollout_buffer_class = kind
         self.rollout_buffer = kind(
-            self.n_steps, self.observation_space, self.action_space, device=self.device, gamma=self.gamma,
-            gae_lambda=self.gae_lambda, n_envs=self.n_envs, **self.rollout_buffer_kwargs,
-        )  # fmt: skip
+            self.n_steps,
+            self.observation_space,
+            self.action_space,
+            device=self.device,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            n_envs=self.n_envs,
+            **self.rollout_buffer_kwargs,
+        )
         self.policy = self.make_policy().to(self.device)
         seed = int(np.random.SeedSequence().generate_state(1)[0]) if self.seed is None else self.seed
         self.learner = self.algorithm().init(LearntPolicy(self.policy), seed=seed)
@@ -98,7 +143,9 @@ class OnPolicyAlgorithm(BaseAlgorithm):
     def make_policy(self) -> BasePolicy:
         """A new one."""
         make: Tree = self.policy_class
-        return make(self.observation_space, self.action_space, self.lr_schedule, use_sde=self.use_sde, **self.policy_kwargs)
+        return make(
+            self.observation_space, self.action_space, self.lr_schedule, use_sde=self.use_sde, **self.policy_kwargs
+        )
 
     def optimizer(self) -> Tree:
         """Of the policy's class and arguments."""
@@ -179,9 +226,13 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         else:
             actions = actions.long()
         yes = torch.ones(buffer.rewards.shape, dtype=torch.bool, device=place)
-        steps = Steps(
-            each(tensor, buffer.observations), actions, tensor(buffer.log_probs), tensor(buffer.rewards), ~yes, ~yes, yes
-        )
+        lead, space = buffer.rewards.shape, self.observation_space
+        if isinstance(space, Dict):
+            parts = space.spaces.items()
+            obs: Tree = {k: tensor(buffer.observations[k]).reshape(*lead, *(x.shape or ())) for k, x in parts}
+        else:
+            obs = tensor(buffer.observations).reshape(*lead, *(space.shape or ()))
+        steps = Steps(obs, actions, tensor(buffer.log_probs), tensor(buffer.rewards), ~yes, ~yes, yes)
         return Targets(steps, tensor(buffer.advantages), tensor(buffer.returns), tensor(buffer.values))
 
     def train(self) -> None:
@@ -218,8 +269,16 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             self.logger.record(name, x)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         found = [info["r"] for info in self.ep_info_buffer or ()]
-        row = {"iteration": len(self.history) + 1, "steps": self.num_timesteps, "episode/return": found[-1] if found else None}
-        noted = {k: float(x) for k, x in self.logger.name_to_value.items() if isinstance(x, int | float | np.number | np.bool_)}
+        row = {
+            "iteration": len(self.history) + 1,
+            "steps": self.num_timesteps,
+            "episode/return": found[-1] if found else None,
+        }
+        noted = {
+            k: float(x)
+            for k, x in self.logger.name_to_value.items()
+            if isinstance(x, int | float | np.number | np.bool_)
+        }
         self.history.append({**row, **numbers, **noted})  # pyright: ignore[reportArgumentType]
 
     def more(self, numbers: dict[str, float]) -> dict[str, float]:
@@ -245,9 +304,14 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         self.logger.dump(step=self.num_timesteps)
 
     def learn(
-        self: O, total_timesteps: int, callback: MaybeCallback = None, log_interval: int | None = 1,
-        tb_log_name: str | None = None, reset_num_timesteps: bool = True, progress_bar: bool = False,
-    ) -> O:  # fmt: skip
+        self: O,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int | None = 1,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> O:
         """Learn for so many decisions more, in whole segments."""
         iteration, tb_log_name = 0, tb_log_name or type(self).__name__
         total_timesteps, callback = self._setup_learn(

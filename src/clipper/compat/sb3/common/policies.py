@@ -13,6 +13,7 @@ import torch
 from gymnasium.spaces import Box, Dict
 from torch import Tensor, nn
 
+from clipper.compat.sb3 import public_names
 from clipper.compat.sb3.common.distributions import (
     DiagGaussianDistribution,
     Distribution,
@@ -44,13 +45,21 @@ class BaseModel(nn.Module):
     def __init__(
         self, observation_space: gymnasium.Space, action_space: gymnasium.Space,
         features_extractor_class: type[BaseFeaturesExtractor] = FlattenExtractor,
-        features_extractor_kwargs: dict[str, Tree] | None = None, features_extractor: BaseFeaturesExtractor | None = None,
+        features_extractor_kwargs: dict[str, Tree] | None = None,
+        features_extractor: BaseFeaturesExtractor | None = None,
         normalize_images: bool = True, optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Tree] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.observation_space, self.action_space, self.normalize_images = observation_space, action_space, normalize_images
-        self.optimizer_class, self.optimizer_kwargs = optimizer_class, {} if optimizer_kwargs is None else optimizer_kwargs
+        self.observation_space, self.action_space, self.normalize_images = (
+            observation_space,
+            action_space,
+            normalize_images,
+        )
+        self.optimizer_class, self.optimizer_kwargs = (
+            optimizer_class,
+            {} if optimizer_kwargs is None else optimizer_kwargs,
+        )
         self.features_extractor_class = features_extractor_class
         self.features_extractor_kwargs = {} if features_extractor_kwargs is None else features_extractor_kwargs
         self.features_extractor: Tree = features_extractor
@@ -107,7 +116,9 @@ class BaseModel(nn.Module):
         if isinstance(observation, dict):
             assert isinstance(self.observation_space, Dict), f"a dict is no observation of {self.observation_space}"
             spaces = self.observation_space.spaces
-            return any(is_vectorized_observation(maybe_transpose(x, spaces[k]), spaces[k]) for k, x in observation.items())
+            return any(
+                is_vectorized_observation(maybe_transpose(x, spaces[k]), spaces[k]) for k, x in observation.items()
+            )
         return is_vectorized_observation(maybe_transpose(observation, self.observation_space), self.observation_space)
 
     def obs_to_tensor(self, observation: Tree) -> tuple[Tree, bool]:
@@ -140,7 +151,7 @@ class BasePolicy(BaseModel, ABC):
         return self._squash_output
 
     @staticmethod
-    def _dummy_schedule(progress_remaining: float) -> float:
+    def _dummy_schedule(_: float) -> float:
         return 0.0
 
     @staticmethod
@@ -155,7 +166,11 @@ class BasePolicy(BaseModel, ABC):
     def _predict(self, observation: Tree, deterministic: bool = False) -> Tensor: ...
 
     def predict(
-        self, observation: Tree, state: Tree = None, episode_start: np.ndarray | None = None, deterministic: bool = False
+        self,
+        observation: Tree,
+        state: Tree = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
     ) -> tuple[np.ndarray, Tree]:
         """Action(s) for one observation or a batch, as the environment takes them, and the state as it was given."""
         self.set_training_mode(False)
@@ -195,7 +210,8 @@ def refuse_pair(observation: Tree) -> None:
     if isinstance(observation, tuple) and len(observation) == 2 and isinstance(observation[1], dict):
         raise ValueError(
             "You have passed a tuple to the predict() function instead of a Numpy array or a Dict. You are probably "
-            "mixing Gym API with SB3 VecEnv API: `obs, info = env.reset()` (Gym) vs `obs = vec_env.reset()` (SB3 VecEnv)."
+            "mixing Gym API with SB3 VecEnv API: `obs, info = env.reset()` (Gym) "
+            "vs `obs = vec_env.reset()` (SB3 VecEnv)."
         )
 
 
@@ -225,9 +241,13 @@ class ActorCriticPolicy(BasePolicy):
         self.net_arch, self.activation_fn, self.ortho_init = widths_of(net_arch), activation_fn, ortho_init
         self.share_features_extractor, self.log_std_init, self.use_sde = share_features_extractor, log_std_init, use_sde
         self.features_extractor = self.pi_features_extractor = self.make_features_extractor()
-        self.vf_features_extractor = self.pi_features_extractor if share_features_extractor else self.make_features_extractor()
+        self.vf_features_extractor = (
+            self.pi_features_extractor if share_features_extractor else self.make_features_extractor()
+        )
         self.features_dim = self.features_extractor.features_dim
-        assert not (squash_output and not use_sde), "squash_output=True is only available when using gSDE (use_sde=True)"
+        assert not (squash_output and not use_sde), (
+            "squash_output=True is only available when using gSDE (use_sde=True)"
+        )
         self.dist_kwargs = None
         if use_sde:
             self.dist_kwargs = {
@@ -252,7 +272,9 @@ class ActorCriticPolicy(BasePolicy):
 
     def reset_noise(self, n_envs: int = 1) -> None:
         """Draw gSDE's noise anew."""
-        assert isinstance(self.action_dist, StateDependentNoiseDistribution), "reset_noise() is only available when using gSDE"
+        assert isinstance(self.action_dist, StateDependentNoiseDistribution), (
+            "reset_noise() is only available when using gSDE"
+        )
         self.action_dist.sample_weights(self.log_std, batch_size=n_envs)
 
     def _build_mlp_extractor(self) -> None:
@@ -262,7 +284,9 @@ class ActorCriticPolicy(BasePolicy):
         self._build_mlp_extractor()
         latent = self.mlp_extractor.latent_dim_pi
         if isinstance(self.action_dist, DiagGaussianDistribution):
-            self.action_net, self.log_std = self.action_dist.proba_distribution_net(latent, log_std_init=self.log_std_init)
+            self.action_net, self.log_std = self.action_dist.proba_distribution_net(
+                latent, log_std_init=self.log_std_init
+            )
         elif isinstance(self.action_dist, StateDependentNoiseDistribution):
             self.action_net, self.log_std = self.action_dist.proba_distribution_net(
                 latent, latent_sde_dim=latent, log_std_init=self.log_std_init
@@ -272,7 +296,8 @@ class ActorCriticPolicy(BasePolicy):
         self.value_net = nn.Linear(self.mlp_extractor.latent_dim_vf, 1)
         if self.ortho_init:
             gains = {
-                self.features_extractor: np.sqrt(2), self.mlp_extractor: np.sqrt(2), self.action_net: 0.01, self.value_net: 1,
+                self.features_extractor: np.sqrt(2), self.mlp_extractor: np.sqrt(2), self.action_net: 0.01,
+                self.value_net: 1,
             }  # fmt: skip
             if not self.share_features_extractor:
                 del gains[self.features_extractor]
@@ -337,7 +362,9 @@ class ActorCriticPolicy(BasePolicy):
 class ActorCriticCnnPolicy(ActorCriticPolicy):
     """For images, by ``NatureCNN``."""
 
-    def __init__(self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree) -> None:
+    def __init__(
+        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
+    ) -> None:
         super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
 
@@ -357,3 +384,8 @@ def sampled(policy: BasePolicy, actions: np.ndarray) -> np.ndarray:
     if policy.squash_output:
         return policy.unscale_action(actions)
     return np.clip(actions, policy.action_space.low, policy.action_space.high)
+
+
+def __getattr__(name: str) -> object:
+    """Names that are refused, in words, when they are used."""
+    return public_names.resolve("common.policies", name)

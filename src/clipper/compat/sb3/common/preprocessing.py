@@ -44,7 +44,9 @@ def maybe_transpose(observation: np.ndarray, observation_space: gymnasium.Space)
         return observation
     assert isinstance(observation_space, Box)
     shape = observation_space.shape
-    if observation.shape in (shape, observation.shape[:1] + shape) or not is_image_space_channels_first(observation_space):
+    if observation.shape in (shape, observation.shape[:1] + shape) or not is_image_space_channels_first(
+        observation_space
+    ):
         return observation
     moved = np.moveaxis(observation, -1, -3)
     return moved if moved.shape[-3:] == shape else observation
@@ -120,7 +122,9 @@ def check_for_nested_spaces(obs_space: gymnasium.Space) -> None:
         return
     parts = obs_space.spaces.values() if isinstance(obs_space, Dict) else obs_space.spaces
     if any(isinstance(part, Dict | gymnasium.spaces.Tuple) for part in parts):
-        raise NotImplementedError("Nested observation spaces are not supported (Tuple/Dict space inside Tuple/Dict space).")
+        raise NotImplementedError(
+            "Nested observation spaces are not supported (Tuple/Dict space inside Tuple/Dict space)."
+        )
 
 
 def check_known(space: gymnasium.Space) -> None:

@@ -1,5 +1,6 @@
 """Curves of what a ``Monitor`` wrote."""
 
+import importlib
 from collections.abc import Callable
 from typing import Literal
 
@@ -7,6 +8,12 @@ import numpy as np
 
 from clipper.compat.sb3.common.monitor import load_results
 from clipper.data.tree_type import Tree
+
+for package in ("pandas", "matplotlib"):
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(f"{package} is required for plotting: pip install {package}") from error
 
 X_TIMESTEPS, X_EPISODES, X_WALLTIME = "timesteps", "episodes", "walltime_hrs"
 POSSIBLE_X_AXES = [X_TIMESTEPS, X_EPISODES, X_WALLTIME]

@@ -44,7 +44,13 @@ class RolloutBuffer:
         self.pos, self.full, self.generator_ready = 0, False, False
 
     def add(
-        self, obs: Tree, action: np.ndarray, reward: np.ndarray, episode_start: np.ndarray, value: Tensor, log_prob: Tensor
+        self,
+        obs: Tree,
+        action: np.ndarray,
+        reward: np.ndarray,
+        episode_start: np.ndarray,
+        value: Tensor,
+        log_prob: Tensor,
     ) -> None:
         """One row."""
         lead = (self.n_envs,)
@@ -86,7 +92,7 @@ class RolloutBuffer:
         names = ("actions", "values", "log_probs", "advantages", "returns")
         obs = each(self.swap_and_flatten, self.observations)
         flat = {name: self.swap_and_flatten(getattr(self, name)) for name in names}
-        kind = DictRolloutBufferSamples if isinstance(obs, dict) else RolloutBufferSamples
+        kind: Tree = DictRolloutBufferSamples if isinstance(obs, dict) else RolloutBufferSamples
         for start in range(0, rows, size):
             index = order[start : start + size]
             actions, *others = (self.to_torch(x[index]) for x in flat.values())

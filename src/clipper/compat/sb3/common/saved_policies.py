@@ -28,7 +28,7 @@ KNOWN = ("torch.nn.", "torch.optim.", "clipper.compat.sb3.")
 UNSAVED = "unsaved"
 
 
-def encode(value: Tree) -> Tree:
+def encode(value: Tree) -> Tree:  # noqa: PLR0911 (a kind each)
     """As JSON has it; what is told by no name becomes a note of what was there."""
     if isinstance(value, str | bool | int | float | None):
         return value

@@ -43,17 +43,26 @@ class NatureCNN(BaseFeaturesExtractor):
     def __init__(
         self, observation_space: gymnasium.Space, features_dim: int = 512, normalized_image: bool = False
     ) -> None:
-        assert isinstance(observation_space, Box), f"NatureCNN must be used with a gym.spaces.Box, not {observation_space}"
+        assert isinstance(observation_space, Box), (
+            f"NatureCNN must be used with a gym.spaces.Box, not {observation_space}"
+        )
         super().__init__(observation_space, features_dim)
         assert is_image_space(observation_space, check_channels=False, normalized_image=normalized_image), (
-            f"You should use NatureCNN only with images not with {observation_space} (you are probably using `CnnPolicy` "
-            "instead of `MlpPolicy` or `MultiInputPolicy`): if yours are of floats, policy_kwargs=dict(normalize_images=False)"
+            f"You should use NatureCNN only with images not with {observation_space} "
+            f"(you are probably using `CnnPolicy` "
+            "instead of `MlpPolicy` or `MultiInputPolicy`): if yours are of floats, "
+            "policy_kwargs=dict(normalize_images=False)"
         )
         channels = observation_space.shape[0]
         self.cnn = nn.Sequential(
-            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
+            nn.Conv2d(channels, 32, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1),
+            nn.ReLU(),
             nn.Flatten(),
-        )  # fmt: skip
+        )
         with torch.no_grad():
             size = self.cnn(torch.zeros(1, *observation_space.shape)).shape[1]
         self.linear = nn.Sequential(nn.Linear(size, features_dim), nn.ReLU())
@@ -83,11 +92,16 @@ class CombinedExtractor(BaseFeaturesExtractor):
 
 
 def create_mlp(
-    input_dim: int, output_dim: int, net_arch: list[int], activation_fn: type[nn.Module] = nn.ReLU,
-    squash_output: bool = False, with_bias: bool = True, pre_linear_modules: list[type[nn.Module]] | None = None,
+    input_dim: int,
+    output_dim: int,
+    net_arch: list[int],
+    activation_fn: type[nn.Module] = nn.ReLU,
+    squash_output: bool = False,
+    with_bias: bool = True,
+    pre_linear_modules: list[type[nn.Module]] | None = None,
     post_linear_modules: list[type[nn.Module]] | None = None,
-) -> list[nn.Module]:  # fmt: skip
-    """Layers of these widths with an activation after each, and a last one of ``output_dim`` numbers unless that is −1."""
+) -> list[nn.Module]:
+    """Layers of these widths, an activation after each, and a last one of ``output_dim`` numbers unless that is −1."""
     before, after = pre_linear_modules or [], post_linear_modules or []
     layers = list[nn.Module]()
     for width in net_arch:
@@ -106,9 +120,12 @@ class MlpExtractor(nn.Module):
     """Layers of the actor and of the critic, each its own, after the features."""
 
     def __init__(
-        self, feature_dim: int, net_arch: list[int] | dict[str, list[int]], activation_fn: type[nn.Module],
+        self,
+        feature_dim: int,
+        net_arch: list[int] | dict[str, list[int]],
+        activation_fn: type[nn.Module],
         device: torch.device | str = "auto",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         widths = net_arch if isinstance(net_arch, dict) else {"pi": net_arch, "vf": net_arch}
         place = get_device(device)
@@ -143,8 +160,9 @@ def widths_of(net_arch: object) -> list[int] | dict[str, list[int]]:
     if isinstance(net_arch, list) and net_arch and isinstance(net_arch[0], dict):
         warnings.warn(
             "shared layers in the mlp_extractor are not supported anymore since SB3 v1.8.0: use directly a dictionary, "
-            "net_arch=dict(vf=..., pi=...)", stacklevel=3,
-        )  # fmt: skip
+            "net_arch=dict(vf=..., pi=...)",
+            stacklevel=3,
+        )
         return dict(net_arch[0])
     if isinstance(net_arch, dict | list | tuple):
         return net_arch if isinstance(net_arch, dict) else list(net_arch)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
+from clipper.compat.sb3 import public_names
 from clipper.compat.sb3.common.logger import Logger, configure
 from clipper.compat.sb3.common.schedules import ConstantSchedule, FloatSchedule, LinearSchedule
 from clipper.compat.sb3.common.type_aliases import TrainFreq, TrainFrequencyUnit
@@ -92,9 +93,7 @@ def configure_logger(
     return configure(path, formats)
 
 
-def check_for_correct_spaces(
-    env: Tree, observation_space: gymnasium.Space, action_space: gymnasium.Space
-) -> None:
+def check_for_correct_spaces(env: Tree, observation_space: gymnasium.Space, action_space: gymnasium.Space) -> None:
     """Raise ``ValueError`` where an environment has other spaces."""
     if observation_space != env.observation_space:
         raise ValueError(f"Observation spaces do not match: {observation_space} != {env.observation_space}")
@@ -121,7 +120,9 @@ def is_vectorized_observation(observation: Tree, observation_space: gymnasium.Sp
             raise ValueError("some parts of the observation are a batch, and others are not")
         return found == {True}
     if not isinstance(observation_space, Box | Discrete | MultiDiscrete | MultiBinary):
-        raise ValueError(f"Error: Cannot determine if the observation is vectorized with the space type {observation_space}.")
+        raise ValueError(
+            f"Error: Cannot determine if the observation is vectorized with the space type {observation_space}."
+        )
     shape = () if isinstance(observation_space, Discrete) else observation_space.shape
     given = np.shape(observation)
     if given == shape:
@@ -179,7 +180,8 @@ def get_system_info(print_info: bool = True) -> tuple[dict[str, str], str]:
     """Versions of what matters, as a dict and as text."""
     found = {
         "OS": f"{platform.platform()} {platform.version()}", "Python": platform.python_version(),
-        "Stable-Baselines3": VERSION, "Clipper": importlib.metadata.version("clipper-rl") if installed("clipper-rl") else "",
+        "Stable-Baselines3": VERSION,
+        "Clipper": importlib.metadata.version("clipper-rl") if installed("clipper-rl") else "",
         "PyTorch": torch.__version__, "GPU Enabled": str(torch.cuda.is_available()), "Numpy": np.__version__,
         "Cloudpickle": importlib.metadata.version("cloudpickle"), "Gymnasium": gymnasium.__version__,
     }  # fmt: skip
@@ -196,3 +198,8 @@ def installed(project: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+def __getattr__(name: str) -> object:
+    """Names that are refused, in words, when they are used."""
+    return public_names.resolve("common.utils", name)

@@ -27,7 +27,7 @@ class BitFlippingEnv(gymnasium.Env):
             kind = Box(0, 255, self.image_shape, np.uint8)
         self.discrete_obs_space, self.image_obs_space = discrete_obs_space, image_obs_space
         names = ("observation", "achieved_goal", "desired_goal")
-        self.observation_space = Dict({name: kind for name in names})
+        self.observation_space = Dict(dict.fromkeys(names, kind))
         self.obs_space = MultiBinary(n_bits)
         self.action_space = Box(-1, 1, (n_bits,), np.float32) if continuous else Discrete(n_bits)
         self.continuous, self.max_steps, self.current_step = continuous, n_bits if max_steps is None else max_steps, 0
@@ -39,7 +39,7 @@ class BitFlippingEnv(gymnasium.Env):
             return int(sum(int(bit) * 2**i for i, bit in enumerate(state)))
         if self.image_obs_space:
             flat = np.zeros(int(np.prod(self.image_shape)), np.uint8)
-            flat[: len(state)] = state * 255
+            flat[: len(state)] = np.where(state > 0, 255, 0)
             return flat.reshape(self.image_shape)
         return state.copy()
 

@@ -32,7 +32,9 @@ class MaskableCategorical(Categorical):
         logits = self._original_logits
         self.masks = None
         if masks is not None:
-            self.masks = torch.as_tensor(np.asarray(masks) if not isinstance(masks, Tensor) else masks, dtype=torch.bool)
+            self.masks = torch.as_tensor(
+                np.asarray(masks) if not isinstance(masks, Tensor) else masks, dtype=torch.bool
+            )
             self.masks = self.masks.to(logits.device).reshape(logits.shape)
             logits = torch.where(self.masks, logits, torch.tensor(IMPOSSIBLE, dtype=logits.dtype, device=logits.device))
         self.__dict__.pop("probs", None)
@@ -52,10 +54,10 @@ class MaskableDistribution(Distribution):
         raise NotImplementedError
 
 
-class MaskableCategoricalDistribution(CategoricalDistribution, MaskableDistribution):
+class MaskableCategoricalDistribution(CategoricalDistribution, MaskableDistribution):  # pyright: ignore[reportIncompatibleMethodOverride]
     """One choice."""
 
-    def proba_distribution(self, action_logits: Tensor) -> "MaskableCategoricalDistribution":
+    def proba_distribution(self, action_logits: Tensor) -> "MaskableCategoricalDistribution":  # pyright: ignore[reportIncompatibleMethodOverride]
         self.distribution = MaskableCategorical(logits=action_logits.reshape(-1, self.action_dim))
         return self
 
@@ -80,14 +82,14 @@ class MaskableCategoricalDistribution(CategoricalDistribution, MaskableDistribut
         return super().mode()
 
 
-class MaskableMultiCategoricalDistribution(MultiCategoricalDistribution, MaskableDistribution):
+class MaskableMultiCategoricalDistribution(MultiCategoricalDistribution, MaskableDistribution):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Several choices; masks of all stand in a row."""
 
     def __init__(self, action_dims: list[int]) -> None:
         super().__init__(action_dims)
         self.distributions = list[MaskableCategorical]()
 
-    def proba_distribution(self, action_logits: Tensor) -> "MaskableMultiCategoricalDistribution":
+    def proba_distribution(self, action_logits: Tensor) -> "MaskableMultiCategoricalDistribution":  # pyright: ignore[reportIncompatibleMethodOverride]
         parts = torch.split(action_logits.reshape(-1, sum(self.action_dims)), self.action_dims, dim=1)
         self.distribution = self.distributions = [MaskableCategorical(logits=part) for part in parts]
         return self
@@ -135,6 +137,7 @@ def make_masked_proba_distribution(action_space: gymnasium.Space) -> MaskableDis
         check_multi_binary(action_space)
         return MaskableBernoulliDistribution(int(np.prod(action_space.n)))
     raise NotImplementedError(
-        f"Error: probability distribution, not implemented for action space of type {type(action_space)}. Must be of type "
+        f"Error: probability distribution, not implemented for action space of "
+        f"type {type(action_space)}. Must be of type "
         "Gym Spaces: Discrete, MultiDiscrete, MultiBinary."
     )

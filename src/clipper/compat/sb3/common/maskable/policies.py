@@ -65,7 +65,8 @@ class MaskableActorCriticPolicy(ActorCriticPolicy):
         return self.get_distribution(observation, action_masks).get_actions(deterministic=deterministic)
 
     def predict(
-        self, observation: Tree, state: Tree = None, episode_start: np.ndarray | None = None, deterministic: bool = False,
+        self, observation: Tree, state: Tree = None, episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
         action_masks: MaybeMasks = None,
     ) -> tuple[np.ndarray, Tree]:  # fmt: skip
         self.set_training_mode(False)
@@ -79,7 +80,9 @@ class MaskableActorCriticPolicy(ActorCriticPolicy):
 class MaskableActorCriticCnnPolicy(MaskableActorCriticPolicy):
     """For images."""
 
-    def __init__(self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree) -> None:
+    def __init__(
+        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
+    ) -> None:
         super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
 

@@ -1,5 +1,6 @@
 """Several environments behind Stable-Baselines3's interface, and the wrappers around them."""
 
+from clipper.compat.sb3 import public_names
 from clipper.compat.sb3.common.vec_env.base_vec_env import CloudpickleWrapper, VecEnv, VecEnvWrapper
 from clipper.compat.sb3.common.vec_env.dummy_vec_env import DummyVecEnv
 from clipper.compat.sb3.common.vec_env.stacked_observations import StackedObservations
@@ -23,3 +24,8 @@ __all__ = [
     "VecEnvWrapper", "VecExtractDictObs", "VecFrameStack", "VecMonitor", "VecNormalize", "VecTransposeImage",
     "VecVideoRecorder", "is_vecenv_wrapped", "sync_envs_normalization", "unwrap_vec_normalize", "unwrap_vec_wrapper",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Names that are refused, in words, when they are used."""
+    return public_names.resolve("common.vec_env", name)

@@ -109,10 +109,14 @@ class VecEnv(ABC):
 
     def render(self, mode: str | None = None) -> np.ndarray | None:
         if mode == "human" and self.render_mode not in ("human", "rgb_array"):
-            warnings.warn(f"human rendering needs render_mode='human' or 'rgb_array', not {self.render_mode}", stacklevel=2)
+            warnings.warn(
+                f"human rendering needs render_mode='human' or 'rgb_array', not {self.render_mode}", stacklevel=2
+            )
             return None
         if mode is not None and mode != self.render_mode and not (mode == "human" and self.render_mode == "rgb_array"):
-            warnings.warn(f"the environments were made with render_mode={self.render_mode!r}, not {mode!r}", stacklevel=2)
+            warnings.warn(
+                f"the environments were made with render_mode={self.render_mode!r}, not {mode!r}", stacklevel=2
+            )
             return None
         mode = mode or self.render_mode
         if mode is None:
@@ -165,7 +169,10 @@ class VecEnvWrapper(VecEnv):
     """One around another, to which it hands on all that it does not do itself."""
 
     def __init__(
-        self, venv: VecEnv, observation_space: gymnasium.Space | None = None, action_space: gymnasium.Space | None = None
+        self,
+        venv: VecEnv,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
     ) -> None:
         self.venv = venv
         super().__init__(venv.num_envs, observation_space or venv.observation_space, action_space or venv.action_space)

@@ -19,7 +19,7 @@ class StackedObservations(Generic[T]):
 
     def __init__(
         self, num_envs: int, n_stack: int, observation_space: Box | Dict,
-        channels_order: str | None | Mapping[str, str | None] = None,
+        channels_order: str | Mapping[str, str | None] | None = None,
     ) -> None:  # fmt: skip
         self.n_stack, self.observation_space = n_stack, observation_space
         self.parts: dict[str, StackedObservations] = {}
@@ -29,14 +29,16 @@ class StackedObservations(Generic[T]):
             for key, part in observation_space.spaces.items():
                 assert isinstance(part, Box), "StackedObservations takes Dict spaces whose parts are Boxes"
                 self.parts[key] = StackedObservations(num_envs, n_stack, part, orders.get(key, common))
-            whole = {key: part.stacked_observation_space for key, part in self.parts.items()}
+            whole: dict[str, Tree] = {key: part.stacked_observation_space for key, part in self.parts.items()}
             self.stacked_observation_space: Box | Dict = Dict(whole)
             return
         assert isinstance(observation_space, Box), "StackedObservations takes Box spaces and Dicts of such"
         assert channels_order is None or isinstance(channels_order, str)
         found = self.compute_stacking(n_stack, observation_space, channels_order)
         self.channels_first, self.stack_dimension, self.stacked_shape, self.repeat_axis = found
-        low, high = (np.repeat(x, n_stack, axis=self.repeat_axis) for x in (observation_space.low, observation_space.high))
+        low, high = (
+            np.repeat(x, n_stack, axis=self.repeat_axis) for x in (observation_space.low, observation_space.high)
+        )
         self.stacked_observation_space = Box(low, high, dtype=observation_space.dtype.type)
         self.stacked_obs = np.zeros((num_envs, *self.stacked_shape), observation_space.dtype)
 

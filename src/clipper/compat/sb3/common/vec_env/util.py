@@ -67,7 +67,9 @@ def sync_envs_normalization(env: VecEnv, eval_env: VecEnv) -> None:
             f"{type(env).__name__} is around one, and {type(eval_env).__name__} is the other"
         )
         if isinstance(env, VecNormalize):
-            assert isinstance(eval_env, VecNormalize), "VecNormalize is around one of the two alone, or in another place"
+            assert isinstance(eval_env, VecNormalize), (
+                "VecNormalize is around one of the two alone, or in another place"
+            )
             eval_env.ret_rms = deepcopy(env.ret_rms)
             if env.norm_obs:
                 eval_env.obs_rms = deepcopy(env.obs_rms)

@@ -15,7 +15,12 @@ class VecCheckNan(VecEnvWrapper):
         self, venv: VecEnv, raise_exception: bool = False, warn_once: bool = True, check_inf: bool = True
     ) -> None:
         super().__init__(venv)
-        self.raise_exception, self.warn_once, self.check_inf, self._user_warned = raise_exception, warn_once, check_inf, False
+        self.raise_exception, self.warn_once, self.check_inf, self._user_warned = (
+            raise_exception,
+            warn_once,
+            check_inf,
+            False,
+        )
         self._actions: Tree = None
         self._observations: Tree = None
 
@@ -54,7 +59,9 @@ class VecCheckNan(VecEnvWrapper):
         if not found:
             return
         self._user_warned = True
-        source = "the environment, of the latest actions" if name != "actions" else "the model, of the latest observations"
+        source = (
+            "the environment, of the latest actions" if name != "actions" else "the model, of the latest observations"
+        )
         before = self._observations if name == "actions" else self._actions
         message = f"found {', '.join(f'{kind} in {where}' for where, kind in found)}; it came from {source}: {before}"
         if self.raise_exception:

@@ -11,7 +11,9 @@ class VecExtractDictObs(VecEnvWrapper):
 
     def __init__(self, venv: VecEnv, key: str) -> None:
         self.key = key
-        assert isinstance(venv.observation_space, Dict), f"VecExtractDictObs takes Dict spaces, not {venv.observation_space}"
+        assert isinstance(venv.observation_space, Dict), (
+            f"VecExtractDictObs takes Dict spaces, not {venv.observation_space}"
+        )
         super().__init__(venv, venv.observation_space.spaces[key])
 
     def reset(self) -> np.ndarray:

@@ -12,7 +12,9 @@ from clipper.data.tree_type import Tree
 class VecFrameStack(VecEnvWrapper):
     """The latest ``n_stack`` along the channels, 0 before an episode's first; of images these are told by the shape."""
 
-    def __init__(self, venv: VecEnv, n_stack: int, channels_order: str | None | Mapping[str, str | None] = None) -> None:
+    def __init__(
+        self, venv: VecEnv, n_stack: int, channels_order: str | Mapping[str, str | None] | None = None
+    ) -> None:
         assert isinstance(venv.observation_space, Box | Dict), "VecFrameStack takes Box and Dict spaces of such alone"
         self.stacked_obs = StackedObservations(venv.num_envs, n_stack, venv.observation_space, channels_order)
         self.n_stack = n_stack

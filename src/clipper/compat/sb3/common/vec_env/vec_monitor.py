@@ -29,7 +29,10 @@ class VecMonitor(VecEnvWrapper):
         self.results_writer = None
         if filename:
             self.results_writer = EpisodeFile(filename, self.t_start, env_id, info_keywords, override_existing=True)
-        self.episode_returns, self.episode_lengths = np.zeros(venv.num_envs, np.float32), np.zeros(venv.num_envs, np.int32)
+        self.episode_returns, self.episode_lengths = (
+            np.zeros(venv.num_envs, np.float32),
+            np.zeros(venv.num_envs, np.int32),
+        )
 
     def reset(self) -> Tree:
         obs = self.venv.reset()

@@ -27,6 +27,10 @@ class Settings(TypedDict):
     norm_obs_keys: list[str] | None
 
 
+KINDS = {"training": bool, "norm_obs": bool, "norm_reward": bool, "norm_obs_keys": list | None}
+"""Of settings that are no numbers."""
+
+
 class VecNormalize(VecEnvWrapper):
     """Observations less their mean by their deviation, rewards by that of the discounted return, both within bounds.
 
@@ -71,10 +75,13 @@ class VecNormalize(VecEnvWrapper):
                 if not isinstance(space.spaces[key], Box):
                     raise ValueError(
                         f"VecNormalize only supports `gym.spaces.Box` observation spaces but {key} is "
-                        f"{space.spaces[key]}. You should explicitly pass the observation keys to normalize as norm_obs_keys"
+                        f"{space.spaces[key]}. You should explicitly pass the observation "
+                        f"keys to normalize as norm_obs_keys"
                     )
         elif not isinstance(space, Box):
-            raise ValueError(f"VecNormalize only supports `gym.spaces.Box` and `gym.spaces.Dict`, not {space}: norm_obs=False")
+            raise ValueError(
+                f"VecNormalize only supports `gym.spaces.Box` and `gym.spaces.Dict`, not {space}: norm_obs=False"
+            )
         elif self.norm_obs_keys is not None:
             raise ValueError("`norm_obs_keys` is applicable only with `gym.spaces.Dict` observation spaces")
 
@@ -187,10 +194,8 @@ class VecNormalize(VecEnvWrapper):
         settings = values.get("vec_normalize")
         if not isinstance(settings, dict) or settings.keys() != set(Settings.__annotations__):
             raise ConfigError(f"{load_path} holds no VecNormalize: save one with clipper.compat.sb3's own")
-        for name in Settings.__annotations__:
-            good = settings[name]
-            kinds = {"bool": bool, "float": int | float}.get(str(Settings.__annotations__[name].__name__), object)
-            if not isinstance(good, kinds):
+        for name, good in settings.items():
+            if not isinstance(good, KINDS.get(name, int | float)) or (name not in KINDS and isinstance(good, bool)):
                 raise ConfigError(f"{load_path} says {name}={good!r}, which is no such setting of VecNormalize")
         made = VecNormalize(venv, **cast(Settings, settings))
         wanted = {"ret": made.ret_rms}
@@ -201,7 +206,9 @@ class VecNormalize(VecEnvWrapper):
             try:
                 mean, var, count = (tensors[f"{name}/{x}"].numpy() for x in ("mean", "var", "count"))
             except KeyError:
-                raise ConfigError(f"{load_path} lacks statistics of {name}, which the environments' space has") from None
+                raise ConfigError(
+                    f"{load_path} lacks statistics of {name}, which the environments' space has"
+                ) from None
             if mean.shape != own.mean.shape or var.shape != own.var.shape:
                 raise ConfigError(f"{load_path} is of observations of shape {mean.shape}, not {own.mean.shape}")
             own.mean, own.var, own.count = mean.copy(), var.copy(), float(count)

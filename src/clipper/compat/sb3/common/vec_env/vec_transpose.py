@@ -35,7 +35,9 @@ class VecTransposeImage(VecEnvWrapper):
     def transpose_space(observation_space: gymnasium.Space, key: str = "") -> Box:
         """The space of the transposed image."""
         assert isinstance(observation_space, Box) and is_image_space(observation_space), f"{key} is no image"  # noqa: PT018
-        assert not is_image_space_channels_first(observation_space), f"the channels of the image {key} are first already"
+        assert not is_image_space_channels_first(observation_space), (
+            f"the channels of the image {key} are first already"
+        )
         height, width, channels = observation_space.shape
         return Box(0, 255, (channels, height, width), np.uint8)
 

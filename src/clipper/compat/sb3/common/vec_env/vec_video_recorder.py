@@ -20,7 +20,9 @@ class VecVideoRecorder(VecEnvWrapper):
     ) -> None:  # fmt: skip
         super().__init__(venv)
         if self.render_mode != "rgb_array":
-            raise ConfigError(f"VecVideoRecorder needs environments of render_mode='rgb_array', not {self.render_mode!r}")
+            raise ConfigError(
+                f"VecVideoRecorder needs environments of render_mode='rgb_array', not {self.render_mode!r}"
+            )
         self.record_video_trigger, self.video_length, self.name_prefix = record_video_trigger, video_length, name_prefix
         self.video_folder = from_user(video_folder)
         self.video_folder.mkdir(parents=True, exist_ok=True)
