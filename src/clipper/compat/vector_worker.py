@@ -1,7 +1,7 @@
 """An environment in a process of its own, which does what a pipe asks for. Loads little."""
 
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -20,6 +20,7 @@ def stack(space: gymnasium.Space, rows: list[Tree]) -> Tree:
     return np.stack([np.asarray(row, dtype=space.dtype) for row in rows])
 
 
+@runtime_checkable
 class Wrapped(Protocol):
     """A function or class as it crossed the pipe."""
 

@@ -32,11 +32,11 @@ Policy = str | type[BasePolicy]
 Kwargs = dict[str, Tree] | None
 
 
-@dataclasses.dataclass(frozen=True)
 class ClippedValue:
     """(V_old + clip(V − V_old, ±ε) − R)²: Stable-Baselines3's value clip, which fits the clipped value alone."""
 
-    epsilon: float
+    def __init__(self, epsilon: float) -> None:
+        self.epsilon = epsilon
 
     def __call__(self, value: CriticOutput, target: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
         return (old + (value.mean - old).clamp(-self.epsilon, self.epsilon) - target).square()

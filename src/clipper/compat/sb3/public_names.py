@@ -71,27 +71,40 @@ MODULES: dict[str, dict[str, str]] = {
     "dqn": of("DQN"),
     "dqn.dqn": of("DQN"),
     "dqn.policies": {},
-    "her": {},
-    "her.goal_selection_strategy": {},
-    "her.her_replay_buffer": {},
-    "common.off_policy_algorithm": {},
-    "common.recurrent": {},
-    "common.recurrent.policies": {},
-    "common.recurrent.buffers": {},
-    "common.recurrent.type_aliases": {},
-    "common.maskable.buffers": {},
-    "common.save_util": {},
-    "ars": {},
-    "crossq": {},
-    "qrdqn": {},
-    "tqc": {},
-    "common.vec_env.async_eval": {},
+    "common.wrappers.action_masker": {"ActionMasker": "common.wrappers:ActionMasker"},
 }
 """Module → name → module:name, both below this package."""
 HER = "hindsight goals are not there: write your own relabelling on clipper.learning.replay, or stay with theirs"
 OWN_POLICY = "policies of off-policy models are Clipper's own networks: policy_kwargs says how they are made"
 OTHER = "none of its algorithms: there are PPO, A2C, TRPO, MaskablePPO, RecurrentPPO, SAC, TD3, DDPG and DQN"
+MEMORY = "the LSTM of RecurrentPPO is Clipper's own: policy_kwargs=dict(lstm_hidden_size=…) says how large it is"
+MASKS = "masks lie beside MaskablePPO's rollout_buffer, in its attribute masks"
+OFF_POLICY = "SAC, TD3, DDPG and DQN are there, but no class for others of your own: clipper.train takes them"
+EVALUATION = "ARS is not there, for which it is: evaluate_policy with SubprocVecEnv evaluates in other processes"
+FUNCTIONS = "clipper.functional and clipper.learning have Clipper's own"
+TIME = "take gymnasium.wrappers.TimeAwareObservation"
+REPLAY = "a replay is clipper.learning.replay.Replay"
 PICKLE = "nothing is pickled or unpickled: model.save, model.load and VecNormalize.save write files without it"
+WHOLLY: dict[str, str] = {
+    **dict.fromkeys(("her", "her.goal_selection_strategy", "her.her_replay_buffer"), HER),
+    **dict.fromkeys(
+        (f"{name}{part}" for name in ("ars", "crossq", "qrdqn", "tqc") for part in ("", f".{name}", ".policies")), OTHER
+    ),
+    **dict.fromkeys(
+        (f"{name}{part}" for name in ("sac", "td3", "ddpg", "dqn") for part in ("", ".policies")), OWN_POLICY
+    ),
+    **dict.fromkeys(
+        ("ppo_recurrent", "ppo_recurrent.policies", "common.recurrent", "common.recurrent.policies"), MEMORY
+    ),
+    **dict.fromkeys(("common.recurrent.buffers", "common.recurrent.type_aliases"), MEMORY),
+    "common.maskable.buffers": MASKS,
+    "common.save_util": PICKLE,
+    "common.off_policy_algorithm": OFF_POLICY,
+    "common.vec_env.async_eval": EVALUATION,
+    "common.wrappers.time_feature": TIME,
+}
+"""Modules of which each name is refused that ``MODULES`` does not place, and why."""
+MODULES.update({name: {} for name in WHOLLY if name not in MODULES})
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("HerReplayBuffer", "GoalSelectionStrategy", "KEY_TO_GOAL_STRATEGY", "HER"), HER),
     **dict.fromkeys(("ARS", "CrossQ", "QRDQN", "TQC"), OTHER),
@@ -101,31 +114,14 @@ REFUSED: dict[str, str] = {
         PICKLE,
     ),
     "open_path": PICKLE,
-    "OffPolicyAlgorithm": "SAC, TD3, DDPG and DQN are there, "
-    "but no class for others "
-    "of your own: clipper.train takes them",
-    "AsyncEval": "ARS is not there, for which it is: evaluate_policy with SubprocVecEnv evaluates in other processes",
+    "OffPolicyAlgorithm": OFF_POLICY,
+    "AsyncEval": EVALUATION,
     **dict.fromkeys(
         ("DictReplayBuffer", "NStepReplayBuffer", "BaseBuffer"), "a replay is clipper.learning.replay.Replay"
     ),
-    **dict.fromkeys(
-        (
-            "RecurrentActorCriticPolicy",
-            "RecurrentActorCriticCnnPolicy",
-            "RecurrentMultiInputActorCriticPolicy",
-            "RNNStates",
-            "RecurrentRolloutBuffer",
-            "RecurrentDictRolloutBuffer",
-        ),
-        "the LSTM of RecurrentPPO is Clipper's own: policy_kwargs=dict(lstm_hidden_size=…) says how large it is",
-    ),
-    **dict.fromkeys(
-        ("MaskableRolloutBuffer", "MaskableDictRolloutBuffer"), "masks lie beside MaskablePPO's rollout_buffer"
-    ),
-    **dict.fromkeys(
-        ("quantile_huber_loss", "conjugate_gradient_solver", "flat_grad"), "clipper.functional has Clipper's own"
-    ),
-    "TimeFeatureWrapper": "write gymnasium.wrappers.TimeAwareObservation",
+    **dict.fromkeys(("quantile_huber_loss", "conjugate_gradient_solver", "flat_grad"), FUNCTIONS),
+    **dict.fromkeys(("BatchRenorm", "BatchRenorm1d"), OTHER),
+    "TimeFeatureWrapper": TIME,
 }
 """Name → what to take instead."""
 
@@ -153,8 +149,8 @@ def resolve(module: str, name: str) -> object:
         return getattr(importlib.import_module(f"{ROOT}.{where}"), own)
     if name in REFUSED:
         return refused(name, REFUSED[name])
-    if module.endswith("policies") and name in ("MlpPolicy", "CnnPolicy", "MultiInputPolicy", "MlpLstmPolicy"):
-        return refused(name, f"give the model its name, {name!r}, instead of the class")
+    if module in WHOLLY and not name.startswith("_"):
+        return refused(name, WHOLLY[module])
     raise AttributeError(f"module '{ROOT}.{module}' has no attribute {name!r}")
 
 

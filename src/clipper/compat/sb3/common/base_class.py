@@ -343,7 +343,8 @@ class BaseAlgorithm(ABC):
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights, and what the optimizers remember."""
-        return {f"policy.{name}": x for name, x in self.policy.state_dict().items()}
+        state = self.policy.state_dict()  # of a policy that torch.compile wraps, under its own names
+        return {f"policy.{name.removeprefix('_orig_mod.')}": x for name, x in state.items()}
 
     def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take them over."""
@@ -395,12 +396,15 @@ class BaseAlgorithm(ABC):
                 if name not in others:
                     raise
         before = found.get("policy_kwargs")
-        if "policy_kwargs" in others and before != others["policy_kwargs"]:
+        given = others.get("policy_kwargs")
+        usual = {k: x for k, x in (before or {}).items() if k in (given or {}) or not k.startswith("optimizer_")}
+        if given is not None and usual != given:
             raise ValueError(
                 f"The specified policy kwargs do not equal the stored policy "
                 f"kwargs. Stored kwargs: {before}, specified "
                 f"kwargs: {others['policy_kwargs']}"
             )
+        others = {name: x for name, x in others.items() if name != "policy_kwargs"}
         model = cls.__new__(cls)
         model.__dict__.update({"verbose": 0, **{name: found[name] for name in cls.COMMON if name in found}})
         model.begin(device)

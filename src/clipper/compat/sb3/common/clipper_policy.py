@@ -1,7 +1,6 @@
 """A policy of Stable-Baselines3's kind as Clipper's algorithms take one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import torch
 from gymnasium.spaces import Dict
@@ -106,20 +105,19 @@ class LearntPolicy(nn.Module):
         """Its environments keep the statistics."""
 
 
-@dataclass(frozen=True)
 class TorchOptimizer:
     """Any optimizer of torch's kind, with its arguments."""
 
-    kind: type[torch.optim.Optimizer]
-    options: tuple[tuple[str, Tree], ...]
+    def __init__(self, kind: type[torch.optim.Optimizer], options: Mapping[str, Tree]) -> None:
+        self.kind, self.options = kind, dict(options)
 
     def make(self, parameters: nn.Parameter | list[nn.Parameter]) -> torch.optim.Optimizer:
         own = [parameters] if isinstance(parameters, nn.Parameter) else parameters
-        return self.kind(own, **({"lr": 0.0} | dict(self.options)))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return self.kind(own, **({"lr": 0.0} | self.options))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def optimizer_of(kind: type[torch.optim.Optimizer], options: Mapping[str, Tree]) -> Adam | OwnOptimizer:
     """Clipper's Adam where it is Adam with arguments that this has, else torch's own."""
     if kind is torch.optim.Adam and set(options) <= {"eps", "betas", "weight_decay"}:
         return Adam(**options)
-    return TorchOptimizer(kind, tuple(options.items()))
+    return TorchOptimizer(kind, options)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple, Protocol, SupportsFloat
+from typing import NamedTuple, Protocol, SupportsFloat, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -96,6 +96,7 @@ class TrainFreq(NamedTuple):
     unit: TrainFrequencyUnit
 
 
+@runtime_checkable
 class PolicyPredictor(Protocol):
     """What has ``predict``: a model or a policy."""
 

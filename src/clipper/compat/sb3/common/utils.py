@@ -135,6 +135,11 @@ def is_vectorized_observation(observation: Tree, observation_space: gymnasium.Sp
     )
 
 
+is_vectorized_box_observation = is_vectorized_discrete_observation = is_vectorized_observation
+is_vectorized_multidiscrete_observation = is_vectorized_multibinary_observation = is_vectorized_observation
+is_vectorized_dict_observation = is_vectorized_observation
+
+
 def safe_mean(arr: np.ndarray | list | deque) -> float:
     """NaN of nothing."""
     return np.nan if len(arr) == 0 else float(np.mean(arr))
