@@ -96,8 +96,9 @@ def run(module: str, name: str, theirs: bool) -> list[tuple[str, str, str]]:
     given = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*map(str, paths), *([given] if given else [])])}
     environment |= {"MPLBACKEND": "Agg", "SDL_VIDEODRIVER": "dummy", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--disable-warnings",
-               f"--junitxml={report}", "--rootdir", str(HOME / "reports"), "--tb=line", str(folder / "tests" / f"test_{name}.py")]  # fmt: skip
+    options = ["-q", "-p", "no:cacheprovider", "--disable-warnings", "--tb=line", f"--junitxml={report}"]
+    file = folder / "tests" / f"test_{name}.py"
+    command = [sys.executable, "-m", "pytest", *options, "--rootdir", str(HOME / "reports"), str(file)]
     log = report.with_suffix(".log")
     with log.open("wb") as out, subprocess.Popen(
         command, cwd=HOME / "reports", env=environment, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,

@@ -191,9 +191,11 @@ def monitored(
 
 def made_of_id(env_id: str, env_kwargs: Mapping[str, object]) -> gymnasium.Env:
     """Gymnasium's environment of this name, which can be filmed where it can; else Clipper's, or its error."""
-    if env_id not in gymnasium.registry and ":" not in env_id:
+    if "," in env_id:  # Clipper's way of giving arguments
         return make_single(env_id, **env_kwargs)
     try:
         return called(gymnasium.make, env_id, **{"render_mode": "rgb_array"} | dict(env_kwargs))
+    except gymnasium.error.UnregisteredEnv:
+        return make_single(env_id, **env_kwargs)
     except TypeError:
         return called(gymnasium.make, env_id, **env_kwargs)

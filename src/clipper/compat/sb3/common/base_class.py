@@ -98,6 +98,8 @@ class BaseAlgorithm(ABC):
         )
         self.policy_kwargs = {} if policy_kwargs is None else policy_kwargs
         self.use_sde, self.sde_sample_freq, self._stats_window_size = use_sde, sde_sample_freq, stats_window_size
+        self.observation_space: Tree = None
+        self.action_space: Tree = None
         self.begin(device)
         if env is None:
             return

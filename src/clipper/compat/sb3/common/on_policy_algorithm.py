@@ -32,7 +32,7 @@ from clipper.compat.sb3.common.utils import obs_as_tensor, safe_mean
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.data.steps import Steps, Targets
 from clipper.data.tree_type import Tree
-from clipper.errors import NonFiniteError
+from clipper.errors import ConfigError, NonFiniteError
 from clipper.learning.metrics import Metrics
 
 O = TypeVar("O", bound="OnPolicyAlgorithm")
@@ -118,6 +118,8 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         """Clipper's, of the attributes as they are now."""
 
     def _setup_model(self) -> None:
+        if self.observation_space is None:
+            raise ConfigError(f"{type(self).__name__} needs an environment: an id, a gymnasium.Env or make_vec_env's")
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         kind = getattr(self, "rollout_buffer_class", None)
@@ -264,7 +266,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         told["train/learning_rate"] = self.lr_schedule(self._current_progress_remaining)
         log_std = getattr(self.policy, "log_std", None)
         if log_std is not None:
-            told["train/std"] = float(log_std.exp().mean())
+            told["train/std"] = float(log_std.detach().exp().mean())
         for name, x in told.items():
             self.logger.record(name, x)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
