@@ -162,9 +162,10 @@ def small_things(sb3: Library, folder: Path) -> Numbers:
         logger.record_mean("a/mean", number)
     logger.record("b", 2)
     logger.dump(step=5)
+    rows = [sorted(row.split(",")) for row in written.read_text().splitlines()]
     utils.set_random_seed(4)
     return {
-        "schedule": [schedule(x) for x in (1.0, 0.8, 0.2)], "csv": [sorted(row.split(",")) for row in written.read_text().splitlines()],
+        "schedule": [schedule(x) for x in (1.0, 0.8, 0.2)], "csv": rows,
         "variance": float(utils.explained_variance(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.5, 3.5]))),
         "drawn": [float(np.random.rand()), float(torch.rand(()))],
     }  # fmt: skip

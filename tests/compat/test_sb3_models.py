@@ -226,7 +226,7 @@ def test_masked_choices_are_never_taken() -> None:
     env = InvalidActionEnvDiscrete(dim=10, n_invalid_actions=9, ep_length=20)
     model = MaskablePPO("MlpPolicy", env, **QUICK).learn(64)
     assert evaluate_policy(model, env, n_eval_episodes=2, warn=False) == (20.0, 0.0)
-    assert model.rollout_buffer.rewards.min() == 1
+    assert model.rollout_buffer.rewards.min() > 0.5  # 1, and at a time limit V besides
 
 
 def test_memory_is_carried_and_emptied_where_an_episode_begins() -> None:

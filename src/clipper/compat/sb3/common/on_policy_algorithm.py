@@ -120,6 +120,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
     def _setup_model(self) -> None:
         if self.observation_space is None:
             raise ConfigError(f"{type(self).__name__} needs an environment: an id, a gymnasium.Env or make_vec_env's")
+        self._noted = dict[str, float]()
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         kind = getattr(self, "rollout_buffer_class", None)
@@ -276,11 +277,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             "steps": self.num_timesteps,
             "episode/return": found[-1] if found else None,
         }
-        noted = {
-            k: float(x)
-            for k, x in self.logger.name_to_value.items()
-            if isinstance(x, int | float | np.number | np.bool_)
-        }
+        noted, self._noted = self._noted | self.scalars(), {}
         self.history.append({**row, **numbers, **noted})  # pyright: ignore[reportArgumentType]
 
     def more(self, numbers: dict[str, float]) -> dict[str, float]:
@@ -303,7 +300,13 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         if len(self.ep_success_buffer) > 0:
             self.logger.record("rollout/success_rate", safe_mean(self.ep_success_buffer))
+        self._noted |= self.scalars()
         self.logger.dump(step=self.num_timesteps)
+
+    def scalars(self) -> dict[str, float]:
+        """What is noted and a number."""
+        values = self.logger.name_to_value.items()
+        return {name: float(x) for name, x in values if isinstance(x, int | float | np.number | np.bool_)}
 
     def learn(
         self: O,

@@ -7,6 +7,7 @@ import torch
 from gymnasium.spaces import Box, Dict
 from torch import Tensor, nn
 
+from clipper.compat.sb3 import public_names
 from clipper.compat.sb3.common.preprocessing import get_flattened_obs_dim, is_image_space
 from clipper.compat.sb3.common.utils import get_device
 from clipper.data.tree_type import Tree
@@ -167,3 +168,8 @@ def widths_of(net_arch: object) -> list[int] | dict[str, list[int]]:
     if isinstance(net_arch, dict | list | tuple):
         return net_arch if isinstance(net_arch, dict) else list(net_arch)
     raise TypeError(f"net_arch={net_arch!r}: write a list of widths, or dict(pi=[…], vf=[…])")
+
+
+def __getattr__(name: str) -> object:
+    """Names that are refused, in words, when they are used."""
+    return public_names.resolve("common.torch_layers", name)

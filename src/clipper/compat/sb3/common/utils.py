@@ -36,11 +36,11 @@ def set_random_seed(seed: int, using_cuda: bool = False) -> None:
         torch.backends.cudnn.benchmark = False
 
 
-def explained_variance(y_pred: np.ndarray, y_true: np.ndarray) -> np.ndarray:
+def explained_variance(y_pred: np.ndarray, y_true: np.ndarray) -> float:
     """1 − Var[y − ŷ] / Var[y]; NaN where y is constant."""
     assert y_true.ndim == y_pred.ndim == 1
     variance = np.var(y_true)
-    return np.nan if variance == 0 else float(1 - np.var(y_true - y_pred) / variance)  # pyright: ignore[reportReturnType]
+    return np.nan if variance == 0 else float(1 - np.var(y_true - y_pred) / variance)
 
 
 def update_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -62,24 +62,7 @@ class MaskableCategoricalDistribution(CategoricalDistribution, MaskableDistribut
         return self
 
     def apply_masking(self, masks: MaybeMasks) -> None:
-        assert self.distribution is not None, "Must set distribution parameters"
         self.distribution.apply_masking(masks)
-
-    def log_prob(self, actions: Tensor) -> Tensor:
-        assert self.distribution is not None, "Must set distribution parameters"
-        return super().log_prob(actions)
-
-    def entropy(self) -> Tensor | None:
-        assert self.distribution is not None, "Must set distribution parameters"
-        return super().entropy()
-
-    def sample(self) -> Tensor:
-        assert self.distribution is not None, "Must set distribution parameters"
-        return super().sample()
-
-    def mode(self) -> Tensor:
-        assert self.distribution is not None, "Must set distribution parameters"
-        return super().mode()
 
 
 class MaskableMultiCategoricalDistribution(MultiCategoricalDistribution, MaskableDistribution):  # pyright: ignore[reportIncompatibleMethodOverride]
