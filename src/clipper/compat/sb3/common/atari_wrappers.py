@@ -31,7 +31,7 @@ class StickyActionEnv(gymnasium.Wrapper):
         self._sticky_action = 0
         return self.env.reset(**kwargs)
 
-    def step(self, action: int) -> Answer:
+    def step(self, action: Tree) -> Answer:
         if self.np_random.random() >= self.action_repeat_probability:
             self._sticky_action = action
         return self.env.step(self._sticky_action)
@@ -87,7 +87,7 @@ class EpisodicLifeEnv(gymnasium.Wrapper):
         game: Tree = self.env.unwrapped
         return game.ale.lives()
 
-    def step(self, action: int) -> Answer:
+    def step(self, action: Tree) -> Answer:
         obs, reward, terminated, truncated, info = self.env.step(action)
         self.was_real_done = bool(terminated or truncated)
         lives = self.left()

@@ -81,10 +81,10 @@ def make_atari_env(
 ) -> VecEnv:
     """``n_envs`` copies of an Atari game with the standard preprocessing, one picture ``[84, 84, 1]`` an observation.
 
-    Where OpenCV is there, by ``AtariWrapper`` around Gymnasium's environment, as Stable-Baselines3 does it; without,
-    by Clipper's own Atari environment, whose fields ``env_kwargs`` then are.
+    Where OpenCV is there and Gymnasium knows the game, by ``AtariWrapper`` around Gymnasium's environment, as
+    Stable-Baselines3 does it; without, by Clipper's own Atari environment, whose fields ``env_kwargs`` then are.
     """
-    if find_spec("cv2") is not None:
+    if find_spec("cv2") is not None and (not isinstance(env_id, str) or env_id in gymnasium.registry):
         return make_vec_env(
             env_id, n_envs, seed, start_index, monitor_dir, AtariWrapper, env_kwargs, vec_env_cls, vec_env_kwargs,
             monitor_kwargs, wrapper_kwargs,

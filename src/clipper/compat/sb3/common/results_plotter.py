@@ -13,7 +13,9 @@ for package in ("pandas", "matplotlib"):
     try:
         importlib.import_module(package)
     except ImportError as error:
-        raise ImportError(f"{package} is required for plotting: pip install {package}") from error
+        raise ImportError(
+            f"Clipper has no curves here: {package} is required for plotting, pip install {package}"
+        ) from error
 
 X_TIMESTEPS, X_EPISODES, X_WALLTIME = "timesteps", "episodes", "walltime_hrs"
 POSSIBLE_X_AXES = [X_TIMESTEPS, X_EPISODES, X_WALLTIME]
