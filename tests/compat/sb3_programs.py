@@ -89,7 +89,7 @@ def normalising(sb3: Library, folder: Path) -> Numbers:
 
 def stacking(sb3: Library, folder: Path) -> Numbers:
     env = sb3.vec_env.VecFrameStack(sb3.env_util.make_vec_env("CartPole-v1", n_envs=2, seed=1), n_stack=3)
-    first = env.reset()
+    first = obs = env.reset().copy()
     for _ in range(3):
         obs, _, _, _ = env.step(np.array([0, 1]))
     return {"first": first.tolist(), "obs": obs.tolist(), "shape": list(env.observation_space.shape)}
@@ -97,9 +97,10 @@ def stacking(sb3: Library, folder: Path) -> Numbers:
 
 def monitoring(sb3: Library, folder: Path) -> Numbers:
     env = sb3.monitor.Monitor(gymnasium.make("CartPole-v1"), str(folder / "one"))
+    info: Numbers = {}
     for episode in range(3):
         env.reset(seed=episode)
-        over = False
+        over, info = False, {}
         while not over:
             _, _, terminated, truncated, info = env.step(episode % 2)
             over = terminated or truncated

@@ -18,12 +18,12 @@ from clipper.cli.progress import ProgressDisplay
 from clipper.cli.terminal import Terminal
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
-from clipper.compat.sb3.common.base_class import BaseAlgorithm, maybe_make_env
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
 from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.saved_policies import File, on_disk, write
 from clipper.compat.sb3.common.utils import set_random_seed
 from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
+from clipper.compat.sb3.common.wrapping import maybe_make_env, wrap_env
 from clipper.compat.sb3.gym_vector import AsGymnasium
 from clipper.compat.sb3.watching import Watching
 from clipper.data.trees import Tree
@@ -311,4 +311,4 @@ class Model:
 
 def vectorised(env: str | gymnasium.Env | VecEnv) -> VecEnv:
     """An id, one environment, or several, wrapped as models learn in them."""
-    return BaseAlgorithm._wrap_env(maybe_make_env(env, 0))
+    return wrap_env(maybe_make_env(env, 0))

@@ -12,19 +12,13 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict, MultiBinary
 
-from clipper.compat.monitor import made_of_id
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.common import saved_policies
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
-from clipper.compat.sb3.common.env_util import is_wrapped
 from clipper.compat.sb3.common.logger import Logger
-from clipper.compat.sb3.common.monitor import Monitor
 from clipper.compat.sb3.common.policies import BasePolicy
 from clipper.compat.sb3.common.preprocessing import (
-    check_for_nested_spaces,
     check_multi_binary,
-    is_image_space,
-    is_image_space_channels_first,
 )
 from clipper.compat.sb3.common.schedules import FloatSchedule
 from clipper.compat.sb3.common.utils import (
@@ -35,13 +29,11 @@ from clipper.compat.sb3.common.utils import (
     set_random_seed,
 )
 from clipper.compat.sb3.common.vec_env import (
-    DummyVecEnv,
     VecEnv,
     VecNormalize,
-    VecTransposeImage,
-    is_vecenv_wrapped,
     unwrap_vec_normalize,
 )
+from clipper.compat.sb3.common.wrapping import maybe_make_env, wrap_env
 from clipper.data.tree_type import Tree
 from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError, CorruptCheckpointError
@@ -49,15 +41,6 @@ from clipper.runs.rows import Row
 from clipper.storage import checkpoint
 
 M = TypeVar("M", bound="BaseAlgorithm")
-
-
-def maybe_make_env(env: gymnasium.Env | VecEnv | str, verbose: int) -> gymnasium.Env | VecEnv:
-    """The environment of an id, which can be filmed where it can."""
-    if not isinstance(env, str):
-        return env
-    if verbose >= 1:
-        print(f"Creating environment from the given name '{env}'")  # noqa: T201 (as verbose asks)
-    return made_of_id(env, {})
 
 
 class BaseAlgorithm(ABC):
@@ -148,31 +131,7 @@ class BaseAlgorithm(ABC):
                 "Continuous action space must have a finite lower and upper bound"
             )
 
-    @staticmethod
-    def _wrap_env(env: gymnasium.Env | VecEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """One environment in a Monitor and as a vector; images with their channels first."""
-        say = print if verbose >= 1 else lambda _: None
-        if not isinstance(env, VecEnv):
-            if not isinstance(env, gymnasium.Env):
-                raise ConfigError(
-                    f"{env!r} is no environment here: give an id, a gymnasium.Env or what make_vec_env gives"
-                )
-            single = env
-            if monitor_wrapper and not is_wrapped(single, Monitor):
-                say("Wrapping the env with a `Monitor` wrapper")
-                single = Monitor(single)
-            say("Wrapping the env in a DummyVecEnv.")
-            env = DummyVecEnv([lambda: single])
-        check_for_nested_spaces(env.observation_space)
-        if not is_vecenv_wrapped(env, VecTransposeImage):
-            space = env.observation_space
-            parts = space.spaces.values() if isinstance(space, Dict) else [space]
-            images = [x for x in parts if is_image_space(x)]
-            last = [x for x in images if isinstance(x, Box) and not is_image_space_channels_first(x)]
-            if last and len(last) == len(images):
-                say("Wrapping the env in a VecTransposeImage.")
-                env = VecTransposeImage(env)
-        return env
+    _wrap_env = staticmethod(wrap_env)
 
     @abstractmethod
     def _setup_model(self) -> None: ...
@@ -407,10 +366,10 @@ class BaseAlgorithm(ABC):
                 f"kwargs: {others['policy_kwargs']}"
             )
         others = {name: x for name, x in others.items() if name != "policy_kwargs"}
-        model = cls.__new__(cls)
-        model.__dict__.update({"verbose": 0, **{name: found[name] for name in cls.COMMON if name in found}})
+        model: Tree = cls.__new__(cls)
+        vars(model).update({"verbose": 0, **{name: found[name] for name in cls.COMMON if name in found}})
         model.begin(device)
-        model.__dict__.update(found | others)
+        vars(model).update(found | others)
         if env is not None:
             check_for_correct_spaces(env, model.observation_space, model.action_space)
             model.env, model.n_envs, model._vec_normalize_env = env, env.num_envs, unwrap_vec_normalize(env)
@@ -423,7 +382,7 @@ class BaseAlgorithm(ABC):
             model.load_tensors(tensors)
         except (LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CorruptCheckpointError(f"{path} does not fit its own settings: {error}") from error
-        model.__dict__.update(counts)
+        vars(model).update(counts)
         return model
 
     @classmethod
