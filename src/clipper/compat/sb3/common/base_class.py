@@ -20,6 +20,7 @@ from clipper.compat.sb3.common.policies import BasePolicy
 from clipper.compat.sb3.common.preprocessing import (
     check_multi_binary,
 )
+from clipper.compat.sb3.common.saved_policies import taken, with_suffix
 from clipper.compat.sb3.common.schedules import FloatSchedule
 from clipper.compat.sb3.common.utils import (
     check_for_correct_spaces,
@@ -396,16 +397,3 @@ class BaseAlgorithm(ABC):
         archive.fill(model.policy, found)
         model.num_timesteps = found.steps
         return model
-
-
-def with_suffix(path: saved_policies.File) -> saved_policies.File:
-    """A path with ``.zip`` where it has no suffix; open files as they are."""
-    if isinstance(path, str) or hasattr(path, "suffix"):
-        named = str(path)
-        return named if "." in named.rsplit("/", 1)[-1] else f"{named}.zip"
-    return path
-
-
-def taken(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Those whose names begin so, without that."""
-    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

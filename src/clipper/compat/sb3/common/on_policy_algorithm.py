@@ -17,7 +17,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from torch import Tensor
 
 from clipper.algorithms import A2C, PPO, TRPO
-from clipper.compat.sb3.common.base_class import BaseAlgorithm, taken
+from clipper.compat.sb3.common.base_class import BaseAlgorithm
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback
 from clipper.compat.sb3.common.clipper_policy import LearntPolicy, optimizer_of
 from clipper.compat.sb3.common.policies import (
@@ -28,6 +28,7 @@ from clipper.compat.sb3.common.policies import (
     sampled,
 )
 from clipper.compat.sb3.common.rollout_buffers import DictRolloutBuffer, RolloutBuffer
+from clipper.compat.sb3.common.saved_policies import taken
 from clipper.compat.sb3.common.utils import obs_as_tensor, safe_mean
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.data.steps import Steps, Targets

@@ -142,3 +142,16 @@ def load_policy(kind: type[P], path: str | Path, device: torch.device) -> P:
     except RuntimeError as error:
         raise CorruptCheckpointError(f"{path} does not fit its own arguments: {error}") from error
     return made.to(device)
+
+
+def with_suffix(path: File) -> File:
+    """A path with ``.zip`` where it has no suffix; open files as they are."""
+    if isinstance(path, str) or hasattr(path, "suffix"):
+        named = str(path)
+        return named if "." in named.rsplit("/", 1)[-1] else f"{named}.zip"
+    return path
+
+
+def taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin so, without that."""
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
