@@ -106,27 +106,10 @@ class PPO(Learns):
         _init_setup_model: bool = True,
     ) -> None:
         super().__init__(
-            policy,
-            env,
-            learning_rate,
-            n_steps,
-            gamma,
-            gae_lambda,
-            ent_coef,
-            vf_coef,
-            max_grad_norm,
-            use_sde,
-            sde_sample_freq,
-            rollout_buffer_class,
-            rollout_buffer_kwargs,
-            stats_window_size,
-            tensorboard_log,
-            True,
-            policy_kwargs,
-            verbose,
-            seed,
-            device,
-        )
+            policy, env, learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde,
+            sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True,
+            policy_kwargs, verbose, seed, device,
+        )  # fmt: skip
         if normalize_advantage:
             assert batch_size > 1, "`batch_size` must be greater than 1, of one advantage there is no deviation"
         self.batch_size, self.n_epochs, self.clip_range, self.clip_range_vf = (
@@ -220,27 +203,10 @@ class A2C(Learns):
         _init_setup_model: bool = True,
     ) -> None:
         super().__init__(
-            policy,
-            env,
-            learning_rate,
-            n_steps,
-            gamma,
-            gae_lambda,
-            ent_coef,
-            vf_coef,
-            max_grad_norm,
-            use_sde,
-            sde_sample_freq,
-            rollout_buffer_class,
-            rollout_buffer_kwargs,
-            stats_window_size,
-            tensorboard_log,
-            True,
-            policy_kwargs,
-            verbose,
-            seed,
-            device,
-        )
+            policy, env, learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde,
+            sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True,
+            policy_kwargs, verbose, seed, device,
+        )  # fmt: skip
         self.normalize_advantage = normalize_advantage
         if use_rms_prop and "optimizer_class" not in self.policy_kwargs:
             options = {"alpha": 0.99, "eps": rms_prop_eps, "weight_decay": 0}
@@ -324,27 +290,10 @@ class TRPO(Learns):
     ) -> None:
         refuse_others({"sub_sampling_factor": (sub_sampling_factor, 1)}, "the whole batch decides the step")
         super().__init__(
-            policy,
-            env,
-            learning_rate,
-            n_steps,
-            gamma,
-            gae_lambda,
-            0.0,
-            0.0,
-            0.0,
-            use_sde,
-            sde_sample_freq,
-            rollout_buffer_class,
-            rollout_buffer_kwargs,
-            stats_window_size,
-            tensorboard_log,
-            True,
-            policy_kwargs,
-            verbose,
-            seed,
-            device,
-        )
+            policy, env, learning_rate, n_steps, gamma, gae_lambda, 0.0, 0.0, 0.0, use_sde, sde_sample_freq,
+            rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True, policy_kwargs,
+            verbose, seed, device,
+        )  # fmt: skip
         self.normalize_advantage, self.batch_size, self.sub_sampling_factor = normalize_advantage, batch_size, 1
         if normalize_advantage:
             assert batch_size > 1, "`batch_size` must be greater than 1, of one advantage there is no deviation"

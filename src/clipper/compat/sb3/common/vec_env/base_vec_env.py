@@ -4,9 +4,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
-import cloudpickle
 import gymnasium
 import numpy as np
+from gymnasium import vector
 
 from clipper.data.tree_type import Tree
 from clipper.environments.told_episodes import Info
@@ -16,17 +16,12 @@ VecEnvObs = Tree
 VecEnvStepReturn = tuple[Tree, np.ndarray, np.ndarray, list[Info]]
 
 
-class CloudpickleWrapper:
-    """What crosses to another process by cloudpickle, as functions without a module do."""
+class CloudpickleWrapper(vector.utils.CloudpickleWrapper):
+    """What crosses to another process by Gymnasium's way of it, as functions without a module do."""
 
-    def __init__(self, var: object) -> None:
-        self.var = var
-
-    def __getstate__(self) -> bytes:
-        return cloudpickle.dumps(self.var)
-
-    def __setstate__(self, var: bytes) -> None:
-        self.var = cloudpickle.loads(var)
+    @property
+    def var(self) -> Tree:
+        return self.fn
 
 
 def tile_images(images_nhwc: Sequence[np.ndarray]) -> np.ndarray:
