@@ -28,9 +28,9 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 PINNED := --constraint constraints.txt
 
 # Stamps of an environment that cannot be used say nothing.
-$(foreach one,$(VENV) $(VENV)-parity $(wildcard $(VENV)-floors/*),$(shell test ! -e $(one)/installed || $(call usable,$(one)) || rm -f $(one)/installed*))
+$(foreach one,$(VENV) $(VENV)-parity $(VENV)-sb3 $(wildcard $(VENV)-floors/*),$(shell test ! -e $(one)/installed || $(call usable,$(one)) || rm -f $(one)/installed*))
 
-.PHONY: help install train test test-long parity floors docs cases check constraints clean
+.PHONY: help install train test test-long parity sb3-tests floors docs cases check constraints clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,16 @@ $(VENV)-parity/installed: pyproject.toml constraints.txt
 
 parity: $(VENV)-parity/installed ## Compare single updates with Stable-Baselines3, sb3-contrib, CleanRL and Spinning Up
 	$(VENV)-parity/bin/python -m pytest tests/parity
+
+$(VENV)-sb3/installed: pyproject.toml constraints.txt
+	$(call environment,$(VENV)-sb3)
+	$(call install,$(VENV)-sb3,torch$(COMMA) the largest part$(COMMA),$(TORCH))
+	$(call install,$(VENV)-sb3,Clipper and what the tests of Stable-Baselines3 need,$(PINNED) --editable '.[atari$(COMMA)play]' \
+		pandas tqdm rich tensorboard opencv-python-headless pytest)
+	@touch $@
+
+sb3-tests: $(VENV)-sb3/installed ## Run the own tests of Stable-Baselines3 and sb3-contrib over clipper.compat.sb3
+	$(VENV)-sb3/bin/python tools/sb3_tests.py $(FILES)
 
 # The lowest version of each requirement, which every Python may have another of; only wheels, so that no compiler is
 # needed. torch alone stays at the version of constraints.txt: it is the largest part, and others come in other builds.
@@ -123,6 +133,6 @@ constraints: $(VENV)/installed-test $(VENV)/installed-docs ## Write the installe
 	@mv constraints.new constraints.txt
 
 clean: ## Remove environments, built pages, packages and caches; runs/ stays, which is yours
-	rm -rf $(VENV) $(VENV)-parity $(VENV)-floors build dist src/*.egg-info MUJOCO_LOG.TXT
+	rm -rf $(VENV) $(VENV)-parity $(VENV)-sb3 $(VENV)-floors build dist src/*.egg-info MUJOCO_LOG.TXT
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find benchmarks docs examples src tests tools -name '.?*' -prune -o -name __pycache__ -prune -exec rm -rf {} +

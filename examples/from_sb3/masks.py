@@ -45,7 +45,7 @@ steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
 env = ActionMasker(Countdown(), legal)
 model = MaskablePPO("MlpPolicy", env, n_steps=128, batch_size=32, gamma=0.9, seed=0)
 model.learn(total_timesteps=steps)
-mean, std = evaluate_policy(model, env, n_eval_episodes=20)
+mean, std = evaluate_policy(model, env, n_eval_episodes=20, warn=False)
 print(f"mean return {mean:.2f} ± {std:.2f}; the best is -3 on average")
 
 obs, _ = env.reset(seed=1)

@@ -33,24 +33,25 @@ def test_a_genuine_archive_answers_as_there(name: str) -> None:
     model, answers = kind.load(ARCHIVES / name, env=env), ANSWERS[name]
     obs = np.array(answers["obs"], np.float32)
     np.testing.assert_allclose(model.predict(obs, deterministic=True)[0], answers["action"], atol=1e-6)
-    dist, value = model.policy(torch.from_numpy(obs))
-    params = dist.params[0].log_softmax(-1) if env == "CartPole-v1" else dist.params[0]
+    dist = model.policy.get_distribution(torch.from_numpy(obs)).distribution
+    params = dist.logits if env == "CartPole-v1" else dist.mean
     np.testing.assert_allclose(params.detach(), answers["params"], atol=1e-5)
-    np.testing.assert_allclose(value.mean.detach(), answers["value"], atol=1e-5)
+    value = model.policy.predict_values(torch.from_numpy(obs)).flatten()
+    np.testing.assert_allclose(value.detach(), answers["value"], atol=1e-5)
     assert model.num_timesteps == (512 if kind is PPO else 200)
 
 
 def test_its_plain_settings_are_taken_and_it_goes_on_learning() -> None:
     model = PPO.load(CARTPOLE, env="CartPole-v1")
-    assert model.config.algorithm == algorithms.PPO(
+    assert model.algorithm() == algorithms.PPO(
         horizon=64, minibatches=2, epochs=3, gamma=0.98, lam=0.95, clip=0.2, entropy_coef=0.01, learning_rate=1e-2
     )
-    assert (model.config.policy.hidden, model.config.policy.critic_hidden) == ((6, 5), (7,))
+    assert model.policy.net_arch == {"pi": [6, 5], "vf": [7]}
     before = model.learner.parameters.detach().clone()
     model.learn(64)
     assert not torch.equal(before, model.learner.parameters)
-    relu = A2C.load(ARCHIVES / "sb3_a2c_pendulum.zip", env="Pendulum-v1").config.policy
-    assert (relu.activation, relu.hidden) == ("relu", (6,))
+    relu = A2C.load(ARCHIVES / "sb3_a2c_pendulum.zip", env="Pendulum-v1").policy
+    assert (relu.activation_fn, relu.net_arch["pi"]) == (torch.nn.ReLU, [6])
 
 
 def test_what_an_archive_is_loaded_for_must_fit() -> None:

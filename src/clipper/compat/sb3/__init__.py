@@ -1,30 +1,44 @@
-"""Stable-Baselines3's interface, as far as it goes: some programs written for it run with only the import changed.
+"""Stable-Baselines3's interface: most programs written for it run with only the import changed.
 
 ``from clipper.compat.sb3 import PPO`` for ``from stable_baselines3 import PPO``, and likewise for its ``common``
-modules and sb3-contrib's ``TRPO``, ``MaskablePPO`` and ``RecurrentPPO``. Arguments are mapped onto Clipper's settings,
-or refused by name; of 106 features of theirs that were tried, 28 work as they do there. What differs:
+modules and sb3-contrib's ``TRPO``, ``MaskablePPO`` and ``RecurrentPPO``. Environments, callbacks, policies and logs are
+as theirs; what is learned is Clipper's. ``make sb3-tests`` runs their own tests over it. What differs:
 
-- Running statistics of ``VecNormalize`` belong to the policy: environments give raw observations and rewards, and
-  ``predict`` takes them; the model's file holds the statistics.
-- They rest while a segment is collected and learnt from, and minibatches differ in size by one at most.
-- Each ``learn`` begins with fresh episodes. Callbacks are called at each step of the environments; where one says stop,
-  the segment under way is finished first.
+- Minibatches differ in size by one at most, instead of a last one that is short.
 - ``save`` writes no pickle. ``load`` reads such files, and of an archive of Stable-Baselines3 the weights and the
-  settings that are plain JSON (``env=`` is needed then); nothing is ever unpickled.
+  settings that are plain JSON (``env=`` is needed then); nothing is ever unpickled. What has no name that a file could
+  keep, as a lambda, is to be given again: ``load(…, custom_objects=…)``.
+- SAC, TD3, DDPG, DQN and RecurrentPPO have Clipper's own networks, whose parts have other names.
+- A name that is not there is refused by an error that says what to take instead (``public_names.py``).
 """
 
-from clipper.compat.sb3.models import A2C, PPO, TRPO, MaskablePPO, RecurrentPPO
-from clipper.compat.sb3.off_policy import DDPG, DQN, SAC, TD3
+from typing import TYPE_CHECKING
+
+from clipper.compat.sb3 import public_names
+
+if TYPE_CHECKING:
+    from clipper.compat.sb3.masked import MaskablePPO
+    from clipper.compat.sb3.models import A2C, PPO, TRPO
+    from clipper.compat.sb3.off_policy import DDPG, DQN, SAC, TD3
+    from clipper.compat.sb3.recurrent import RecurrentPPO
 
 __all__ = ["A2C", "DDPG", "DQN", "PPO", "SAC", "TD3", "TRPO", "MaskablePPO", "RecurrentPPO"]
+__version__ = "2.9.2"
+"""Of Stable-Baselines3, whose interface this is."""
 
-OTHERS = {
-    **dict.fromkeys(("HER", "HerReplayBuffer"), "an off-policy algorithm"),
-    **dict.fromkeys(("QRDQN", "TQC", "CrossQ", "ARS"), "no policy-gradient algorithm"),
-}
+public_names.MODULES[""] = public_names.MODELS
+public_names.install()
 
 
 def __getattr__(name: str) -> object:
-    if name in OTHERS:
-        raise ImportError(f"Clipper has no {name}, {OTHERS[name]}; there are {', '.join(__all__)}")
+    """Models, which are loaded when they are asked for: worker processes need none."""
+    if name in public_names.MODELS or name in public_names.REFUSED:
+        return public_names.resolve("", name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def get_system_info(print_info: bool = True) -> tuple[dict[str, str], str]:
+    """Versions of what matters, as a dict and as text."""
+    from clipper.compat.sb3.common import utils  # noqa: PLC0415 (which loads torch)
+
+    return utils.get_system_info(print_info)

@@ -5,12 +5,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from clipper.compat.sb3.torch_file import entry, members, tensors
 from clipper.errors import ConfigError, CorruptCheckpointError
-from clipper.networks.actor_critic import ActorCritic
 from clipper.storage import json_text
 
 LARGEST_FILE = 2_000_000_000  # bytes
@@ -22,7 +20,6 @@ NUMBERS = (
 )  # fmt: skip
 OTHERS = ("learning_rate", "target_kl", "seed", "normalize_advantage")
 LAYER = re.compile(r"mlp_extractor\.(policy|value)_net\.(\d{1,3})\.(weight|bias)")
-NETS = {"policy": "actor", "value": "critic"}
 
 
 class Found(NamedTuple):
@@ -104,26 +101,16 @@ def widths_of(found: Found, net: str) -> list[int]:
     return [layers[i] for i in sorted(layers)]
 
 
-def fill(policy: ActorCritic, found: Found) -> None:
+def fill(policy: nn.Module, found: Found) -> None:
     """Give a policy the archive's weights; raises ``ConfigError`` where they are those of another network."""
-    last = {"logits": "head.logits", "mean": "head.mean"}
-    head = next((own for part, own in last.items() if hasattr(policy.head, part)), "head")
-    names = {"log_std": "head.log_std.value"}
-    for part in ("weight", "bias"):
-        names |= {f"action_net.{part}": f"{head}.{part}", f"value_net.{part}": f"value_layer.{part}"}
-    parameters, left = dict(policy.named_parameters()), set(found.weights)
-    filled = set()
-    for theirs, x in found.weights.items():
-        match = LAYER.fullmatch(theirs)
-        own = f"{NETS[match[1]]}.{match[2]}.{match[3]}" if match else names.get(theirs, "")
-        if own in parameters and parameters[own].shape == x.shape and x.is_floating_point():
-            with torch.no_grad():
-                parameters[own].copy_(x)
-            filled.add(own)
-            left.discard(theirs)
-    missing = sorted(set(parameters) - filled)
+    own = policy.state_dict()
+    fits = {k for k, x in found.weights.items() if k in own and own[k].shape == x.shape and x.is_floating_point()}
+    left, missing = sorted(set(found.weights) - fits), sorted(set(own) - fits)
     if left or missing:
         raise ConfigError(
             f"{found.name} holds another network than the environment's spaces and its settings ask for: "
-            f"{', '.join(sorted(left)) or 'nothing'} has no place, and {', '.join(missing) or 'nothing'} no weights"
+            f"{', '.join(left) or 'nothing'} has no place, and {', '.join(missing) or 'nothing'} no weights"
         )
+    if not all(bool(x.isfinite().all()) for x in found.weights.values()):
+        raise CorruptCheckpointError(f"{found.name} holds weights that are not finite")
+    policy.load_state_dict(found.weights)

@@ -1,16 +1,15 @@
 """Stable-Baselines3's arguments in Clipper's words; what has none is refused by name."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box
 from torch import nn
 
-from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize
+from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.errors import ConfigError
-from clipper.learning.rewards import Scaled
 from clipper.learning.schedules import Linear, Schedule
 from clipper.networks.heads import HeadOptions
 from clipper.networks.memory import LSTM
@@ -85,8 +84,6 @@ def policy_options(
     defaults = {"share_features_extractor": True, "normalize_images": True, "squash_output": False, "full_std": True,
                 "use_expln": False}  # fmt: skip
     refuse_others({f"policy_kwargs[{k!r}]": (v, defaults.get(k, ...)) for k, v in kwargs.items()})
-    if isinstance(env, VecNormalize) and env.norm_obs:
-        options |= {"normalise_obs": True, "clip_obs": env.clip_obs}
     return PolicyOptions(**options)
 
 
@@ -100,24 +97,6 @@ def for_images(kwargs: dict[str, object], env: VecEnv | None) -> dict[str, objec
     )
     kwargs["net_arch"] = []
     return {"shared": bool(kwargs.pop("share_features_extractor", True))}
-
-
-class RewardScaling(TypedDict, total=False):
-    """What algorithms call it."""
-
-    rewards: Scaled
-
-
-def reward_scaling(env: VecEnv | None, gamma: float) -> RewardScaling:
-    """What ``VecNormalize`` asks of an algorithm."""
-    if not isinstance(env, VecNormalize) or not env.norm_reward:
-        return {}
-    if env.gamma != gamma:
-        raise ConfigError(
-            f"VecNormalize(gamma={env.gamma:g}) beside gamma={gamma:g}: Clipper scales rewards by the returns that the "
-            "algorithm discounts, so give both the same"
-        )
-    return {"rewards": Scaled(env.clip_reward)}
 
 
 def parts(n_envs: int, n_steps: int, batch_size: int) -> int:

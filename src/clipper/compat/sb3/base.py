@@ -1,6 +1,8 @@
-"""A model: a policy, its environments and all that is needed to go on learning, as Stable-Baselines3 bundles them."""
+"""Models whose networks are Clipper's own, and whose run is: off-policy ones, and the one with a memory."""
 
 import dataclasses
+import tempfile
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,12 +20,15 @@ from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
 from clipper.compat.sb3.common.logger import Logger
-from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
+from clipper.compat.sb3.common.saved_policies import File, on_disk, write
+from clipper.compat.sb3.common.utils import set_random_seed
+from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
+from clipper.compat.sb3.common.wrapping import maybe_make_env, wrap_env
+from clipper.compat.sb3.gym_vector import AsGymnasium
 from clipper.compat.sb3.watching import Watching
 from clipper.data.trees import Tree
 from clipper.engines import choose
-from clipper.environments.ids import called
-from clipper.environments.vector.workers import Workers
+from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.learning.learner import part
 from clipper.networks.actor_critic import ActorCritic
@@ -61,7 +66,8 @@ class Model:
         """Make policy and learner."""
         self.config, self.env, self.verbose = config, env, verbose
         self.observation_space, self.action_space = spaces["observation"], spaces["action"]
-        self.tensorboard_log, self.logger = tensorboard_log, Logger()
+        self.tensorboard_log, self.logger = tensorboard_log, Logger(None, [])
+        self.ep_info_buffer, self.ep_success_buffer = deque[Info](maxlen=100), deque[bool](maxlen=100)
         generator = Generator().manual_seed(config.seed)
         policy = make_policy(self.observation_space, self.action_space, config.policy, generator)
         self.learner = config.algorithm.init(policy.to(config.device), seed=config.seed)
@@ -78,13 +84,16 @@ class Model:
         if env is None:
             raise ConfigError(f"{type(self).__name__} needs an environment: an id, a gymnasium.Env or make_vec_env's")
         envs = vectorised(env)
-        spec = envs.envs[0].spec
+        spec = envs.get_attr("spec")[0] if envs.has_attr("spec") else None
         config = Config(
-            env=f"<{type(envs.envs[0].unwrapped).__qualname__}>" if spec is None else spec.id,
+            env=f"<{type(envs.unwrapped).__name__}>" if spec is None else spec.id,
             algorithm=algorithm, policy=options, num_envs=envs.num_envs, device=device_of(device),
             seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
         )  # fmt: skip
-        envs.seed(config.seed)
+        if seed is not None:
+            set_random_seed(seed)
+            envs.action_space.seed(seed)
+            envs.seed(seed)
         spaces = {"observation": envs.observation_space, "action": envs.action_space}
         self.setup(config, envs, spaces, tensorboard_log, verbose)
 
@@ -119,7 +128,15 @@ class Model:
 
     def get_vec_normalize_env(self) -> VecNormalize | None:
         """The same, where statistics were asked for."""
-        return self.env if isinstance(self.env, VecNormalize) else None
+        return None if self.env is None else unwrap_vec_normalize(self.env)
+
+    def dump_logs(self) -> None:
+        """Write what was noted."""
+        self.logger.dump(self.num_timesteps)
+
+    def set_logger(self, logger: Logger) -> None:
+        """Note with this one from now on."""
+        self.logger = logger
 
     def set_env(self, env: gymnasium.Env | VecEnv, force_reset: bool = True) -> None:
         """Learn in other environments of the same spaces; as many, since a segment's length is for each."""
@@ -133,9 +150,6 @@ class Model:
         """Raise where its spaces or its normalisation are not the model's."""
         mine = {"observation": space_to_json(self.observation_space), "action": space_to_json(self.action_space)}
         check_same_spaces(mine, {"observation": envs.observation_space, "action": envs.action_space})
-        wants = isinstance(envs, VecNormalize) and envs.norm_obs
-        if wants and not self.config.policy.normalise_obs:
-            raise ConfigError("this model learned without VecNormalize(norm_obs=True): it has no statistics to apply")
 
     def learn(
         self: M,
@@ -145,26 +159,22 @@ class Model:
         tb_log_name: str | None = None,
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
-        use_masking: bool = True,
     ) -> M:
         """Learn for so many decisions more, in fresh episodes; for none, nothing happens."""
         if self.env is None:
             raise ConfigError("this model has no environments to learn in: load it with env=, or call set_env")
         if reset_num_timesteps:
             self.num_timesteps, self.history, self.path = 0, [], None
-        if total_timesteps < 0:
-            raise ConfigError(f"learn takes a number of decisions, not {total_timesteps}")
-        if int(total_timesteps) == 0:
+        if int(total_timesteps) <= 0:
             return self
         total = self.num_timesteps + int(total_timesteps)
         config = dataclasses.replace(self.config, total_steps=total, checkpoint_every=2**62)
-        vector = self.env.for_training()
+        vector = AsGymnasium(self.env)
         threads = torch.get_num_threads()
         torch.set_num_threads(config.threads)
         try:
             mask_key = config.policy.encoder.mask_key
             rollouts = VectorRollouts(vector, self.seed_of_episodes(), config.device, mask_key)
-            self.check_masks(use_masking, rollouts.masked)
             engine = choose(self.learner, config, rollouts)
             torch.set_num_threads(1 if engine.name == "cpu" else config.threads)  # as clipper.runs.make_run does
             config = dataclasses.replace(config, engine=engine.name)
@@ -173,26 +183,19 @@ class Model:
             run.history, run.iteration = self.history, len(self.history)
             if run.path is not None:
                 write_config(run)
-            self.train(run, one_callback(callback), progress_bar)
+            self.train(run, one_callback(callback, progress_bar))
         finally:
             torch.set_num_threads(threads)
-            if isinstance(vector, Workers):
-                vector.close()
         self.num_timesteps, self.learned = run.steps, self.learned + 1
         return self
 
-    def train(self, run: Run, callback: BaseCallback | None, progress_bar: bool) -> None:
+    def train(self, run: Run, callback: BaseCallback) -> None:
         """The loop, with what is to be called in it."""
         with ExitStack() as stack:
-            watching: list[IterationCallback] = []
-            if callback is not None:
-                watching.append(stack.enter_context(Watching(self, run, callback)))
-            if self.verbose > 0 or progress_bar:
+            watching: list[IterationCallback] = [stack.enter_context(Watching(self, run, callback))]
+            if self.verbose > 0:
                 watching.append(stack.enter_context(ProgressDisplay()))
             go_on(run, Callbacks(watching))
-
-    def check_masks(self, wanted: bool, there: bool) -> None:
-        """Whether masks are as this algorithm wants them."""
 
     def seed_of_episodes(self) -> int:
         """Of this call of ``learn``: another one each time."""
@@ -237,25 +240,25 @@ class Model:
             begins=begins,
         )  # fmt: skip
 
-    def save(self, path: str | Path, exclude: object = None, include: object = None) -> None:
+    def save(self, path: File, exclude: object = None, include: object = None) -> None:
         """Write the model to ``path``, with ``.zip`` where it has no suffix; the file is Clipper's, whatever its name.
 
         It holds no code and can be read by ``clipper.load``, too.
         """
         refuse_others({"exclude": (exclude, None), "include": (include, None)}, "a file holds all of a model")
-        file = from_user(path if Path(path).suffix else f"{path}.zip")
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(path, str | Path):
+            path = str(path) if Path(path).suffix else f"{path}.zip"
         spaces = {"observation": space_to_json(self.observation_space), "action": space_to_json(self.action_space)}
         values = {
             "config": to_json(self.config), "spaces": spaces, "steps": self.num_timesteps, "custom_policy": False,
             "model": type(self).__name__, "batch_size": self.batch_size,
         }  # fmt: skip
-        checkpoint.save(file, {f"learner.{k}": v for k, v in self.learner.state_dict().items()}, values)
+        write(path, {f"learner.{k}": v for k, v in self.learner.state_dict().items()}, values)
 
     @classmethod
     def load(
         cls: type[M],
-        path: str | Path,
+        path: File,
         env: str | gymnasium.Env | VecEnv | None = None,
         device: str | torch.device = "auto",
         custom_objects: dict[str, object] | None = None,  # noqa: ARG003 (what these do has no meaning here)
@@ -272,13 +275,17 @@ class Model:
         anything else, ``SpaceMismatchError`` where ``env`` has other spaces.
         """
         refuse_others({name: (value, ...) for name, value in others.items()}, "load takes what the file says")
-        file = next((p for p in (from_user(path), from_user(f"{path}.zip")) if p.is_file()), None)
-        if file is None:
-            raise CorruptCheckpointError(f"there is no model at {path} or {path}.zip")
         envs = None if env is None else vectorised(env)
-        if archive.is_archive(file):
-            return cls.from_archive(file, envs, device, verbose=verbose, tensorboard_log=tensorboard_log)
-        tensors, values = checkpoint.load(file)
+        with tempfile.TemporaryDirectory() as folder:
+            file = on_disk(path, folder)
+            file = next((x for x in (file, file.with_name(f"{file.name}.zip")) if x.is_file()), None)
+            if file is None:
+                raise CorruptCheckpointError(f"there is no model at {path} or {path}.zip")
+            if archive.is_archive(file):
+                raise ConfigError(
+                    f"{file} is an archive of Stable-Baselines3's: of these PPO, A2C and TRPO read weights"
+                )
+            tensors, values = checkpoint.load(file)
         if values.get("model") != cls.__name__:
             raise ConfigError(f"{file} holds {values.get('model') or 'no model'}, not {cls.__name__}")
         try:
@@ -301,16 +308,7 @@ class Model:
             model.set_env(envs)
         return model
 
-    @classmethod
-    def from_archive(
-        cls: type[M], file: Path, envs: VecEnv | None, device: str | torch.device, **told: str | int | None
-    ) -> M:
-        """The weights and plain settings of an archive of Stable-Baselines3; its optimizer starts afresh."""
-        if envs is None:
-            raise ConfigError(f"{file} keeps its spaces as a pickle, which is not read: load it with env=")
-        found = archive.read(file)
-        model = called(cls, "MlpPolicy", envs, device=device, **archive.arguments(found, cls), **told)
-        archive.fill(model.policy, found)
-        check_finite(model.policy, file)
-        model.num_timesteps = found.steps
-        return model
+
+def vectorised(env: str | gymnasium.Env | VecEnv) -> VecEnv:
+    """An id, one environment, or several, wrapped as models learn in them."""
+    return wrap_env(maybe_make_env(env, 0))

@@ -1,59 +1,84 @@
-"""The algorithms under Stable-Baselines3's names, with its arguments and defaults (2.9)."""
+"""PPO, A2C and TRPO under Stable-Baselines3's names, with its arguments and defaults (2.9)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 
 from clipper import algorithms
-from clipper.algorithms import Algorithm
-from clipper.compat.sb3.arguments import parts, policy_options, refuse_others, reward_scaling, schedule
-from clipper.compat.sb3.base import Model
-from clipper.compat.sb3.common.vec_env import VecEnv, vectorised
-from clipper.errors import ConfigError
+from clipper.compat.sb3.arguments import parts, refuse_others
+from clipper.compat.sb3.common.clipper_policy import optimizer_of
+from clipper.compat.sb3.common.on_policy_algorithm import OnPolicyAlgorithm
+from clipper.compat.sb3.common.policies import BasePolicy
+from clipper.compat.sb3.common.rollout_buffers import RolloutBuffer
+from clipper.compat.sb3.common.schedules import FloatSchedule
+from clipper.compat.sb3.common.vec_env import VecEnv
+from clipper.data.tree_type import Tree
 from clipper.learning.advantages import Standardised
 from clipper.learning.kl import KLStop
-from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.optimizers import RMSProp
 from clipper.learning.rewards import Raw
+from clipper.learning.value_losses import MSE
+from clipper.networks.critics import CriticOutput
 
 Source = str | gymnasium.Env | VecEnv | None
 Number = float | Callable[[float], float]
-CLIPPED_VALUE = (
-    "its value clip fits the clipped value alone, Clipper's (clipper.value_losses.ClippedMSE) the larger of two errors"
-)
+Policy = str | type[BasePolicy]
+Kwargs = dict[str, Tree] | None
 
 
-def in_minibatches(algorithm: algorithms.PPO | algorithms.TRPO, n_envs: int, batch_size: int) -> Algorithm:
-    """Minibatches of at most ``batch_size``, of the actor's steps or else of the critic's."""
-    name = "minibatches" if hasattr(algorithm, "minibatches") else "value_minibatches"
-    return dataclasses.replace(algorithm, **{name: parts(n_envs, algorithm.horizon, batch_size)})
+class ClippedValue:
+    """(V_old + clip(V − V_old, ±ε) − R)²: Stable-Baselines3's value clip, which fits the clipped value alone."""
+
+    def __init__(self, epsilon: float) -> None:
+        self.epsilon = epsilon
+
+    def __call__(self, value: CriticOutput, target: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+        return (old + (value.mean - old).clamp(-self.epsilon, self.epsilon) - target).square()
 
 
-def in_columns(algorithm: algorithms.PPO, n_envs: int, batch_size: int) -> Algorithm:
-    """As many minibatches, but whole environments in each."""
-    return dataclasses.replace(algorithm, minibatches=min(n_envs, parts(n_envs, algorithm.horizon, batch_size)))
+class Learns(OnPolicyAlgorithm):
+    """What these have besides."""
+
+    @property
+    def config(self) -> SimpleNamespace:
+        """Clipper's algorithm as it will learn next, with ``target_kl`` as a number."""
+        own = self.algorithm()
+        fields = {field.name: getattr(own, field.name) for field in dataclasses.fields(own)}
+        return SimpleNamespace(algorithm=SimpleNamespace(**{"target_kl": getattr(self, "target_kl", None)} | fields))
+
+    def rate(self) -> float:
+        """The learning rate now; assigning ``learning_rate`` counts."""
+        if self.learning_rate is not self._rate_of:
+            self._setup_lr_schedule()
+        return self.lr_schedule(self._current_progress_remaining)
+
+    def _setup_lr_schedule(self) -> None:
+        super()._setup_lr_schedule()
+        self._rate_of = self.learning_rate
+
+    def at(self, value: Number) -> float:
+        """A number, or a function of the fraction that is left, now."""
+        return FloatSchedule(value)(self._current_progress_remaining)
+
+    def rewards_of_batch(self) -> Standardised | Raw:
+        """How advantages are scaled, where it is the batch that decides."""
+        return Standardised("batch") if self.normalize_advantage else Raw()
 
 
-def refuse_exploration(use_sde: bool, frequency: int, buffer: object, options: object, window: int) -> None:
-    """What every algorithm has and Clipper has not, or has as a setting of its own."""
-    given = {"use_sde": (use_sde, False), "sde_sample_freq": (frequency, -1)}
-    refuse_others(given, "gSDE is clipper.HeadOptions(distribution=GSDE(n)), for clipper.train")
-    given = {"rollout_buffer_class": (buffer, None), "rollout_buffer_kwargs": (options or None, None)}
-    refuse_others(given | {"stats_window_size": (window, 100)})
-
-
-class PPO(Model):
+class PPO(Learns):
     """``stable_baselines3.PPO``."""
 
-    batch_argument = staticmethod(in_minibatches)
-    recurrent = False
+    settings = (*OnPolicyAlgorithm.settings, "batch_size", "n_epochs", "clip_range", "clip_range_vf", "target_kl")
 
     def __init__(
         self,
-        policy: str,
+        policy: Policy,
         env: Source,
         learning_rate: Number = 3e-4,
         n_steps: int = 2048,
@@ -69,96 +94,91 @@ class PPO(Model):
         max_grad_norm: float = 0.5,
         use_sde: bool = False,
         sde_sample_freq: int = -1,
-        rollout_buffer_class: object = None,
-        rollout_buffer_kwargs: Mapping[str, object] | None = None,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: Kwargs = None,
         target_kl: float | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
+        policy_kwargs: Kwargs = None,
         verbose: int = 0,
         seed: int | None = None,
-        device: str | torch.device = "auto",
-    ) -> None:
-        refuse_exploration(use_sde, sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size)
-        refuse_others({"clip_range_vf": (clip_range_vf, None)}, CLIPPED_VALUE)
-        envs = None if env is None else vectorised(env)
-        kwargs, adam = optimizer(policy_kwargs)
-        algorithm = algorithms.PPO(
-            horizon=n_steps, epochs=n_epochs, gamma=gamma, lam=gae_lambda, optimizer=adam,
-            learning_rate=schedule("learning_rate", learning_rate), clip=schedule("clip_range", clip_range),
-            advantages=Standardised() if normalize_advantage else Raw(), entropy_coef=ent_coef, value_coef=vf_coef,
-            max_grad_norm=max_grad_norm, stop=None if target_kl is None else KLStop(target_kl),
-            **reward_scaling(envs, gamma),
-        )  # fmt: skip
-        self.batch_size = batch_size
-        count = 1 if envs is None else envs.num_envs
-        self.make(
-            type(self).batch_argument(algorithm, count, batch_size), envs,
-            policy_options(policy, kwargs, envs, memory=self.recurrent), seed, device, tensorboard_log=tensorboard_log,
-            verbose=verbose,
-        )  # fmt: skip
-
-
-class MaskablePPO(PPO):
-    """``sb3_contrib.MaskablePPO``: as PPO, which reads masks wherever there are some; here there must be."""
-
-    def check_masks(self, wanted: bool, there: bool) -> None:
-        if not wanted:
-            raise ConfigError("learn takes no use_masking=False: Clipper reads masks wherever there are some")
-        if not there:
-            raise ConfigError(
-                "MaskablePPO needs an environment with action_masks(): wrap yours in ActionMasker, or use PPO"
-            )
-
-
-class RecurrentPPO(PPO):
-    """``sb3_contrib.RecurrentPPO``, with the LSTM after the hidden layers instead of before them.
-
-    Minibatches are whole environments, of which there must be several for more than one.
-    """
-
-    batch_argument = staticmethod(in_columns)
-    recurrent = True
-
-    def __init__(
-        self,
-        policy: str,
-        env: Source,
-        learning_rate: Number = 3e-4,
-        n_steps: int = 128,
-        batch_size: int = 128,
-        n_epochs: int = 10,
-        gamma: float = 0.99,
-        gae_lambda: float = 0.95,
-        clip_range: Number = 0.2,
-        clip_range_vf: Number | None = None,
-        normalize_advantage: bool = True,
-        ent_coef: float = 0.0,
-        vf_coef: float = 0.5,
-        max_grad_norm: float = 0.5,
-        use_sde: bool = False,
-        sde_sample_freq: int = -1,
-        target_kl: float | None = None,
-        stats_window_size: int = 100,
-        tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: str | torch.device = "auto",
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
         super().__init__(
-            policy, env, learning_rate, n_steps, batch_size, n_epochs, gamma, gae_lambda, clip_range, clip_range_vf,
-            normalize_advantage, ent_coef, vf_coef, max_grad_norm, use_sde, sde_sample_freq, None, None, target_kl,
-            stats_window_size, tensorboard_log, policy_kwargs, verbose, seed, device,
+            policy, env, learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde,
+            sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True,
+            policy_kwargs, verbose, seed, device,
         )  # fmt: skip
+        if normalize_advantage:
+            assert batch_size > 1, "`batch_size` must be greater than 1, of one advantage there is no deviation"
+        self.batch_size, self.n_epochs, self.clip_range, self.clip_range_vf = (
+            batch_size,
+            n_epochs,
+            clip_range,
+            clip_range_vf,
+        )
+        self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
+        if self.env is not None:
+            rows = self.env.num_envs * n_steps
+            assert rows > 1 or not normalize_advantage, (
+                f"`n_steps * n_envs` must be greater than 1. Currently n_steps={n_steps} and n_envs={self.env.num_envs}"
+            )
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        self.clip_range = FloatSchedule(self.clip_range)
+        if self.clip_range_vf is not None:
+            if isinstance(self.clip_range_vf, float | int):
+                assert self.clip_range_vf > 0, "`clip_range_vf` must be positive, pass `None` to deactivate vf clipping"
+            self.clip_range_vf = FloatSchedule(self.clip_range_vf)
+        super()._setup_model()
+        self._maybe_recommend_cpu()
+
+    def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
+        if self.device.type != "cpu" and self.policy_class.__name__ == mlp_class_name:
+            warnings.warn(
+                f"You are trying to run {type(self).__name__} on the GPU, but it is primarily intended to run on the "
+                "CPU when not using a CNN policy: device='cpu'",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def algorithm(self) -> algorithms.PPO:
+        value_loss = MSE() if self.clip_range_vf is None else ClippedValue(self.at(self.clip_range_vf))
+        return algorithms.PPO(
+            horizon=self.n_steps,
+            epochs=self.n_epochs,
+            gamma=self.gamma,
+            lam=self.gae_lambda,
+            learning_rate=self.rate(),
+            optimizer=self.optimizer(),
+            minibatches=parts(self.n_envs, self.n_steps, self.batch_size),
+            clip=self.at(self.clip_range),
+            advantages=Standardised() if self.normalize_advantage else Raw(),
+            entropy_coef=self.ent_coef,
+            value_coef=self.vf_coef,
+            max_grad_norm=self.max_grad_norm,
+            value_loss=value_loss,
+            stop=None if self.target_kl is None else KLStop(self.target_kl),
+        )
+
+    def updates_of(self, algorithm: object) -> int:
+        return self.n_epochs
+
+    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+        loss = numbers["loss/policy"] + self.vf_coef * numbers["loss/value"] - self.ent_coef * numbers["policy/entropy"]
+        found = {"train/loss": loss, "train/clip_range": self.at(self.clip_range)}
+        return found if self.clip_range_vf is None else found | {"train/clip_range_vf": self.at(self.clip_range_vf)}
 
 
-class A2C(Model):
+class A2C(Learns):
     """``stable_baselines3.A2C``."""
 
     def __init__(
         self,
-        policy: str,
+        policy: Policy,
         env: Source,
         learning_rate: Number = 7e-4,
         n_steps: int = 5,
@@ -171,40 +191,77 @@ class A2C(Model):
         use_rms_prop: bool = True,
         use_sde: bool = False,
         sde_sample_freq: int = -1,
-        rollout_buffer_class: object = None,
-        rollout_buffer_kwargs: Mapping[str, object] | None = None,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: Kwargs = None,
         normalize_advantage: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
+        policy_kwargs: Kwargs = None,
         verbose: int = 0,
         seed: int | None = None,
-        device: str | torch.device = "auto",
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
-        refuse_exploration(use_sde, sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size)
-        envs = None if env is None else vectorised(env)
-        kwargs, adam = optimizer(policy_kwargs)
-        algorithm = algorithms.A2C(
-            horizon=n_steps, gamma=gamma, lam=gae_lambda, learning_rate=schedule("learning_rate", learning_rate),
-            optimizer=RMSProp(0.99, rms_prop_eps) if use_rms_prop else adam, entropy_coef=ent_coef,
-            value_coef=vf_coef, max_grad_norm=max_grad_norm,
-            advantages=Standardised("batch") if normalize_advantage else Raw(),
-            **reward_scaling(envs, gamma),
+        super().__init__(
+            policy, env, learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde,
+            sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True,
+            policy_kwargs, verbose, seed, device,
         )  # fmt: skip
-        self.make(
-            algorithm, envs, policy_options(policy, kwargs, envs), seed, device,
-            tensorboard_log=tensorboard_log, verbose=verbose,
-        )  # fmt: skip
+        self.normalize_advantage = normalize_advantage
+        if use_rms_prop and "optimizer_class" not in self.policy_kwargs:
+            options = {"alpha": 0.99, "eps": rms_prop_eps, "weight_decay": 0}
+            self.policy_kwargs = {
+                **self.policy_kwargs,
+                "optimizer_class": torch.optim.RMSprop,
+                "optimizer_kwargs": options,
+            }
+        if _init_setup_model:
+            self._setup_model()
+
+    def optimizer(self) -> Tree:
+        options = self.policy.optimizer_kwargs
+        if (
+            self.policy.optimizer_class is torch.optim.RMSprop
+            and not options.get("weight_decay")
+            and set(options) <= {"alpha", "eps", "weight_decay"}
+        ):
+            return RMSProp(options.get("alpha", 0.99), options.get("eps", 1e-8))
+        return optimizer_of(self.policy.optimizer_class, options)
+
+    def algorithm(self) -> algorithms.A2C:
+        return algorithms.A2C(
+            horizon=self.n_steps,
+            gamma=self.gamma,
+            lam=self.gae_lambda,
+            learning_rate=self.rate(),
+            optimizer=self.optimizer(),
+            entropy_coef=self.ent_coef,
+            value_coef=self.vf_coef,
+            max_grad_norm=self.max_grad_norm,
+            advantages=self.rewards_of_batch(),
+        )
+
+    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+        return {"train/policy_loss": numbers["loss/policy"]}
 
 
-class TRPO(Model):
+class TRPO(Learns):
     """``sb3_contrib.TRPO``; its KL is a mean over the components of a Box action, Clipper's their sum."""
 
-    batch_argument = staticmethod(in_minibatches)
+    settings = (
+        *OnPolicyAlgorithm.settings,
+        "batch_size",
+        "cg_max_steps",
+        "cg_damping",
+        "line_search_shrinking_factor",
+        "line_search_max_iter",
+        "n_critic_updates",
+        "target_kl",
+    )
 
     def __init__(
         self,
-        policy: str,
+        policy: Policy,
         env: Source,
         learning_rate: Number = 1e-3,
         n_steps: int = 2048,
@@ -218,43 +275,70 @@ class TRPO(Model):
         gae_lambda: float = 0.95,
         use_sde: bool = False,
         sde_sample_freq: int = -1,
-        rollout_buffer_class: object = None,
-        rollout_buffer_kwargs: Mapping[str, object] | None = None,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: Kwargs = None,
         normalize_advantage: bool = True,
         target_kl: float = 0.01,
         sub_sampling_factor: int = 1,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
+        policy_kwargs: Kwargs = None,
         verbose: int = 0,
         seed: int | None = None,
-        device: str | torch.device = "auto",
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
-        refuse_exploration(use_sde, sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, stats_window_size)
         refuse_others({"sub_sampling_factor": (sub_sampling_factor, 1)}, "the whole batch decides the step")
-        envs = None if env is None else vectorised(env)
-        kwargs, adam = optimizer(policy_kwargs)
-        space = None if envs is None else envs.action_space
-        size = int(np.prod(space.shape)) if isinstance(space, gymnasium.spaces.Box) else 1
-        algorithm = algorithms.TRPO(
-            horizon=n_steps, gamma=gamma, lam=gae_lambda, delta=target_kl * size, damping=cg_damping * size,
-            cg_iterations=cg_max_steps, shrink=line_search_shrinking_factor, tries=line_search_max_iter,
-            value_epochs=n_critic_updates, value_learning_rate=schedule("learning_rate", learning_rate), optimizer=adam,
-            max_grad_norm=float("inf"), advantages=Standardised("batch") if normalize_advantage else Raw(),
-            **reward_scaling(envs, gamma),
+        super().__init__(
+            policy, env, learning_rate, n_steps, gamma, gae_lambda, 0.0, 0.0, 0.0, use_sde, sde_sample_freq,
+            rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log, True, policy_kwargs,
+            verbose, seed, device,
         )  # fmt: skip
-        self.batch_size = batch_size
-        count = 1 if envs is None else envs.num_envs
-        self.make(
-            in_minibatches(algorithm, count, batch_size), envs, policy_options(policy, kwargs, envs), seed, device,
-            tensorboard_log=tensorboard_log, verbose=verbose,
-        )  # fmt: skip
+        self.normalize_advantage, self.batch_size, self.sub_sampling_factor = normalize_advantage, batch_size, 1
+        if normalize_advantage:
+            assert batch_size > 1, "`batch_size` must be greater than 1, of one advantage there is no deviation"
+            rows = n_steps * self.n_envs
+            assert self.env is None or rows > 1, f"`n_steps * n_envs` must be greater than 1, not {rows}"
+        self.cg_max_steps, self.cg_damping, self.n_critic_updates, self.target_kl = (
+            cg_max_steps,
+            cg_damping,
+            n_critic_updates,
+            target_kl,
+        )
+        self.line_search_shrinking_factor, self.line_search_max_iter = (
+            line_search_shrinking_factor,
+            line_search_max_iter,
+        )
+        if _init_setup_model:
+            self._setup_model()
 
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        critic = self.learner.critic_optimizer
+        assert critic is not None
+        self.policy.optimizer = critic
 
-def optimizer(policy_kwargs: Mapping[str, object] | None) -> tuple[dict[str, object], Adam]:
-    """``policy_kwargs`` without ``optimizer_kwargs=dict(eps=…)``, and the Adam that these describe."""
-    kwargs = dict[str, Any](policy_kwargs or {})
-    options = dict(kwargs.pop("optimizer_kwargs", None) or {})
-    own = {name: options.pop(name) for name in ("eps", "betas", "weight_decay") if name in options}
-    refuse_others({f"optimizer_kwargs[{k!r}]": (v, ...) for k, v in options.items()}, "Adam has no such number here")
-    return kwargs, Adam(**own)
+    def algorithm(self) -> algorithms.TRPO:
+        size = int(np.prod(self.action_space.shape)) if isinstance(self.action_space, Box) else 1  # pyright: ignore[reportArgumentType]
+        return algorithms.TRPO(
+            horizon=self.n_steps,
+            gamma=self.gamma,
+            lam=self.gae_lambda,
+            delta=self.target_kl * size,
+            damping=self.cg_damping * size,
+            cg_iterations=self.cg_max_steps,
+            shrink=self.line_search_shrinking_factor,
+            tries=self.line_search_max_iter,
+            value_epochs=self.n_critic_updates,
+            value_learning_rate=self.rate(),
+            value_minibatches=parts(self.n_envs, self.n_steps, self.batch_size),
+            optimizer=self.optimizer(),
+            max_grad_norm=float("inf"),
+            advantages=self.rewards_of_batch(),
+        )
+
+    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+        found = {"train/is_line_search_success": float(numbers.get("policy/step_scale", 0) > 0)}
+        if "policy/kl" in numbers:
+            found["train/kl_divergence_loss"] = numbers["policy/kl"]
+        return found | {"train/policy_objective": -numbers.get("loss/policy", 0.0)}

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 import gymnasium
+import numpy as np
 import torch
 
 from clipper import algorithms
 from clipper.algorithms import Algorithm
 from clipper.compat.sb3.arguments import policy_options, refuse_others, schedule
-from clipper.compat.sb3.base import Model
+from clipper.compat.sb3.base import Model, vectorised
 from clipper.compat.sb3.common.buffers import ReplayBuffer
 from clipper.compat.sb3.common.noise import NormalActionNoise
-from clipper.compat.sb3.common.vec_env import VecEnv, VecNormalize, vectorised
-from clipper.compat.sb3.models import optimizer
+from clipper.compat.sb3.common.vec_env import VecEnv
+from clipper.compat.sb3.recurrent import optimizer
 from clipper.errors import ConfigError
 from clipper.learning.critic_targets import Periodic, Polyak
 from clipper.learning.exploration import EpsilonGreedy
@@ -58,10 +59,6 @@ class OffPolicyModel(Model):
         """Environments, the algorithm of its other arguments and of these, and the network."""
         refuse_others(refused)
         envs = None if env is None else vectorised(env)
-        if isinstance(envs, VecNormalize) and envs.norm_reward:
-            raise ConfigError(
-                "a replay keeps raw rewards, which off-policy algorithms do not scale: VecNormalize(norm_reward=False)"
-            )
         kwargs, adam = optimizer(policy_kwargs)
         adam = adam if "optimizer_kwargs" in dict(policy_kwargs or {}) else Adam(1e-8)
         arch = kwargs.get("net_arch", self.usual_widths)
@@ -70,7 +67,7 @@ class OffPolicyModel(Model):
         kwargs = {"activation_fn": torch.nn.ReLU, "ortho_init": False} | kwargs | {"net_arch": arch}
         options = policy_options(policy, kwargs, envs)
         options = dataclasses.replace(
-            options, head=HeadOptions() if noise is None else HeadOptions(distribution=Deterministic(noise.sigma))
+            options, head=HeadOptions() if noise is None else HeadOptions(distribution=Deterministic(sigma_of(noise)))
         )
         rows = rows_of(train_freq)
         count = 1 if envs is None else envs.num_envs
@@ -103,6 +100,16 @@ class OffPolicyModel(Model):
         """Take it over; an episode that was going on is cut off there in any case."""
         refuse_others({"truncate_last_traj": (truncate_last_traj, True)}, "each learn begins with fresh episodes")
         self.replay_buffer.load_state_dict(checkpoint.load(from_user(path))[0])
+
+
+def sigma_of(noise: NormalActionNoise) -> float:
+    """The one deviation of all components."""
+    if not isinstance(noise, NormalActionNoise):
+        raise ConfigError(f"action_noise={noise!r}: Clipper explores by NormalActionNoise(0, sigma) alone")
+    sigmas, means = np.unique(np.asarray(noise._sigma)), np.asarray(noise._mu)
+    if np.any(means != 0) or len(sigmas) != 1:
+        raise ConfigError("NormalActionNoise has mean 0 and one sigma for all components: Clipper's noise has no other")
+    return float(sigmas[0])
 
 
 def rows_of(train_freq: Frequency) -> int:

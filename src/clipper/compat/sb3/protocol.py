@@ -1,10 +1,12 @@
 """A model as callbacks, evaluations and the loop between them see it."""
 
+from collections import deque
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from clipper.compat.sb3.common.logger import Logger
 from clipper.compat.sb3.common.vec_env import VecEnv
+from clipper.environments.told_episodes import Info
 from clipper.networks.protocol import Policy
 from clipper.settings.config import Config
 
@@ -17,6 +19,7 @@ class LearningModel(Protocol):
     env: VecEnv | None
     logger: Logger
     num_timesteps: int
+    ep_info_buffer: deque[Info]
 
     @property
     def policy(self) -> Policy:

@@ -1,27 +1,20 @@
 """The replay under Stable-Baselines3's name."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import gymnasium
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from clipper.compat.sb3 import public_names
 from clipper.compat.sb3.arguments import refuse_others
+from clipper.compat.sb3.common.rollout_buffers import DictRolloutBuffer, RolloutBuffer
+from clipper.compat.sb3.common.type_aliases import ReplayBufferSamples
 from clipper.data.steps import Steps
 from clipper.learning.replay import Replay
 
-
-class ReplayBufferSamples(NamedTuple):
-    """As Stable-Baselines3's, each ``[B, ...]``; dones and rewards are columns."""
-
-    observations: Tensor
-    actions: Tensor
-    next_observations: Tensor
-    dones: Tensor
-    """1 where s′ is terminal; its next observation is then not read, and another one stands there."""
-    rewards: Tensor
+__all__ = ["DictRolloutBuffer", "ReplayBuffer", "ReplayBufferSamples", "RolloutBuffer"]
 
 
 class ReplayBuffer:
@@ -66,3 +59,8 @@ def row(obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, done: T
     """One row of Steps."""
     obs, action, reward, terminated, done, mask = (x[None] for x in (obs, action, reward, terminated, done, mask))
     return Steps(obs, action, torch.zeros_like(reward), reward, terminated, done, mask)
+
+
+def __getattr__(name: str) -> object:
+    """Names that are refused, in words, when they are used."""
+    return public_names.resolve("common.buffers", name)

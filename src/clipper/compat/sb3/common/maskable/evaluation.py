@@ -1,4 +1,4 @@
-"""Evaluation with action masks: as without them, since Clipper reads masks wherever there are some."""
+"""Evaluation with action masks: as without them, since they are read wherever a model takes them."""
 
 from clipper.compat.sb3.common.evaluation import evaluate_policy
 

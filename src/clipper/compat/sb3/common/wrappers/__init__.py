@@ -5,6 +5,8 @@ from collections.abc import Callable
 import gymnasium
 import numpy as np
 
+from clipper.compat.sb3 import public_names
+
 
 class ActionMasker(gymnasium.Wrapper):
     """Adds ``action_masks()``, which calls ``action_mask_fn(env)``, or the environment's method of that name."""
@@ -18,3 +20,8 @@ class ActionMasker(gymnasium.Wrapper):
         if isinstance(self.function, str):
             return self.env.get_wrapper_attr(self.function)()
         return self.function(self.env)
+
+
+def __getattr__(name: str) -> object:
+    """Names that are refused, in words, when they are used."""
+    return public_names.resolve("common.wrappers", name)

@@ -1,0 +1,346 @@
+"""Models that learn from what they have just collected: the loop, as Stable-Baselines3 runs it.
+
+Environments are stepped here, and all that a callback sees is theirs. The update is Clipper's: its algorithm, made of
+the model's attributes as they are by then.
+"""
+
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+from torch import Tensor
+
+from clipper.algorithms import A2C, PPO, TRPO
+from clipper.compat.sb3.common.base_class import BaseAlgorithm
+from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback
+from clipper.compat.sb3.common.clipper_policy import LearntPolicy, optimizer_of
+from clipper.compat.sb3.common.policies import (
+    ActorCriticCnnPolicy,
+    ActorCriticPolicy,
+    BasePolicy,
+    MultiInputActorCriticPolicy,
+    sampled,
+)
+from clipper.compat.sb3.common.rollout_buffers import DictRolloutBuffer, RolloutBuffer
+from clipper.compat.sb3.common.saved_policies import taken
+from clipper.compat.sb3.common.utils import obs_as_tensor, safe_mean
+from clipper.compat.sb3.common.vec_env import VecEnv
+from clipper.data.steps import Steps, Targets
+from clipper.data.tree_type import Tree
+from clipper.errors import ConfigError, NonFiniteError
+from clipper.learning.metrics import Metrics
+
+O = TypeVar("O", bound="OnPolicyAlgorithm")
+NAMES = {
+    "policy/entropy": "train/entropy_loss",
+    "loss/policy": "train/policy_gradient_loss",
+    "loss/value": "train/value_loss",
+    "policy/kl": "train/approx_kl",
+    "policy/clip_fraction": "train/clip_fraction",
+}
+"""Clipper's metrics by the tags of Stable-Baselines3."""
+
+
+class OnPolicyAlgorithm(BaseAlgorithm):
+    """What PPO, A2C and TRPO share."""
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": ActorCriticPolicy,
+        "CnnPolicy": ActorCriticCnnPolicy,
+        "MultiInputPolicy": MultiInputActorCriticPolicy,
+    }
+    supported = (Box, Discrete, MultiDiscrete, MultiBinary)
+    settings = (
+        "n_steps",
+        "gamma",
+        "gae_lambda",
+        "ent_coef",
+        "vf_coef",
+        "max_grad_norm",
+        "normalize_advantage",
+        "rollout_buffer_kwargs",
+    )
+    rollout_buffer: RolloutBuffer
+
+    def __init__(
+        self,
+        policy: str | type[BasePolicy],
+        env: gymnasium.Env | VecEnv | str | None,
+        learning_rate: float | Callable[[float], float],
+        n_steps: int,
+        gamma: float,
+        gae_lambda: float,
+        ent_coef: float,
+        vf_coef: float,
+        max_grad_norm: float,
+        use_sde: bool,
+        sde_sample_freq: int,
+        rollout_buffer_class: type[RolloutBuffer] | None = None,
+        rollout_buffer_kwargs: dict[str, Tree] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        monitor_wrapper: bool = True,
+        policy_kwargs: dict[str, Tree] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+        supported_action_spaces: tuple[type[gymnasium.Space], ...] | None = None,
+    ) -> None:
+        super().__init__(
+            policy,
+            env,
+            learning_rate,
+            policy_kwargs,
+            stats_window_size,
+            tensorboard_log,
+            verbose,
+            device,
+            True,
+            monitor_wrapper,
+            seed,
+            use_sde,
+            sde_sample_freq,
+            supported_action_spaces,
+        )
+        self.n_steps, self.gamma, self.gae_lambda = n_steps, gamma, gae_lambda
+        self.ent_coef, self.vf_coef, self.max_grad_norm = ent_coef, vf_coef, max_grad_norm
+        self.rollout_buffer_class, self.rollout_buffer_kwargs = rollout_buffer_class, rollout_buffer_kwargs or {}
+        self.normalize_advantage = False
+
+    @abstractmethod
+    def algorithm(self) -> PPO | A2C | TRPO:
+        """Clipper's, of the attributes as they are now."""
+
+    def _setup_model(self) -> None:
+        if self.observation_space is None:
+            raise ConfigError(f"{type(self).__name__} needs an environment: an id, a gymnasium.Env or make_vec_env's")
+        self._noted = dict[str, float]()
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        kind = getattr(self, "rollout_buffer_class", None)
+        if kind is None:
+            kind = DictRolloutBuffer if isinstance(self.observation_space, Dict) else RolloutBuffer
+        self.rollout_buffer_class = kind
+        self.rollout_buffer = kind(
+            self.n_steps,
+            self.observation_space,
+            self.action_space,
+            device=self.device,
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            n_envs=self.n_envs,
+            **self.rollout_buffer_kwargs,
+        )
+        self.policy = self.make_policy().to(self.device)
+        seed = int(np.random.SeedSequence().generate_state(1)[0]) if self.seed is None else self.seed
+        self.learner = self.algorithm().init(LearntPolicy(self.policy), seed=seed)
+        self.policy.optimizer = self.learner.optimizer
+        self.learner.optimizer.param_groups[0]["lr"] = self.lr_schedule(1)
+
+    def make_policy(self) -> BasePolicy:
+        """A new one."""
+        make: Tree = self.policy_class
+        return make(
+            self.observation_space, self.action_space, self.lr_schedule, use_sde=self.use_sde, **self.policy_kwargs
+        )
+
+    def optimizer(self) -> Tree:
+        """Of the policy's class and arguments."""
+        return optimizer_of(self.policy.optimizer_class, self.policy.optimizer_kwargs)
+
+    def act(self, obs: Tree, env: VecEnv) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions, values and log-probabilities."""
+        return self.policy(obs)
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """Fill the buffer; False where a callback said stop."""
+        assert self._last_obs is not None, "No previous observation was provided"
+        self.policy.set_training_mode(False)
+        n_steps = 0
+        rollout_buffer.reset()
+        if self.use_sde:
+            self.policy.reset_noise(env.num_envs)
+        callback.on_rollout_start()
+        dones, new_obs = np.zeros(env.num_envs, bool), self._last_obs
+        while n_steps < n_rollout_steps:
+            if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
+                self.policy.reset_noise(env.num_envs)
+            with torch.no_grad():
+                obs_tensor = obs_as_tensor(self._last_obs, self.device)
+                actions, values, log_probs = self.act(obs_tensor, env)
+            actions = actions.cpu().numpy()
+            clipped_actions = sampled(self.policy, actions)
+            new_obs, rewards, dones, infos = env.step(clipped_actions)
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            self._update_info_buffer(infos, dones)
+            n_steps += 1
+            rewards = self.with_cut_off(rewards, dones, infos)
+            row = actions.reshape(-1, 1) if isinstance(self.action_space, Discrete) else actions
+            self.add(self._last_obs, row, rewards, self._last_episode_starts, values, log_probs)
+            self._last_obs, self._last_episode_starts = new_obs, dones
+        with torch.no_grad():
+            values = self.policy.predict_values(obs_as_tensor(new_obs, self.device))
+        rollout_buffer.compute_returns_and_advantage(last_values=values, dones=dones)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def add(
+        self, obs: Tree, actions: np.ndarray, rewards: np.ndarray, starts: np.ndarray, values: Tensor, log_probs: Tensor
+    ) -> None:
+        """One row, into the buffer."""
+        self.rollout_buffer.add(obs, actions, rewards, starts, values, log_probs)
+
+    def with_cut_off(self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Tree]]) -> np.ndarray:
+        """Rewards, with γ V of the last observation where a time limit has cut an episode off."""
+        for i in np.flatnonzero(dones):
+            if infos[i].get("terminal_observation") is not None and infos[i].get("TimeLimit.truncated", False):
+                last, _ = self.policy.obs_to_tensor(infos[i]["terminal_observation"])
+                with torch.no_grad():
+                    rewards[i] += self.gamma * float(self.policy.predict_values(last)[0])
+        return rewards
+
+    def targets(self) -> Targets:
+        """The buffer as Clipper's algorithms read it: every row is a decision, and all ends are in the rewards."""
+        buffer = self.rollout_buffer
+        place = self.device
+
+        def tensor(x: np.ndarray) -> Tensor:
+            return torch.as_tensor(x, device=place)
+
+        actions = tensor(buffer.actions)
+        if isinstance(self.action_space, Discrete):
+            actions = actions.long().squeeze(-1)
+        elif isinstance(self.action_space, Box):
+            actions = actions.float()
+            if self.policy.squash_output:
+                actions = actions.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
+        else:
+            actions = actions.long()
+        yes = torch.ones(buffer.rewards.shape, dtype=torch.bool, device=place)
+        lead, space = buffer.rewards.shape, self.observation_space
+        if isinstance(space, Dict):
+            parts = space.spaces.items()
+            obs: Tree = {k: tensor(buffer.observations[k]).reshape(*lead, *(x.shape or ())) for k, x in parts}
+        else:
+            obs = tensor(buffer.observations).reshape(*lead, *(space.shape or ()))
+        steps = Steps(obs, actions, tensor(buffer.log_probs), tensor(buffer.rewards), ~yes, ~yes, yes)
+        return Targets(steps, tensor(buffer.advantages), tensor(buffer.returns), tensor(buffer.values))
+
+    def train(self) -> None:
+        """An update, by the settings as they are."""
+        self.policy.set_training_mode(True)
+        algorithm, targets = self.algorithm(), self.targets()
+        self.learner.progress = 1 - self._current_progress_remaining
+        targets = algorithm.advantages.of_batch(targets, self.learner.world)
+        metrics = algorithm.improve(self.learner, targets)
+        self._n_updates += self.updates_of(algorithm)
+        self.record(metrics, targets)
+
+    def updates_of(self, algorithm: PPO | A2C | TRPO) -> int:
+        """What one call of ``train`` counts as."""
+        return 1
+
+    def record(self, metrics: Metrics, targets: Targets) -> None:
+        """Note what was watched, by the names of Stable-Baselines3; Clipper's own names are in ``history``."""
+        numbers = {name: float(x) for name, x in metrics.items()}
+        if not all(bool(x.isfinite().all()) for x in self.policy.parameters()):
+            raise NonFiniteError(f"weights are not finite after {self.num_timesteps} steps: lower the learning rate")
+        told = {tag: numbers[name] for name, tag in NAMES.items() if name in numbers}
+        if "train/entropy_loss" in told:
+            told["train/entropy_loss"] *= -1
+        told |= self.more(numbers)
+        variance = torch.var(targets.value_target, correction=0)
+        left = torch.var(targets.value_target - targets.value, correction=0)
+        told["train/explained_variance"] = float(1 - left / variance) if variance > 0 else float("nan")
+        told["train/learning_rate"] = self.lr_schedule(self._current_progress_remaining)
+        log_std = getattr(self.policy, "log_std", None)
+        if log_std is not None:
+            told["train/std"] = float(log_std.detach().exp().mean())
+        for name, x in told.items():
+            self.logger.record(name, x)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        found = [info["r"] for info in self.ep_info_buffer or ()]
+        row = {
+            "iteration": len(self.history) + 1,
+            "steps": self.num_timesteps,
+            "episode/return": found[-1] if found else None,
+        }
+        noted, self._noted = self._noted | self.scalars(), {}
+        self.history.append({**row, **numbers, **noted})  # pyright: ignore[reportArgumentType]
+
+    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+        """What one algorithm alone notes."""
+        return {}
+
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write a row of the log."""
+        assert self.ep_info_buffer is not None
+        assert self.ep_success_buffer is not None
+        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        fps = int((self.num_timesteps - self._num_timesteps_at_start) / elapsed)
+        if iteration > 0:
+            self.logger.record("time/iterations", iteration, exclude="tensorboard")
+        if len(self.ep_info_buffer) > 0 and len(self.ep_info_buffer[0]) > 0:
+            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
+            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
+        self.logger.record("time/fps", fps)
+        self.logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        if len(self.ep_success_buffer) > 0:
+            self.logger.record("rollout/success_rate", safe_mean(self.ep_success_buffer))
+        self._noted |= self.scalars()
+        self.logger.dump(step=self.num_timesteps)
+
+    def scalars(self) -> dict[str, float]:
+        """What is noted and a number."""
+        values = self.logger.name_to_value.items()
+        return {name: float(x) for name, x in values if isinstance(x, int | float | np.number | np.bool_)}
+
+    def learn(
+        self: O,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int | None = 1,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> O:
+        """Learn for so many decisions more, in whole segments."""
+        iteration, tb_log_name = 0, tb_log_name or type(self).__name__
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        callback.on_training_start(locals(), globals())
+        assert self.env is not None
+        while self.num_timesteps < total_timesteps:
+            if not self.collect_rollouts(self.env, callback, self.rollout_buffer, n_rollout_steps=self.n_steps):
+                break
+            iteration += 1
+            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+            if log_interval is not None and iteration % log_interval == 0:
+                self.dump_logs(iteration)
+            self.train()
+        callback.on_training_end()
+        return self
+
+    def tensors(self) -> dict[str, Tensor]:
+        own = {f"learner.{name}": x for name, x in self.learner.state_dict().items() if not name.startswith("policy.")}
+        return super().tensors() | own
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        super().load_tensors(tensors)
+        state = {f"policy.policy.{name}": x for name, x in taken(tensors, "policy.").items()}
+        self.learner.load_state_dict(state | taken(tensors, "learner."))

@@ -1,0 +1,157 @@
+"""Settings as JSON and back, with nothing that runs: classes and functions are kept by their names."""
+
+import importlib
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TypeVar
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clipper.compat.sb3.common.schedules import ConstantSchedule, FloatSchedule, LinearSchedule
+from clipper.data.tree_type import Tree
+from clipper.errors import ConfigError, CorruptCheckpointError
+from clipper.spaces.space_json import space_from_json, space_to_json
+from clipper.storage import checkpoint
+from clipper.storage.files import from_user
+
+P = TypeVar("P", bound=nn.Module)
+File = str | Path | IO[bytes] | io.BufferedIOBase
+KNOWN = ("torch.nn.", "torch.optim.", "clipper.compat.sb3.")
+"""Modules of which names in a file are looked up even where nobody has imported them yet."""
+UNSAVED = "unsaved"
+
+
+def encode(value: Tree) -> Tree:  # noqa: PLR0911 (a kind each)
+    """As JSON has it; what is told by no name becomes a note of what was there."""
+    if isinstance(value, str | bool | int | float | None):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return {type(value).__name__: [encode(x) for x in value]}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: encode(x) for key, x in value.items()}}
+    if isinstance(value, gymnasium.Space):
+        return {"space": space_to_json(value)}
+    if isinstance(value, FloatSchedule):
+        return {"float_schedule": encode(value.value_schedule)}
+    if isinstance(value, ConstantSchedule):
+        return {"constant": value.val}
+    if isinstance(value, LinearSchedule):
+        return {"linear": [value.start, value.end, value.end_fraction]}
+    name = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
+    if callable(value) and "<" not in name and not name.endswith(":"):
+        return {"name": name}
+    return {UNSAVED: repr(value)[:200]}
+
+
+def decode(data: Tree, what: str) -> Tree:
+    """The inverse; ``what`` names the setting in errors."""
+    if not isinstance(data, dict):
+        return data
+    if len(data) != 1:
+        raise CorruptCheckpointError(f"{what} is kept in no way that is known")
+    ((kind, x),) = data.items()
+    made: dict[str, Callable[[Tree], Tree]] = {
+        "list": lambda x: [decode(y, what) for y in x],
+        "tuple": lambda x: tuple(decode(y, what) for y in x),
+        "dict": lambda x: {key: decode(y, f"{what}[{key!r}]") for key, y in x.items()},
+        "space": space_from_json,
+        "float_schedule": lambda x: FloatSchedule(decode(x, what)),
+        "constant": ConstantSchedule,
+        "linear": lambda x: LinearSchedule(*x),
+        "name": lambda x: named(x, what),
+    }
+    if kind == UNSAVED:
+        raise NotSavedError(
+            f"{what} was {x}, which has no name that a file could keep, and nothing is pickled: give it again, "
+            f"load(…, custom_objects={{{what.partition('[')[0]!r}: …}})"
+        )
+    if kind not in made:
+        raise CorruptCheckpointError(f"{what} is kept as {kind!r}, which is not known")
+    return made[kind](x)
+
+
+class NotSavedError(ConfigError):
+    """A setting that a file could not keep."""
+
+
+def named(name: str, what: str) -> Tree:
+    """The class or function of this name, of torch, of Clipper, or of a module that the program has imported itself."""
+    module, _, path = str(name).partition(":")
+    if any(f"{module}.".startswith(known) for known in KNOWN):
+        importlib.import_module(module)
+    found: Tree = sys.modules.get(module)
+    if module.startswith("torch.") and found is None:
+        found = torch
+    for part in path.split(".") if found is not None else ():
+        found = getattr(found, part, None)
+    if found is None:
+        raise NotSavedError(
+            f"{what} was {name}, and no module of that name is imported here: import it first, or give it again, "
+            f"load(…, custom_objects={{{what.partition('[')[0]!r}: …}})"
+        )
+    return found
+
+
+def write(path: File, tensors: dict[str, Tensor], values: dict[str, object]) -> None:
+    """A checkpoint of Clipper's, to a path or into an open file."""
+    if isinstance(path, str | Path):
+        file = from_user(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(file, tensors, values)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model"
+        checkpoint.save(file, tensors, values)
+        path.write(file.read_bytes())
+
+
+def on_disk(path: File, folder: str) -> Path:
+    """A path as it is, or what an open file holds, in a folder."""
+    if isinstance(path, str | Path):
+        return from_user(path)
+    path.seek(0)
+    file = Path(folder) / "model"
+    with file.open("wb") as out:
+        shutil.copyfileobj(path, out)
+    return file
+
+
+def save_policy(path: File, policy: nn.Module, arguments: dict[str, Tree]) -> None:
+    """Weights and constructor arguments."""
+    write(path, policy.state_dict(), {"arguments": {name: encode(x) for name, x in arguments.items()}})
+
+
+def load_policy(kind: type[P], path: str | Path, device: torch.device) -> P:
+    """What ``save_policy`` wrote, as a policy of this class."""
+    tensors, values = checkpoint.load(from_user(path))
+    arguments = values.get("arguments")
+    if not isinstance(arguments, dict):
+        raise CorruptCheckpointError(f"{path} holds no policy")
+    made = kind(**{name: decode(x, name) for name, x in arguments.items()})
+    try:
+        made.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CorruptCheckpointError(f"{path} does not fit its own arguments: {error}") from error
+    return made.to(device)
+
+
+def with_suffix(path: File) -> File:
+    """A path with ``.zip`` where it has no suffix; open files as they are."""
+    if isinstance(path, str) or hasattr(path, "suffix"):
+        named = str(path)
+        return named if "." in named.rsplit("/", 1)[-1] else f"{named}.zip"
+    return path
+
+
+def taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin so, without that."""
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

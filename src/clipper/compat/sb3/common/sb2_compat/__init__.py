@@ -1,0 +1,1 @@
+"""What is there as Stable-Baselines 2 had it."""

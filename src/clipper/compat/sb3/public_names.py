@@ -1,0 +1,181 @@
+"""Modules of Stable-Baselines3's that have no file of their own here, and names that are refused, in words.
+
+``MODULES`` says of each module where its names lie; ``REFUSED`` what to take instead of a name that is not there.
+"""
+
+import functools
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from clipper.errors import ConfigError
+
+ROOT = "clipper.compat.sb3"
+POLICIES = {
+    "MlpPolicy": "common.policies:ActorCriticPolicy",
+    "CnnPolicy": "common.policies:ActorCriticCnnPolicy",
+    "MultiInputPolicy": "common.policies:MultiInputActorCriticPolicy",
+}
+MASKABLE = {
+    "MlpPolicy": "common.maskable.policies:MaskableActorCriticPolicy",
+    "CnnPolicy": "common.maskable.policies:MaskableActorCriticCnnPolicy",
+    "MultiInputPolicy": "common.maskable.policies:MaskableMultiInputActorCriticPolicy",
+}
+MODELS = {
+    "PPO": "models:PPO",
+    "A2C": "models:A2C",
+    "TRPO": "models:TRPO",
+    "MaskablePPO": "masked:MaskablePPO",
+    "RecurrentPPO": "recurrent:RecurrentPPO",
+    "SAC": "off_policy:SAC",
+    "TD3": "off_policy:TD3",
+    "DDPG": "off_policy:DDPG",
+    "DQN": "off_policy:DQN",
+}
+
+
+def of(name: str, **others: str) -> dict[str, str]:
+    """An algorithm's name, and others."""
+    return {name: MODELS[name], **others}
+
+
+MODULES: dict[str, dict[str, str]] = {
+    "ppo": of("PPO", **POLICIES),
+    "ppo.ppo": of("PPO"),
+    "ppo.policies": POLICIES,
+    "a2c": of("A2C", **POLICIES),
+    "a2c.a2c": of("A2C"),
+    "a2c.policies": POLICIES,
+    "trpo": of("TRPO", **POLICIES),
+    "trpo.trpo": of("TRPO"),
+    "trpo.policies": POLICIES,
+    "ppo_mask": of("MaskablePPO", **MASKABLE),
+    "ppo_mask.ppo_mask": of("MaskablePPO"),
+    "ppo_mask.policies": MASKABLE,
+    "ppo_recurrent": of("RecurrentPPO"),
+    "ppo_recurrent.ppo_recurrent": of("RecurrentPPO"),
+    "ppo_recurrent.policies": {},
+    "sac": of("SAC"),
+    "sac.sac": of("SAC"),
+    "sac.policies": {},
+    "td3": of("TD3"),
+    "td3.td3": of("TD3"),
+    "td3.policies": {},
+    "ddpg": of("DDPG"),
+    "ddpg.ddpg": of("DDPG"),
+    "ddpg.policies": {},
+    "dqn": of("DQN"),
+    "dqn.dqn": of("DQN"),
+    "dqn.policies": {},
+    "common.wrappers.action_masker": {"ActionMasker": "common.wrappers:ActionMasker"},
+}
+"""Module → name → module:name, both below this package."""
+HER = "hindsight goals are not there: write your own relabelling on clipper.learning.replay, or stay with theirs"
+OWN_POLICY = "policies of off-policy models are Clipper's own networks: policy_kwargs says how they are made"
+OTHER = "none of its algorithms: there are PPO, A2C, TRPO, MaskablePPO, RecurrentPPO, SAC, TD3, DDPG and DQN"
+MEMORY = "the LSTM of RecurrentPPO is Clipper's own: policy_kwargs=dict(lstm_hidden_size=…) says how large it is"
+MASKS = "masks lie beside MaskablePPO's rollout_buffer, in its attribute masks"
+OFF_POLICY = "SAC, TD3, DDPG and DQN are there, but no class for others of your own: clipper.train takes them"
+EVALUATION = "ARS is not there, for which it is: evaluate_policy with SubprocVecEnv evaluates in other processes"
+FUNCTIONS = "clipper.functional and clipper.learning have Clipper's own"
+TIME = "take gymnasium.wrappers.TimeAwareObservation"
+REPLAY = "a replay is clipper.learning.replay.Replay"
+PICKLE = "nothing is pickled or unpickled: model.save, model.load and VecNormalize.save write files without it"
+WHOLLY: dict[str, str] = {
+    **dict.fromkeys(("her", "her.goal_selection_strategy", "her.her_replay_buffer"), HER),
+    **dict.fromkeys(
+        (f"{name}{part}" for name in ("ars", "crossq", "qrdqn", "tqc") for part in ("", f".{name}", ".policies")), OTHER
+    ),
+    **dict.fromkeys(
+        (f"{name}{part}" for name in ("sac", "td3", "ddpg", "dqn") for part in ("", ".policies")), OWN_POLICY
+    ),
+    **dict.fromkeys(
+        ("ppo_recurrent", "ppo_recurrent.policies", "common.recurrent", "common.recurrent.policies"), MEMORY
+    ),
+    **dict.fromkeys(("common.recurrent.buffers", "common.recurrent.type_aliases"), MEMORY),
+    "common.maskable.buffers": MASKS,
+    "common.save_util": PICKLE,
+    "common.off_policy_algorithm": OFF_POLICY,
+    "common.vec_env.async_eval": EVALUATION,
+    "common.wrappers.time_feature": TIME,
+}
+"""Modules of which each name is refused that ``MODULES`` does not place, and why."""
+MODULES.update({name: {} for name in WHOLLY if name not in MODULES})
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(("HerReplayBuffer", "GoalSelectionStrategy", "KEY_TO_GOAL_STRATEGY", "HER"), HER),
+    **dict.fromkeys(("ARS", "CrossQ", "QRDQN", "TQC"), OTHER),
+    **dict.fromkeys(("SACPolicy", "TD3Policy", "DQNPolicy", "QNetwork", "Actor", "ContinuousCritic"), OWN_POLICY),
+    **dict.fromkeys(
+        ("save_to_pkl", "load_from_pkl", "save_to_zip_file", "load_from_zip_file", "data_to_json", "json_to_data"),
+        PICKLE,
+    ),
+    "open_path": PICKLE,
+    "OffPolicyAlgorithm": OFF_POLICY,
+    "AsyncEval": EVALUATION,
+    **dict.fromkeys(
+        ("DictReplayBuffer", "NStepReplayBuffer", "BaseBuffer"), "a replay is clipper.learning.replay.Replay"
+    ),
+    **dict.fromkeys(("quantile_huber_loss", "conjugate_gradient_solver", "flat_grad"), FUNCTIONS),
+    **dict.fromkeys(("BatchRenorm", "BatchRenorm1d"), OTHER),
+    "TimeFeatureWrapper": TIME,
+}
+"""Name → what to take instead."""
+
+
+class Refused(type):
+    """A class in the place of a name that is not there: its use is an error that says what to take instead."""
+
+    why: str
+
+    def __call__(cls, *args: object, **kwargs: object) -> object:
+        raise ConfigError(f"Clipper has no {cls.__name__}: {cls.why}")
+
+
+@functools.cache
+def refused(name: str, why: str) -> type:
+    """The same one each time."""
+    return Refused(name, (), {"why": why, "__doc__": f"Not there: {why}."})
+
+
+def resolve(module: str, name: str) -> object:
+    """What a name of a module means; one that is refused says so when it is used."""
+    place = MODULES.get(module, {}).get(name)
+    if place is not None:
+        where, _, own = place.partition(":")
+        return getattr(importlib.import_module(f"{ROOT}.{where}"), own)
+    if name in REFUSED:
+        return refused(name, REFUSED[name])
+    if module in WHOLLY and not name.startswith("_"):
+        return refused(name, WHOLLY[module])
+    raise AttributeError(f"module '{ROOT}.{module}' has no attribute {name!r}")
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Makes the modules of the table when they are imported."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        name = fullname.removeprefix(f"{ROOT}.")
+        if name not in MODULES or name == fullname:
+            return None
+        package = any(other.startswith(f"{name}.") for other in MODULES)
+        return importlib.util.spec_from_loader(fullname, self, is_package=package)
+
+    def exec_module(self, module: ModuleType) -> None:
+        name = module.__name__.removeprefix(f"{ROOT}.")
+        module.__doc__ = f"``stable_baselines3.{name}``, of the table in ``{ROOT}.public_names``."
+        module.__dict__["__all__"] = list(MODULES[name])
+        module.__dict__["__getattr__"] = lambda attribute: resolve(name, attribute)
+
+
+def install() -> None:
+    """Let Python find them."""
+    if not any(
+        type(finder).__name__ == Finder.__name__ and finder.__class__.__module__ == __name__ for finder in sys.meta_path
+    ):
+        sys.meta_path.append(Finder())

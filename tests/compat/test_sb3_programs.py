@@ -1,0 +1,33 @@
+"""Programs give the numbers that Stable-Baselines3 gives, as far as these are not learned."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from compat.sb3_programs import PROGRAMS, Library
+
+RECORDED = json.loads((Path(__file__).parent / "sb3_programs.json").read_text())
+
+
+def agree(own: Any, theirs: Any) -> None:
+    """Equal, numbers to float32's rounding."""
+    if isinstance(theirs, dict):
+        assert own.keys() == theirs.keys()
+        for name in theirs:
+            agree(own[name], theirs[name])
+    elif isinstance(theirs, list):
+        assert len(own) == len(theirs)
+        for mine, other in zip(own, theirs, strict=True):
+            agree(mine, other)
+    elif isinstance(theirs, int | float):
+        np.testing.assert_allclose(own, theirs, rtol=2e-4, atol=1e-5)
+    else:
+        assert own == theirs
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_numbers_are_as_there(program: Any, tmp_path: Path) -> None:
+    agree(json.loads(json.dumps(program(Library("clipper.compat.sb3"), tmp_path))), RECORDED[program.__name__])
