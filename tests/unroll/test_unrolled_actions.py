@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,9 @@ from clipper.unroll import UnrollError, unroll
 
 TESTS = Path(__file__).parents[1]
 SMALL = PolicyOptions(hidden=(16,), normalise_obs=True)
+RARE: tuple[tuple[Any, dict[str, Any]], ...] = (
+    (HybridSAC, {}), (PDQN, {}), (MPDQN, {}), (PADDPG, {}), (HyAR, {"representation_starts": 5}),
+)  # fmt: skip
 CONFIGS = {
     "a game of one's own": Config(
         env="spaces.skills:Arena", policy=SMALL, total_steps=200, num_envs=4, seed=3, engine="torch", vector="serial",
@@ -42,9 +46,7 @@ CONFIGS = {
             env="clipper/Moving-v0", algorithm=kind(batch_size=16, capacity=100, learning_starts=50, **own),
             total_steps=150, num_envs=2, seed=3, engine="torch",
         )
-        for kind, own in (
-            (HybridSAC, {}), (PDQN, {}), (MPDQN, {}), (PADDPG, {}), (HyAR, {"representation_starts": 5})
-        )
+        for kind, own in RARE
     },
 }  # fmt: skip
 QUICK = ("a game of one's own", "HybridSAC")
