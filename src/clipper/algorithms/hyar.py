@@ -15,7 +15,15 @@ from clipper.learning.exploration import Epsilon, UniformOrPolicy
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.off_policy import OffPolicy, add_critics, batch_mean, encoding_actions, lagging, make_learner
+from clipper.learning.off_policy import (
+    OffPolicy,
+    add_critics,
+    ascent,
+    batch_mean,
+    encoding_actions,
+    lagging,
+    make_learner,
+)
 from clipper.learning.parts import make_part
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Annealed, Rate, at
@@ -37,9 +45,9 @@ class HyAR(OffPolicy):
     one finite ``Box`` of arguments, or ``Discrete(1)`` for none, and observations without images; what is legal of the
     choice may be masked. ``critics=1, target_noise=0, policy_delay=1`` makes it HyAR-DDPG.
 
-    The authors' code learns the representation by phases, explores by noise that falls over 1,000 episodes, and bounds
-    the policy by inverted gradients. Here representation and policy take turns, ε goes by the run's progress, and the
-    policy ends in tanh.
+    As in the authors' code, the policy is bounded by inverted gradients (arXiv:1511.04143). That code learns the
+    representation by phases, and explores by noise that falls over 1,000 episodes. Here representation and policy take
+    turns, and ε goes by the run's progress.
     """
 
     tau: Fraction = 0.005
@@ -62,6 +70,9 @@ class HyAR(OffPolicy):
     """Gradient steps in which only the representation learns, at first."""
     representation_every: Count = 10
     """Later, gradient steps for one of the representation."""
+    kl_weight: NonNegative = 0.01
+    """Weight of the KL term. With 1 codes of uniform arguments say nothing of them: their variance, a third, costs less
+    than the half that codes with any sense would."""
     change_weight: NonNegative = 1.0
     """β, weight of the error of what is said of the next state."""
     central_share: Fraction = 0.96
@@ -100,7 +111,7 @@ class HyAR(OffPolicy):
         rate = at(self.learning_rate, learner.progress)
         with torch.no_grad():
             action = self.kept(learner, batch)  # (e, z)
-            after = modules["lagged_actor"].act(batch.next_obs)[0].mean
+            after = modules["lagged_actor"].act(batch.next_obs)[0].latent.mode
             noise = torch.randn(after.shape, generator=learner.generator, dtype=after.dtype) * self.target_noise
             after = smoothed_action(after, noise, self.noise_clip)
             target = td_target(
@@ -112,11 +123,12 @@ class HyAR(OffPolicy):
         watched |= {"loss/q": error.mean(), "value/q": batch_mean(learner, q).mean()}
         if count % self.policy_delay:
             return watched
-        loss = -batch_mean(learner, modules["critics"](batch.obs, policy.act(batch.obs)[0].mean)[0])
-        gradient_step(learner, loss, rate, self.max_grad_norm)
+        p = policy.act(batch.obs)[0].mean  # before it is clipped
+        value = modules["critics"](batch.obs, p)[0]
+        gradient_step(learner, -batch_mean(learner, ascent(value, [p])), rate, self.max_grad_norm)
         Polyak(self.tau)(modules["lagged_critics"], modules["critics"], 0)
         Polyak(self.tau)(modules["lagged_actor"], policy, 0)
-        return watched | {"loss/policy": loss}
+        return watched | {"loss/policy": -batch_mean(learner, value)}
 
     def represent(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of table, encoder and decoder; the bounds of z follow the codes."""
@@ -127,7 +139,7 @@ class HyAR(OffPolicy):
         noise = torch.randn(mean.shape, generator=learner.generator, dtype=mean.dtype)
         again, change = own.decode(features, choice, mean + log_std.exp() * noise)  # z ~ q
         wrong = change_error(after - features, change)
-        loss = batch_mean(learner, evidence_bound(x, again, mean, log_std) + self.change_weight * wrong)
+        loss = batch_mean(learner, evidence_bound(x, again, mean, log_std, self.kl_weight) + self.change_weight * wrong)
         rate = at(self.representation_learning_rate, learner.progress)
         gradient_step(learner, loss, rate, self.max_grad_norm, "representation")
         usual = batch_mean(learner, wrong.detach())

@@ -15,20 +15,22 @@ def nearest_choice(
 
 def evidence_bound(
     x: Float[Tensor, "*batch A"], again: Float[Tensor, "*batch A"], mean: Float[Tensor, "*batch Z"],
-    log_std: Float[Tensor, "*batch Z"],
+    log_std: Float[Tensor, "*batch Z"], kl_weight: float = 1.0,
 ) -> Float[Tensor, "*batch"]:  # fmt: skip
-    """‖x − x̃‖² + KL(N(μ, σ²) ‖ N(0, 1)): arguments come back, by numbers near a unit Gaussian (eq 4)."""
+    """‖x − x̃‖² + w KL(N(μ, σ²) ‖ N(0, 1)): arguments come back, by numbers near a unit Gaussian
+    (arXiv:2109.05490, eq 4, where w is 1; Higgins et al. 2017, "beta-VAE").
+    """
     kl = 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std
-    return (x - again).square().sum(-1) + kl.sum(-1)
+    return (x - again).square().sum(-1) + kl_weight * kl.sum(-1)
 
 
 def change_error(change: Float[Tensor, "*batch F"], predicted: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch"]:
-    """‖δ − δ̃‖², δ = s′ − s: numbers that are near each other do alike (eq 5)."""
+    """‖δ − δ̃‖², δ = s′ − s: codes that are near each other do alike (arXiv:2109.05490, eq 5)."""
     return (change - predicted).square().sum(-1)
 
 
 def central_range(z: Float[Tensor, "B Z"], share: float) -> tuple[Float[Tensor, " Z"], Float[Tensor, " Z"]]:
-    """Bounds of each component within which its central ``share`` lies (latent space constraint, section 4.2)."""
+    """[Q((1 − c) / 2), Q((1 + c) / 2)] of each component: its central share c lies between (arXiv:2109.05490, 4.2)."""
     tail = torch.tensor([(1 - share) / 2, (1 + share) / 2], dtype=z.dtype)
     low, high = z.quantile(tail, 0)
     return low, high
@@ -38,8 +40,8 @@ def relabelled(
     kept: Float[Tensor, "B L"], now: Float[Tensor, "B L"], stale_choice: Bool[Tensor, " B"], stale: Bool[Tensor, " B"],
     choice_size: int,
 ) -> Float[Tensor, "B L"]:  # fmt: skip
-    """(e, z) as they were kept, but e as the table has it now where another choice is nearest, and z as the encoder has
-    it now where that, or what follows from it, is wrong by now (representation shift correction, section 4.2).
+    """E ← eₖ where another choice is nearest by now, and z ← q(z|s, k, x) where that, or ‖δ − δ̃‖², is wrong by now; the
+    rest is as it was kept (representation shift correction, arXiv:2109.05490, section 4.2).
     """
     e = torch.where(stale_choice[:, None], now[:, :choice_size], kept[:, :choice_size])
     z = torch.where((stale_choice | stale)[:, None], now[:, choice_size:], kept[:, choice_size:])

@@ -35,7 +35,7 @@ class Latent:
 
 
 class LatentHead(nn.Module):
-    """(e, z) = tanh of a linear layer, and what makes an action of it. It reads a trunk's features, and its inputs."""
+    """(e, z), clipped numbers of a linear layer, and what makes an action of them; it reads a trunk's inputs, too."""
 
     def __init__(
         self, space: OneOf, features: int, inputs: int, gain: float, latent: Latent, generator: Generator
@@ -52,7 +52,7 @@ class LatentHead(nn.Module):
         self.raw = OrthogonalLinear(features, choice + argument, gain, generator)
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> "LatentActions":
-        mean = self.raw(features[..., : self.width]).tanh()
+        mean = self.raw(features[..., : self.width])
         latent = ClippedGaussian(mean, mean.new_full(mean.shape[-1:], self.log_noise))
         legal = action_mask[0] if action_mask else ()
         return LatentActions(latent, self, features[..., self.width :], legal if isinstance(legal, Tensor) else None)
