@@ -1,7 +1,8 @@
 """Networks that say how new a state is: one distilled from a random one, a model of what an action does, a count."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+import gymnasium
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
@@ -40,7 +41,7 @@ class Novelty(Protocol):
         ...
 
 
-def space_of(policy: ActorCritic) -> Any:
+def space_of(policy: ActorCritic) -> gymnasium.Space:
     """What of an observation the critic sees."""
     return (policy.critic_encoder or policy.encoder).space
 
