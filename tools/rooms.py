@@ -11,6 +11,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable
 from fnmatch import fnmatch
+from functools import cache
 from itertools import permutations
 from pathlib import Path
 
@@ -24,6 +25,7 @@ HEADS = {
 Graph = dict[str, set[str]]
 
 
+@cache
 def modules(root: Path = ROOT) -> dict[str, Path]:
     """Module or package below ``clipper`` → its file; the package itself is ``""``."""
     source = root / "src" / "clipper"
@@ -34,6 +36,7 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
+@cache
 def imports(root: Path = ROOT) -> Graph:
     """Module → those that it imports, for types too, at the top or within a function."""
     files = modules(root)
@@ -116,11 +119,13 @@ def height(graph: Graph) -> int:
     return max(floor(name) for name in list(merged))
 
 
+@cache
 def plan(root: Path = ROOT) -> dict:
     """``docs/rooms.toml``."""
     return tomllib.loads((root / "docs" / "rooms.toml").read_text(encoding="utf-8"))
 
 
+@cache
 def sentence(path: Path) -> str:
     """The first sentence of a file's docstring, for a cell of a table."""
     text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0].split())

@@ -60,7 +60,7 @@ def grid(monkeypatch: pytest.MonkeyPatch) -> str:
     return "Grid-v0"
 
 
-@pytest.mark.parametrize("vector", ["serial", "workers"])
+@pytest.mark.parametrize("vector", ["serial", pytest.param("workers", marks=pytest.mark.long)])
 def test_it_trains_is_loaded_evaluated_and_resumed_by_id(grid: str, vector: Any, tmp_path: Path) -> None:
     run = clipper.train(grid, QUICK, policy=WITHOUT, num_envs=2, total_steps=32, vector=vector, run_dir=tmp_path)
     assert sorted(run.policy.encoder.space) == ["direction", "image"]

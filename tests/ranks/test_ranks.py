@@ -42,7 +42,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return of_one(found(1, tmp_path_factory.mktemp("alone"), *ALL))
 
 
-@pytest.mark.parametrize("size", [2, 3, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [2, *(pytest.param(size, marks=pytest.mark.long) for size in (3, 4))])
 def test_the_number_of_processes_changes_no_bit(alone: dict[str, Any], size: int, tmp_path: Path) -> None:
     """Parameters, normalisers, the KL's stop and finished episodes; 5 environments divide unevenly."""
     cases = CASES.get(size, ALL)
