@@ -52,7 +52,7 @@ each_boxed = pytest.mark.parametrize("kind", BOXED, ids=lambda kind: kind.__name
 
 def made(kind: Any, **fields: Any) -> Any:
     """With settings for a run that is short."""
-    own = {"representation_starts": 2, "representation_every": 2} if kind is clipper.HyAR else {}
+    own: dict[str, Any] = {"representation_starts": 2, "representation_every": 2} if kind is clipper.HyAR else {}
     return kind(**own | fields)
 
 
@@ -165,10 +165,12 @@ TURNED: dict[str, Any] = {
 """Other values of fields, where half of the default would not do."""
 
 
+def all_have(kind: type, name: str) -> bool:
+    return kind is not clipper.SAC and name not in vars(kind)["__annotations__"]
+
+
 FIELDS = [
-    pytest.param(
-        kind, f.name, marks=() if kind is clipper.SAC or f.name in vars(kind)["__annotations__"] else pytest.mark.long
-    )
+    pytest.param(kind, f.name, marks=pytest.mark.long if all_have(kind, f.name) else ())
     for kind in OFF_POLICY
     for f in dataclasses.fields(kind)
     if f.name not in ("horizon", "exploration", "epsilon")

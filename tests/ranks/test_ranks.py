@@ -23,8 +23,7 @@ from clipper.rollout.state import Columns
 from clipper.rollout.vector_rollouts import quota
 from clipper.runs.together import columns_of
 
-CASES = {2: ("cartpole", "pendulum", "platform", "masked", "episodes", "lunarlander"), 3: ("cartpole", "episodes")}
-ALL = CASES[2]
+FEW, MORE_OF_THEM = ("cartpole", "platform", "episodes"), ("pendulum", "masked", "lunarlander")
 
 
 def of_one(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -36,17 +35,14 @@ def of_one(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {case: told.pop() for case, told in by_case.items()}
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What one process learns."""
-    return of_one(found(1, tmp_path_factory.mktemp("alone"), *ALL))
+LONG = [pytest.param((2, 3, 4), cases, marks=pytest.mark.long) for cases in (FEW, MORE_OF_THEM)]
 
 
-@pytest.mark.parametrize("size", [2, *(pytest.param(size, marks=pytest.mark.long) for size in (3, 4))])
-def test_the_number_of_processes_changes_no_bit(alone: dict[str, Any], size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sizes", "cases"), [((2,), FEW), *LONG])
+def test_the_number_of_processes_changes_no_bit(sizes: tuple[int, ...], cases: tuple[str, ...], tmp_path: Path) -> None:
     """Parameters, normalisers, the KL's stop and finished episodes; 5 environments divide unevenly."""
-    cases = CASES.get(size, ALL)
-    assert of_one(found(size, tmp_path, *cases)) == {case: alone[case] for case in cases}
+    alone = of_one(found(1, tmp_path / "alone", *cases))
+    assert all(of_one(found(size, tmp_path / str(size), *cases)) == alone for size in sizes)
 
 
 def test_all_learn_the_same_where_each_draws_its_own(tmp_path: Path) -> None:
@@ -76,7 +72,8 @@ def kill_one(process: subprocess.Popen[str], rng: random.Random) -> bool:
     return bool(children)
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 10])
 def test_a_killed_process_costs_nothing_where_torchrun_starts_all_anew(times: int, tmp_path: Path) -> None:
     whole, rng, killed = of_one(found(1, tmp_path / "whole", "cartpole=50000")), random.Random(0), 0
     for i in range(times):
@@ -94,12 +91,12 @@ def test_a_killed_process_costs_nothing_where_torchrun_starts_all_anew(times: in
 
 FAILURES = {
     "raise": (r"rank 0: RankError: rank 1 has ended: EnvWorkerError: .*simulator is gone", 3),
-    "sleep": (r"rank 0: RankError: rank 1 did not answer within 4 s", 3),
     "weights": (r"rank 0: RankError: the learner of rank 1 differs from rank 0's", 3),
     "stop": (r"rank 0: ended at iteration 5", 0),
-    "few": (r"rank 0: ConfigError: 2 ranks cannot divide an environment: .* not 1", 3),
 }
 MORE = {
+    "sleep": (r"rank 0: RankError: rank 1 did not answer within 4 s", 3),
+    "few": (r"rank 0: ConfigError: 2 ranks cannot divide an environment: .* not 1", 3),
     "environments": (r"rank 0: RankError: a setting of rank 1 differs from rank 0's", 3),
     "evaluations": (r"rank 0: RankError: a setting of rank 1 differs from rank 0's", 3),
     "nan": (

@@ -77,7 +77,8 @@ def test_statistics_are_those_of_one_process(alone: dict[str, Any], two: dict[st
         np.testing.assert_allclose(x, y, rtol=1e-6 if len(y) > 1 else 1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("sizes", [(2, 1), pytest.param((1, 2, 3), marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2, 3)])
 def test_a_run_goes_on_in_other_numbers_of_processes(
     sizes: tuple[int, ...], tmp_path: Path, alone: dict[str, Any]
 ) -> None:
