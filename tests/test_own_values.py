@@ -244,7 +244,12 @@ def trained(module: ModuleType, kind: str, folder: Path) -> tuple[Any, Any, clip
     return algorithm, policy, run
 
 
-@pytest.mark.parametrize("kind", KINDS)
+QUICK = ("algorithm", "objective", "distribution", "memory")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.long) for kind in KINDS]
+)
 def test_a_value_of_ones_own_is_a_first_class_citizen(kind: str, module: ModuleType, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     algorithm, options, run = trained(module, kind, folder)
@@ -286,6 +291,7 @@ for folder in folders:
 """
 
 
+@pytest.mark.long
 def test_all_are_exported(module: ModuleType, tmp_path: Path) -> None:
     """In a process of its own: what tests hold functions to would go into the file."""
     folders = [str(tmp_path / kind) for kind in KINDS]

@@ -59,6 +59,7 @@ def test_add_product_equals_numpys_product(rows: int, columns: int, used: int) -
     np.testing.assert_array_equal(kept[-3:], 7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("features", ["+avx2,+fma", "+sse2"])
 def test_products_for_other_processors(features: str) -> None:
     """Shorter vectors, which older processors have, need not be those of this one."""

@@ -168,7 +168,7 @@ sys.exit(before != after)
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts what Linux tells of a process")
 @pytest.mark.parametrize(
-    ("runs", "evaluations"), [(40, 40), pytest.param(300, 200, marks=[pytest.mark.long, pytest.mark.limit(900)])]
+    ("runs", "evaluations"), [(15, 15), pytest.param(300, 200, marks=[pytest.mark.long, pytest.mark.limit(900)])]
 )
 def test_runs_and_evaluations_leave_nothing_open(runs: int, evaluations: int, tmp_path: Path) -> None:
     """No file, thread, child process or shared memory."""
