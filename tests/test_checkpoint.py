@@ -90,8 +90,9 @@ def test_every_recipe_survives_json(name: str) -> None:
 
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
 def test_every_algorithm_survives_json(algorithm: Any) -> None:
-    rate = "learning_rate" if "learning_rate" in algorithm.__dataclass_fields__ else "value_learning_rate"
-    given = {"gamma": 0.5, rate: clipper.schedules.Linear(0.1)}
+    known = ("gamma", "intrinsic_gamma"), ("learning_rate", "value_learning_rate", "bonus_learning_rate")
+    gamma, rate = (next(x for x in names if x in algorithm.__dataclass_fields__) for names in known)
+    given = {gamma: 0.5, rate: clipper.schedules.Linear(0.1)}
     config = Config(env="X-v0", algorithm=algorithm(**given))
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
 

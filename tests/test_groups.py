@@ -32,7 +32,7 @@ def with_(algorithm: object = None, **changes: object) -> Config:
 def test_every_setting_is_decided_upon() -> None:
     """A new field of Config belongs to what is learned or to how: whoever adds one decides here."""
     fields = {f.name for f in dataclasses.fields(Config)}
-    assert fields - HOW == {"env", "algorithm", "policy", "total_steps", "num_envs", "seed"}
+    assert fields - HOW == {"env", "algorithm", "policy", "total_steps", "num_envs", "seed", "language"}
     assert fields >= HOW
 
 

@@ -45,7 +45,9 @@ NAMES = [f"{kind.__name__}.{name}" for kind, name in FIELDS]
 
 
 def hint_of(kind: type, name: str) -> Any:
-    return typing.get_type_hints(kind, include_extras=True)[name]
+    hint = typing.get_type_hints(kind, include_extras=True)[name]
+    inner = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else None
+    return inner if typing.get_origin(inner) is types.UnionType else hint  # with notes for the command line about it
 
 
 def members(hint: Any) -> tuple[Any, ...]:

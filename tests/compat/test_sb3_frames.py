@@ -60,6 +60,7 @@ def test_models_learn_from_pictures_and_monitors_count_whole_games(tmp_path: Pat
     assert actions.shape == (2,)
     _, whole = evaluate_policy(model, env, n_eval_episodes=2, return_episode_rewards=True)
     assert min(whole) > 60
+    env.close()
 
 
 def test_other_processes_give_the_same_run() -> None:
@@ -75,5 +76,5 @@ def test_what_is_no_game_or_no_argument_is_named() -> None:
         make_atari_env("CartPole-v1")
     with pytest.raises(ConfigError, match="has no frameskip; there are: noop_max, frame_skip"):
         make_atari_env("ALE/Pong-v5", wrapper_kwargs={"frameskip": 4})
-    with pytest.raises(AssertionError, match="'first', 'last' or None"):
+    with pytest.raises(AssertionError, match="'last', 'first' or None"):
         VecFrameStack(make_vec_env("CartPole-v1"), 2, channels_order="middle")

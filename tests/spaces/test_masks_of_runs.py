@@ -133,4 +133,4 @@ def test_programs_for_stable_baselines3_hear_nothing_as_there() -> None:
     model = TheirPPO("MultiInputPolicy", Told(), n_steps=16, batch_size=16, n_epochs=1)
     model.learn(32)
     model.predict({"x": np.zeros(2, np.float32), "action_mask": np.ones(6, np.int8)})
-    model.policy.predict({"x": np.zeros(2, np.float32)})
+    model.policy.predict({"x": np.zeros(2, np.float32), "action_mask": np.zeros(6, np.int8)})

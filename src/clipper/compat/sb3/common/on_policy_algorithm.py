@@ -319,6 +319,8 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         progress_bar: bool = False,
     ) -> O:
         """Learn for so many decisions more, in whole segments."""
+        if total_timesteps < 0:
+            raise ConfigError(f"total_timesteps must be at least 0, not {total_timesteps}")
         iteration, tb_log_name = 0, tb_log_name or type(self).__name__
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
