@@ -5,6 +5,7 @@ to mean Clipper's modules by an import alias that lies there, too. Each test fil
 how many passed, by file, and the reasons of those that did not. ``--theirs`` runs them over the installed libraries.
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -128,8 +129,11 @@ def outcome(case: ElementTree.Element) -> tuple[str, str, str]:
 
 def main() -> int:
     """Fetch, run, and tell."""
-    theirs = "--theirs" in sys.argv
-    chosen = [word for word in sys.argv[1:] if not word.startswith("--")]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="*", help="as callbacks or sb3_contrib/lstm; none for all")
+    parser.add_argument("--theirs", action="store_true", help="run them over the installed libraries instead")
+    options = parser.parse_args()
+    theirs, chosen = options.theirs, options.file
     fetch()
     rows: list[tuple[str, list[tuple[str, str, str]]]] = []
     sys.stdout.write(f"{'file':44}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}\n")
