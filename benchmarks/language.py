@@ -40,13 +40,14 @@ BETA = 0.5
 STEPS = {3: 60_000, 5: 150_000}
 """Tokens to train for, by symbols: about a third as many responses."""
 FIELDS: dict[str, Any] = {"epochs": 2, "minibatches": 2, "learning_rate": Linear(3e-3), "max_grad_norm": 1.0}
+SMALLER: dict[str, Any] = FIELDS | {"learning_rate": Linear(2e-3)}
 SEQUENCES: dict[str, Any] = {
     "ppo": clipper.PPO(gamma=1.0, **FIELDS),
     "ppo-separate": clipper.PPOSeparate(
         gamma=1.0, lam=0.95, value_epochs=2, value_minibatches=2, stop=None, optimizer=Adam(), **FIELDS
     ),
     "rloo": clipper.language_presets.rloo(reference_kl=InReward(BETA), **FIELDS),
-    "pairwise-ppo": clipper.PairwisePPO(beta=BETA, **(FIELDS | {"learning_rate": Linear(2e-3)})),
+    "pairwise-ppo": clipper.PairwisePPO(beta=BETA, **SMALLER),
 }
 
 
