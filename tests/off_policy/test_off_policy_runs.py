@@ -166,7 +166,7 @@ TURNED: dict[str, Any] = {
 
 
 def all_have(kind: type, name: str) -> bool:
-    return kind is not clipper.SAC and name not in vars(kind)["__annotations__"]
+    return kind is not clipper.SAC and name not in vars(kind).get("__annotations__", {})
 
 
 FIELDS = [
