@@ -79,8 +79,7 @@ class Monitor(gymnasium.Wrapper):
     def reset(self, **kwargs: Tree) -> tuple[Tree, Info]:
         if not self.allow_early_resets and not self.needs_reset:
             raise RuntimeError(
-                "Tried to reset an environment before done. If you want to allow early resets, wrap your env with "
-                "Monitor(env, path, allow_early_resets=True)"
+                "Tried to reset an environment before done: Monitor(…, allow_early_resets=True) permits it"
             )
         self.rewards, self.needs_reset = [], False
         for key in self.reset_keywords:
@@ -150,7 +149,7 @@ def load_results(path: str | Path) -> Tree:
 
     files = get_monitor_files(path)
     if not files:
-        raise LoadMonitorResultsError(f"No monitor files of the form *{EXT} found in {path}")
+        raise LoadMonitorResultsError(f"{path} holds no file of Monitor's, whose names end with {EXT}")
     tables, headers = [], []
     for name in files:
         with Path(name).open() as file:

@@ -52,7 +52,7 @@ class MaskablePPO(PPO):
         """As PPO's; ``use_masking=False`` chooses among all actions."""
         self.masking = use_masking
         if use_masking and self.env is not None and not is_masking_supported(self.env):
-            raise ValueError("Environment does not support action masking. Consider using ActionMasker wrapper")
+            raise ValueError("the environment has no action_masks: wrap it in ActionMasker, or say use_masking=False")
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def act(self, obs: Tree, env: VecEnv) -> tuple[Tensor, Tensor, Tensor]:

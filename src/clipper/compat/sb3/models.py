@@ -122,7 +122,7 @@ class PPO(Learns):
         if self.env is not None:
             rows = self.env.num_envs * n_steps
             assert rows > 1 or not normalize_advantage, (
-                f"`n_steps * n_envs` must be greater than 1. Currently n_steps={n_steps} and n_envs={self.env.num_envs}"
+                f"one decision's advantage has no spread: n_steps={n_steps} × n_envs={self.env.num_envs} must exceed 1"
             )
         if _init_setup_model:
             self._setup_model()
@@ -131,7 +131,7 @@ class PPO(Learns):
         self.clip_range = FloatSchedule(self.clip_range)
         if self.clip_range_vf is not None:
             if isinstance(self.clip_range_vf, float | int):
-                assert self.clip_range_vf > 0, "`clip_range_vf` must be positive, pass `None` to deactivate vf clipping"
+                assert self.clip_range_vf > 0, f"clip_range_vf must be above 0, or None, not {self.clip_range_vf}"
             self.clip_range_vf = FloatSchedule(self.clip_range_vf)
         super()._setup_model()
         self._maybe_recommend_cpu()
@@ -139,8 +139,7 @@ class PPO(Learns):
     def _maybe_recommend_cpu(self, mlp_class_name: str = "ActorCriticPolicy") -> None:
         if self.device.type != "cpu" and self.policy_class.__name__ == mlp_class_name:
             warnings.warn(
-                f"You are trying to run {type(self).__name__} on the GPU, but it is primarily intended to run on the "
-                "CPU when not using a CNN policy: device='cpu'",
+                f"You are trying to run {type(self).__name__} on the GPU, which pays for images only: device='cpu'",
                 UserWarning,
                 stacklevel=4,
             )

@@ -93,9 +93,7 @@ class BaseAlgorithm(ABC):
         self._vec_normalize_env = unwrap_vec_normalize(env)
         self.check_spaces(policy, supported_action_spaces or self.supported)
         if not support_multi_env and self.n_envs > 1:
-            raise ValueError(
-                "Error: the model does not support multiple envs; it requires a single vectorized environment."
-            )
+            raise ValueError(f"{type(self).__name__} learns in one environment at a time: give a vector of one")
 
     def begin(self, device: torch.device | str) -> None:
         """All that a new model has."""
@@ -124,12 +122,12 @@ class BaseAlgorithm(ABC):
         if isinstance(space, MultiBinary):
             check_multi_binary(space)
         if policy in ("MlpPolicy", "CnnPolicy") and isinstance(self.observation_space, Dict):
-            raise ValueError(f"You must use `MultiInputPolicy` when working with dict observation space, not {policy}")
+            raise ValueError(f"a Dict observation is read by MultiInputPolicy, not by {policy}")
         if self.use_sde and not isinstance(space, Box):
-            raise ValueError("generalized State-Dependent Exploration (gSDE) can only be used with continuous actions.")
+            raise ValueError(f"use_sde=True is for a Box of actions, not for {space}")
         if isinstance(space, Box):
             assert np.all(np.isfinite(space.low) & np.isfinite(space.high)), (
-                "Continuous action space must have a finite lower and upper bound"
+                f"the bounds of the actions, {space}, must be finite: wrap the environment in RescaleAction"
             )
 
     _wrap_env = staticmethod(wrap_env)
@@ -212,10 +210,8 @@ class BaseAlgorithm(ABC):
         """Learn in other environments of the same spaces, as many."""
         env = self._wrap_env(env, self.verbose)
         assert env.num_envs == self.n_envs, (
-            "The number of environments to be set is different from the number of environments in the model: "
-            f"({env.num_envs} != {self.n_envs}), whereas `set_env` requires "
-            f"them to be the same. To load a model with a "
-            f"different number of environments, you must use `{type(self).__name__}.load(path, env)` instead"
+            f"this model learns in {self.n_envs} environments, and set_env was given {env.num_envs}: another number "
+            f"needs {type(self).__name__}.load(path, env)"
         )
         check_for_correct_spaces(env, self.observation_space, self.action_space)
         self._vec_normalize_env = unwrap_vec_normalize(env)
@@ -276,7 +272,7 @@ class BaseAlgorithm(ABC):
             updated.add(name)
         if exact_match and updated != set(own):
             raise ValueError(
-                f"Names of parameters do not match agents' parameters: expected {sorted(own)}, got {sorted(updated)}"
+                f"these are parameters of {sorted(updated)}, the model's of {sorted(own)}; exact_match=False takes some"
             )
 
     def saved(self) -> dict[str, Tree]:

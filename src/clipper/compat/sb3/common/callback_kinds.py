@@ -216,8 +216,8 @@ class StopTrainingOnRewardThreshold(BaseCallback):
         going = bool(self.parent.best_mean_reward < self.reward_threshold)
         if self.verbose >= 1 and not going:
             self.logger.info(
-                f"Stopping training because the mean reward {self.parent.best_mean_reward:.2f} is above the threshold "
-                f"{self.reward_threshold}"
+                f"The best mean return, {self.parent.best_mean_reward:.2f}, is at the threshold of "
+                f"{self.reward_threshold} or above: training ends"
             )
         return going
 
@@ -262,9 +262,7 @@ class StopTrainingOnMaxEpisodes(BaseCallback):
         self._total_max_episodes = self.max_episodes * self.training_env.num_envs
 
     def _on_step(self) -> bool:
-        assert "dones" in self.locals, (
-            "`dones` variable is not defined, please check your code next to `callback.on_step()`"
-        )
+        assert "dones" in self.locals, "a loop that calls on_step must have a variable dones"
         self.n_episodes += int(np.sum(self.locals["dones"]))
         going = self.n_episodes < self._total_max_episodes
         if self.verbose >= 1 and not going:

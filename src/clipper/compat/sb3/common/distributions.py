@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Categorical, Normal
 from torch.distributions import kl_divergence as torch_kl
 
-from clipper.compat.sb3.common.preprocessing import check_multi_binary, get_action_dim
+from clipper.compat.sb3.common.preprocessing import UnsupportedError, check_multi_binary, get_action_dim
 from clipper.data.tree_type import Tree
 
 D = TypeVar("D")
@@ -316,10 +316,9 @@ def make_proba_distribution(
     if isinstance(action_space, MultiBinary):
         check_multi_binary(action_space)
         return BernoulliDistribution(int(np.prod(action_space.n)), **options)
-    raise NotImplementedError(
-        f"Error: probability distribution, not implemented for action space of "
-        f"type {type(action_space)}. Must be of type "
-        "Gym Spaces: Box, Discrete, MultiDiscrete or MultiBinary."
+    raise UnsupportedError(
+        f"no distribution for actions of {action_space}: there are those of Box, Discrete, MultiDiscrete and "
+        "MultiBinary; clipper.train takes Dict, Tuple and OneOf, too"
     )
 
 

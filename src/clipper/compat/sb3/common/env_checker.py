@@ -86,23 +86,23 @@ def check_action_space(space: gymnasium.Space) -> None:
     if not np.all(np.isfinite(space.low) & np.isfinite(space.high)):
         warn(f"The action space {space} has an infinite bound")
     assert np.all(np.isfinite(space.low) & np.isfinite(space.high)), (
-        "Continuous action space must have a finite lower and upper bound"
+        f"the bounds of the actions, {space}, must be finite"
     )
     if space.dtype != np.dtype(np.float32):
-        warn(f"Your action space has dtype {space.dtype}, we recommend using np.float32 to avoid cast errors.")
+        warn(f"actions are of {space.dtype}; np.float32 needs no conversion")
 
 
 def check_obs(obs: Tree, space: gymnasium.Space, method: str) -> None:
     """Raise ``AssertionError`` for an observation that is not of its space."""
-    where = f"The observation returned by the `{method}()` method does not match the given observation space {space}. "
+    where = f"what {method}() returns is no observation of {space}. "
     if not isinstance(space, spaces.Tuple | spaces.Sequence | spaces.OneOf):
         assert not isinstance(obs, tuple), (
-            f"The observation returned by the `{method}()` method should be a single value, not a tuple"
+            f"an observation of {space} is one value, and {method}() returns a tuple of {len(obs)}"
         )
     if isinstance(space, spaces.Discrete):
-        assert np.ndim(obs) == 0, f"The observation returned by `{method}()` method must be an int"
+        assert np.ndim(obs) == 0, f"{where}It must be a whole number"
     elif isinstance(space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete):
-        assert isinstance(obs, np.ndarray), f"The observation returned by `{method}()` method must be a numpy array"
+        assert isinstance(obs, np.ndarray), f"{where}It must be an array of numpy"
         assert obs.shape == space.shape, f"{where}Expected: {space.shape}, actual shape: {obs.shape}"
         assert np.can_cast(obs.dtype, space.dtype), f"{where}Expected: {space.dtype}, actual dtype: {obs.dtype}"
         if isinstance(space, spaces.Box):
@@ -130,10 +130,9 @@ def check_parts(obs: Tree, space: gymnasium.Space, method: str) -> None:
     if not isinstance(space, spaces.Dict):
         check_obs(obs, space, method)
         return
-    assert isinstance(obs, dict), f"The observation returned by `{method}()` must be a dict"
+    assert isinstance(obs, dict), f"{method}() must return a dict of the parts of {space}"
     assert obs.keys() == space.spaces.keys(), (
-        f"The observation keys returned by `{method}()` must match the observation space keys: "
-        f"{sorted(obs)} != {sorted(space.spaces)}"
+        f"{method}() returns an observation with the keys {sorted(obs)}, and its space has {sorted(space.spaces)}"
     )
     for key, part in space.spaces.items():
         try:
@@ -155,13 +154,11 @@ def check_reset(env: gymnasium.Env, space: gymnasium.Space, sees: bool) -> None:
     try:
         found = env.reset(seed=0)
     except TypeError as error:
-        raise TypeError("The reset() method must accept a `seed` parameter") from error
-    assert isinstance(found, tuple), f"`reset()` must return a tuple (obs, info), not {found!r}"
-    assert len(found) == 2, f"`reset()` should return a tuple of size 2: (obs, info), not {len(found)}"
+        raise TypeError("reset takes no seed: def reset(self, *, seed=None, options=None)") from error
+    assert isinstance(found, tuple), f"reset returns the pair (obs, info), and here {found!r}"
+    assert len(found) == 2, f"reset returns the pair (obs, info), and here {len(found)} things"
     obs, info = found
-    assert isinstance(info, dict), (
-        f"The second element of the tuple return by `reset()` must be a dictionary not {info}"
-    )
+    assert isinstance(info, dict), f"the infos of reset are a dict, not {info!r}"
     if sees:
         check_parts(obs, space, "reset")
 
@@ -178,9 +175,9 @@ def check_step(env: gymnasium.Env, space: gymnasium.Space, sees: bool) -> None:
     assert isinstance(reward, float | int | np.floating | np.integer), (
         f"The reward returned by `step()` must be a float, not {type(reward)}"
     )
-    assert isinstance(terminated, bool | np.bool_), "The `terminated` signal must be a boolean"
-    assert isinstance(truncated, bool | np.bool_), "The `truncated` signal must be a boolean"
-    assert isinstance(info, dict), "The `info` returned by `step()` must be a python dictionary"
+    assert isinstance(terminated, bool | np.bool_), f"terminated is True or False, not {terminated!r}"
+    assert isinstance(truncated, bool | np.bool_), f"truncated is True or False, not {truncated!r}"
+    assert isinstance(info, dict), f"the infos of step are a dict, not {info!r}"
 
 
 def check_render(env: gymnasium.Env) -> None:

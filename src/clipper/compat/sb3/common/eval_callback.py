@@ -44,8 +44,8 @@ class EvalCallback(EventCallback):
             )
         if type(self.training_env) is not type(self.eval_env):
             warnings.warn(
-                "Training and eval env are not of the same type"
-                f"{type(self.training_env).__name__} != {type(self.eval_env).__name__}", stacklevel=2,
+                f"training is in a {type(self.training_env).__name__}, evaluation in a {type(self.eval_env).__name__}",
+                stacklevel=2,
             )  # fmt: skip
         for path in (self.best_model_save_path, None if self.log_path is None else Path(self.log_path).parent):
             if path is not None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,7 @@ class HParam:
     def __init__(self, hparam_dict: Mapping[str, bool | str | float | None], metric_dict: Mapping[str, float]) -> None:
         self.hparam_dict = hparam_dict
         if not metric_dict:
-            raise Exception(
-                "`metric_dict` must not be empty to display hyperparameters to the HPARAMS tensorboard tab."
-            )
+            raise Exception("metric_dict must name a metric at least: TensorBoard shows hyperparameters beside metrics")
         self.metric_dict = metric_dict
 
 
@@ -57,29 +56,28 @@ class FormatUnsupportedError(NotImplementedError):
     """A writer that cannot hold a value."""
 
     def __init__(self, unsupported_formats: Sequence[str], value_description: str) -> None:
-        format_str = ", ".join(unsupported_formats)
-        super().__init__(
-            f"The format{'s' if len(unsupported_formats) > 1 else ''} {format_str} "
-            f"{'are' if len(unsupported_formats) > 1 else 'is'} not supported for the {value_description} value type: "
-            "You can exclude formats via the `exclude` parameter of the logger's `record` function."
-        )
+        formats = ", ".join(unsupported_formats)
+        super().__init__(f"no {value_description} can be written as {formats}: record(…, exclude=…) leaves formats out")
 
 
-class KVWriter:
+class KVWriter(ABC):
     """Writes rows of named values."""
 
+    @abstractmethod
     def write(self, key_values: Mapping[str, Tree], key_excluded: Excluded, step: int = 0) -> None:
-        raise NotImplementedError
+        """A row; ``key_excluded`` has the formats that each name is not for."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Nothing more comes."""
 
 
-class SeqWriter:
+class SeqWriter(ABC):
     """Writes words."""
 
+    @abstractmethod
     def write_sequence(self, sequence: list[str]) -> None:
-        raise NotImplementedError
+        """A line of them."""
 
 
 @runtime_checkable
@@ -119,7 +117,7 @@ class HumanOutputFormat(KVWriter, SeqWriter):
         elif isinstance(filename_or_file, Writes):
             self.file = filename_or_file
         else:
-            raise ValueError(f"Expected file or str, got {filename_or_file}")
+            raise ValueError(f"a path or an open file is needed, not {filename_or_file!r}")
 
     def write(self, key_values: Mapping[str, Tree], key_excluded: Excluded, step: int = 0) -> None:
         shown = dict[tuple[str, str], str]()
@@ -138,7 +136,7 @@ class HumanOutputFormat(KVWriter, SeqWriter):
                 raise ValueError(f"Key '{name}' truncated to '{place[1]}' that already exists: increase `max_length`.")
             shown[place] = self._truncate(text)
         if not shown:
-            warnings.warn("Tried to write empty key-value dict", stacklevel=2)
+            warnings.warn("there is nothing to write", stacklevel=2)
             return
         keys, values = max(len(key) for _, key in shown), max(map(len, shown.values()))
         dashes = "-" * (keys + values + 7)
@@ -226,7 +224,7 @@ class TensorBoardOutputFormat(KVWriter):
         self._is_closed = False
 
     def write(self, key_values: Mapping[str, Tree], key_excluded: Excluded, step: int = 0) -> None:
-        assert not self._is_closed, "The SummaryWriter was closed, please re-create one."
+        assert not self._is_closed, "this writer is closed: make another"
         for key, value in sorted(filter_excluded_keys(key_values, key_excluded, "tensorboard").items()):
             self.write_one(key, value, step)
         self.writer.flush()

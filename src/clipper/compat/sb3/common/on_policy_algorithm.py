@@ -163,7 +163,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """Fill the buffer; False where a callback said stop."""
-        assert self._last_obs is not None, "No previous observation was provided"
+        assert self._last_obs is not None, "learn begins with an observation: it calls _setup_learn first"
         self.policy.set_training_mode(False)
         n_steps = 0
         rollout_buffer.reset()

@@ -245,9 +245,7 @@ class ActorCriticPolicy(BasePolicy):
             self.pi_features_extractor if share_features_extractor else self.make_features_extractor()
         )
         self.features_dim = self.features_extractor.features_dim
-        assert not (squash_output and not use_sde), (
-            "squash_output=True is only available when using gSDE (use_sde=True)"
-        )
+        assert not (squash_output and not use_sde), "squash_output=True needs use_sde=True"
         self.dist_kwargs = None
         if use_sde:
             self.dist_kwargs = {
@@ -273,7 +271,7 @@ class ActorCriticPolicy(BasePolicy):
     def reset_noise(self, n_envs: int = 1) -> None:
         """Draw gSDE's noise anew."""
         assert isinstance(self.action_dist, StateDependentNoiseDistribution), (
-            "reset_noise() is only available when using gSDE"
+            "this policy has no noise to draw anew: use_sde=True gives it one"
         )
         self.action_dist.sample_weights(self.log_std, batch_size=n_envs)
 

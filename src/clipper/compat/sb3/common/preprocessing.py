@@ -13,6 +13,10 @@ from clipper.data.tree_type import Tree
 from clipper.errors import UnsupportedSpaceError
 
 
+class UnsupportedError(UnsupportedSpaceError, NotImplementedError):
+    """A space that Stable-Baselines3 has nothing for either, where it raises ``NotImplementedError``."""
+
+
 def is_image_space_channels_first(observation_space: Box) -> bool:
     """Do the channels, the fewest of the three, stand first?"""
     smallest = int(np.argmin(observation_space.shape))
@@ -70,7 +74,7 @@ def preprocess_obs(obs: Tree, observation_space: gymnasium.Space, normalize_imag
         return torch.cat([F.one_hot(x, n).float() for x, n in zip(columns, sizes, strict=True)], dim=-1)
     if isinstance(observation_space, MultiBinary):
         return obs.float()
-    raise NotImplementedError(f"Preprocessing not implemented for {observation_space}")
+    raise UnsupportedError(f"no numbers for a network are made of observations of {observation_space}")
 
 
 def get_obs_shape(observation_space: gymnasium.Space) -> Tree:
@@ -85,7 +89,7 @@ def get_obs_shape(observation_space: gymnasium.Space) -> Tree:
         return observation_space.shape
     if isinstance(observation_space, Dict):
         return {key: get_obs_shape(part) for key, part in observation_space.spaces.items()}
-    raise NotImplementedError(f"{observation_space} observation space is not supported")
+    raise UnsupportedError(f"no buffer holds observations of {observation_space}")
 
 
 def get_flattened_obs_dim(observation_space: gymnasium.Space) -> int:
@@ -106,13 +110,13 @@ def get_action_dim(action_space: gymnasium.Space) -> int:
     if isinstance(action_space, MultiBinary):
         check_multi_binary(action_space)
         return int(action_space.n)  # pyright: ignore[reportArgumentType] (a number, as was just checked)
-    raise NotImplementedError(f"{action_space} action space is not supported")
+    raise UnsupportedError(f"no buffer holds actions of {action_space}")
 
 
 def check_multi_binary(action_space: MultiBinary) -> None:
     """Raise ``AssertionError`` for one of several dimensions, as Stable-Baselines3 does."""
     assert isinstance(action_space.n, int | np.integer), (
-        f"Multi-dimensional MultiBinary({action_space.n}) action space is not supported. You can flatten it instead."
+        f"Multi-dimensional MultiBinary({action_space.n}) action space is not supported: flatten it"
     )
 
 
@@ -122,8 +126,8 @@ def check_for_nested_spaces(obs_space: gymnasium.Space) -> None:
         return
     parts = obs_space.spaces.values() if isinstance(obs_space, Dict) else obs_space.spaces
     if any(isinstance(part, Dict | gymnasium.spaces.Tuple) for part in parts):
-        raise NotImplementedError(
-            "Nested observation spaces are not supported (Tuple/Dict space inside Tuple/Dict space)."
+        raise UnsupportedError(
+            f"Nested observation spaces are not supported, and {obs_space} is one: clipper.train takes them"
         )
 
 

@@ -44,7 +44,7 @@ def ts2xy(data_frame: Tree, x_axis: str) -> tuple[np.ndarray, np.ndarray]:
     elif x_axis == X_WALLTIME:
         x = data_frame.t.values / 3600.0
     else:
-        raise NotImplementedError(f"Unsupported {x_axis=}, please use one of {POSSIBLE_X_AXES}")
+        raise NotImplementedError(f"x_axis is one of {POSSIBLE_X_AXES}, not {x_axis!r}")
     return x, data_frame.r.values
 
 

@@ -49,10 +49,8 @@ class NatureCNN(BaseFeaturesExtractor):
         )
         super().__init__(observation_space, features_dim)
         assert is_image_space(observation_space, check_channels=False, normalized_image=normalized_image), (
-            f"You should use NatureCNN only with images not with {observation_space} "
-            f"(you are probably using `CnnPolicy` "
-            "instead of `MlpPolicy` or `MultiInputPolicy`): if yours are of floats, "
-            "policy_kwargs=dict(normalize_images=False)"
+            f"NatureCNN reads images, and {observation_space} holds none: take MlpPolicy or MultiInputPolicy; for "
+            "images of floats, policy_kwargs=dict(normalize_images=False)"
         )
         channels = observation_space.shape[0]
         self.cnn = nn.Sequential(
@@ -150,9 +148,9 @@ def get_actor_critic_arch(net_arch: list[int] | dict[str, list[int]]) -> tuple[l
     """Widths of the actor, and of the Q networks."""
     if isinstance(net_arch, list):
         return net_arch, net_arch
-    assert isinstance(net_arch, dict), "Error: the net_arch can only contain be a list of ints or a dict"
-    assert "pi" in net_arch, "Error: no key 'pi' was provided in net_arch for the actor network"
-    assert "qf" in net_arch, "Error: no key 'qf' was provided in net_arch for the critic network"
+    assert isinstance(net_arch, dict), f"net_arch is a list of widths, or a dict of two, not {net_arch!r}"
+    assert "pi" in net_arch, f"net_arch needs the actor's widths at 'pi': {net_arch}"
+    assert "qf" in net_arch, f"net_arch needs the critics' widths at 'qf': {net_arch}"
     return net_arch["pi"], net_arch["qf"]
 
 

@@ -51,19 +51,19 @@ def update_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float)
 
 def get_schedule_fn(value_schedule: Callable[[float], float] | float) -> Callable[[float], float]:
     """``FloatSchedule``, by its former name."""
-    warnings.warn("get_schedule_fn() is deprecated, please use FloatSchedule() instead", stacklevel=2)
+    warnings.warn("get_schedule_fn is a former name of FloatSchedule", stacklevel=2)
     return FloatSchedule(value_schedule)
 
 
 def get_linear_fn(start: float, end: float, end_fraction: float) -> Callable[[float], float]:
     """``LinearSchedule``, by its former name."""
-    warnings.warn("get_linear_fn() is deprecated, please use LinearSchedule() instead", stacklevel=2)
+    warnings.warn("get_linear_fn is a former name of LinearSchedule", stacklevel=2)
     return LinearSchedule(start, end, end_fraction)
 
 
 def constant_fn(val: float) -> Callable[[float], float]:
     """``ConstantSchedule``, by its former name."""
-    warnings.warn("constant_fn() is deprecated, please use ConstantSchedule() instead", stacklevel=2)
+    warnings.warn("constant_fn is a former name of ConstantSchedule", stacklevel=2)
     return ConstantSchedule(val)
 
 
@@ -96,9 +96,9 @@ def configure_logger(
 def check_for_correct_spaces(env: Tree, observation_space: gymnasium.Space, action_space: gymnasium.Space) -> None:
     """Raise ``ValueError`` where an environment has other spaces."""
     if observation_space != env.observation_space:
-        raise ValueError(f"Observation spaces do not match: {observation_space} != {env.observation_space}")
+        raise ValueError(f"the model has observations of {observation_space}, and not of {env.observation_space}")
     if action_space != env.action_space:
-        raise ValueError(f"Action spaces do not match: {action_space} != {env.action_space}")
+        raise ValueError(f"the model has actions of {action_space}, and not of {env.action_space}")
 
 
 def check_shape_equal(space1: gymnasium.Space, space2: gymnasium.Space) -> None:
@@ -121,7 +121,7 @@ def is_vectorized_observation(observation: Tree, observation_space: gymnasium.Sp
         return found == {True}
     if not isinstance(observation_space, Box | Discrete | MultiDiscrete | MultiBinary):
         raise ValueError(
-            f"Error: Cannot determine if the observation is vectorized with the space type {observation_space}."
+            f"one observation and many look alike in {observation_space}: it is none of the spaces known here"
         )
     shape = () if isinstance(observation_space, Discrete) else observation_space.shape
     given = np.shape(observation)
@@ -130,8 +130,8 @@ def is_vectorized_observation(observation: Tree, observation_space: gymnasium.Sp
     if given[1:] == shape and len(given) == len(shape) + 1:
         return True
     raise ValueError(
-        f"Error: Unexpected observation shape {given} for {type(observation_space).__name__} environment, please use "
-        f"{shape} or (n_env, {', '.join(map(str, shape))}) for the observation shape."
+        f"an observation of {observation_space} has the shape {shape}, and many of them one number more at its front, "
+        f"not {given}"
     )
 
 

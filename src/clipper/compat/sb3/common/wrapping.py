@@ -20,7 +20,7 @@ def maybe_make_env(env: gymnasium.Env | VecEnv | str, verbose: int) -> gymnasium
     if not isinstance(env, str):
         return env
     if verbose >= 1:
-        print(f"Creating environment from the given name '{env}'")  # noqa: T201 (as verbose asks)
+        print(f"The environment is made of its id, {env}")  # noqa: T201 (as verbose asks)
     return made_of_id(env, {})
 
 
@@ -32,9 +32,9 @@ def wrap_env(env: gymnasium.Env | VecEnv, verbose: int = 0, monitor_wrapper: boo
             raise ConfigError(f"{env!r} is no environment here: give an id, a gymnasium.Env or what make_vec_env gives")
         single = env
         if monitor_wrapper and not is_wrapped(single, Monitor):
-            say("Wrapping the env with a `Monitor` wrapper")
+            say("A Monitor counts its episodes")
             single = Monitor(single)
-        say("Wrapping the env in a DummyVecEnv.")
+        say("It becomes a DummyVecEnv of one")
         env = DummyVecEnv([lambda: single])
     check_for_nested_spaces(env.observation_space)
     if not is_vecenv_wrapped(env, VecTransposeImage):
@@ -43,6 +43,6 @@ def wrap_env(env: gymnasium.Env | VecEnv, verbose: int = 0, monitor_wrapper: boo
         images = [x for x in parts if is_image_space(x)]
         last = [x for x in images if isinstance(x, Box) and not is_image_space_channels_first(x)]
         if last and len(last) == len(images):
-            say("Wrapping the env in a VecTransposeImage.")
+            say("A VecTransposeImage puts the channels of its images first")
             env = VecTransposeImage(env)
     return env

@@ -19,7 +19,7 @@ class IdentityEnv(gymnasium.Env, Generic[T]):
         if space is None:
             space = Discrete(1 if dim is None else dim)
         else:
-            assert dim is None, "arguments for both 'dim' and 'space' provided: at most one allowed"
+            assert dim is None, "dim and space say the same: give one of them"
         self.action_space = self.observation_space = space
         self.ep_length, self.current_step, self.num_resets = ep_length, 0, -1
         self.state: Tree = None

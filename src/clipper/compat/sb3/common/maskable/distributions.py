@@ -1,5 +1,7 @@
 """Distributions over choices of which some are illegal, of sb3-contrib."""
 
+from abc import abstractmethod
+
 import gymnasium
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from clipper.compat.sb3.common.distributions import CategoricalDistribution, Distribution, MultiCategoricalDistribution
-from clipper.compat.sb3.common.preprocessing import check_multi_binary
+from clipper.compat.sb3.common.preprocessing import UnsupportedError, check_multi_binary
 from clipper.data.tree_type import Tree
 
 IMPOSSIBLE = -1e8
@@ -50,8 +52,9 @@ class MaskableCategorical(Categorical):
 class MaskableDistribution(Distribution):
     """One that ``apply_masking`` tells what is legal."""
 
+    @abstractmethod
     def apply_masking(self, masks: MaybeMasks) -> None:
-        raise NotImplementedError
+        """Give the rest no probability; None makes all legal again."""
 
 
 class MaskableCategoricalDistribution(CategoricalDistribution, MaskableDistribution):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -119,8 +122,7 @@ def make_masked_proba_distribution(action_space: gymnasium.Space) -> MaskableDis
     if isinstance(action_space, MultiBinary):
         check_multi_binary(action_space)
         return MaskableBernoulliDistribution(int(np.prod(action_space.n)))
-    raise NotImplementedError(
-        f"Error: probability distribution, not implemented for action space of "
-        f"type {type(action_space)}. Must be of type "
-        "Gym Spaces: Discrete, MultiDiscrete, MultiBinary."
+    raise UnsupportedError(
+        f"no masks for actions of {action_space}: there are those of Discrete, MultiDiscrete and MultiBinary; "
+        "clipper.train masks Dict, Tuple and OneOf, too"
     )

@@ -74,9 +74,8 @@ class VecNormalize(VecEnvWrapper):
             for key in self.norm_obs_keys:
                 if not isinstance(space.spaces[key], Box):
                     raise ValueError(
-                        f"VecNormalize only supports `gym.spaces.Box` observation spaces but {key} is "
-                        f"{space.spaces[key]}. You should explicitly pass the observation "
-                        f"keys to normalize as norm_obs_keys"
+                        f"VecNormalize normalises Boxes, and {key} is {space.spaces[key]}: "
+                        "explicitly pass the observation keys that are to be, as norm_obs_keys"
                     )
         elif not isinstance(space, Box):
             raise ValueError(
