@@ -1,14 +1,16 @@
 """Hybrid action representation with TD3 (Li et al. 2022, arXiv:2109.05490, algorithm 1)."""
 
 import math
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, value
+from clipper.data.values import Bound, Count, Fraction, NonNegative, Positive, Range, value
 from clipper.errors import ConfigError
-from clipper.functional.latent_actions import central_range, change_error, evidence_bound, relabelled
+from clipper.functional.intrinsic import squared_error
+from clipper.functional.latent_actions import central_range, evidence_bound, relabelled
 from clipper.functional.q_targets import clipped_double_q, smoothed_action, td_target
 from clipper.learning.critic_targets import Polyak
 from clipper.learning.exploration import Epsilon, UniformOrPolicy
@@ -75,7 +77,7 @@ class HyAR(OffPolicy):
     than the half that codes with any sense would."""
     change_weight: NonNegative = 1.0
     """β, weight of the error of what is said of the next state."""
-    central_share: Fraction = 0.96
+    central_share: Annotated[float, Range(0, 1, open_below=True)] = 0.96
     """c, the part of the codes of each component between whose bounds the policy's z lies."""
     stale_factor: Positive = 5.0
     """A code is made anew where the error of what follows from it is so many times the usual one."""
@@ -138,7 +140,7 @@ class HyAR(OffPolicy):
         mean, log_std = own.encode(features, choice, x)
         noise = torch.randn(mean.shape, generator=learner.generator, dtype=mean.dtype)
         again, change = own.decode(features, choice, mean + log_std.exp() * noise)  # z ~ q
-        wrong = change_error(after - features, change)
+        wrong = squared_error(change, after - features)
         loss = batch_mean(learner, evidence_bound(x, again, mean, log_std, self.kl_weight) + self.change_weight * wrong)
         rate = at(self.representation_learning_rate, learner.progress)
         gradient_step(learner, loss, rate, self.max_grad_norm, "representation")
@@ -154,7 +156,7 @@ class HyAR(OffPolicy):
         features, after = policy.encoder(batch.obs), policy.encoder(batch.next_obs)
         e, z = latent.split(list(policy.head.sizes), -1)
         change = own.decode(features, choice, own.to_code(z))[1]
-        stale = change_error(after - features, change) > self.stale_factor * own.usual_error
+        stale = squared_error(change, after - features) > self.stale_factor * own.usual_error
         moved = (own.nearest(e) != choice) | (latent[:, 0] == UNKNOWN)
         now = torch.cat([own.table[choice], own.from_code(own.encode(features, choice, x)[0])], -1)
         return relabelled(latent, now, moved, stale, policy.head.sizes[0])

@@ -12,7 +12,8 @@ from clipper.functional.returns import linear_recurrence
 
 def squared_error(prediction: Float[Tensor, "*batch F"], target: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch"]:
     """‖f̂(s) − f(s)‖², the error of a distilled random network: reward and loss alike (Burda et al. 2018,
-    arXiv:1810.12894, section 2.2); half of it is ICM's L_F, of features (Pathak et al. 2017, arXiv:1705.05363, eq 5).
+    arXiv:1810.12894, section 2.2); half of it is ICM's L_F, of features (Pathak et al. 2017, arXiv:1705.05363, eq 5);
+    of a state's change, ‖δ̃ − δ‖², it is what HyAR's codes are held to (Li et al. 2022, arXiv:2109.05490, eq 5).
     """
     return (prediction - target).square().sum(-1)
 

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from clipper.functional.intrinsic import squared_error
+
 
 def nearest_choice(
     e: Float[Tensor, "*batch D"], table: Float[Tensor, "K D"], legal: Bool[Tensor, "*batch K"] | None = None
@@ -21,12 +23,7 @@ def evidence_bound(
     (arXiv:2109.05490, eq 4, where w is 1; Higgins et al. 2017, "beta-VAE").
     """
     kl = 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std
-    return (x - again).square().sum(-1) + kl_weight * kl.sum(-1)
-
-
-def change_error(change: Float[Tensor, "*batch F"], predicted: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch"]:
-    """‖δ − δ̃‖², δ = s′ − s: codes that are near each other do alike (arXiv:2109.05490, eq 5)."""
-    return (change - predicted).square().sum(-1)
+    return squared_error(again, x) + kl_weight * kl.sum(-1)
 
 
 def central_range(z: Float[Tensor, "B Z"], share: float) -> tuple[Float[Tensor, " Z"], Float[Tensor, " Z"]]:
