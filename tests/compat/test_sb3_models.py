@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -24,6 +24,7 @@ from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.learning.kl import KLStop
 from clipper.learning.optimizers import Adam, RMSProp
 from clipper.learning.rewards import Raw
+from clipper.storage import checkpoint
 
 QUICK: dict[str, Any] = {"n_steps": 32, "batch_size": 16, "n_epochs": 2, "seed": 3}
 
@@ -252,3 +253,39 @@ def test_normalisation_comes_back_from_a_file_and_no_other(tmp_path: Path) -> No
         (tmp_path / "evil.pkl").write_text(text)
         with pytest.raises(ClipperError):
             VecNormalize.load(tmp_path / "evil.pkl", env)
+
+
+class Trap:
+    """What a hostile file names: whoever makes one, or calls it, has run what the file said."""
+
+    sprung: ClassVar[list[object]] = []
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        Trap.sprung.append((args, kwargs))
+
+
+class TrapModule(nn.Module):
+    """The same, which is a network but no policy and no extractor."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__()
+        Trap.sprung.append((args, kwargs))
+
+
+NAMED = ("policy_class", "features_extractor_class", "activation_fn", "optimizer_class", "learning_rate", "clip_range")
+
+
+@pytest.mark.parametrize("trap", ["Trap", "Trap.__init__", "Trap.sprung.append"])
+@pytest.mark.parametrize("setting", NAMED)
+def test_a_file_s_names_call_nothing_but_networks_and_optimizers(setting: str, trap: str, tmp_path: Path) -> None:
+    PPO("MlpPolicy", "CartPole-v1", **QUICK).save(tmp_path / "model.zip")
+    tensors, values = checkpoint.load(tmp_path / "model.zip")
+    settings: Any = values["settings"]
+    for name in (trap, *(["TrapModule"] if setting != "activation_fn" else [])):
+        named = {"name": f"{__name__}:{name}"}
+        of_policy = setting not in ("policy_class", "learning_rate", "clip_range")
+        changed = {"policy_kwargs": {"dict": {setting: named}}} if of_policy else {setting: named}
+        checkpoint.save(tmp_path / "bad.zip", tensors, values | {"settings": settings | changed})
+        with pytest.raises(CorruptCheckpointError, match=f"{setting}.*{name}"):
+            PPO.load(tmp_path / "bad.zip")
+    assert not Trap.sprung

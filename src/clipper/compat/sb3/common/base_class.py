@@ -353,6 +353,8 @@ class BaseAlgorithm(ABC):
             except saved_policies.NotSavedError:
                 if name not in others:
                     raise
+        if not issubclass(found.get("policy_class", BasePolicy), BasePolicy):
+            raise CorruptCheckpointError(f"{path} names a policy_class that is no policy: {found['policy_class']}")
         before = found.get("policy_kwargs")
         given = others.get("policy_kwargs")
         usual = {k: x for k, x in (before or {}).items() if k in (given or {}) or not k.startswith("optimizer_")}

@@ -1,4 +1,4 @@
-"""Settings as JSON and back, with nothing that runs: classes and functions are kept by their names."""
+"""Settings as JSON and back, with nothing that runs: classes of networks and optimizers are kept by their names."""
 
 import importlib
 import io
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clipper.compat.sb3.common.schedules import ConstantSchedule, FloatSchedule, LinearSchedule
+from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor
 from clipper.data.tree_type import Tree
 from clipper.errors import ConfigError, CorruptCheckpointError
 from clipper.spaces.space_json import space_from_json, space_to_json
@@ -25,6 +26,12 @@ P = TypeVar("P", bound=nn.Module)
 File = str | Path | IO[bytes] | io.BufferedIOBase
 KNOWN = ("torch.nn.", "torch.optim.", "clipper.compat.sb3.")
 """Modules of which names in a file are looked up even where nobody has imported them yet."""
+KINDS: dict[str, type] = {
+    "policy_class": nn.Module, "features_extractor_class": BaseFeaturesExtractor, "activation_fn": nn.Module,
+    "optimizer_class": torch.optim.Optimizer,
+}  # fmt: skip
+"""What a name in a file may stand for, by setting. It will be called, with arguments from the file: anything else that
+the program has imported, as a class that starts processes, would be run by whoever wrote the file."""
 UNSAVED = "unsaved"
 
 
@@ -47,7 +54,7 @@ def encode(value: Tree) -> Tree:  # noqa: PLR0911 (a kind each)
     if isinstance(value, LinearSchedule):
         return {"linear": [value.start, value.end, value.end_fraction]}
     name = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
-    if callable(value) and "<" not in name and not name.endswith(":"):
+    if isinstance(value, type) and issubclass(value, tuple(KINDS.values())) and "<" not in name:
         return {"name": name}
     return {UNSAVED: repr(value)[:200]}
 
@@ -83,8 +90,12 @@ class NotSavedError(ConfigError):
     """A setting that a file could not keep."""
 
 
-def named(name: str, what: str) -> Tree:
-    """The class or function of this name, of torch, of Clipper, or of a module that the program has imported itself."""
+def named(name: str, what: str) -> type:
+    """The class of this name, of torch, of Clipper, or of a module that the program has imported itself.
+
+    Raises ``CorruptCheckpointError`` for whatever is no class of the kind that the setting asks for.
+    """
+    setting = what.removesuffix("']").rpartition("['")[2]
     module, _, path = str(name).partition(":")
     if any(f"{module}.".startswith(known) for known in KNOWN):
         importlib.import_module(module)
@@ -93,6 +104,9 @@ def named(name: str, what: str) -> Tree:
         found = torch
     for part in path.split(".") if found is not None else ():
         found = getattr(found, part, None)
+    if found is not None and not (isinstance(found, type) and setting in KINDS and issubclass(found, KINDS[setting])):
+        kind = KINDS[setting].__name__ if setting in KINDS else "plain value"
+        raise CorruptCheckpointError(f"{what} names {name}, which is no {kind}: nothing else of a file is called")
     if found is None:
         raise NotSavedError(
             f"{what} was {name}, and no module of that name is imported here: import it first, or give it again, "
