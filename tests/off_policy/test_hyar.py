@@ -167,6 +167,44 @@ def test_codes_of_uniform_actions_and_of_others_than_were_done_are_made_anew() -
     torch.testing.assert_close(found[:, 3:], again)
 
 
+def test_what_follows_a_termination_counts_for_nothing() -> None:
+    """There sₜ stands in the place of the next state: with other numbers in it nothing changes."""
+
+    def learned(next_obs: float) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        learner = clipper.HyAR(representation_starts=1).init(made())
+        obs, choice = drawn(4, OBSERVATIONS.shape[0]), torch.tensor([0, 1, 2, 0])
+        kept, after = torch.full((4, 5), 0.25), obs + 1
+        after[1] += next_obs
+        discount = torch.tensor([0.9, 0.0, 0.9, 0.9])
+        batch = Transitions(obs, (kept, choice, torch.zeros(4, 2)), torch.zeros(4), discount, after)
+        clipper.HyAR().represent(learner, batch)
+        with torch.no_grad():
+            codes = clipper.HyAR(stale_factor=1e-9).kept(learner, batch)
+        return {name: x.clone() for name, x in learner.policy.state_dict().items()}, codes
+
+    (first, codes), (second, same) = learned(0.0), learned(50.0)
+    assert all(torch.equal(x, second[name]) for name, x in first.items())
+    assert torch.equal(codes, same)
+
+
+def test_codes_near_a_choice_that_was_illegal_stay() -> None:
+    policy = made()
+    own = head_of(policy).representation
+    learner = clipper.HyAR(stale_factor=1e9).init(policy)
+    obs = drawn(1, OBSERVATIONS.shape[0])
+    e = own.table[:1].detach()  # choice 0's, which the mask forbids: the nearest legal one was done
+    kept = torch.cat([e, torch.zeros(1, 2)], 1)
+    legal = torch.ones(1, 3, dtype=torch.bool)
+    legal[0, 0] = False
+    choice = own.nearest(e, legal)
+    batch = Transitions(obs, (kept, choice, torch.zeros(1, 2)), torch.zeros(1), torch.ones(1), obs, (legal, ()), ())
+    with torch.no_grad():
+        masked = clipper.HyAR(stale_factor=1e9).kept(learner, batch)
+        bare = clipper.HyAR(stale_factor=1e9).kept(learner, batch._replace(action_mask=()))
+    assert torch.equal(masked, kept)
+    assert not torch.equal(bare, kept)
+
+
 def test_an_optimizer_moves_the_representation_and_another_the_policy() -> None:
     learner = clipper.HyAR().init(small_policy("one of", clipper.HyAR().policy_options(SMALL)))
     parts = {name: sum(p.numel() for p in part.parameters) for name, part in learner.parts.items()}
@@ -176,6 +214,8 @@ def test_an_optimizer_moves_the_representation_and_another_the_policy() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ConfigError, match="leave n_step at 1"):
+        clipper.HyAR(n_step=3).init(made())
     with pytest.raises(ConfigError, match="in a latent space, not by BestQ"):
         clipper.HyAR().policy_options(clipper.PolicyOptions(head=HeadOptions(one_of=BestQ())))
     with pytest.raises(ConfigError, match="no arguments to encode"):

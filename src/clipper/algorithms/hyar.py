@@ -24,6 +24,7 @@ from clipper.learning.off_policy import (
     batch_mean,
     encoding_actions,
     lagging,
+    legal_after,
     make_learner,
 )
 from clipper.learning.parts import make_part
@@ -92,6 +93,8 @@ class HyAR(OffPolicy):
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         learner = make_learner(policy, LatentHead, self.optimizer, self.capacity, seed)
+        if self.n_step > 1:
+            raise ConfigError("codes of HyAR say what follows from one action: leave n_step at 1")
         if any(True for _ in learner.policy.encoder.parameters()):
             raise ConfigError("the representation needs observations that are numbers: use PPO, which encodes any")
         own = list(learner.policy.head.representation.parameters())
@@ -140,11 +143,12 @@ class HyAR(OffPolicy):
         mean, log_std = own.encode(features, choice, x)
         noise = torch.randn(mean.shape, generator=learner.generator, dtype=mean.dtype)
         again, change = own.decode(features, choice, mean + log_std.exp() * noise)  # z ~ q
-        wrong = squared_error(change, after - features)
+        goes_on = batch.discount > 0  # what follows a termination is not kept
+        wrong = squared_error(change, after - features).where(goes_on, 0)
         loss = batch_mean(learner, evidence_bound(x, again, mean, log_std, self.kl_weight) + self.change_weight * wrong)
         rate = at(self.representation_learning_rate, learner.progress)
         gradient_step(learner, loss, rate, self.max_grad_norm, "representation")
-        usual = batch_mean(learner, wrong.detach())
+        usual = learner.world.mean(wrong.detach(), goes_on)
         low, high = central_range(learner.world.gather(mean.detach()), self.central_share)
         for now, batch_s in ((own.low, low), (own.high, high), (own.usual_error, usual)):
             now.lerp_(batch_s, SLOW)
@@ -156,7 +160,9 @@ class HyAR(OffPolicy):
         features, after = policy.encoder(batch.obs), policy.encoder(batch.next_obs)
         e, z = latent.split(list(policy.head.sizes), -1)
         change = own.decode(features, choice, own.to_code(z))[1]
-        stale = squared_error(change, after - features) > self.stale_factor * own.usual_error
-        moved = (own.nearest(e) != choice) | (latent[:, 0] == UNKNOWN)
+        wrong = squared_error(change, after - features) > self.stale_factor * own.usual_error
+        stale = wrong & (batch.discount > 0)  # what follows a termination is not kept
+        legal = legal_after(batch.action_mask[0] if batch.action_mask else ())
+        moved = (own.nearest(e, legal) != choice) | (latent[:, 0] == UNKNOWN)
         now = torch.cat([own.table[choice], own.from_code(own.encode(features, choice, x)[0])], -1)
         return relabelled(latent, now, moved, stale, policy.head.sizes[0])
