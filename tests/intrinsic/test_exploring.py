@@ -204,7 +204,7 @@ def test_features_may_learn_from_the_inverse_model_alone() -> None:
 def test_actions_of_every_kind(env: str, bonus: Any) -> None:
     algorithm = clipper.Exploring(clipper.PPO(horizon=16, epochs=1), bonus, prime=0)
     run = clipper.train(env, algorithm, policy=SMALL, num_envs=4, total_steps=128)
-    assert last_of(run, "bonus/reward") >= 0
+    assert last_of(run, "bonus/reward") > 0
 
 
 def test_images_and_trees_of_observations() -> None:
@@ -251,6 +251,15 @@ def test_a_resumed_run_is_bit_equal(bonus: Any, tmp_path: Path) -> None:
     assert "extra.intrinsic_return" in state
     loaded = clipper.load(tmp_path / "whole")
     assert isinstance(loaded, clipper.ActorCritic)
+
+
+def test_a_run_goes_on_in_another_number_of_environments(tmp_path: Path) -> None:
+    """The running return of each environment begins anew then."""
+    algorithm = clipper.Exploring(HELD[0], RND(), prime=0)
+    clipper.train("CartPole-v1", algorithm, run_dir=tmp_path / "run", **(PLAN | {"total_steps": 100, "num_envs": 3}))
+    resumed = clipper.train(resume=tmp_path / "run", num_envs=5, total_steps=400)
+    assert resumed.steps >= 400
+    assert resumed.learner.extra["intrinsic_return"].shape == (5,)
 
 
 def test_settings_go_through_a_file() -> None:

@@ -41,6 +41,7 @@ ALGORITHMS = [
     (PPO, "shared"),
     (clipper.PPOSeparate(gamma=1.0, epochs=2, value_epochs=2, minibatches=2, learning_rate=1e-2), "own"),
     (clipper.Reinforce(gamma=1.0, episodes=8), "shared"),
+    (clipper.language_presets.remax(learning_rate=1e-2), None),  # its baseline is a response of its own
 ]
 TIMES = ("time/seconds", "time/steps_per_second", "tokens/generated_per_second")
 
@@ -50,14 +51,15 @@ def rows_of(run: clipper.Run) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize(("algorithm", "critic"), ALGORITHMS)
-def test_a_resumed_run_is_the_uninterrupted_one(algorithm: object, critic: str, tmp_path: Path) -> None:
-    whole = run_of(algorithm, critic=critic, run_dir=tmp_path / "whole")
+def test_a_resumed_run_is_the_uninterrupted_one(algorithm: object, critic: str | None, tmp_path: Path) -> None:
+    shaping = {} if critic else {"shaping": Shaping(beta=0.0)}  # its loss has the KL
+    whole = run_of(algorithm, critic=critic, run_dir=tmp_path / "whole", **shaping)
     assert whole.iteration > 1
 
     def stop(run: clipper.Run) -> bool:
         return run.iteration < 1
 
-    run_of(algorithm, critic=critic, run_dir=tmp_path / "parts", callback=stop)
+    run_of(algorithm, critic=critic, run_dir=tmp_path / "parts", callback=stop, **shaping)
     # What is not named is as it was: settings, seed, and all.
     resumed = train_language(config_of("llama"), PROMPTS, ones, resume=tmp_path / "parts")
     assert resumed.exact

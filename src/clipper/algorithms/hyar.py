@@ -81,7 +81,7 @@ class HyAR(OffPolicy):
     central_share: Annotated[float, Range(0, 1, open_below=True)] = 0.96
     """c, the part of the codes of each component between whose bounds the policy's z lies."""
     stale_factor: Positive = 5.0
-    """A code is made anew where the error of what follows from it is so many times the usual one."""
+    """A code is made anew where the error of what follows from it is larger than this many times the usual one."""
     max_grad_norm: Bound = 10.0
     """Bound on each gradient's Euclidean norm."""
     batch_size: Count = 128

@@ -20,15 +20,12 @@ from clipper.language.evaluation import Scored, evaluate_responses
 from clipper.language.models import save_model
 from clipper.language.prompts import Source
 from clipper.language.rollouts import Reward
-from clipper.language.tasks.sort import Sort
+from clipper.language.tasks import TASKS
 from clipper.language.train import saved_policy, shaping_for, train_language
 from clipper.runs.config_file import read_config
 from clipper.runs.folders import new_folder
 from clipper.settings.language import LanguageConfig, Shaping
 from clipper.settings.option_text import named_value
-
-TASKS = {"sort": Sort}
-"""Tasks that bring their own model, prompts and reward."""
 
 
 class Given(NamedTuple):

@@ -26,6 +26,7 @@ from clipper.environments.from_file import why_asked
 from clipper.environments.ids import called
 from clipper.environments.processes import end_children
 from clipper.environments.vector.serial import is_limited
+from clipper.language.tasks import TASKS
 from clipper.networks.encoders import ImageEncoder
 from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import joined
@@ -266,7 +267,7 @@ def report(run: Run, console: Console, received: int | None) -> None:
 
 def reward_again(language: LanguageConfig) -> list[str]:
     """``--reward``, where a run on prompts asks for it once more: a task has its own."""
-    return [] if language.reward.startswith("clipper.") else ["--reward", language.reward or "MODULE:FUNCTION"]
+    return [] if language.model in TASKS else ["--reward", language.reward or "MODULE:FUNCTION"]
 
 
 def from_here(folder: Path | None) -> Path | None:

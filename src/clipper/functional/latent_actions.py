@@ -37,7 +37,7 @@ def relabelled(
     kept: Float[Tensor, "B L"], now: Float[Tensor, "B L"], stale_choice: Bool[Tensor, " B"], stale: Bool[Tensor, " B"],
     choice_size: int,
 ) -> Float[Tensor, "B L"]:  # fmt: skip
-    """E ← eₖ where another choice is nearest by now, and z ← q(z|s, k, x) where that, or ‖δ − δ̃‖², is wrong by now; the
+    """E ← eₖ where another choice is nearest, and z ← q(z|s, k, x) where that, or ‖δ − δ̃‖², is wrong; the
     rest is as it was kept (representation shift correction, arXiv:2109.05490, section 4.2).
     """
     e = torch.where(stale_choice[:, None], now[:, :choice_size], kept[:, :choice_size])

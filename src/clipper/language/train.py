@@ -99,7 +99,7 @@ def train_language(
     loaded = load_model(model, seed)
     if planned is None:
         algorithm = algorithm or PPO(gamma=1.0, epochs=4, learning_rate=1e-5)
-        language, responses = begun(algorithm, loaded, given), given.get("responses") or responses_of(algorithm)
+        language, responses = begun(algorithm, loaded, given), responses_given(given, responses_of(algorithm))
     else:
         language, responses = changed(planned, given)
         if algorithm is None and planned.language != language:
@@ -107,7 +107,8 @@ def train_language(
     if dataclasses.is_dataclass(algorithm) and hasattr(algorithm, "horizon"):
         algorithm = cast(Algorithm, dataclasses.replace(algorithm, horizon=language.max_tokens))
     language = dataclasses.replace(language, **names_of(model, prompts, reward, None if planned is None else language))
-    rollouts = rollouts_of(loaded, language, prompts, reward, algorithm, responses, seed, settings.get("device", "cpu"))
+    learning = algorithm if planned is None or algorithm is not None else planned.algorithm
+    rollouts = rollouts_of(loaded, language, prompts, reward, learning, responses, seed, settings.get("device", "cpu"))
     policy = TokenPolicy(copy_of(loaded.lm), language.critic, language.temperature, language.micro_batch)
     return train(
         rollouts, algorithm, policy=policy, run_dir=run_dir if resume is None else None, resume=resume,
@@ -165,6 +166,14 @@ def language_of(planned: Config) -> LanguageConfig:
     return planned.language
 
 
+def responses_given(given: OfResponses, otherwise: int) -> int:
+    """Responses of an iteration, as they were given, or as many as there would be; raises ``ConfigError`` below 1."""
+    responses = given.get("responses")
+    if responses is not None and responses < 1:
+        raise ConfigError(f"responses must be at least 1, not {responses}")
+    return otherwise if responses is None else responses
+
+
 def responses_of(algorithm: Algorithm) -> int:
     """Responses of an iteration, where nobody says how many."""
     return algorithm.episodes if isinstance(algorithm, Reinforce) else RESPONSES
@@ -185,7 +194,7 @@ def begun(algorithm: Algorithm, loaded: Loaded, given: OfResponses) -> LanguageC
 def changed(planned: Config, given: OfResponses) -> tuple[LanguageConfig, int]:
     """The settings of a run that goes on, and its responses; raises ``ConfigError`` for those that cannot change."""
     before = language_of(planned)
-    responses = given.get("responses") or planned.num_envs
+    responses = responses_given(given, planned.num_envs)
     plain: dict[str, object] = {
         name: x for name, x in given.items() if name not in ("responses", "name") and x is not None
     }

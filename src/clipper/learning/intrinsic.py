@@ -113,6 +113,8 @@ def judge(
 def scale(learner: Learner, steps: Steps, raw: Float[Tensor, "T N"], gamma: float) -> Float[Tensor, "T N"]:
     """r_I / σ, σ the running standard deviation of Rₜ = γ_I Rₜ₋₁ + r_I, which no episode's end begins anew."""
     carry = learner.extra.get(RETURN, torch.zeros_like(raw[0])).to(raw)
+    if carry.shape != raw[0].shape:  # a run that goes on in another number of environments
+        carry = torch.zeros_like(raw[0])
     returns, learner.extra[RETURN] = discounted_sum_so_far(raw, torch.zeros_like(steps.done), steps.mask, gamma, carry)
     moments = learner.modules[SCALE]
     moments.absorb(returns[steps.mask])

@@ -44,15 +44,18 @@ class Pool:
     def __init__(
         self, options: PolicyOptions, size: int = 16, every: int = 10, latest: float = 0.5, uniform: float = 0.0
     ) -> None:
-        if size < 1 or every < 1 or not (0 <= latest <= 1 and 0 <= uniform <= 1):
+        whole = all(isinstance(x, int) and x >= 1 for x in (size, every))
+        if not whole or not (0 <= latest <= 1 and 0 <= uniform <= 1):
             raise ConfigError(
-                "a pool has size and every from 1 on, and latest and uniform from 0 to 1, not "
+                "a pool has size and every, whole numbers from 1 on, and latest and uniform from 0 to 1, not "
                 f"{size}, {every}, {latest} and {uniform}"
             )
+        if options.memory is not None:
+            raise ConfigError("a pool's players have no memory: leave out memory")
         self.options, self.size, self.every, self.latest, self.uniform = options, size, every, latest, uniform
         self.members: Tensor | None = None
         """Their parameters and statistics, ``[size, P]``; None before the first."""
-        self.joined, self.generator = 0, Generator().manual_seed(0)
+        self.joined = 0
         """How many have joined; member k lies in row k % size."""
         self.member = np.zeros(0, np.int64)
         """Who plays at each table, ``[N]``; −1 for uniform moves."""
@@ -66,7 +69,7 @@ class Pool:
         if run.iteration % self.every:
             return
         row = vector_of(run.policy)
-        if self.player is None or len(row) != len(vector_of(self.player)):
+        if self.player is None or run.policy.options != self.options or len(row) != len(vector_of(self.player)):
             raise ConfigError(
                 f"the pool's players are made by {shown(self.options)}, and the run's policy is another network: hand "
                 "train(policy=…) the same options, and its environment this pool"
@@ -90,28 +93,27 @@ class Pool:
         members = np.where(generator.random(len(tables)) < self.uniform, -1, self.member[tables])
         for k in np.unique(members[members >= 0]).tolist():
             mine = np.flatnonzero(members == k)
-            moves[mine] = self.moves_of(k, obs[mine], legal[mine])
+            draws = Generator().manual_seed(int(generator.integers(2**63)))  # the game's own generator seeds them
+            moves[mine] = self.moves_of(k, obs[mine], legal[mine], draws)
         return moves
 
     @torch.no_grad()
-    def moves_of(self, k: int, obs: np.ndarray, legal: np.ndarray) -> np.ndarray:
+    def moves_of(self, k: int, obs: np.ndarray, legal: np.ndarray, draws: Generator) -> np.ndarray:
         """Moves of member k, or of the one that has taken its place since."""
         assert self.player is not None
         assert self.members is not None
         load(self.player, self.members[k % self.size])
         dist, _ = self.player.act(torch.from_numpy(obs), (), torch.from_numpy(legal))
-        return self.player.to_env(dist.sample(self.generator))
+        return self.player.to_env(dist.sample(draws))
 
     def get_state(self) -> Tree:
         members = None if self.members is None else self.members.numpy().copy()
-        own = {"members": members, "joined": self.joined, "member": self.member.copy()}
-        return own | {"generator": self.generator.get_state().numpy()}
+        return {"members": members, "joined": self.joined, "member": self.member.copy()}
 
     def set_state(self, tree: Tree, /) -> None:
         members = tree["members"]
         self.members = None if members is None else torch.from_numpy(members.copy())
         self.joined, self.member = tree["joined"], tree["member"].copy()
-        self.generator.set_state(torch.from_numpy(tree["generator"].copy()))
 
 
 def floats_of(policy: nn.Module) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """Settings that are known to work, each a function that returns a full, reproducible ``Config``.
 
-Measured by ``python benchmarks/learning.py``; the results lie in ``benchmarks/results``.
+Measured by ``python benchmarks/learning.py``; what its suites have run lies in ``benchmarks/results``.
 """
 
 from collections.abc import Callable

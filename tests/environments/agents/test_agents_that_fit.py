@@ -1,7 +1,7 @@
 """Spaces that differ, masks, PettingZoo's own environments by name, and refusals."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -107,6 +107,22 @@ def test_masks_in_observations_bind_and_rows_of_ended_agents_need_none() -> None
     assert steps.action[steps.mask].tolist() == (time % 2)[steps.mask].tolist()
 
 
+class Closing(Script):
+    """It counts how often one was closed."""
+
+    closed: ClassVar[int] = 0
+
+    def close(self) -> None:
+        Closing.closed += 1
+
+
+class Other(Script):
+    """Its agents have more choices."""
+
+    def action_space(self, agent: Any) -> Discrete:
+        return Discrete(4)
+
+
 def test_what_does_not_fit_is_refused_by_name() -> None:
     def raises(text: str, source: Any, kind: type[ClipperError] = ConfigError, steps: int = 0, **options: Any) -> None:
         def play() -> None:
@@ -120,6 +136,7 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
 
     raises("agent_0 are Box.* agent_1 Box.*pad=True", Unlike)
     raises("no state", Script, state=True)
+    raises("team_reward is true or false, not 'no'", Script, team_reward="no")
     raises("game of turns", Chess)
     raises("agent_1 joined in mid-episode", partial(Joins, 0, (FOREVER,) * 2, (0,)), EnvironmentContractError, 1)
     raises("agent_1 left agents without", partial(Leaves, 0, (FOREVER,) * 2), EnvironmentContractError, 1)
@@ -129,6 +146,10 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     raises("pettingzoo:MODULE", "CartPole-v1")
     raises("no module 'nowhere'", "pettingzoo:nowhere", MissingPackageError)
     raises("neither parallel_env nor env", "pettingzoo:json")
+    kinds = [one for one in (Closing, Other) for _ in range(2)]
+    with pytest.raises(ConfigError, match=r"environment 2 of .* has Discrete\(4\) for agent_0"):
+        clipper.Agents(kinds)
+    assert Closing.closed == 2, "what was made is closed"
     with pytest.raises(ConfigError, match="stepped together"):
         clipper.train("pettingzoo:json", vector="workers")
     with pytest.raises(EnvironmentContractError, match=r"clipper\.Agents"):
@@ -142,7 +163,7 @@ def test_environments_of_pettingzoo_s_go_by_names_with_arguments() -> None:
     obs, info = env.reset(seed=5)
     assert env.num_envs == 4
     plain = simple_spread.parallel_env(N=2, max_cycles=4)
-    rewards, decides = [], [info["decides"].all()]
+    rewards, decides = [], [info["agents_that_decide"].all()]
     own, _ = plain.reset(seed=6)  # of environment 1
     for t in range(5):
         if t < 4:
@@ -151,7 +172,7 @@ def test_environments_of_pettingzoo_s_go_by_names_with_arguments() -> None:
             own, paid, *_ = plain.step({"agent_0": t, "agent_1": 1})
             rewards.append(sum(paid.values()))
         obs, reward, _, truncated, info = env.step(np.array([0, 0, t, 1]))
-        decides.append(info["decides"].all())
+        decides.append(info["agents_that_decide"].all())
         assert reward[2:].tolist() == ([rewards[t]] * 2 if t < 4 else [0, 0])
         assert truncated.all() == (t == 3)
     assert decides == [True, True, True, True, False, True]

@@ -79,7 +79,7 @@ def test_it_is_what_it_is_agent_by_agent() -> None:
     for t in range(50):
         actions = generator.integers(5, size=6)
         ours = env.step(actions)
-        if not ours[4]["decides"].any():
+        if not ours[4]["agents_that_decide"].any():
             assert t % 21 == 19
         if t % 21 == 20:
             for e, one in enumerate(slow.worlds):
@@ -87,7 +87,7 @@ def test_it_is_what_it_is_agent_by_agent() -> None:
         theirs = slow.step(actions)
         for a, b in zip(ours[:4], theirs[:4], strict=True):
             assert np.array_equal(a, b)
-        assert np.array_equal(ours[4]["decides"], theirs[4]["decides"])
+        assert np.array_equal(ours[4]["agents_that_decide"], theirs[4]["agents_that_decide"])
 
 
 def test_the_best_return_is_reached_and_no_plan_is_better() -> None:
@@ -122,6 +122,9 @@ def best_moves(value: np.ndarray, lamps: np.ndarray, places: np.ndarray) -> tupl
 
 
 def test_it_is_made_as_a_vector_environment_only() -> None:
+    for wrong in ("size=1", "max_steps=0"):
+        with pytest.raises(ConfigError, match="size of 2"):
+            make(f"clipper/Spread-v0,{wrong}", 2)
     with pytest.raises(ConfigError, match="several agents"):
         make_single("clipper/Spread-v0")
     with pytest.raises(ConfigError, match="stepped together"):

@@ -1,5 +1,6 @@
 """Games by turns: who is paid for what, every game against perfect and bad players, and pools of past selves."""
 
+import dataclasses
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,25 @@ def test_a_pool_draws_the_latest_and_the_past_and_plays_as_they_do(tmp_path: Pat
     obs, legal = np.zeros((5, 18), np.float32), np.ones((5, 9), bool)
     run.policy.load_state_dict(policies[-2])
     dist, _ = run.policy.act(torch.from_numpy(obs), (), torch.from_numpy(legal))
-    pool.generator.manual_seed(7)
-    expected = dist.sample(torch.Generator().manual_seed(7))
-    assert pool.moves_of(newest - 1, obs, legal).tolist() == expected.tolist()
+    first, second = (torch.Generator().manual_seed(7) for _ in range(2))
+    assert pool.moves_of(newest - 1, obs, legal, first).tolist() == dist.sample(second).tolist()
+
+
+def test_games_begin_anew_with_a_seed() -> None:
+    """Also against members of a pool, whose moves are drawn."""
+    pool = clipper.Pool(OPTIONS, every=1)
+    env = clipper.Turns(TicTacToe, 16, pool)
+    clipper.train(env, clipper.PPO(horizon=8, epochs=1), policy=OPTIONS, total_steps=256, callback=pool)
+
+    def game() -> list[list[float]]:
+        obs, info = env.reset(seed=3)
+        seen = [obs.ravel().tolist()]
+        for _ in range(6):
+            obs, _, _, _, info = env.step(info["action_mask"].argmax(1))
+            seen.append(obs.ravel().tolist())
+        return seen
+
+    assert game() == game()
 
 
 def test_a_run_of_self_play_is_resumed_exactly(tmp_path: Path) -> None:
@@ -158,8 +175,22 @@ def test_a_game_against_uniform_moves_goes_by_its_id() -> None:
 def test_a_pool_refuses_what_it_cannot_play_with() -> None:
     with pytest.raises(ConfigError, match="size and every from 1"):
         clipper.Pool(OPTIONS, size=0)
-    pool = clipper.Pool(clipper.PolicyOptions(hidden=(8,)), every=1)
-    with pytest.raises(ConfigError, match="another network"):
-        clipper.train(
-            clipper.Turns(TicTacToe, 2, pool), clipper.PPO(horizon=8), policy=OPTIONS, total_steps=16, callback=pool
-        )
+    with pytest.raises(ConfigError, match="whole numbers"):
+        clipper.Pool(OPTIONS, size=2.5)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="no memory"):
+        clipper.Pool(dataclasses.replace(OPTIONS, memory="lstm"))
+    for other in (clipper.PolicyOptions(hidden=(8,)), dataclasses.replace(OPTIONS, activation="relu")):
+        pool = clipper.Pool(other, every=1)
+        with pytest.raises(ConfigError, match="another network"):
+            clipper.train(
+                clipper.Turns(TicTacToe, 2, pool), clipper.PPO(horizon=8), policy=OPTIONS, total_steps=16, callback=pool
+            )
+    with pytest.raises(ConfigError, match="one table at least"):
+        clipper.Turns(TicTacToe, 0)
+    with pytest.raises(ConfigError, match="an opponent has sit"):
+        clipper.Turns(TicTacToe, 2, 3)  # pyright: ignore[reportArgumentType]
+    env = clipper.Turns(TicTacToe, 2)
+    env.reset(seed=0)
+    for move in (12, -1):
+        with pytest.raises(ValueError, match="moves are numbers of Discrete"):
+            env.step(np.array([0, move]))

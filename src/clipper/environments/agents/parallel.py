@@ -1,6 +1,7 @@
 """Environments of several agents as columns of one vector environment, over PettingZoo's parallel interface."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import product
 from typing import Literal, cast
 
 import numpy as np
@@ -32,9 +33,10 @@ class Agents(VectorEnv):
     ``source`` is a name, ``pettingzoo:mpe2.simple_spread_v3,N=3``, or a factory of parallel environments in
     PettingZoo's form, or a list of factories, one for each environment. Environment e begins with ``seed + e``.
 
-    ``info["decides"]``, ``[N]``, says which columns decide next. An agent that ends before its environment has one row
-    with its last observation, then rows of zeros, none of which is a decision; once all have ended the environment is
-    reset with the next step, and all columns begin. An agent that an episode begins without has rows of zeros only.
+    ``info["agents_that_decide"]``, ``[N]``, says which columns decide next. An agent that ends before its
+    environment has one row with its last observation, then rows of zeros, none of which is a decision; once all have
+    ended the environment is reset with the next step, and all columns begin. An agent that an episode begins without
+    has rows of zeros only.
 
     ``agent_id``: each agent sees which one it is, A numbers more (0s and one 1) behind a vector, else a key ``agent``.
     ``pad``: where spaces differ, vectors are filled up with zeros, and choices that an agent lacks are masked.
@@ -60,8 +62,21 @@ class Agents(VectorEnv):
     ) -> None:
         factories, name, given = factories_of(source, num_envs)
         own: dict[str, object] = {"agent_id": agent_id, "pad": pad, "team_reward": team_reward, "state": state} | given
+        wrong = [key for key, x in own.items() if not isinstance(x, bool) and (key, x) != ("state", "observations")]
+        if wrong:
+            raise ConfigError(
+                f"{name}: {wrong[0]} is true or false, not {own[wrong[0]]!r}; state may be observations, too"
+            )
         self.name, self.spec = name, EnvSpec(name) if is_pettingzoo(name) else None
         self.worlds: list[Parallel] = [parallel(one, name) for one in factories]
+        try:
+            self.learn_spaces(own)
+        except BaseException:
+            self.close()
+            raise
+
+    def learn_spaces(self, own: dict[str, object]) -> None:
+        """Agents, and the spaces of their columns; raises ``ConfigError`` where the environments do not fit."""
         first = self.worlds[0]
         self.possible: list[Hashable] = list(first.possible_agents)
         self.agents, self.count = tuple(map(str, self.possible)), len(self.possible)
@@ -210,6 +225,14 @@ class Agents(VectorEnv):
                 f"environment {other} of {self.name} has the agents {theirs}, and environment 0 "
                 f"{', '.join(self.agents)}: all need the same, in one order"
             )
+        first = self.worlds[0]
+        for (i, env), agent in product(enumerate(self.worlds), self.possible):
+            for f, known in ((env.observation_space, first.observation_space), (env.action_space, first.action_space)):
+                if f(agent) != known(agent):
+                    raise ConfigError(
+                        f"environment {i} of {self.name} has {f(agent)} for {agent}, and environment 0 {known(agent)}: "
+                        "all need the same spaces"
+                    )
 
     def info(self, masks: "Masks") -> Info:
         """What is told beside observations and rewards."""

@@ -18,6 +18,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from clipper.environments.hybrid.picture import BLUE, GOLD, GREY, INK, RED, Picture
+from clipper.errors import ConfigError
 
 MOVES = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
 
@@ -47,6 +48,8 @@ class Spread:
     fps: ClassVar[int] = 4
 
     def __init__(self, num_envs: int, size: int = 5, max_steps: int = 20) -> None:
+        if size < 2 or max_steps < 1:
+            raise ConfigError(f"Spread needs a size of 2 and a step at least, not {size} and {max_steps}")
         self.size, self.max_steps = size, max_steps
         self.single_action_space: Discrete = Discrete(5)
         self.single_observation_space: Box = Box(1.0 - size, size - 1.0, (8,))

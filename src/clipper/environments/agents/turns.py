@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.told_episodes import Info
+from clipper.errors import ConfigError
 
 LEARNER, OTHER = 1, 2
 
@@ -107,8 +108,12 @@ class Turns(VectorEnv):
     def __init__(
         self, game: Callable[..., Game], num_envs: int, opponent: Opponent | None = None, **settings: object
     ) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"a game is played at one table at least, not at {num_envs}")
         self.game, self.num_envs = game(**settings), num_envs
         self.opponent = Uniform() if opponent is None else opponent
+        if not isinstance(self.opponent, Opponent):
+            raise ConfigError(f"an opponent has sit, begin, move, get_state and set_state, and {opponent!r} has not")
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = self.game.observation_space
         self.single_action_space = self.game.action_space
@@ -135,6 +140,8 @@ class Turns(VectorEnv):
         reward, over = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=bool)
         going, begins = np.flatnonzero(~self.resets), np.flatnonzero(self.resets)
         moves = np.asarray(actions)[going]
+        if not all(map(self.single_action_space.contains, moves)):
+            raise ValueError(f"moves are numbers of {self.single_action_space}, not {moves.tolist()}")
         fair = self.game.legal(self.boards[going])[np.arange(len(going)), moves]
         reward[going[~fair]], over[going[~fair]] = -1, True
         going, moves = going[fair], moves[fair]
