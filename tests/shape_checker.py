@@ -31,3 +31,8 @@ config.__class__ = Counting
 def begin() -> None:
     """Check the first calls from here on."""
     config.left = FIRST  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def rest() -> None:
+    """Check no further call of this test, which hands over what annotations forbid, as programs do."""
+    config.left = 0  # pyright: ignore[reportAttributeAccessIssue]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from scripted_agents import FOREVER, Script, rollouts_of
+from shape_checker import rest
 
 import clipper
 from clipper.environments import make
@@ -124,6 +125,8 @@ class Other(Script):
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:
+    rest()
+
     def raises(text: str, source: Any, kind: type[ClipperError] = ConfigError, steps: int = 0, **options: Any) -> None:
         def play() -> None:
             env = clipper.Agents(source, 1, **options)

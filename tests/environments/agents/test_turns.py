@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from shape_checker import rest
 
 import clipper
 from clipper.environments import make
@@ -173,7 +174,8 @@ def test_a_game_against_uniform_moves_goes_by_its_id() -> None:
 
 
 def test_a_pool_refuses_what_it_cannot_play_with() -> None:
-    with pytest.raises(ConfigError, match="size and every from 1"):
+    rest()
+    with pytest.raises(ConfigError, match="whole numbers from 1 on"):
         clipper.Pool(OPTIONS, size=0)
     with pytest.raises(ConfigError, match="whole numbers"):
         clipper.Pool(OPTIONS, size=2.5)  # pyright: ignore[reportArgumentType]
