@@ -35,7 +35,7 @@ class MaskablePPO(PPO):
 
     def _setup_model(self) -> None:
         assert issubclass(self.policy_class, MaskableActorCriticPolicy), (
-            "Policy must subclass MaskableActorCriticPolicy"
+            f"MaskablePPO's policy is a MaskableActorCriticPolicy, and {self.policy_class.__name__} is none"
         )
         super()._setup_model()
         self.masking, self.masks = True, list[np.ndarray]()

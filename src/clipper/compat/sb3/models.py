@@ -3,12 +3,14 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 from types import SimpleNamespace
+from typing import Literal
 
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, MultiBinary
 
 from clipper import algorithms
 from clipper.compat.sb3.arguments import parts, refuse_others
@@ -40,6 +42,38 @@ class ClippedValue:
 
     def __call__(self, value: CriticOutput, target: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
         return (old + (value.mean - old).clamp(-self.epsilon, self.epsilon) - target).square()
+
+
+class WatchedStop(KLStop):
+    """A stop that keeps what it was told; a ``target`` of infinity never ends an update."""
+
+    def __init__(self, target: float, minibatches: int) -> None:
+        super().__init__(target)
+        vars(self)["minibatches"] = minibatches
+
+    @property
+    def minibatches(self) -> int:
+        """Of an epoch."""
+        return vars(self)["minibatches"]
+
+    @cached_property
+    def kls(self) -> list[float]:
+        """Each minibatch's."""
+        return []
+
+    def end(self, kl: torch.Tensor) -> Literal["minibatch", "epoch"] | None:
+        self.kls.append(float(kl))
+        return super().end(kl)
+
+    @property
+    def epochs(self) -> int:
+        """How many have begun."""
+        return -(-len(self.kls) // self.minibatches)
+
+    @property
+    def last_kl(self) -> float:
+        """The mean over the last epoch's minibatches."""
+        return float(np.mean(self.kls[(self.epochs - 1) * self.minibatches :]))
 
 
 class Learns(OnPolicyAlgorithm):
@@ -163,12 +197,22 @@ class PPO(Learns):
             stop=None if self.target_kl is None else KLStop(self.target_kl),
         )
 
-    def updates_of(self, algorithm: object) -> int:
-        return self.n_epochs
+    def watched(self, algorithm: Tree) -> algorithms.PPO:
+        target = float("inf") if self.target_kl is None else self.target_kl
+        return dataclasses.replace(
+            algorithm, stop=WatchedStop(target, -(-self.n_envs * self.n_steps // self.batch_size))
+        )
 
-    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+    def updates_of(self, algorithm: Tree) -> int:
+        return algorithm.stop.epochs
+
+    def more(self, numbers: dict[str, float], algorithm: Tree) -> dict[str, float]:
         loss = numbers["loss/policy"] + self.vf_coef * numbers["loss/value"] - self.ent_coef * numbers["policy/entropy"]
-        found = {"train/loss": loss, "train/clip_range": self.at(self.clip_range)}
+        found = {
+            "train/loss": loss,
+            "train/clip_range": self.at(self.clip_range),
+            "train/approx_kl": algorithm.stop.last_kl,
+        }
         return found if self.clip_range_vf is None else found | {"train/clip_range_vf": self.at(self.clip_range_vf)}
 
 
@@ -240,12 +284,12 @@ class A2C(Learns):
             advantages=self.rewards_of_batch(),
         )
 
-    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+    def more(self, numbers: dict[str, float], algorithm: Tree) -> dict[str, float]:
         return {"train/policy_loss": numbers["loss/policy"]}
 
 
 class TRPO(Learns):
-    """``sb3_contrib.TRPO``; its KL is a mean over the components of a Box action, Clipper's their sum."""
+    """``sb3_contrib.TRPO``; its KL is a mean over the components of an action, Clipper's their sum."""
 
     settings = (
         *OnPolicyAlgorithm.settings,
@@ -317,14 +361,18 @@ class TRPO(Learns):
         assert critic is not None
         self.policy.optimizer = critic
 
+    @property
+    def size(self) -> int:
+        """How many components a KL is the mean of."""
+        return int(np.prod(self.action_space.shape)) if isinstance(self.action_space, Box | MultiBinary) else 1  # pyright: ignore[reportArgumentType]
+
     def algorithm(self) -> algorithms.TRPO:
-        size = int(np.prod(self.action_space.shape)) if isinstance(self.action_space, Box) else 1  # pyright: ignore[reportArgumentType]
         return algorithms.TRPO(
             horizon=self.n_steps,
             gamma=self.gamma,
             lam=self.gae_lambda,
-            delta=self.target_kl * size,
-            damping=self.cg_damping * size,
+            delta=self.target_kl * self.size,
+            damping=self.cg_damping * self.size,
             cg_iterations=self.cg_max_steps,
             shrink=self.line_search_shrinking_factor,
             tries=self.line_search_max_iter,
@@ -336,8 +384,8 @@ class TRPO(Learns):
             advantages=self.rewards_of_batch(),
         )
 
-    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+    def more(self, numbers: dict[str, float], algorithm: Tree) -> dict[str, float]:
         found = {"train/is_line_search_success": float(numbers.get("policy/step_scale", 0) > 0)}
         if "policy/kl" in numbers:
-            found["train/kl_divergence_loss"] = numbers["policy/kl"]
+            found["train/kl_divergence_loss"] = numbers["policy/kl"] / self.size
         return found | {"train/policy_objective": -numbers.get("loss/policy", 0.0)}

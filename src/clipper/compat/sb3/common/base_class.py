@@ -183,6 +183,7 @@ class BaseAlgorithm(ABC):
             self._last_obs = self.env.reset()
             self._last_episode_starts = np.ones(self.env.num_envs, dtype=bool)
         if not self._custom_logger:
+            self.logger.close()  # the files of the learn before
             self._logger = configure_logger(self.verbose, self.tensorboard_log, tb_log_name, reset_num_timesteps)
         found = one_callback(callback, progress_bar)
         found.init_callback(self)
@@ -360,9 +361,7 @@ class BaseAlgorithm(ABC):
         usual = {k: x for k, x in (before or {}).items() if k in (given or {}) or not k.startswith("optimizer_")}
         if given is not None and usual != given:
             raise ValueError(
-                f"The specified policy kwargs do not equal the stored policy "
-                f"kwargs. Stored kwargs: {before}, specified "
-                f"kwargs: {others['policy_kwargs']}"
+                f"the model was saved with policy_kwargs={before}: {given} makes another network, leave it out"
             )
         others = {name: x for name, x in others.items() if name != "policy_kwargs"}
         model: Tree = cls.__new__(cls)

@@ -13,6 +13,7 @@ from torch.distributions import kl_divergence as torch_kl
 
 from clipper.compat.sb3.common.preprocessing import UnsupportedError, check_multi_binary, get_action_dim
 from clipper.data.tree_type import Tree
+from clipper.distributions.squashed import log_slope_of_tanh
 
 D = TypeVar("D")
 
@@ -277,7 +278,7 @@ class StateDependentNoiseDistribution(OfParams):
 
 
 class TanhBijector:
-    """Tanh and its inverse."""
+    """Tanh and its inverse; the logarithm of its slope is exact, without ``epsilon``."""
 
     def __init__(self, epsilon: float = 1e-6) -> None:
         self.epsilon = epsilon
@@ -298,7 +299,7 @@ class TanhBijector:
 
     def log_prob_correction(self, x: Tensor) -> Tensor:
         """Log |d tanh(x) / dx|."""
-        return torch.log(1.0 - torch.tanh(x) ** 2 + self.epsilon)
+        return log_slope_of_tanh(x)
 
 
 def make_proba_distribution(

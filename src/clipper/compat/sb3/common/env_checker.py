@@ -41,50 +41,47 @@ def unsupported_within(space: gymnasium.Space) -> list[str]:
 def check_image(space: spaces.Box, key: str) -> None:
     """Warn of images that are none, or too small."""
     if space.dtype != np.uint8:
-        warn(f"Your observation {key} looks like an image but the `dtype` is {space.dtype}, not np.uint8")
+        warn(f"observation {key} has an image's three dimensions, and numbers of {space.dtype}: images are np.uint8")
     if np.any(space.low != 0) or np.any(space.high != 255):
-        warn(f"Your observation space {key} looks like an image but the upper and lower bounds are not in [0, 255]")
+        warn(f"observation {key} has an image's three dimensions, and bounds other than 0 and 255")
     plane = space.shape[1:] if is_image_space_channels_first(space) else space.shape[:2]
     if min(plane) < SMALLEST_IMAGE:
         warn(
-            f"The minimal resolution for an image is {SMALLEST_IMAGE}x{SMALLEST_IMAGE} "
-            f"for CnnPolicy: {key} is {space.shape}"
+            f"CnnPolicy reads images from {SMALLEST_IMAGE} × {SMALLEST_IMAGE} on, and {key} has the shape {space.shape}"
         )
 
 
 def check_obs_space(space: gymnasium.Space, key: str = "") -> None:
     """Warn of what a policy copes with badly."""
     if isinstance(space, spaces.Discrete) and space.start != 0:
-        warn(f"Discrete observation space {key} with a non-zero start is not supported by Stable-Baselines3")
+        warn(f"observation {key} is {space}: Stable-Baselines3 takes a Discrete that starts at 0")
     if isinstance(space, spaces.MultiDiscrete):
         if np.any(space.start != 0):
-            warn(f"MultiDiscrete observation space {key} with a non-zero start is not supported by Stable-Baselines3")
+            warn(f"observation {key} is {space}: Stable-Baselines3 takes a MultiDiscrete that starts at 0")
         if space.nvec.ndim > 1:
-            warn(f"The MultiDiscrete observation space {key} uses a multidimensional array, which is not supported")
+            warn(f"observation {key} is a MultiDiscrete of {space.nvec.ndim} dimensions: flatten it")
     if isinstance(space, spaces.Box):
         if len(space.shape) == 3:
             check_image(space, key)
         elif len(space.shape) not in (0, 1):
-            warn(f"Your observation {key} has an unconventional shape (neither an image, nor a 1D vector): flatten it")
+            warn(f"observation {key} has the shape {space.shape}, of no image and no vector: flatten it")
 
 
 def check_action_space(space: gymnasium.Space) -> None:
     """Warn of what a policy copes with badly."""
     if isinstance(space, spaces.Discrete) and space.start != 0:
-        warn("Discrete action space with a non-zero start is not supported by Stable-Baselines3")
+        warn(f"actions of {space}: Stable-Baselines3 takes a Discrete that starts at 0")
     if isinstance(space, spaces.MultiDiscrete):
         if np.any(space.start != 0):
-            warn("MultiDiscrete action space with a non-zero start is not supported by Stable-Baselines3")
+            warn(f"actions of {space}: Stable-Baselines3 takes a MultiDiscrete that starts at 0")
         if space.nvec.ndim > 1:
-            warn("The MultiDiscrete action space uses a multidimensional array, which is not supported: flatten it")
+            warn(f"actions are a MultiDiscrete of {space.nvec.ndim} dimensions: flatten it")
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        warn("The action space is not based off a numpy array: Stable-Baselines3 has no Dict or Tuple actions")
+        warn("Stable-Baselines3 has no Dict or Tuple actions: clipper.train takes them")
     if not isinstance(space, spaces.Box):
         return
     if np.any(np.abs(space.low) != np.abs(space.high)) or np.any(space.low != -1) or np.any(space.high != 1):
-        warn("We recommend you to use a symmetric and normalized Box action space (range=[-1, 1]): rescale the actions")
-    if not np.all(np.isfinite(space.low) & np.isfinite(space.high)):
-        warn(f"The action space {space} has an infinite bound")
+        warn(f"actions lie in {space}: policies begin near 0 with a spread of 1, so bounds of -1 and 1 suit them best")
     assert np.all(np.isfinite(space.low) & np.isfinite(space.high)), (
         f"the bounds of the actions, {space}, must be finite"
     )
@@ -103,8 +100,8 @@ def check_obs(obs: Tree, space: gymnasium.Space, method: str) -> None:
         assert np.ndim(obs) == 0, f"{where}It must be a whole number"
     elif isinstance(space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete):
         assert isinstance(obs, np.ndarray), f"{where}It must be an array of numpy"
-        assert obs.shape == space.shape, f"{where}Expected: {space.shape}, actual shape: {obs.shape}"
-        assert np.can_cast(obs.dtype, space.dtype), f"{where}Expected: {space.dtype}, actual dtype: {obs.dtype}"
+        assert obs.shape == space.shape, f"{where}Its shape is {obs.shape}"
+        assert np.can_cast(obs.dtype, space.dtype), f"{where}Its dtype is {obs.dtype}"
         if isinstance(space, spaces.Box):
             check_bounds(obs, space, where)
     given: Tree = obs
@@ -116,13 +113,11 @@ def check_bounds(obs: np.ndarray, space: spaces.Box, where: str) -> None:
     wrong = np.argwhere(~((space.low <= obs) & (obs <= space.high)))
     if not len(wrong):
         return
-    many = f"{len(wrong)} invalid indices:\n" if len(wrong) > 1 else ""
     told = [
-        f"Expected: {space.low[place]} <= obs[{','.join(map(str, place))}] <= {space.high[place]}, "
-        f"actual value: {obs[place]}"
+        f"obs[{', '.join(map(str, place))}] is {obs[place]}, outside [{space.low[place]}, {space.high[place]}]"
         for place in map(tuple, wrong[:100].tolist())
     ]
-    raise AssertionError(f"{where}{many}" + "\n".join(told))
+    raise AssertionError(f"{where}{len(wrong)} of {obs.size} numbers are outside:\n" + "\n".join(told))
 
 
 def check_parts(obs: Tree, space: gymnasium.Space, method: str) -> None:
@@ -138,14 +133,14 @@ def check_parts(obs: Tree, space: gymnasium.Space, method: str) -> None:
         try:
             check_obs(obs[key], part, method)
         except AssertionError as error:
-            raise AssertionError(f"Error while checking key={key}: {error}") from error
+            raise AssertionError(f"part {key!r}: {error}") from error
 
 
 def check_goals(env: gymnasium.Env, space: spaces.Dict) -> None:
     """Raise ``AssertionError`` where an environment with ``compute_reward`` lacks a part."""
     for key in ("observation", "achieved_goal", "desired_goal"):
         assert key in space.spaces, (
-            f"The observation returned by the `reset()` of a GoalEnv must contain {key}: it has {sorted(space.spaces)}"
+            f"an environment with compute_reward shows {key}, and this one shows {', '.join(sorted(space.spaces))}"
         )
 
 
@@ -166,15 +161,11 @@ def check_reset(env: gymnasium.Env, space: gymnasium.Space, sees: bool) -> None:
 def check_step(env: gymnasium.Env, space: gymnasium.Space, sees: bool) -> None:
     """Step once, and look at what came."""
     data = env.step(env.action_space.sample())
-    assert len(data) == 5, (
-        f"`step()` must return five values: obs, reward, terminated, truncated, info, not {len(data)}"
-    )
+    assert len(data) == 5, f"step returns obs, reward, terminated, truncated and info, and here {len(data)} values"
     obs, reward, terminated, truncated, info = data
     if sees:
         check_parts(obs, space, "step")
-    assert isinstance(reward, float | int | np.floating | np.integer), (
-        f"The reward returned by `step()` must be a float, not {type(reward)}"
-    )
+    assert isinstance(reward, float | int | np.floating | np.integer), f"a reward is a number, not {reward!r}"
     assert isinstance(terminated, bool | np.bool_), f"terminated is True or False, not {terminated!r}"
     assert isinstance(truncated, bool | np.bool_), f"truncated is True or False, not {truncated!r}"
     assert isinstance(info, dict), f"the infos of step are a dict, not {info!r}"
@@ -184,7 +175,7 @@ def check_render(env: gymnasium.Env) -> None:
     """Show it in each way that it says it has."""
     modes = env.metadata.get("render_modes")
     if modes is None:
-        warn("No render modes was declared in the environment: env.metadata['render_modes'] is None or not defined")
+        warn("env.metadata['render_modes'] does not say how the environment can be shown")
         return
     if env.render_mode and env.spec:
         assert env.render_mode in modes, f"render_mode={env.render_mode!r} is none of {modes}"
@@ -197,9 +188,9 @@ def check_env(env: gymnasium.Env, warn: bool = True, skip_render_check: bool = T
     if not isinstance(env, gymnasium.Env):
         raise ConfigError(f"check_env takes a gymnasium.Env, not {type(env).__name__}")
     for name in ("observation_space", "action_space"):
-        assert hasattr(env, name), f"You must specify a {name.replace('_', ' ')}"
+        assert hasattr(env, name), f"{type(env).__name__} has no {name}"
         assert isinstance(getattr(env, name), gymnasium.Space), (
-            f"The {name.replace('_', ' ')} must inherit from gymnasium.spaces"
+            f"{name} is one of gymnasium.spaces, not {getattr(env, name)!r}"
         )
     space = env.observation_space
     with warnings.catch_warnings():
@@ -207,9 +198,7 @@ def check_env(env: gymnasium.Env, warn: bool = True, skip_render_check: bool = T
             warnings.simplefilter("ignore")
         unknown = unsupported_within(space)
         for name in dict.fromkeys(unknown):
-            warnings.warn(
-                f"{name} observation space is not supported by Stable-Baselines3: flatten it, or pad it", stacklevel=2
-            )
+            warnings.warn(f"Stable-Baselines3 has no policy that reads a {name}: flatten it, or pad it", stacklevel=2)
         nested = False
         try:
             check_for_nested_spaces(space)

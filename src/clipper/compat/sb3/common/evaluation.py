@@ -49,8 +49,8 @@ def evaluate_policy(
     monitored = is_vecenv_wrapped(env, VecMonitor) or env.env_is_wrapped(Monitor)[0]
     if warn and not monitored:
         warnings.warn(
-            "Evaluation environment is not wrapped with a ``Monitor`` wrapper. This may result in reporting modified "
-            "episode lengths and rewards, if other wrappers happen to modify these.", UserWarning, stacklevel=2,
+            "no Monitor is around this environment: returns and lengths are those that its outermost wrapper gives",
+            UserWarning, stacklevel=2,
         )  # fmt: skip
     n = env.num_envs
     returns, lengths = list[float](), list[int]()

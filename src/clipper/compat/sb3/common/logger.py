@@ -5,8 +5,7 @@ import os
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clipper.compat.sb3.common.logger_formats import (
@@ -143,17 +142,6 @@ def configure(folder: str | None = None, format_strings: list[str] | None = None
     if [name for name in format_strings if name and name != "stdout"]:
         logger.log(f"Logging to {folder}")
     return logger
-
-
-@contextmanager
-def scoped_disable(logger: Logger) -> Iterator[None]:
-    """Write nothing meanwhile."""
-    before = logger.level
-    logger.set_level(DISABLED)
-    try:
-        yield
-    finally:
-        logger.set_level(before)
 
 
 def read_json(filename: str) -> Tree:

@@ -20,6 +20,7 @@ from clipper.algorithms import A2C, PPO, TRPO
 from clipper.compat.sb3.common.base_class import BaseAlgorithm
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback
 from clipper.compat.sb3.common.clipper_policy import LearntPolicy, optimizer_of
+from clipper.compat.sb3.common.distributions import TanhBijector
 from clipper.compat.sb3.common.policies import (
     ActorCriticCnnPolicy,
     ActorCriticPolicy,
@@ -64,6 +65,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         "vf_coef",
         "max_grad_norm",
         "normalize_advantage",
+        "rollout_buffer_class",
         "rollout_buffer_kwargs",
     )
     rollout_buffer: RolloutBuffer
@@ -127,6 +129,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         kind = getattr(self, "rollout_buffer_class", None)
         if kind is None:
             kind = DictRolloutBuffer if isinstance(self.observation_space, Dict) else RolloutBuffer
+        self.refuse_replaced(kind, "get", "change the rows in its add, or in compute_returns_and_advantage")
         self.rollout_buffer_class = kind
         self.rollout_buffer = kind(
             self.n_steps,
@@ -139,10 +142,20 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             **self.rollout_buffer_kwargs,
         )
         self.policy = self.make_policy().to(self.device)
+        instead = "change _get_action_dist_from_latent, extract_features or mlp_extractor"
+        self.refuse_replaced(type(self.policy), "evaluate_actions", instead)
         seed = int(np.random.SeedSequence().generate_state(1)[0]) if self.seed is None else self.seed
         self.learner = self.algorithm().init(LearntPolicy(self.policy), seed=seed)
         self.policy.optimizer = self.learner.optimizer
         self.learner.optimizer.param_groups[0]["lr"] = self.lr_schedule(1)
+
+    def refuse_replaced(self, kind: type, name: str, instead: str) -> None:
+        """Raise ``ConfigError`` for a class of the program's own with a method that ``train`` would not call."""
+        owner = next((one for one in kind.__mro__ if name in vars(one)), kind)
+        if type(self).train is OnPolicyAlgorithm.train and not owner.__module__.startswith("clipper.compat."):
+            raise ConfigError(
+                f"{kind.__name__} has its own {name}, which Clipper's update does not call: {instead}, or write train"
+            )
 
     def make_policy(self) -> BasePolicy:
         """A new one."""
@@ -226,7 +239,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         elif isinstance(self.action_space, Box):
             actions = actions.float()
             if self.policy.squash_output:
-                actions = actions.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
+                actions = TanhBijector.inverse(actions)
         else:
             actions = actions.long()
         yes = torch.ones(buffer.rewards.shape, dtype=torch.bool, device=place)
@@ -242,18 +255,22 @@ class OnPolicyAlgorithm(BaseAlgorithm):
     def train(self) -> None:
         """An update, by the settings as they are."""
         self.policy.set_training_mode(True)
-        algorithm, targets = self.algorithm(), self.targets()
+        algorithm, targets = self.watched(self.algorithm()), self.targets()
         self.learner.progress = 1 - self._current_progress_remaining
         targets = algorithm.advantages.of_batch(targets, self.learner.world)
         metrics = algorithm.improve(self.learner, targets)
         self._n_updates += self.updates_of(algorithm)
-        self.record(metrics, targets)
+        self.record(metrics, targets, algorithm)
+
+    def watched(self, algorithm: PPO | A2C | TRPO) -> PPO | A2C | TRPO:
+        """The same, which keeps what ``record`` tells of it."""
+        return algorithm
 
     def updates_of(self, algorithm: PPO | A2C | TRPO) -> int:
         """What one call of ``train`` counts as."""
         return 1
 
-    def record(self, metrics: Metrics, targets: Targets) -> None:
+    def record(self, metrics: Metrics, targets: Targets, algorithm: PPO | A2C | TRPO) -> None:
         """Note what was watched, by the names of Stable-Baselines3; Clipper's own names are in ``history``."""
         numbers = {name: float(x) for name, x in metrics.items()}
         if not all(bool(x.isfinite().all()) for x in self.policy.parameters()):
@@ -261,7 +278,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         told = {tag: numbers[name] for name, tag in NAMES.items() if name in numbers}
         if "train/entropy_loss" in told:
             told["train/entropy_loss"] *= -1
-        told |= self.more(numbers)
+        told |= self.more(numbers, algorithm)
         variance = torch.var(targets.value_target, correction=0)
         left = torch.var(targets.value_target - targets.value, correction=0)
         told["train/explained_variance"] = float(1 - left / variance) if variance > 0 else float("nan")
@@ -281,7 +298,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         noted, self._noted = self._noted | self.scalars(), {}
         self.history.append({**row, **numbers, **noted})  # pyright: ignore[reportArgumentType]
 
-    def more(self, numbers: dict[str, float]) -> dict[str, float]:
+    def more(self, numbers: dict[str, float], algorithm: PPO | A2C | TRPO) -> dict[str, float]:
         """What one algorithm alone notes."""
         return {}
 

@@ -209,9 +209,8 @@ def refuse_pair(observation: Tree) -> None:
     """Raise ``ValueError`` for what Gymnasium's ``reset`` gives."""
     if isinstance(observation, tuple) and len(observation) == 2 and isinstance(observation[1], dict):
         raise ValueError(
-            "You have passed a tuple to the predict() function instead of a Numpy array or a Dict. You are probably "
-            "mixing Gym API with SB3 VecEnv API: `obs, info = env.reset()` (Gym) "
-            "vs `obs = vec_env.reset()` (SB3 VecEnv)."
+            "predict takes an observation, and this is a pair of one and an info, as a gymnasium.Env gives them: write "
+            "obs, info = env.reset(); a vector of environments, vec_env.reset(), gives the observations alone"
         )
 
 

@@ -129,9 +129,3 @@ def check_for_nested_spaces(obs_space: gymnasium.Space) -> None:
         raise UnsupportedError(
             f"Nested observation spaces are not supported, and {obs_space} is one: clipper.train takes them"
         )
-
-
-def check_known(space: gymnasium.Space) -> None:
-    """Raise ``UnsupportedSpaceError`` for a space of no kind that Stable-Baselines3 has."""
-    if not isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary | Dict):
-        raise UnsupportedSpaceError(f"clipper.compat.sb3 has no policy for {space}: train with clipper.train instead")

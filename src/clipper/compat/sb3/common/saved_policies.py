@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipper.compat.sb3.common.rollout_buffers import RolloutBuffer
 from clipper.compat.sb3.common.schedules import ConstantSchedule, FloatSchedule, LinearSchedule
 from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor
 from clipper.data.tree_type import Tree
@@ -28,7 +29,7 @@ KNOWN = ("torch.nn.", "torch.optim.", "clipper.compat.sb3.")
 """Modules of which names in a file are looked up even where nobody has imported them yet."""
 KINDS: dict[str, type] = {
     "policy_class": nn.Module, "features_extractor_class": BaseFeaturesExtractor, "activation_fn": nn.Module,
-    "optimizer_class": torch.optim.Optimizer,
+    "optimizer_class": torch.optim.Optimizer, "rollout_buffer_class": RolloutBuffer,
 }  # fmt: skip
 """What a name in a file may stand for, by setting. It will be called, with arguments from the file: anything else that
 the program has imported, as a class that starts processes, would be run by whoever wrote the file."""
