@@ -28,7 +28,8 @@ def walked(steps: int, columns: int, seed: int) -> tuple[torch.Tensor, torch.Ten
 def by_hand(reward: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, gamma: float, lam: float) -> torch.Tensor:
     """The same for one column, by a sum over later decisions, however far."""
     decisions = [t for t in range(len(mask)) if mask[t]]
-    following = [*decisions[1:], len(mask)]
+    out_early = [t + 1 if t < len(mask) - 2 else len(mask) for t in decisions[-1:]]
+    following = [*decisions[1:], *out_early]
     delta = {t: reward[t] + gamma * value[f] - value[t] for t, f in zip(decisions, following, strict=True)}
     out = torch.zeros_like(reward)
     for i, t in enumerate(decisions):
@@ -40,7 +41,7 @@ def by_hand(reward: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, gamma
 def test_a_return_goes_on_in_the_next_episode(gamma: float, lam: float) -> None:
     generator = torch.Generator().manual_seed(3)
     mask = torch.rand((13, 6), generator=generator) < 0.7
-    mask[:, 0], mask[-1, 1], mask[0, 2] = True, False, False
+    mask[:, 0], mask[-1, 1], mask[0, 2], mask[9:, 3], mask[8, 3], mask[:, 4] = True, False, False, False, True, False
     reward, value = (torch.randn(n, 6, generator=generator, dtype=torch.float64) for n in (13, 14))
     found = gae_across_episodes(reward.masked_fill(~mask, torch.nan), value, mask, gamma, lam)
     for i in range(6):

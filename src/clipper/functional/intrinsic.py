@@ -54,12 +54,16 @@ def gae_across_episodes(
     Âₜ = δₜ + γλ Â₊
 
     where + is the next decision, of the next episode too: a row that is no decision hands V and Â on. The row after the
-    segment has V of the last observation, also where that ended an episode, since nothing is known of the next one.
+    segment has V of the last observation, also where that ended an episode, since nothing is known of the next one. So
+    has a decision after which its agent is out for more rows than the one that a new episode takes.
     Times are as in ``gae``; rows that are no decision get 0.
     """
     between = (~mask).to(value.dtype)
     known = torch.cat([value[:-1].masked_fill(~mask, 0), value[-1:]])
     following = linear_recurrence(known, torch.cat([between, torch.zeros_like(between[:1])]))[1:]
+    last = mask & (mask.flip(0).cumsum(0).flip(0) == 1)
+    last[-2:] = False
+    following = torch.where(last, value[1:], following)
     delta = (reward + gamma * following - value[:-1]).masked_fill(~mask, 0)
     carried = torch.ones_like(delta).masked_fill(mask, gamma * lam)
     return linear_recurrence(delta, carried).masked_fill(~mask, 0)
