@@ -70,6 +70,10 @@ class LanguageRollouts:
         self.num_envs, self.eos, self.max_tokens = responses, language.eos, language.max_tokens
         self.beta, self.greedy = self.shaping.first_beta, greedy
         vocabulary = vocabulary_of(reference.lm)
+        if any(token >= vocabulary for token in self.eos):
+            raise ConfigError(
+                f"eos={max(self.eos)} is no token of the model, which has {vocabulary}, from 0 to {vocabulary - 1}"
+            )
         self.single_observation_space, self.single_action_space = Discrete(vocabulary), Discrete(vocabulary)
         self.generator = Generator().manual_seed(seed)
         self.scale: tuple[float, float] | None = None if self.shaping.normalise else (0.0, 1.0)

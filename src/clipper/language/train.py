@@ -21,7 +21,7 @@ from clipper.runs.callbacks import Callback
 from clipper.runs.config_file import read_config
 from clipper.runs.load import load
 from clipper.runs.logs import Logger
-from clipper.runs.make_run import Settings
+from clipper.runs.make_run import Settings, check_settings
 from clipper.runs.restore import is_there
 from clipper.runs.run import Run
 from clipper.runs.train import train
@@ -95,6 +95,8 @@ def train_language(
         resume = folder if is_there(folder, None) else None
     given = cast(OfResponses, {name: settings.pop(name) for name in OfResponses.__annotations__ if name in settings})
     planned = None if resume is None else read_config(from_user_kept(resume))
+    decided = planned.algorithm if algorithm is None and planned is not None else algorithm
+    check_settings(cast(Settings, settings), decided, "train_language", tuple(OfResponses.__annotations__))
     seed = settings.get("seed", 1 if planned is None else planned.seed)
     loaded = load_model(model, seed)
     if planned is None:

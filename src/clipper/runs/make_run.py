@@ -141,29 +141,31 @@ def check_given(algorithm: object, policy: object) -> None:
     check_policy(policy)
 
 
-def check_settings(settings: Settings, algorithm: object) -> None:
-    """Raise ``UnknownFieldError`` for a keyword of ``train`` that belongs to the algorithm, the policy, or nowhere."""
+def check_settings(settings: Settings, algorithm: object, caller: str = "train", also: Sequence[str] = ()) -> None:
+    """Raise ``UnknownFieldError`` for a keyword that belongs to the algorithm, the policy, or nowhere; ``caller`` is what
+    was called, and takes ``also`` these.
+    """
     known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy", "language")]
     algorithm = PPO() if algorithm is None else algorithm
     places: tuple[tuple[str, object], ...] = (
         (f"algorithm={'clipper.' * (type(algorithm) in KNOWN)}{short_name(algorithm)}", algorithm),
-        ("policy=clipper.PolicyOptions", PolicyOptions),
+        ("policy=clipper.PolicyOptions", None if also else PolicyOptions),
     )
     for name, given in settings.items():
         meant = OTHER_NAMES.get(name, name)
         if name in known or meant in known:
             continue
         if meant == "env":
-            raise UnknownFieldError(
-                f"train has no argument {name!r}: write train({shown(given)}) or env={shown(given)}"
-            )
+            raise UnknownFieldError(f"{caller} has no argument {name!r}: write {caller}({shown(given)}) or env=…")
         for place, owner in places:
             own = [f.name for f in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
             for field in (name, meant):
                 if field in own:
-                    raise UnknownFieldError(f"train has no argument {name!r}: write {place}({field}=…){in_parts(name)}")
+                    raise UnknownFieldError(
+                        f"{caller} has no argument {name!r}: write {place}({field}=…){in_parts(name)}"
+                    )
     own = ("callback", "loggers", "profile", "resume", "run_dir")  # what train itself takes
-    check_names("train", settings, [*known, *own])
+    check_names(caller, settings, [*known, *own, *also])
 
 
 def build(
