@@ -142,8 +142,8 @@ def check_given(algorithm: object, policy: object) -> None:
 
 
 def check_settings(settings: Settings, algorithm: object, caller: str = "train", also: Sequence[str] = ()) -> None:
-    """Raise ``UnknownFieldError`` for a keyword that belongs to the algorithm, the policy, or nowhere; ``also`` are some
-    of ``caller``, which was called.
+    """Raise ``UnknownFieldError`` for a keyword of the algorithm, the policy, or of nothing; ``also`` are some of the
+    ``caller``, which was called.
     """
     known = [f.name for f in dataclasses.fields(Config) if f.name not in ("env", "algorithm", "policy", "language")]
     algorithm = PPO() if algorithm is None else algorithm
