@@ -22,7 +22,7 @@ def agree(own: Any, theirs: Any) -> None:
         for mine, other in zip(own, theirs, strict=True):
             agree(mine, other)
     elif isinstance(theirs, int | float):
-        np.testing.assert_allclose(own, theirs, rtol=2e-4, atol=1e-5)
+        np.testing.assert_allclose(own, theirs, rtol=1e-4, atol=1e-5)
     else:
         assert own == theirs
 
