@@ -174,7 +174,7 @@ def test_a_shared_trunk_is_refused_in_a_line(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("algorithm", ["ppo", "reinforce", "vpg"])
 def test_help_explains_every_field(algorithm: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        run("train", "CartPole-v1", algorithm, "--help")
+        run("train", "CartPole-v1", algorithm, "--help-all")
     assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert "γ, the discount" in out
@@ -185,6 +185,23 @@ def test_help_explains_every_field(algorithm: str, capsys: pytest.CaptureFixture
     for option in options:
         text = re.sub(r"--[a-z-]+ ?\S*|\(default.*", "", option.replace("│", " "), flags=re.S)
         assert len(text.split()) >= 3, option
+
+
+@pytest.mark.parametrize("arguments", [[], ["sac"], ["exploring"], ["hyar"]])
+def test_short_help_has_every_option_on_a_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert run("train", "CartPole-v1", *arguments, "--help") == 0
+    short = capsys.readouterr().out
+    assert len(short.splitlines()) <= 130
+    assert max(map(len, short.splitlines())) <= 100
+    flags = re.findall(r"^  (--[a-z0-9-]+) +(\S.*)$", short, flags=re.M)
+    assert all(len(words.split()) >= 2 for _, words in flags)
+    with pytest.raises(SystemExit):
+        run("train", "CartPole-v1", *arguments, "--help-all")
+    every = set(re.findall(r"^[│ ]+(--[a-z][a-z0-9-]*)", capsys.readouterr().out, flags=re.M))
+    assert {flag for flag, _ in flags} == every
 
 
 def test_overview(capsys: pytest.CaptureFixture[str]) -> None:

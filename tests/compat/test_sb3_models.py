@@ -289,3 +289,14 @@ def test_a_file_s_names_call_nothing_but_networks_and_optimizers(setting: str, t
         with pytest.raises(CorruptCheckpointError, match=f"{setting}.*{name}"):
             PPO.load(tmp_path / "bad.zip")
     assert not Trap.sprung
+
+
+@pytest.mark.parametrize(("kind", "options"), [(PPO, {}), (A2C, {"use_sde": True}), (MaskablePPO, {})])
+def test_a_policy_is_kept_without_its_model(kind: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    env = InvalidActionEnvDiscrete(dim=3, n_invalid_actions=1) if kind is MaskablePPO else "Pendulum-v1"
+    policy: Any = kind("MlpPolicy", env, seed=0, **options).policy
+    policy.save(tmp_path / "policy")
+    again = type(policy).load(tmp_path / "policy")
+    obs = policy.observation_space.sample()
+    assert np.array_equal(again.predict(obs, deterministic=True)[0], policy.predict(obs, deterministic=True)[0])
+    assert all(torch.equal(x, y) for x, y in zip(again.parameters(), policy.parameters(), strict=True))

@@ -35,6 +35,7 @@ from clipper.cli.command_options import (
     with_spellings,
 )
 from clipper.cli.language_options import TrainLanguage
+from clipper.cli.short_help import show_short_help
 from clipper.cli.terminal import Terminal, write_source
 from clipper.environments.atari import described, is_atari
 from clipper.environments.from_file import env_of_file
@@ -63,7 +64,11 @@ def train_command(args: Sequence[str]) -> int:
     prog, more = f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", ""
     if is_atari(default.env):
         more = f" Behind an Atari game's id may stand, after commas: {described()}."
-    options = parse(Train, rest, prog, Train(config=default), more)
+    begun = Train(config=default)
+    if {"-h", "--help"} & set(rest):
+        show_short_help(begun, ", ".join(ALGORITHMS), more.strip())
+        return 0
+    options = parse(Train, ["--help" if word == "--help-all" else word for word in rest], prog, begun, more)
     config = with_spellings(options)
     folder = options.run_dir or new_run_dir(config)
     reach_own_code(config.env)

@@ -22,6 +22,7 @@ from clipper.compat.sb3.common.distributions import (
 )
 from clipper.compat.sb3.common.preprocessing import is_image_space, maybe_transpose, preprocess_obs
 from clipper.compat.sb3.common.saved_policies import load_policy, save_policy
+from clipper.compat.sb3.common.schedules import ConstantSchedule
 from clipper.compat.sb3.common.torch_layers import (
     BaseFeaturesExtractor,
     CombinedExtractor,
@@ -260,7 +261,7 @@ class ActorCriticPolicy(BasePolicy):
             "net_arch": self.net_arch, "activation_fn": self.activation_fn, "use_sde": self.use_sde,
             "log_std_init": self.log_std_init, "ortho_init": self.ortho_init, "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs, "features_extractor_class": self.features_extractor_class,
-            "features_extractor_kwargs": self.features_extractor_kwargs, "lr_schedule": self._dummy_schedule,
+            "features_extractor_kwargs": self.features_extractor_kwargs, "lr_schedule": ConstantSchedule(0.0),
             "share_features_extractor": self.share_features_extractor,
         }  # fmt: skip
         if self.use_sde:
