@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from clipper.cli.terminal import Terminal
+from clipper.data.figures import figure
 from clipper.runs.curve import thousands
 from clipper.runs.rows import Row
 from clipper.runs.run import Run
@@ -63,8 +64,8 @@ class ProgressDisplay:
         if config.language is None:
             facts = {
                 "steps": done,
-                "return": number(row.get("episode/recent_return"), ".1f"),
-                "evaluation": number(self.last_eval, ".1f"),
+                "return": returned(row.get("episode/recent_return")),
+                "evaluation": returned(self.last_eval),
                 "steps/s": speed_text,
                 "left": left_text,
                 "KL": number(row.get("policy/kl"), ".4f"),
@@ -93,6 +94,11 @@ class ProgressDisplay:
             table.add_column(name, justify="right")
         table.add_row(*facts.values())
         return table
+
+
+def returned(x: float | int | None) -> str:
+    """A return, or nothing where there is none."""
+    return "" if x is None else figure(x)
 
 
 def number(x: float | int | None, form: str) -> str:

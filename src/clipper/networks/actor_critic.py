@@ -59,6 +59,10 @@ class ActorCritic(nn.Module):
         if memory is not None and self.renew is not None:
             self.renew = partial(memory.renew, self.renew)
 
+    def extra_repr(self) -> str:
+        count = sum(x.numel() for x in self.parameters())
+        return f"observations: {self.encoder.space}\nactions: {self.action_space}\nparameters: {count:,}"
+
     def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Distribution, Tree]:
         features, own = self.actor(self.encoder(obs)), memory
         if self.memory is not None:

@@ -34,6 +34,7 @@ from clipper.runs.of_language import OfLanguage
 from clipper.runs.profile import Profile
 from clipper.runs.replay_files import ReplayFiles, rows_left_out
 from clipper.runs.rows import OWN_METRICS, Row, Waiting, check_metrics, is_number, merged, told_besides
+from clipper.runs.summary import Summarised
 from clipper.settings.config import Config
 from clipper.settings.config_json import to_json
 from clipper.spaces.space_json import check_same_spaces, space_to_json
@@ -45,8 +46,8 @@ OURS = VectorRollouts.load_state_dict, GatheredRollouts.load_state_dict
 RECENT = 100  # episodes in the moving average that a run shows
 
 
-@dataclass(slots=True)
-class Run:
+@dataclass(slots=True, repr=False)
+class Run(Summarised):
     """What ``train`` returns: the policy and everything around it."""
 
     config: Config
@@ -388,10 +389,8 @@ class Run:
                 raise
             raise CorruptCheckpointError(f"the checkpoint does not fit its own settings: {error}") from error
         if restored is None:
-            raise ConfigError(
-                f"load_state_dict of {own.__name__} answers None: it must return True where it has gone back to the "
-                "state that it was given, and False where new episodes begin"
-            )
+            wanted = "True where it has gone back to the state that it was given, False where new episodes begin"
+            raise ConfigError(f"load_state_dict of {own.__name__} answers None: it must return {wanted}")
         if self.rollouts.steps != self.learned + self.earlier:
             raise ConfigError(
                 f"load_state_dict of {own.__name__} leaves steps at {self.rollouts.steps}, and the checkpoint is of "
