@@ -193,7 +193,7 @@ class BaseAlgorithm(ABC):
         assert self.ep_info_buffer is not None
         assert self.ep_success_buffer is not None
         over = np.zeros(len(infos), bool) if dones is None else dones
-        for info, done in zip(infos, over, strict=True):
+        for info, done in zip(infos, over, strict=False):  # some programs' vectors give no info where there is none
             if info.get("episode") is not None:
                 self.ep_info_buffer.append(info["episode"])
             if info.get("is_success") is not None and done:
