@@ -34,7 +34,7 @@ METHODS: Mapping[str, Callable[[float], Algorithm]] = {
     "p-dqn": lambda gamma: PDQN(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
     "mp-dqn": lambda gamma: MPDQN(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
     "pa-ddpg": lambda gamma: PADDPG(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
-    "hyar": lambda gamma: HyAR(gamma=gamma, update_ratio=0.5, epsilon=EPSILON, capacity=200_000),
+    "hyar": lambda gamma: HyAR(gamma=gamma, update_ratio=0.5, capacity=200_000),  # its own ε: the space comes first
     "hybrid sac": lambda gamma: HybridSAC(gamma=gamma, update_ratio=0.5, capacity=200_000),
 }
 """By γ."""
@@ -53,7 +53,8 @@ def from_replay(task: str, method: str) -> Config:
     """Eight environments, one network for all tasks. Numbers begin at 0 everywhere: no knowledge about a task."""
     recipe, gamma, total_steps = TASKS[task]
     algorithm = METHODS[method](gamma)
-    policy = dataclasses.replace(NETWORK, head=HeadOptions())
+    # HyAR's representation says how observations change, in their own units.
+    policy = dataclasses.replace(NETWORK, head=HeadOptions(), normalise_obs=method != "hyar")
     return Config(
         env=recipe().env, algorithm=algorithm, policy=policy, num_envs=8, total_steps=total_steps, log_every=5_000
     )  # fmt: skip

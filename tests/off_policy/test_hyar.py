@@ -141,7 +141,7 @@ def test_only_legal_choices_are_made_at_first_and_later() -> None:
     latent, choice, _ = learner.behaviour.act(obs, action_mask=(legal, ()))[0].sample(learner.generator)
     assert (choice != 1).all()
     own = latent[:, 0] != UNKNOWN
-    assert own.float().mean() == pytest.approx(0.99, abs=0.01)
+    assert own.float().mean() == pytest.approx(0.95, abs=0.015)
     nearest = nearest_choice(latent[own, :3], head_of(policy).representation.table, legal[own])
     assert torch.equal(choice[own], nearest)
 

@@ -50,12 +50,12 @@ class HyAR(OffPolicy):
 
     As in the authors' code, the policy is bounded by inverted gradients (arXiv:1511.04143). That code learns the
     representation by phases, and explores by noise that falls over 1,000 episodes. Here representation and policy take
-    turns, and ε goes by the run's progress.
+    turns, and ε goes by the run's progress, slowly: the space that is learned has to show all choices for long.
     """
 
     tau: Fraction = 0.005
     """τ, the part of the way to critics and policy that their lagged copies go."""
-    epsilon: Epsilon = Annealed(1.0, 0.01, 0.5)
+    epsilon: Epsilon = Annealed(1.0, 0.05, 0.7)
     """ε, the part of decisions that are uniform: a number, or a schedule, as annealed(start,end,until)."""
     critics: Count = 2
     """Q networks, of which the lowest counts."""
@@ -65,13 +65,13 @@ class HyAR(OffPolicy):
     """c, its largest size."""
     policy_delay: Count = 2
     """d, gradient steps of the critics for one of the policy."""
-    learning_rate: Rate = 3e-4
-    """The step size of critics and policy."""
-    representation_learning_rate: Rate = 1e-4
-    """The step size of the representation."""
-    representation_starts: Count = 5_000
+    learning_rate: Rate = 1e-3
+    """The step size of critics and policy; 3e-4 in the authors' code."""
+    representation_learning_rate: Rate = 1e-3
+    """The step size of the representation; 1e-4 there."""
+    representation_starts: Count = 3_000
     """Gradient steps in which only the representation learns, at first."""
-    representation_every: Count = 10
+    representation_every: Count = 2
     """Later, gradient steps for one of the representation."""
     kl_weight: NonNegative = 0.01
     """Weight of the KL term. With 1 codes of uniform arguments say nothing of them: their variance, a third, costs less
