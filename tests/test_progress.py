@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipper.cli.progress import speed_of
+from clipper.runs.progress import speed_of
 
 
 def test_speed_is_decisions_by_seconds_where_rows_differ_in_length() -> None:

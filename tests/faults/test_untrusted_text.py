@@ -12,8 +12,8 @@ from matplotlib.text import Text
 
 import clipper
 from clipper.cli.commands import one_line, run_command
-from clipper.cli.terminal import Terminal
 from clipper.errors import ClipperError, ConfigError, visible
+from clipper.runs.terminal import Terminal
 from clipper.settings.config import Config
 from clipper.storage import checkpoint
 

@@ -13,12 +13,12 @@ from PIL import Image
 
 import clipper
 from clipper.cli.commands import run_command
-from clipper.cli.session import large_images
 from clipper.environments.vector.serial import Serial
 from clipper.errors import ConfigError
 from clipper.networks.encoders import ImageEncoder, area_means
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
 from clipper.pictures.play import play
+from clipper.runs.header import large_images
 
 QUICK = clipper.PPO(horizon=8, epochs=1, minibatches=1)
 WITHOUT = PolicyOptions(hidden=(4,), encoder=EncoderOptions(ignore=("mission",), cnn_features=8))

@@ -14,10 +14,10 @@ from rich.console import Console
 from test_logs import curves
 
 import clipper
-from clipper.cli.progress import ProgressDisplay
 from clipper.environments.vector.serial import Serial
 from clipper.environments.vector.workers import Workers
 from clipper.errors import ConfigError
+from clipper.runs.progress import ProgressDisplay
 from clipper.runs.run import Run
 
 QUICK = clipper.PPO(horizon=10, epochs=1, minibatches=1)

@@ -36,7 +36,6 @@ from clipper.cli.command_options import (
 )
 from clipper.cli.language_options import TrainLanguage
 from clipper.cli.short_help import show_short_help
-from clipper.cli.terminal import Terminal, write_source
 from clipper.environments.atari import described, is_atari
 from clipper.environments.from_file import env_of_file
 from clipper.environments.processes import end_with_starter
@@ -44,6 +43,7 @@ from clipper.errors import ClipperError, ConfigError, visible
 from clipper.rollout.evaluation import Evaluation
 from clipper.runs.config_file import read_config
 from clipper.runs.folders import new_folder, runs_in, seeds_below
+from clipper.runs.terminal import Terminal, write_source
 from clipper.settings.config import Config
 from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES

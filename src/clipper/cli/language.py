@@ -14,7 +14,6 @@ from clipper.cli.command_options import parse
 from clipper.cli.language_algorithms import BETA, CHOICES, for_task
 from clipper.cli.language_options import EvaluateLanguage, OfRun, ResumeLanguage, TrainLanguage
 from clipper.cli.session import show
-from clipper.cli.terminal import Terminal
 from clipper.errors import ConfigError
 from clipper.language.evaluation import Scored, evaluate_responses
 from clipper.language.models import save_model
@@ -24,6 +23,7 @@ from clipper.language.tasks import TASKS
 from clipper.language.train import saved_policy, shaping_for, train_language
 from clipper.runs.config_file import read_config
 from clipper.runs.folders import new_folder
+from clipper.runs.terminal import Terminal
 from clipper.settings.language import LanguageConfig, Shaping
 from clipper.settings.option_text import named_value
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from clipper.cli.session import code_again, command_of, endings, turn_away
-from clipper.cli.terminal import Terminal
 from clipper.environments.processes import LIFELINE, end_children, lifeline
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.rollout.evaluation import Evaluation
@@ -23,6 +22,7 @@ from clipper.runs.curve import plot_runs, read_curve, thousands
 from clipper.runs.folders import printable, seed_folders, seeds_below
 from clipper.runs.load import read
 from clipper.runs.lock import locked
+from clipper.runs.terminal import Terminal
 from clipper.settings.config import Config
 from clipper.settings.config_json import read_settings, settings_json
 from clipper.storage import files, json_text

@@ -17,32 +17,25 @@ from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
-from torch import nn
 
-from clipper.cli.progress import ProgressDisplay
-from clipper.cli.terminal import Terminal
 from clipper.environments.from_file import why_asked
 from clipper.environments.ids import called
 from clipper.environments.processes import end_children
-from clipper.environments.vector.serial import is_limited
 from clipper.language.tasks import TASKS
-from clipper.networks.encoders import ImageEncoder
-from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import joined
-from clipper.rollout.evaluation import MAX_STEPS
-from clipper.rollout.protocol import abilities
 from clipper.runs.curve import thousands
+from clipper.runs.header import Header
 from clipper.runs.profile import PARTS, Profile
+from clipper.runs.progress import ProgressDisplay
 from clipper.runs.restore import asked_for
 from clipper.runs.run import Run
+from clipper.runs.terminal import Terminal
 from clipper.runs.train import train
 from clipper.settings.config import Config
 from clipper.settings.config_json import elsewhere, name_of, read_settings
 from clipper.settings.language import LanguageConfig
 from clipper.storage import checkpoint
 
-MANY = 10_000_000  # weights for images, of which the header tells
 GRACE = 8.0  # seconds that a signal leaves the iteration at hand
 
 
@@ -149,7 +142,7 @@ def show(arguments: Mapping[str, object], train: Callable[..., Run] = train) -> 
     header = Header(console)
     with StopOnSignal() as stop, ProgressDisplay(console) as display:
         try:
-            run = called(train, **arguments, callback=[header, display, stop])
+            run = called(train, **arguments, callback=[header, display, stop], progress=False)
         except Stopped:
             run = stop.run
     assert run is not None
@@ -158,66 +151,6 @@ def show(arguments: Mapping[str, object], train: Callable[..., Run] = train) -> 
         received = group.largest(received or 0)[0] or None
     report(run, console, received)
     return 0 if received is None else 128 + received
-
-
-class Header:
-    """Prints once what runs and where."""
-
-    def __init__(self, console: Console) -> None:
-        self.console, self.printed = console, False
-
-    def __call__(self, run: Run) -> None:
-        if self.printed:
-            return
-        self.printed = True
-        config = run.config
-        size = run.learner.parameters.numel()
-        resumed = "" if run.exact else ", resumed (exact: false)"
-        env = abilities(run.rollouts).env
-        endless = env is not None and not is_limited(env)
-        bound = f", no time limit is known, so evaluations end episodes after {MAX_STEPS:,} steps" * endless
-        several = "environments" if config.num_envs > 1 else "environment"
-        columns, engine = f"{config.num_envs} {several} {run.stepping}", f"engine {run.engine.description}, "
-        if config.language is not None:
-            columns = f"{config.num_envs} responses at once, of at most {config.language.max_tokens} tokens"
-            engine = ""
-        rest = (
-            f": {columns}, {size:,} parameters, {engine}{config.device}, "
-            f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}"
-            f"{resumed}{bound}"
-        )
-        name = type(config.algorithm).__name__
-        self.console.print(Text.assemble((name, "bold"), " on ", (config.env, "bold"), rest), soft_wrap=True)
-        if isinstance(run.rollouts, GatheredRollouts):
-            self.console.print(of_ranks(run.rollouts), soft_wrap=True)
-        if large := large_images(run.policy):
-            self.console.print(large, soft_wrap=True)
-
-
-def of_ranks(rollouts: GatheredRollouts) -> str:
-    """A line that says what several processes send each other, and what their number changes."""
-    same = "their number changes no bit of what is learned"
-    own = "each draws its own actions, so that another number of ranks plays other games"
-    size = rollouts.group.size
-    if not rollouts.data:
-        return (
-            f"{size} ranks send gradients, each of its own decisions: what is learned is, up to rounding, what one "
-            "process learns from the same decisions"
-        )
-    told = f"{size} ranks send what their environments did: {same if rollouts.as_one else own}"
-    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    once = f"; the {together} on this machine repeat one update, which --vector workers does once" * (together > 1)
-    return told + once
-
-
-def large_images(policy: object) -> str:
-    """A line where images take more than ``MANY`` weights, which are seldom worth it; else ""."""
-    encoders = [x for x in policy.modules() if isinstance(x, ImageEncoder)] if isinstance(policy, nn.Module) else []
-    sizes = [sum(p.numel() for p in encoder.parameters()) for encoder in encoders]
-    if sum(sizes) <= MANY:
-        return ""
-    _, height, width = encoders[sizes.index(max(sizes))].image
-    return f"{sum(sizes):,} of these parameters read images of {height} × {width}: --image-size 84 84 makes them fewer"
 
 
 def profile_table(profile: Profile, iterations: int) -> Table:

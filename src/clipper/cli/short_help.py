@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from rich.markup import escape
 
-from clipper.cli.terminal import Terminal
+from clipper.runs.terminal import Terminal
 from clipper.settings.option_text import to_text
 
 WIDEST = 100

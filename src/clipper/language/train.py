@@ -66,6 +66,7 @@ def train_language(
     callback: Callback | Sequence[Callback] = (),
     loggers: Logger | Sequence[Logger] = (),
     profile: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[LanguageSettings],
 ) -> Run:
     """Train a causal language model on scores of its responses, and return the run.
@@ -114,7 +115,7 @@ def train_language(
     policy = TokenPolicy(copy_of(loaded.lm), language.critic, language.temperature, language.micro_batch)
     return train(
         rollouts, algorithm, policy=policy, run_dir=run_dir if resume is None else None, resume=resume,
-        callback=callback, loggers=loggers, profile=profile, **cast(Settings, settings),
+        callback=callback, loggers=loggers, profile=profile, progress=progress, **cast(Settings, settings),
     )  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def check_settings(settings: Settings, algorithm: object, caller: str = "train",
                     raise UnknownFieldError(
                         f"{caller} has no argument {name!r}: write {place}({field}=…){in_parts(name)}"
                     )
-    own = ("callback", "loggers", "profile", "resume", "run_dir")  # what train itself takes
+    own = ("callback", "loggers", "profile", "progress", "resume", "run_dir")  # what train itself takes
     check_names(caller, settings, [*known, *own, *also])
 
 

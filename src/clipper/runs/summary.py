@@ -1,13 +1,10 @@
 """What ``print(run)`` says."""
 
 import math
-from typing import TYPE_CHECKING, cast
 
 from clipper.data.figures import figure
+from clipper.data.tree_type import Tree
 from clipper.data.values import shown
-
-if TYPE_CHECKING:
-    from clipper.runs.run import Run
 
 
 class Summarised:
@@ -16,7 +13,7 @@ class Summarised:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        run = cast("Run", self)
+        run: Tree = self
         config = run.config
         size, name = run.learner.parameters.numel(), type(config.algorithm).__name__
         done = f"{run.steps:,} of {config.total_steps:,} steps, {run.iteration:,} iterations"

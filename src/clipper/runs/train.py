@@ -27,6 +27,7 @@ from clipper.runs.lock import locked
 from clipper.runs.logs import Log, Logger, logger_list
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making
 from clipper.runs.metrics_file import replace_last
+from clipper.runs.on_screen import on_screen
 from clipper.runs.profile import Profile
 from clipper.runs.restore import as_planned, is_there, restore
 from clipper.runs.rows import Row
@@ -49,6 +50,7 @@ def train(
     callback: Callback | Sequence[Callback] = (),
     loggers: Logger | Sequence[Logger] = (),
     profile: bool = False,
+    progress: bool | None = None,
     **settings: Unpack[Settings],
 ) -> Run:
     """Train a policy and return the run.
@@ -69,12 +71,15 @@ def train(
     these, a dict of numbers by name. ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The
     other keywords are the fields of ``Config``.
 
+    In a terminal or a notebook the run is shown while it trains, and Ctrl-C ends it after the iteration at hand;
+    ``progress=False`` shows nothing, and True shows it elsewhere, too.
+
     Under torchrun, ``torchrun --nproc-per-node 4 program.py``, all processes train one run: ``num_envs`` is divided
     among them, and the first one evaluates, logs, calls ``loggers`` and saves. Callbacks are called in each, which
     ``run.rank`` tells apart.
     """
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
-    run, heard, records = None, Callbacks(callback), logger_list(loggers)
+    run, own, records = None, Callbacks(callback), logger_list(loggers)
     lock, group = ExitStack(), joined()
     try:
         folder = None if run_dir is None else from_user_kept(run_dir)
@@ -90,8 +95,9 @@ def train(
             watch(run, watched)
         if first:
             gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
-        with held(run.rollouts), heard.hearing_steps(run):
-            return go_on(run, heard, records)
+        with on_screen(progress, run.rank) as shown, held(run.rollouts), own.hearing_steps(run):
+            own.of_iterations[:0] = shown
+            return go_on(run, own, records)
     except BaseException as error:
         if group is not None:
             group.leave(error)

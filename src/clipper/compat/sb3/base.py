@@ -14,8 +14,6 @@ import torch
 from torch import Generator
 
 from clipper.algorithms import Algorithm, quota_of
-from clipper.cli.progress import ProgressDisplay
-from clipper.cli.terminal import Terminal
 from clipper.compat.sb3 import archive
 from clipper.compat.sb3.arguments import device_of, refuse_others
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback, one_callback
@@ -38,7 +36,9 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.callbacks import Callbacks, IterationCallback
 from clipper.runs.load import check_finite, check_size
 from clipper.runs.make_run import write_config
+from clipper.runs.progress import ProgressDisplay
 from clipper.runs.run import Row, Run
+from clipper.runs.terminal import Terminal
 from clipper.runs.train import go_on
 from clipper.settings.config import Config
 from clipper.settings.config_json import from_json, to_json

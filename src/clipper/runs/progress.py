@@ -9,11 +9,11 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from clipper.cli.terminal import Terminal
 from clipper.data.figures import figure
 from clipper.runs.curve import thousands
 from clipper.runs.rows import Row
 from clipper.runs.run import Run
+from clipper.runs.terminal import Terminal
 
 SECONDS_BETWEEN_LINES = 2.0
 
