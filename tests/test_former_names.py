@@ -119,3 +119,13 @@ def test_what_a_run_had_under_other_names() -> None:
             found = run.env
         assert isinstance(run.rollouts, clipper.VectorRollouts)
         assert found is run.rollouts.env
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("PerPart", "action_parts"), ("KLStop", "kl"), ("Scaled", "rewards"), ("GSDE", "heads")]
+)
+def test_a_name_that_is_in_a_module_at_the_front_is_told_with_it(name: str, place: str) -> None:
+    with pytest.raises(AttributeError, match=rf"no attribute '{name}': it is clipper\.{place}\.{name}$"):
+        getattr(clipper, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'Nowhere'$"):
+        clipper.Nowhere  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]

@@ -77,7 +77,7 @@ def test_groups_of_iterations_become_their_means(n: int) -> None:
     assert len(slow) <= POINTS
 
 
-@pytest.mark.parametrize("metrics", [{"loss/value": 3.0}, {"policy/beta": 1.0, "loss/policy": None}])
+@pytest.mark.parametrize("metrics", [{"loss/value": 3.0}, {"policy/beta": 1.0, "loss/policy": None}, {"loss/q": 0.1}])
 def test_runs_of_any_algorithm_are_drawn(metrics: dict[str, float | None], tmp_path: Path) -> None:
     folder = folder_with([{"steps": 64, **metrics}, {"steps": 128}], tmp_path)
     assert plot_diagnostics(folder).read_bytes().startswith(b"\x89PNG")

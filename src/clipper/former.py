@@ -129,9 +129,25 @@ def at_front(name: str) -> object:
     if name in PARTS:
         return import_module(f"clipper.{name}")
     if name not in MOVED:
-        raise AttributeError(f"module 'clipper' has no attribute {name!r}")
+        raise AttributeError(f"module 'clipper' has no attribute {name!r}{where_it_is(name)}")
     warn(f"clipper.{name} is clipper.{MOVED[name]} now")
     return import_module(f"clipper.{MOVED[name]}")
+
+
+def where_it_is(name: str) -> str:
+    """Which of the modules at the front has a name, for who looks for it there itself."""
+    front: ModuleType = import_module("clipper")
+    rooms = {room: vars(front).get(room) for room in front.__all__}
+    places = [
+        f"clipper.{room}.{name}" for room, module in rooms.items()
+        if isinstance(module, ModuleType) and home_of(module, name).startswith(f"{module.__name__}.")
+    ]  # fmt: skip
+    return f": it is {' or '.join(places)}" if places else ""
+
+
+def home_of(module: ModuleType, name: str) -> str:
+    """The module that a name in another one comes from, with a point behind it."""
+    return f"{getattr(vars(module).get(name), '__module__', '')}."
 
 
 def among_parts(old: str, name: str) -> object:

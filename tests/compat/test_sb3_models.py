@@ -136,7 +136,8 @@ def test_a_saved_model_goes_on_bit_for_bit(kind: Any, tmp_path: Path) -> None:
 
 def test_files_are_checked_against_what_loads_them(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", "CartPole-v1", learning_rate=lambda left: left, **QUICK)
-    model.save(tmp_path / "model.zip")
+    with pytest.warns(UserWarning, match="no file keeps learning_rate"):
+        model.save(tmp_path / "model.zip")
     with pytest.raises(ConfigError, match=r"learning_rate was .*custom_objects"):
         PPO.load(tmp_path / "model")
     assert PPO.load(tmp_path / "model", custom_objects={"learning_rate": 0.5}).learning_rate == 0.5

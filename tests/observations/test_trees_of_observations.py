@@ -133,7 +133,7 @@ def test_parts_that_are_no_arrays_are_refused_when_made() -> None:
     class Talks(Locks):
         observation_space = Dict({"said": Tuple([Text(3)])})
 
-    with pytest.raises(UnsupportedSpaceError, match=r"Text\['said'\]\[0\]"):
+    with pytest.raises(UnsupportedSpaceError, match=r"observation\['said'\]\[0\] is Text"):
         Serial([Talks])
 
 

@@ -13,6 +13,6 @@ def figure(x: float, spread: float | None = None) -> str:
         return str(x)
     if spread is not None and math.isfinite(spread) and spread > 0:
         return f"{x:,.{min(max(1 - math.floor(math.log10(spread)), 1), 6)}f}"
-    size = abs(x)
+    x, size = x + 0.0, abs(x)  # no -0.0
     places = 0 if size >= 10_000 else 1 if size >= 10 or size == 0 else 2 if size >= 1 else 3 if size >= 0.01 else 5
     return f"{x:,.{places}f}"

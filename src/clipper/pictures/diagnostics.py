@@ -77,8 +77,12 @@ PANELS = (
         bands=(("advantage/minibatch_std_min", "advantage/minibatch_std_max", "minibatches, least to largest"),),
     ),
     Panel("Gradient norm before clipping", "‖∇ loss‖", {"loss/gradient_norm": ""}, log=True),
-    Panel("Loss of the policy", "surrogate, to be minimised", {"loss/policy": ""}),
+    Panel("Loss of the policy", "to be minimised", {"loss/policy": ""}),
     Panel("Loss of the critic", "squared error, or its like", {"loss/value": ""}, log=True),
+    Panel("Loss of Q", "squared error of its targets", {"loss/q": ""}, log=True),
+    Panel("Q of the decisions that are learned from", "return", {"value/q": ""}),
+    Panel("Temperature", "α", {"policy/alpha": "", "policy/argument_alpha": "of arguments"}, log=True),
+    Panel("Bonus", "reward", {"bonus/reward": "as it is", "bonus/scaled": "as it is learned from"}),
     Panel("KL penalty", "β", {"policy/beta": ""}, log=True),
     Panel("Step that the line search took", "fraction of the full step", {"policy/step_scale": ""}),
     Panel(
@@ -108,7 +112,8 @@ def plot_diagnostics(folder: Path, output: Path | None = None) -> Path:
             f"{folder} holds nothing to diagnose: no row of its metrics.jsonl has a loss, an entropy or the like; "
             "train it for an iteration first"
         )
-    return draw(panels, table, f"{title}: {caption(len(rows))}", output or folder / "diagnostics.png")
+    unit = "iteration" if rows[-1].get("iteration") == len(rows) else "row"
+    return draw(panels, table, f"{title}: {caption(len(rows), unit)}", output or folder / "diagnostics.png")
 
 
 def metrics_of(panel: Panel) -> set[str]:
@@ -128,10 +133,10 @@ def group(rows: int) -> int:
     return -(-rows // POINTS)
 
 
-def caption(rows: int) -> str:
-    """How many iterations are drawn, and what a point is."""
+def caption(rows: int, unit: str = "iteration") -> str:
+    """How many iterations, or rows of several, are drawn, and what a point is."""
     each = "" if group(rows) == 1 else f", each point the mean of {group(rows)}"
-    return f"{rows} iteration{'s' * (rows != 1)}{each}"
+    return f"{rows} {unit}{'s' * (rows != 1)}{each}"
 
 
 def thin(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from clipper.runs.callbacks import Callback
+from clipper.runs.callbacks import IterationCallback
 from clipper.runs.header import Header
 from clipper.runs.progress import ProgressDisplay
 from clipper.runs.run import Run
@@ -40,7 +40,7 @@ class Interrupt:
 
 
 @contextmanager
-def on_screen(progress: bool | None, rank: int) -> Iterator[list[Callback]]:
+def on_screen(progress: bool | None, rank: int) -> Iterator[list[IterationCallback]]:
     """Callbacks that show the run, where somebody looks: in a terminal or a notebook, unless ``progress`` says it.
 
     Of several processes the first one shows it.

@@ -1,6 +1,7 @@
 """What a run shows while it trains: a live panel in a terminal, plain lines elsewhere."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -27,6 +28,8 @@ class ProgressDisplay:
         self.task = self.bar.add_task("training", total=1.0)
         self.live = Live(console=self.console, refresh_per_second=8) if self.console.is_terminal else None
         self.last_line = 0.0
+        self.marks = deque[tuple[float, int]](maxlen=12)
+        """When how many decisions were taken, half a second apart at least: a row may come much later."""
         self.last_eval: float | None = None
 
     def __enter__(self) -> "ProgressDisplay":
@@ -41,6 +44,7 @@ class ProgressDisplay:
     def __call__(self, run: Run) -> None:
         """Show the run's latest row, and how far it is."""
         row, total = run.history[-1] if run.history else {}, run.config.total_steps
+        self.pace(run)
         evaluated = row.get("eval/return") if row.get("iteration") == run.iteration else None
         self.last_eval = evaluated if evaluated is not None else self.last_eval
         if self.live is not None:
@@ -52,11 +56,19 @@ class ProgressDisplay:
             self.last_line = now
             self.console.print("  ".join(f"{k} {v}" for k, v in self.facts(run).items()), soft_wrap=True)
 
+    def pace(self, run: Run) -> float:
+        """Decisions per second of late; 0 where it is not known yet."""
+        now = time.monotonic()
+        if not self.marks or now - self.marks[-1][0] >= 0.5:
+            self.marks.append((now, run.steps))
+        began, steps = self.marks[0]
+        return (run.steps - steps) / (now - began) if now > began else 0.0
+
     def facts(self, run: Run) -> dict[str, str]:
         """The few numbers worth watching, in words."""
         row, config = run.history[-1] if run.history else {}, run.config
         recent = run.history[-20:]
-        speed = speed_of(recent)
+        speed = self.pace(run) or speed_of(recent)
         left = max(config.total_steps - run.steps, 0) / max(speed, 1e-9)
         done = f"{thousands(run.steps):>6}/{thousands(config.total_steps)}"
         speed_text = f"{speed:,.0f}" if recent else ""
@@ -82,6 +94,8 @@ class ProgressDisplay:
         facts |= {
             "clipped": number(row.get("policy/clip_fraction"), ".1%"),
             "entropy": number(row.get("policy/entropy"), ".3f"),
+            "loss of Q": number(row.get("loss/q"), ".3g"),
+            "bonus": number(row.get("bonus/reward"), ".3g"),
             **{name.removeprefix("custom/"): number(x, ".4g") for name, x in run.noted.items()},
         }
         return {k: v for k, v in facts.items() if v}

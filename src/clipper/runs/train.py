@@ -96,7 +96,7 @@ def train(
         if first:
             gc.freeze()  # what imports left is no garbage; to look through it stops a run for a tenth of a second
         with on_screen(progress, run.rank) as shown, held(run.rollouts), own.hearing_steps(run):
-            own.of_iterations[:0] = shown
+            own.of_iterations = [*shown, *own.of_iterations]
             return go_on(run, own, records)
     except BaseException as error:
         if group is not None:

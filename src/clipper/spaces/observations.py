@@ -46,9 +46,9 @@ def observation_leaves(space: Space, path: tuple[str | int, ...] = ()) -> list[L
         return leaves
     if space.shape is None or space.dtype is None:
         raise UnsupportedSpaceError(
-            f"observations of {type(space).__name__}{place(path)} are no arrays of one shape: Clipper reads Box, "
-            "Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of them. Turn yours into one of these with a "
-            f"gymnasium.ObservationWrapper, or leave it out (it is {space})"
+            f"observation{place(path)} is {space}, no array of one shape: Clipper reads Box, Discrete, MultiDiscrete, "
+            "MultiBinary, and Dict or Tuple of them. Turn it into one of these with a gymnasium.ObservationWrapper"
+            f"{left_out(path)}"
         )
     least = most = None
     if isinstance(space, Discrete | MultiDiscrete):
@@ -59,6 +59,12 @@ def observation_leaves(space: Space, path: tuple[str | int, ...] = ()) -> list[L
 def place(path: Sequence[str | int]) -> str:
     """What errors add to the word "observation": ``['map'][0]``."""
     return "".join(f"[{key!r}]" for key in path)
+
+
+def left_out(path: Sequence[str | int]) -> str:
+    """How a part is left out, where that can be."""
+    key = path[0] if len(path) == 1 and isinstance(path[0], str) else None
+    return f", or leave it out: --ignore {key}, EncoderOptions(ignore=({key!r},))" if key else ""
 
 
 def observation_tree(space: Space, arrays: Iterator[np.ndarray]) -> Tree:

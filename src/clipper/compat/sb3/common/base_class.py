@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -296,6 +297,9 @@ class BaseAlgorithm(ABC):
         left_out = set(exclude or ()) - set(include or ())
         data = {name: saved_policies.encode(x) for name, x in self.saved().items() if name not in left_out}
         data |= {name: saved_policies.encode(getattr(self, name)) for name in include or ()}
+        for name in [name for name, x in data.items() if saved_policies.lacks(x)]:
+            text = f"no file keeps {name}, which has no name: give it again, load(…, custom_objects={{{name!r}: …}})"
+            warnings.warn(text, UserWarning, stacklevel=2)
         where = with_suffix(path)
         values: dict[str, object] = {"sb3_model": type(self).__name__, "settings": data}
         saved_policies.write(where, self.tensors(), values)

@@ -87,6 +87,13 @@ def decode(data: Tree, what: str) -> Tree:
     return made[kind](x)
 
 
+def lacks(data: Tree) -> bool:
+    """Has ``encode`` left something out?"""
+    if isinstance(data, dict):
+        return UNSAVED in data or any(lacks(x) for x in data.values())
+    return isinstance(data, list) and any(lacks(x) for x in data)
+
+
 class NotSavedError(ConfigError):
     """A setting that a file could not keep."""
 
