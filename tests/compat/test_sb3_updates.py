@@ -13,7 +13,7 @@ from clipper.compat.sb3 import A2C, PPO, TRPO
 from clipper.compat.sb3.common.buffers import RolloutBuffer
 from clipper.compat.sb3.common.distributions import kl_divergence
 from clipper.compat.sb3.common.policies import ActorCriticPolicy
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, NonFiniteError
 
 QUICK: dict[str, Any] = {"n_steps": 32, "batch_size": 16, "n_epochs": 3, "seed": 3}
 
@@ -129,3 +129,30 @@ def test_a_buffer_of_one_s_own_is_used_and_comes_back(tmp_path: Path) -> None:
     assert np.array_equal(own.rollout_buffer.rewards * 2, plain.rollout_buffer.rewards)
     own.save(tmp_path / "model")
     assert type(PPO.load(tmp_path / "model").rollout_buffer) is OwnRows
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C, TRPO])
+def test_schedules_that_end_at_0_end_there_though_the_last_segment_is_longer(kind: Any) -> None:
+    options: dict[str, Any] = {"clip_range": lambda left: 0.2 * left} if kind is PPO else {}
+    model = kind("MlpPolicy", "CartPole-v1", learning_rate=lambda left: 1e-3 * left, n_steps=64, seed=0, **options)
+    model.learn(100)
+    assert model.num_timesteps == 128
+    assert model._current_progress_remaining < 0
+
+
+class Vague(OneStep):
+    """Its fifth reward is NaN."""
+
+    count = 0
+
+    def step(self, action):
+        self.count += 1
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, float("nan") if self.count == 5 else reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C])
+def test_rewards_that_are_no_numbers_end_the_run(kind: Any) -> None:
+    model = kind("MlpPolicy", Vague(Discrete(2)), n_steps=32, seed=0)
+    with pytest.raises(NonFiniteError, match="rewards are not finite after 32 steps: VecCheckNan"):
+        model.learn(64)

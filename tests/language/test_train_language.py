@@ -247,6 +247,10 @@ def test_responses_of_a_run_apart_from_training() -> None:
         ({"prompts": []}, "no prompt"),
         ({"prompts": ["a text"]}, "without a tokenizer"),
         ({"eos": None}, "no token ends"),
+        ({"prompts": [[1]] * 40 + [[]]}, "prompt 40 of 41: a prompt has no token"),
+        ({"prompts": [[1], [99]]}, "prompt 1 of 2: a prompt has tokens"),
+        ({"prompts": [[1], [True]]}, "prompt 1 of 2: .* is no prompt"),
+        ({"algorithm": clipper.GRPO(), "critic": None, "shaping": None}, "GRPO compares responses to one prompt"),
         ({"eos": 99}, "eos=99 is no token of the model"),
         ({"max_token": 4}, "Did you mean.*max_tokens"),
         ({"epochs": 4}, r"train_language has no argument 'epochs'.*PPO\(epochs="),
@@ -260,7 +264,7 @@ def test_responses_of_a_run_apart_from_training() -> None:
 )
 def test_mistakes_are_said(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        run_of(PPO, **options)
+        run_of(**({"algorithm": PPO} | options))
 
 
 def test_other_mistakes_are_said(tmp_path: Path) -> None:

@@ -18,13 +18,12 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
-from clipper.environments.checks import AGENTS
 from clipper.environments.from_file import why_asked
 from clipper.environments.ids import called
+from clipper.environments.make import is_made_together
 from clipper.environments.processes import end_children
 from clipper.language.tasks import TASKS
 from clipper.ranks.group import joined
-from clipper.rollout.protocol import abilities
 from clipper.runs.curve import thousands
 from clipper.runs.header import Header
 from clipper.runs.profile import PARTS, Profile
@@ -193,8 +192,7 @@ def report(run: Run, console: Console, received: int | None) -> None:
     console.print(f"{outcome} after {steps} {unit} and {seconds} of training", markup=True, soft_wrap=True)
     folder = from_here(run.path)
     told = f"  run    {folder}\n  curve  {folder}/curve.png\n"
-    played = abilities(run.rollouts).env
-    if run.config.language is None and AGENTS in getattr(played, "metadata", {}):  # which no window shows
+    if isinstance(run.source, str) and is_made_together(run.source):  # no window shows one
         told += f"  score  {command_of('evaluate', folder, *env)}"
     elif run.config.language is None:
         told += f"  watch  {command_of('play', folder, *env)}"

@@ -58,8 +58,8 @@ def make_single(source: SingleSource, **kwargs: object) -> gymnasium.Env:
             made: object = source(**kwargs)
         return checked_env(made, name)
     source, given = split_id(source)
-    arguments, spec = given | kwargs, gymnasium.registry.get(source)
-    if source.startswith("pettingzoo:") or (spec is not None and spec.entry_point is None):
+    arguments = given | kwargs
+    if is_made_together(source):
         raise ConfigError(
             f"{source} is stepped many at a time, as an environment of several agents is, and one alone is wanted "
             f"here: train and evaluate with its id, or make many, clipper.make_env({source!r}, 8)"
@@ -72,6 +72,12 @@ def make_single(source: SingleSource, **kwargs: object) -> gymnasium.Env:
         if factory is None:
             return checked_env(called(gymnasium.make, source, disable_env_checker=True, **arguments), source)
         return checked_env(factory(**arguments), source)
+
+
+def is_made_together(source: str) -> bool:
+    """Is it stepped many at a time only, so that nothing plays or shows one alone?"""
+    spec = gymnasium.registry.get(split_id(source)[0])
+    return source.startswith("pettingzoo:") or (spec is not None and spec.entry_point is None)
 
 
 def own_factory(source: str) -> Callable[..., object] | None:

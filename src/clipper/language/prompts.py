@@ -150,6 +150,6 @@ def tokens_of(prompt: Prompt, tokenizer: "PreTrainedTokenizerBase | None") -> li
         if tokenizer is None:
             raise ConfigError("a prompt is a text, and the model came without a tokenizer: give (model, tokenizer)")
         return list(tokenizer(inner)["input_ids"])
-    if isinstance(inner, Sequence) and all(isinstance(x, int) for x in inner):
+    if isinstance(inner, Sequence) and all(isinstance(x, int) and not isinstance(x, bool) for x in inner):
         return list(inner)
     raise ConfigError(f"{shown(prompt)} is no prompt: give a text, a list of tokens, or a row with an entry prompt")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import torch
 from gymnasium.spaces import Discrete
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree
@@ -15,10 +15,10 @@ from clipper.data.values import shown
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, NonFiniteError
 from clipper.functional.objectives import kl_estimates
 from clipper.language.context import decisions, make_context, sampled_tokens
-from clipper.language.generate import Sample, generate
+from clipper.language.generate import Sample, check_prompts, generate
 from clipper.language.models import digest, vocabulary_of
 from clipper.language.policy import TokenPolicy
-from clipper.language.prompts import Prompt, Prompts, tokens_of
+from clipper.language.prompts import Prompt, PromptList, Prompts, tokens_of
 from clipper.language.shaping import moments_of_scores, rewarded
 from clipper.networks.protocol import Actor
 from clipper.rollout.protocol import Episode
@@ -39,6 +39,21 @@ class Responses(NamedTuple):
     prompts: list[Prompt]
     responses: list[Response]
     sample: Sample
+
+
+def check_all(prompts: PromptList, tokenizer: "PreTrainedTokenizerBase | None", lm: nn.Module, max_tokens: int) -> None:
+    """Raise ``ConfigError`` that names the first prompt of a list that the model cannot answer; of a text, that its
+    tokens are known only when it is drawn.
+    """
+    for i, prompt in enumerate(prompts.prompts):
+        try:
+            inner = prompt.get("prompt") if isinstance(prompt, Mapping) else prompt
+            if tokenizer is None or not isinstance(inner, str):
+                check_prompts(lm, [tokens_of(prompt, tokenizer)], max_tokens)
+            elif not inner:
+                raise ConfigError("it is empty")
+        except ConfigError as error:
+            raise ConfigError(f"prompt {i} of {len(prompts.prompts)}: {error}") from None
 
 
 class LanguageRollouts:
@@ -75,6 +90,8 @@ class LanguageRollouts:
                 f"eos={max(self.eos)} is no token of the model, which has {vocabulary}, from 0 to {vocabulary - 1}"
             )
         self.single_observation_space, self.single_action_space = Discrete(vocabulary), Discrete(vocabulary)
+        if isinstance(prompts, PromptList):
+            check_all(prompts, tokenizer, reference.lm, language.max_tokens)
         self.generator = Generator().manual_seed(seed)
         self.scale: tuple[float, float] | None = None if self.shaping.normalise else (0.0, 1.0)
         """Mean and deviation of the reference's scores, once they are known."""

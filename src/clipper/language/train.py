@@ -15,7 +15,7 @@ from clipper.language.policy import TokenPolicy
 from clipper.language.prompts import Prompts, Source, make_prompts
 from clipper.language.rollouts import LanguageRollouts, Reward
 from clipper.language.shaping import Shaping
-from clipper.learning.baselines import GreedyResponse
+from clipper.learning.baselines import BatchStandardised, GreedyResponse, GroupMean, GroupStandardised, LeaveOneOut
 from clipper.learning.kl import Exact
 from clipper.runs.callbacks import Callback
 from clipper.runs.config_file import read_config
@@ -114,7 +114,7 @@ def train_language(
     rollouts = rollouts_of(loaded, language, prompts, reward, learning, responses, seed, settings.get("device", "cpu"))
     policy = TokenPolicy(copy_of(loaded.lm), language.critic, language.temperature, language.micro_batch)
     return train(
-        rollouts, algorithm, policy=policy, run_dir=run_dir if resume is None else None, resume=resume,
+        rollouts, algorithm, policy=policy, run_dir=run_dir, resume=resume,
         callback=callback, loggers=loggers, profile=profile, progress=progress, **cast(Settings, settings),
     )  # fmt: skip
 
@@ -135,6 +135,18 @@ def rollouts_of(
         greedy=isinstance(algorithm, GRPO) and isinstance(algorithm.baseline, GreedyResponse),
         seed=seed,
     )
+
+
+def check_groups(algorithm: object, language: LanguageConfig) -> None:
+    """Raise ``ConfigError`` for one response to a prompt where several are compared: nothing would be learned."""
+    baseline = algorithm.baseline if isinstance(algorithm, GRPO) else None
+    centred = isinstance(baseline, BatchStandardised) and baseline.centred
+    compares = centred or isinstance(baseline, LeaveOneOut | GroupMean | GroupStandardised)
+    if compares and language.responses_per_prompt < 2:
+        raise ConfigError(
+            f"{type(algorithm).__name__} compares responses to one prompt, and there is one: give "
+            "responses_per_prompt=8, or another baseline"
+        )
 
 
 def saved_policy(
@@ -191,7 +203,9 @@ def begun(algorithm: Algorithm, loaded: Loaded, given: OfResponses) -> LanguageC
         name: x for name, x in given.items() if name not in ("responses", "shaping", "eos", "name")
     }
     plain |= {"model": given.get("name", ""), "eos": ends, "shaping": shaping_for(algorithm, given.get("shaping"))}
-    return called(LanguageConfig, **plain)
+    language = called(LanguageConfig, **plain)
+    check_groups(algorithm, language)
+    return language
 
 
 def changed(planned: Config, given: OfResponses) -> tuple[LanguageConfig, int]:
@@ -212,6 +226,7 @@ def changed(planned: Config, given: OfResponses) -> tuple[LanguageConfig, int]:
                 f"this run has {name}={has!r}, which its state fits, and {named!r} was given: leave out {name}="
             )
     shaping_for(planned.algorithm, language.shaping)
+    check_groups(planned.algorithm, language)
     return language, responses
 
 

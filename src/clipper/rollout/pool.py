@@ -111,9 +111,16 @@ class Pool:
         return {"members": members, "joined": self.joined, "member": self.member.copy()}
 
     def set_state(self, tree: Tree, /) -> None:
-        members = tree["members"]
-        self.members = None if members is None else torch.from_numpy(members.copy())
-        self.joined, self.member = tree["joined"], tree["member"].copy()
+        members, self.joined, self.member = tree["members"], tree["joined"], tree["member"].copy()
+        if members is None or len(members) == self.size:
+            self.members = None if members is None else torch.from_numpy(members.copy())
+            return
+        kept = min(self.joined, len(members), self.size)
+        self.members = torch.zeros(self.size, members.shape[1])
+        for k in range(self.joined - kept, self.joined):  # a pool of another size keeps the latest
+            self.members[k % self.size] = torch.from_numpy(members[k % len(members)].copy())
+        lost = (self.member >= 0) & (self.member < self.joined - kept)
+        self.member = np.where(lost, self.joined - 1, self.member)
 
 
 def floats_of(policy: nn.Module) -> list[Tensor]:

@@ -32,6 +32,11 @@ class Unlike(Script):
         infos["agent_1"]["action_mask"] = np.array([0, 1, 1])
         return obs, infos
 
+    def step(self, actions):
+        obs, paid, terminated, truncated, infos = super().step(actions)
+        infos["agent_1"]["action_mask"] = np.ones(3, bool)
+        return obs, paid, terminated, truncated, infos
+
 
 class Masked(Script):
     """Its observations hold a mask, as PettingZoo's classic games have it."""
@@ -108,6 +113,52 @@ def test_masks_in_observations_bind_and_rows_of_ended_agents_need_none() -> None
     assert steps.action[steps.mask].tolist() == (time % 2)[steps.mask].tolist()
 
 
+class MaskedInTurn(Unlike):
+    """Agent 1, which has three choices, gets each of these masks in turn; agent 0 none."""
+
+    masks: ClassVar[list[Any]] = []
+
+    def infos(self) -> dict[str, Any]:
+        mask = self.masks[min(self.turn, len(self.masks) - 1)]
+        return {"agent_0": {}, "agent_1": {} if mask is None else {"action_mask": mask}}
+
+    def reset(self, seed=None, options=None):
+        obs, _ = super().reset(seed, options)
+        self.turn = 0
+        return obs, self.infos()
+
+    def step(self, actions):
+        obs, paid, terminated, truncated, _ = super().step(actions)
+        self.turn += 1
+        return obs, paid, terminated, truncated, self.infos()
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        ([[1, 1, 0], None], r"agent_1 has no info\['action_mask'\], though it had one earlier"),
+        ([[True]], r"mask of agent_1 has shape \(1,\), and it has 3 choices"),
+        ([[1, 0, 1, 1, 1]], r"mask of agent_1 has shape \(5,\)"),
+        ([[0.2, 0, 7]], "mask of agent_1 holds .*give booleans"),
+        ([True], r"mask of agent_1 has shape \(\)"),
+    ],
+)
+def test_masks_of_padded_choices_are_read_or_refused(masks: list[Any], words: str) -> None:
+    MaskedInTurn.masks = masks
+    env = clipper.Agents(MaskedInTurn, 1, pad=True)
+
+    def play() -> None:
+        env.reset(seed=0)
+        env.step(np.zeros(2, np.int64))
+
+    with pytest.raises(EnvironmentContractError, match=words):
+        play()
+    MaskedInTurn.masks = [[0, 1, 1], np.array([1, 0, 1], np.int8)]
+    env = clipper.Agents(MaskedInTurn, 1, pad=True)
+    assert env.reset(seed=0)[1]["action_mask"].tolist() == [[True, True, False], [False, True, True]]
+    assert env.step(np.ones(2, np.int64))[4]["action_mask"].tolist() == [[True, True, False], [True, False, True]]
+
+
 class Closing(Script):
     """It counts how often one was closed."""
 
@@ -140,6 +191,9 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     raises("agent_0 are Box.* agent_1 Box.*pad=True", Unlike)
     raises("no state", Script, state=True)
     raises("team_reward is true or false, not 'no'", Script, team_reward="no")
+    one = Script()
+    with pytest.raises(ConfigError, match=r"environments 0 and 2 of .* are the same object"):
+        clipper.Agents([lambda: one, Script, lambda: one])
     raises("game of turns", Chess)
     raises("agent_1 joined in mid-episode", partial(Joins, 0, (FOREVER,) * 2, (0,)), EnvironmentContractError, 1)
     raises("agent_1 left agents without", partial(Leaves, 0, (FOREVER,) * 2), EnvironmentContractError, 1)

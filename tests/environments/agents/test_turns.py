@@ -166,6 +166,18 @@ def test_a_run_of_self_play_is_resumed_exactly(tmp_path: Path) -> None:
     assert torch.equal(whole.learner.parameters, resumed.learner.parameters)
 
 
+@pytest.mark.parametrize("size", [2, 3, 5, 8])
+def test_a_pool_of_another_size_keeps_the_latest(size: int) -> None:
+    members = np.arange(15.0, dtype=np.float32).reshape(5, 3)  # the eighth has joined: rows are of 5, 6, 7, 3, 4
+    pool = clipper.Pool(OPTIONS, size=size)
+    pool.set_state({"members": members, "joined": 8, "member": np.array([-1, 3, 7, 5])})
+    assert pool.members is not None
+    kept = range(8 - min(size, 5), 8)
+    for k in kept:
+        assert pool.members[k % size].tolist() == members[k % 5].tolist()
+    assert pool.member.tolist() == [-1, *(k if k in kept else 7 for k in (3, 7, 5))]
+
+
 def test_a_game_against_uniform_moves_goes_by_its_id() -> None:
     run = clipper.train("clipper/TicTacToe-v0", clipper.PPO(horizon=8, epochs=1), num_envs=4, total_steps=64)
     evaluation = run.evaluate(episodes=8)

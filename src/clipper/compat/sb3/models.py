@@ -90,15 +90,19 @@ class Learns(OnPolicyAlgorithm):
         """The learning rate now; assigning ``learning_rate`` counts."""
         if self.learning_rate is not self._rate_of:
             self._setup_lr_schedule()
-        return self.lr_schedule(self._current_progress_remaining)
+        return max(self.lr_schedule(self._current_progress_remaining), 0.0)
 
     def _setup_lr_schedule(self) -> None:
         super()._setup_lr_schedule()
         self._rate_of = self.learning_rate
 
     def at(self, value: Number) -> float:
-        """A number, or a function of the fraction that is left, now."""
-        return FloatSchedule(value)(self._current_progress_remaining)
+        """A number, or a function of the fraction that is left, now.
+
+        The last segment may end behind the last step that was asked for: the fraction is below 0 then, and numbers
+        that follow it stop at 0.
+        """
+        return max(FloatSchedule(value)(self._current_progress_remaining), 0.0)
 
     def rewards_of_batch(self) -> Standardised | Raw:
         """How advantages are scaled, where it is the batch that decides."""

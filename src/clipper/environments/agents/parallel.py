@@ -1,7 +1,7 @@
 """Environments of several agents as columns of one vector environment, over PettingZoo's parallel interface."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from itertools import product
+from itertools import combinations, product
 from typing import Literal, cast
 
 import numpy as np
@@ -70,6 +70,12 @@ class Agents(VectorEnv):
         self.name, self.spec = name, EnvSpec(name) if is_pettingzoo(name) else None
         self.worlds: list[Parallel] = [parallel(one, name) for one in factories]
         try:
+            for (i, one), (j, other) in combinations(enumerate(self.worlds), 2):
+                if one is other:
+                    raise ConfigError(
+                        f"environments {i} and {j} of {name} are the same object, so their episodes would mix: let the "
+                        "factory make a new one each time, lambda: MyEnv(…) instead of lambda: env"
+                    )
             self.learn_spaces(own)
         except BaseException:
             self.close()
@@ -88,6 +94,8 @@ class Agents(VectorEnv):
         self.single_action_space = padded_choices(acts) if one is None else one
         self.limits = legal_choices(acts, padded_choices(acts)) if one is None else None
         """Which choices each agent has, ``[A, K]``, where some have fewer."""
+        self.masked = np.zeros(self.count, dtype=bool)
+        """Which agents have given a mask."""
         self.single_observation_space = self.views.space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch(self.single_action_space, self.num_envs)
@@ -97,7 +105,7 @@ class Agents(VectorEnv):
 
     def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[Tree, Info]:
         """Begin an episode in each environment."""
-        arrays, masks = self.views.empty(self.num_envs), Masks(self.num_envs, self.limits)
+        arrays, masks = self.views.empty(self.num_envs), Masks(self.num_envs, self.limits, self.masked)
         for e in range(len(self.worlds)):
             self.begin(e, arrays, masks, None if seed is None else seed + e, options)
         return self.views.tree(arrays), self.info(masks)
@@ -105,7 +113,7 @@ class Agents(VectorEnv):
     def step(self, actions: Tree) -> tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step the environments in which somebody decides, reset the others."""
         n = self.num_envs
-        arrays, masks, reward = self.views.empty(n), Masks(n, self.limits), np.zeros(n)
+        arrays, masks, reward = self.views.empty(n), Masks(n, self.limits, self.masked), np.zeros(n)
         ends = np.zeros((2, n), dtype=bool)  # terminated, truncated
         for e in range(len(self.worlds)):
             if self.decides[self.columns(e)].any():
@@ -266,22 +274,38 @@ class Agents(VectorEnv):
 class Masks:
     """What agents may do next, as their infos say it and as their choices are fewer than the widest one's."""
 
-    def __init__(self, n: int, limits: np.ndarray | None) -> None:
+    def __init__(self, n: int, limits: np.ndarray | None, masked: np.ndarray) -> None:
         self.given: list[Tree] = [None] * n
+        self.masked = masked
         self.limits = None if limits is None else np.tile(limits, (n // len(limits), 1))
 
     def note(self, column: int, infos: Mapping[Hashable, Info], agent: Hashable) -> None:
         """Take the mask of an agent that decides next, where its info has one."""
         info = infos.get(agent, {})
-        self.given[column] = next((info[key] for key in MASK_KEYS if key in info), None)
+        mask = self.given[column] = next((info[key] for key in MASK_KEYS if key in info), None)
+        if self.limits is not None:
+            self.limit(column, mask, agent)
+
+    def limit(self, column: int, mask: Tree, agent: Hashable) -> None:
+        """Leave an agent the choices of its own that its mask does."""
+        assert self.limits is not None
+        of_all = column % len(self.masked)
+        if mask is None and self.masked[of_all]:
+            raise EnvironmentContractError(f"{agent} has no info[{MASK!r}], though it had one earlier: give it always")
+        if mask is None:
+            return
+        self.masked[of_all] = True
+        array, own = np.asarray(mask), int(self.limits[column].sum())
+        if array.dtype != bool and not (array.dtype.kind in "iu" and np.isin(array, (0, 1)).all()):
+            raise EnvironmentContractError(f"the mask of {agent} holds {shown(mask)}: give booleans, or 0 and 1")
+        if array.shape not in ((own,), self.limits[column].shape):
+            raise EnvironmentContractError(f"the mask of {agent} has shape {array.shape}, and it has {own} choices")
+        self.limits[column, : len(array)] &= array.astype(bool)
 
     def told(self) -> Info:
         """As a vector environment's info has it; {} where there is none."""
         present = np.array([mask is not None for mask in self.given])
         if self.limits is not None:
-            for column in np.flatnonzero(present).tolist():
-                mask = np.asarray(self.given[column], dtype=bool)
-                self.limits[column, : len(mask)] &= mask
             return {MASK: self.limits}
         return {MASK: list(self.given), f"_{MASK}": present} if present.any() else {}
 

@@ -229,6 +229,12 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         """The buffer as Clipper's algorithms read it: every row is a decision, and all ends are in the rewards."""
         buffer = self.rollout_buffer
         place = self.device
+        for name in ("rewards", "values", "advantages", "returns"):
+            if not np.isfinite(getattr(buffer, name)).all():
+                raise NonFiniteError(
+                    f"{name} are not finite after {self.num_timesteps} steps: VecCheckNan(env) names the environment "
+                    "that gave such a number, or lower the learning rate"
+                )
 
         def tensor(x: np.ndarray) -> Tensor:
             return torch.as_tensor(x, device=place)
