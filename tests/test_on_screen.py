@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 import clipper
 
 PROGRAM = """
-import sys, clipper
+import signal, sys, clipper
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored where the tests run in the background
 def told(run):
     if run.iteration == 2:
         print("two iterations", flush=True)
@@ -34,6 +36,8 @@ def in_terminal(*arguments: str, interrupt: int = 0) -> str:
     command = [sys.executable, "-c", PROGRAM, *arguments]
     shown = b""
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        limit = Timer(60, process.kill)
+        limit.start()
         os.close(theirs)
         while True:
             try:
@@ -45,6 +49,7 @@ def in_terminal(*arguments: str, interrupt: int = 0) -> str:
                 interrupt -= 1
                 process.send_signal(signal.SIGINT)
                 time.sleep(0.5)
+        limit.cancel()
     os.close(ours)
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 

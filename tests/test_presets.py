@@ -301,7 +301,7 @@ def test_the_help_names_every_preset(capsys: pytest.CaptureFixture[str]) -> None
     field = next(f for f in dataclasses.fields(Train) if f.name == "preset")
     assert field.default is None
     with pytest.raises(SystemExit):
-        run_command(["train", "--help"])
+        run_command(["train", "--help-all"])
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for name in presets.PRESETS:
         assert name in overview

@@ -341,7 +341,7 @@ def test_a_run_begins_with_what_is_usual_for_atari(capsys: pytest.CaptureFixture
     )  # fmt: skip
     assert sum(p.numel() for p in policy.parameters()) == 1_687_719, "as CleanRL's ppo_atari.py has it"
     with pytest.raises(SystemExit):
-        run_command(["train", PONG, "--help"])
+        run_command(["train", PONG, "--help-all"])
     assert "repeat_action_probability=0.0" in "".join(capsys.readouterr().out.split())
 
 

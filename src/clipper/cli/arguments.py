@@ -75,7 +75,7 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
             raise ConfigError(f"--preset {preset} sets {type(config.algorithm).__name__}, not {algorithm}")
         chosen = ALGORITHMS[algorithm]()
         config = dataclasses.replace(config, algorithm=chosen) if name in RECIPES else config_for(config.env, chosen)
-    if name is None and "--env" not in rest and not {"-h", "--help"} & set(rest):
+    if name is None and "--env" not in rest and not {"-h", "--help", "--help-all"} & set(rest):
         raise ConfigError("name an environment or a recipe: clipper train CartPole-v1")
     return config, rest
 
