@@ -2,13 +2,15 @@
 
 import multiprocessing
 import os
+from functools import partial
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
-from clipper.compat.sb3.common.vec_env import SubprocVecEnv
+from clipper.compat.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 
 class Failing(gymnasium.Env):
@@ -66,3 +68,24 @@ def test_an_environment_that_cannot_be_made_leaves_no_process() -> None:
     with pytest.raises(ValueError, match="no such level"):
         SubprocVecEnv([broken, Failing])
     assert children() == before
+
+
+class Drawn(Failing):
+    """Its picture is of its number."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (as Gymnasium's are)
+    render_mode = "rgb_array"
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def render(self):
+        return np.full((2, 2, 3), self.number, np.uint8)
+
+
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+def test_pictures_are_of_each_environment_in_order(kind: Any) -> None:
+    env = kind([partial(Drawn, number) for number in (3, 7)])
+    assert [int(picture.max()) for picture in env.get_images()] == [3, 7]
+    assert sorted({int(x) for x in env.render().ravel()}) == [3, 7]
+    env.close()

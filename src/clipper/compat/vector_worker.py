@@ -49,9 +49,6 @@ class Served:
         obs, self.told = self.env.reset(seed=seed, **({"options": options} if options else {}))
         return obs, self.told
 
-    def render(self) -> Tree:
-        return self.env.render()
-
     def get_attr(self, name: str) -> Tree:
         return self.env.get_wrapper_attr(name)
 

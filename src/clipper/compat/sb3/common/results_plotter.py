@@ -8,6 +8,7 @@ import numpy as np
 
 from clipper.compat.sb3.common.monitor import load_results
 from clipper.data.tree_type import Tree
+from clipper.errors import ConfigError
 
 for package in ("pandas", "matplotlib"):
     try:
@@ -44,7 +45,7 @@ def ts2xy(data_frame: Tree, x_axis: str) -> tuple[np.ndarray, np.ndarray]:
     elif x_axis == X_WALLTIME:
         x = data_frame.t.values / 3600.0
     else:
-        raise NotImplementedError(f"x_axis is one of {POSSIBLE_X_AXES}, not {x_axis!r}")
+        raise ConfigError(f"x_axis is one of {POSSIBLE_X_AXES}, not {x_axis!r}")
     return x, data_frame.r.values
 
 

@@ -100,8 +100,8 @@ class VecEnv(ABC):
         return self.step_wait()
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """A picture of each environment; a vector of one's own may have none."""
-        raise NotImplementedError(f"{type(self).__name__} shows no pictures: it defines no get_images")
+        """A picture of each environment, as its ``render`` gives it."""
+        return self.env_method("render")
 
     def render(self, mode: str | None = None) -> np.ndarray | None:
         if mode == "human" and self.render_mode not in ("human", "rgb_array"):

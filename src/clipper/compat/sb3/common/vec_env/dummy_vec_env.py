@@ -61,9 +61,6 @@ class DummyVecEnv(VecEnv):
         for env in self.envs:
             env.close()
 
-    def get_images(self) -> Sequence[np.ndarray | None]:
-        return [np.asarray(env.render()) for env in self.envs]
-
     def chosen(self, indices: VecEnvIndices) -> list[gymnasium.Env]:
         """Some of them."""
         return [self.envs[i] for i in self._get_indices(indices)]

@@ -130,9 +130,6 @@ class SubprocVecEnv(VecEnv):
         for remote in self.remotes:
             remote.close()
 
-    def get_images(self) -> Sequence[np.ndarray | None]:
-        return self.ask(self.remotes, "render")
-
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Tree]:
         return self.ask(self.chosen(indices), "get_attr", attr_name)
 
