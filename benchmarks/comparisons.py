@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 from suites import PAPER, SURROGATE_TASKS, TRICK_TASKS, TRICKS
 
-from clipper.runs.curve import bootstrap_interval
+from clipper.data.bootstrap import bootstrap_interval
 
 Scores = Mapping[str, Mapping[str, Sequence[float]]]  # task → variant → a number per seed
 RANDOM_EPISODES = 20

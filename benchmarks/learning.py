@@ -39,8 +39,8 @@ from learning_runs import (
 from notes import EXPLAINED, EXPLANATION, note, noted
 from suites import SCORES, SUITES, Protocol
 
+from clipper.data.bootstrap import bootstrap_interval
 from clipper.runs.config_file import read_config
-from clipper.runs.curve import bootstrap_interval
 
 HERE = Path(__file__).resolve().parent
 RECENT = 100  # episodes in the mean over the last ones of training, as metrics.jsonl has it

@@ -13,8 +13,9 @@ from notes import EXPLAINED, EXPLANATION, note, noted
 from published import PUBLISHED, SOURCES, Published
 from suites import SCORES, SUITES, Protocol
 
+from clipper.data.bootstrap import bootstrap_interval
 from clipper.pictures.aggregate import probability_above
-from clipper.runs.curve import bootstrap_interval, thousands
+from clipper.runs.curve import thousands
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

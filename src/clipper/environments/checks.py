@@ -41,7 +41,7 @@ def describe(env: VectorEnv) -> str:
     return type((first if isinstance(first, gymnasium.Env) else env).unwrapped).__name__
 
 
-def check_apart(envs: Sequence[gymnasium.Env], first_index: int = 0) -> None:
+def check_apart(envs: Sequence[object], first_index: int = 0) -> None:
     """Raise ``ConfigError`` where two environments are one object: steps of one would go on with the other's episode.
 
     Their numbers begin at ``first_index``.
@@ -52,7 +52,7 @@ def check_apart(envs: Sequence[gymnasium.Env], first_index: int = 0) -> None:
         before = seen.setdefault(id(inner if isinstance(inner, gymnasium.Env) else env), i)
         if before != i:
             raise ConfigError(
-                f"environments {before} and {i} are the same object, a {type(env.unwrapped).__name__}, so their "
+                f"environments {before} and {i} are the same object, a {type(inner).__name__}, so their "
                 "episodes would mix: let the factory make a new one each time, lambda: MyEnv(…) instead of "
                 "lambda: env, or ask for one environment (num_envs=1)"
             )

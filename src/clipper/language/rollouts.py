@@ -42,8 +42,8 @@ class Responses(NamedTuple):
 
 
 def check_all(prompts: PromptList, tokenizer: "PreTrainedTokenizerBase | None", lm: nn.Module, max_tokens: int) -> None:
-    """Raise ``ConfigError`` that names the first prompt of a list that the model cannot answer; of a text, that its
-    tokens are known only when it is drawn.
+    """Raise ``ConfigError`` for the first prompt of a list that the model cannot answer, by its number. A text that the
+    tokenizer can read is looked at when it is drawn: to read all of a large list takes minutes.
     """
     for i, prompt in enumerate(prompts.prompts):
         try:

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from torch import Generator, Tensor
 
+from clipper.data.bootstrap import bootstrap_interval
 from clipper.data.figures import figure
 from clipper.data.trees import Tree
 from clipper.distributions import Distribution
@@ -68,11 +69,8 @@ class Evaluation:
         return float(self.returns.std())
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Between which numbers the mean return of all episodes lies, by the bootstrap (Efron 1979,
-        doi:10.1214/aos/1176344552): percentiles of means of 2,000 resamples, of one seed, so always the same.
-        """
-        drawn = np.random.default_rng(0).choice(self.returns, (2_000, len(self.returns))).mean(1)
-        low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2))
+        """Between which numbers the mean return of all such episodes lies, by the bootstrap."""
+        (low,), (high,) = bootstrap_interval(self.returns[:, None], level)
         return float(low), float(high)
 
     def __str__(self) -> str:

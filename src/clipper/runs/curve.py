@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import gymnasium
 import numpy as np
 
+from clipper.data.bootstrap import bootstrap_interval
 from clipper.errors import ConfigError
 from clipper.runs.config_file import read_config
 from clipper.runs.folders import is_run, printable, runs_in
@@ -158,14 +159,6 @@ def draw_label(axes: "Axes", curves: Sequence[Curve], label: str, colour: str) -
     for i, curve in enumerate(c for c in curves if len(c.eval_steps)):
         name = f"{label}: deterministic evaluation" if i == 0 else None
         axes.plot(curve.eval_steps, curve.eval_returns, "o", color=colour, markersize=3.5, label=name, alpha=0.7)
-
-
-def bootstrap_interval(y: np.ndarray, level: float = 0.95, resamples: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the mean over the first axis, runs drawn with replacement (Efron 1979)."""
-    index = np.random.default_rng(0).integers(0, len(y), (resamples, len(y)))
-    tail = (1 - level) / 2
-    low, high = np.quantile(y[index].mean(1), (tail, 1 - tail), axis=0)
-    return low, high
 
 
 def draw_threshold(axes: "Axes", env: str) -> None:

@@ -192,7 +192,7 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     raises("no state", Script, state=True)
     raises("team_reward is true or false, not 'no'", Script, team_reward="no")
     one = Script()
-    with pytest.raises(ConfigError, match=r"environments 0 and 2 of .* are the same object"):
+    with pytest.raises(ConfigError, match=r"environments 0 and 2 are the same object, a Script"):
         clipper.Agents([lambda: one, Script, lambda: one])
     raises("game of turns", Chess)
     raises("agent_1 joined in mid-episode", partial(Joins, 0, (FOREVER,) * 2, (0,)), EnvironmentContractError, 1)

@@ -3,7 +3,6 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Literal
 
@@ -47,19 +46,14 @@ class ClippedValue:
 class WatchedStop(KLStop):
     """A stop that keeps what it was told; a ``target`` of infinity never ends an update."""
 
+    minibatches: int
+    """Of an epoch."""
+    kls: list[float]
+    """Each minibatch's."""
+
     def __init__(self, target: float, minibatches: int) -> None:
         super().__init__(target)
-        vars(self)["minibatches"] = minibatches
-
-    @property
-    def minibatches(self) -> int:
-        """Of an epoch."""
-        return vars(self)["minibatches"]
-
-    @cached_property
-    def kls(self) -> list[float]:
-        """Each minibatch's."""
-        return []
+        vars(self).update(minibatches=minibatches, kls=[])  # fields are frozen, and these are none
 
     def end(self, kl: torch.Tensor) -> Literal["minibatch", "epoch"] | None:
         self.kls.append(float(kl))

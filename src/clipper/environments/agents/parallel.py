@@ -1,7 +1,7 @@
 """Environments of several agents as columns of one vector environment, over PettingZoo's parallel interface."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from itertools import combinations, product
+from itertools import product
 from typing import Literal, cast
 
 import numpy as np
@@ -14,7 +14,7 @@ from clipper.data.tree_type import Tree
 from clipper.data.values import shown
 from clipper.environments.agents.names import Begun, Parallel, factory_of, is_pettingzoo, parallel, playing
 from clipper.environments.agents.views import HasState, Views, alike, legal_choices, padded_choices
-from clipper.environments.checks import AGENTS, DECIDES, MASK_KEYS, TEAM_REWARD
+from clipper.environments.checks import AGENTS, DECIDES, MASK_KEYS, TEAM_REWARD, check_apart
 from clipper.environments.sources import source_name
 from clipper.environments.state import own_state
 from clipper.environments.state_trees import OpaqueError
@@ -70,12 +70,7 @@ class Agents(VectorEnv):
         self.name, self.spec = name, EnvSpec(name) if is_pettingzoo(name) else None
         self.worlds: list[Parallel] = [parallel(one, name) for one in factories]
         try:
-            for (i, one), (j, other) in combinations(enumerate(self.worlds), 2):
-                if one is other:
-                    raise ConfigError(
-                        f"environments {i} and {j} of {name} are the same object, so their episodes would mix: let the "
-                        "factory make a new one each time, lambda: MyEnv(…) instead of lambda: env"
-                    )
+            check_apart(self.worlds)
             self.learn_spaces(own)
         except BaseException:
             self.close()

@@ -152,10 +152,6 @@ class BasePolicy(BaseModel, ABC):
         return self._squash_output
 
     @staticmethod
-    def _dummy_schedule(_: float) -> float:
-        return 0.0
-
-    @staticmethod
     def init_weights(module: nn.Module, gain: float = 1) -> None:
         """Orthogonal weights, no bias."""
         if isinstance(module, nn.Linear | nn.Conv2d):
