@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib.image
 import pytest
+from PIL import Image
 
 from clipper.cli import command_options, commands
 
@@ -17,6 +18,18 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCK.findall(ENGLISH) if language == "python"]
 SHELL = [line for language, code in BLOCK.findall(ENGLISH) if language == "sh" for line in code.splitlines()]
 SHORTER = ((r"total_steps=[\d_]+", "total_steps=1_000"), (r"range\(\d+\)", "range(2)"), (r"episodes=\d+", "episodes=2"))
+
+
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def measured(text: str) -> list[list[str]]:
+    """The rows of the table of what was measured, each as its cells."""
+    rows = [line for line in text.splitlines() if line.startswith("|") and "](benchmarks/results/" in line]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+MEASURED = measured(ENGLISH)
 
 
 def prose(text: str) -> str:
@@ -82,7 +95,31 @@ def test_links_lead_to_files(page: str) -> None:
     assert [link for link in relative if not ((ROOT / page).parent / link).exists()] == []
 
 
-def test_the_picture_is_one() -> None:
+def test_the_pictures_are_some() -> None:
     height, width, _ = matplotlib.image.imread(ROOT / "docs/images/cartpole.png").shape
     assert height > 300
     assert width > 500
+    film = ROOT / "docs/images/platform.gif"
+    assert film.stat().st_size < 1_500_000
+    with Image.open(film) as frames:
+        assert getattr(frames, "n_frames", 1) > 10
+
+
+def test_the_readme_is_short() -> None:
+    assert len(ENGLISH.split()) <= 1_600
+
+
+@pytest.mark.parametrize("row", MEASURED, ids=lambda row: row[0])
+def test_measured_figures_are_those_of_their_page(row: list[str]) -> None:
+    """Each number of Clipper's and of what it is compared with, as the page has it; a target may be our own."""
+    page = (ROOT / re.findall(r"\]\(([^)]+)\)", row[3])[0]).read_text(encoding="utf-8")
+    known = set(NUMBER.findall(page.replace("−", "-")))
+    said = NUMBER.findall(f"{row[1]} {row[2]}".replace("−", "-").replace("Baselines3", "").replace("10M", ""))
+    assert len(said) > 1
+    assert [x for x in said if x not in known] == []
+
+
+def test_both_languages_say_the_same_figures() -> None:
+    numbers = [[NUMBER.findall(" ".join(row[1:])) for row in measured(text)] for text in (ENGLISH, CHINESE)]
+    assert len(numbers[0]) == 12
+    assert numbers[0] == numbers[1]

@@ -1,4 +1,7 @@
-"""The command lines of the walk and the guides: every flag takes what is given to it, and a page's lines run."""
+"""The command lines of the walk and the guides: every flag takes what is given to it, and a page's lines run.
+
+Blocks of ``sh`` run, in order; those of ``shell`` are only parsed, since they would take hours or further packages.
+"""
 
 import re
 import shlex
@@ -13,14 +16,16 @@ from clipper.cli.language import parsed
 from clipper.cli.language_options import TrainLanguage
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ANY = re.compile(r"^```(?:sh|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [page for folder in ("walk", "guides") for page in sorted((DOCS / "en" / folder).glob("*.md"))]
 TEXTS = {page.stem: page.read_text(encoding="utf-8").replace("\\\n", "") for page in PAGES}
 LINES = {page: "".join(BLOCK.findall(text)).splitlines() for page, text in TEXTS.items()}
-CASES = [pytest.param(line, id=f"{page}-{i}") for page, lines in LINES.items() for i, line in enumerate(lines)]
+PARSED = {page: "".join(ANY.findall(text)).splitlines() for page, text in TEXTS.items()}
+CASES = [pytest.param(line, id=f"{page}-{i}") for page, lines in PARSED.items() for i, line in enumerate(lines)]
 
 
 def test_there_are_some() -> None:
-    assert all(line.startswith("clipper ") for lines in LINES.values() for line in lines)
+    assert all(line.startswith("clipper ") for lines in PARSED.values() for line in lines)
     assert len(CASES) > 10
 
 
@@ -29,9 +34,9 @@ def test_it_parses(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(DOCS / "recipes")])
     command, *args = shlex.split(line)[1:]
     kind = commands.COMMANDS[command][1]
-    if kind is command_options.Train:
+    if kind in (command_options.Train, command_options.Unroll):
         config, flags = commands.train_defaults(args)
-        command_options.parse(command_options.Train, flags, line, command_options.Train(config=config))
+        command_options.parse(kind, flags, line, kind(config=config))
     elif kind is TrainLanguage:
         parsed(args)
     else:
