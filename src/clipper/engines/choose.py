@@ -14,6 +14,7 @@ from clipper.engines.torch_compile import Compiled
 from clipper.environments.told_episodes import TELLS
 from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
+from clipper.learning.of_agents import LearnerOfAgents
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.settings.config import Config
 
@@ -42,6 +43,8 @@ def choose(learner: Learner, config: Config, rollouts: Rollouts, insist: bool = 
         return Torch(learner, config.algorithm)
     algorithm = config.algorithm
     try:
+        if isinstance(learner, LearnerOfAgents):
+            raise UnsuitableError("agents have parameters of their own")
         if asked == "compile" and learner.world.others is not None:
             raise UnsuitableError(f"torch.compile knows no messages, and {GRADIENTS}")
         if asked == "compile":

@@ -19,6 +19,7 @@ from clipper.learning.metrics import Metrics
 from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.parts import Part, actor_and_critic_parts, part, whole_part
 from clipper.learning.world import ALONE, World
+from clipper.networks.of_agents import PolicyOfAgents
 from clipper.networks.protocol import Actor
 
 OWN_NAMES = ("extra", "skipped", "skipped_in_a_row", "generator", "progress", "running_return")
@@ -60,6 +61,11 @@ class Learner:
         lag: Lag = None,
         separate: bool = False,
     ) -> None:
+        if isinstance(policy, PolicyOfAgents):
+            raise ConfigError(
+                "this policy's agents share no parameters, and learn apart: make its learner with "
+                "clipper.learning.of_agents.learner_of(algorithm, policy, seed)"
+            )
         self.policy: Any = policy  # an nn.Module that follows nets.Policy; no type says both
         self.behaviour: Actor = self.policy
         """μ, who acts in the rollouts: the policy itself, unless an algorithm's ``init`` puts another in its place."""

@@ -1,12 +1,14 @@
 """An update in two steps: what was collected is made into targets, and the learner is improved towards them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
+from clipper.learning.of_agents import LearnerOfAgents, learn_apart
 
 Again: TypeAlias = Callable[[], Targets] | None
 """What makes the targets anew with the learner as it is by then; None where they stay as they are."""
@@ -26,7 +28,9 @@ class TwoSteps(Protocol):
 
 
 def targets_then_improve(algorithm: TwoSteps, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
-    """Both steps; nothing is learned from a segment without a decision."""
+    """Both steps; nothing is learned from a segment without a decision. Agents that share no parameters learn apart."""
+    if isinstance(learner, LearnerOfAgents):
+        return learn_apart(learner, steps, last_obs, partial(targets_then_improve, algorithm))
     if not learner.world.agree(steps.mask.any()):
         return learner.pass_over(steps)
     targets = algorithm.targets(learner, steps, last_obs)

@@ -27,6 +27,7 @@ from clipper.data.tree_type import Key
 from clipper.data.trees import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
 from clipper.networks.actor_critic import ActorCritic, warn_without_masks
+from clipper.networks.of_agents import PolicyOfAgents
 from clipper.networks.encoders import ImageEncoder
 from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.networks.heads.autoregressive import allowed
@@ -59,6 +60,11 @@ def export_onnx(policy: ActorCritic, output: Path, *, masked: bool = False) -> t
     choice. Raises ``ConfigError`` where a package is missing, the
     head is one of your own, or the file would not act as the policy does; then nothing is written.
     """
+    if isinstance(policy, PolicyOfAgents):
+        raise ConfigError(
+            f"agents have parameters of their own, and a file holds one policy: export each, "
+            f"export_onnx(policy.of({policy.names[0]!r}), …)"
+        )
     output = files.for_output(output)
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"export to ONNX needs {', '.join(missing)}: {install_command('export')}")

@@ -1,5 +1,7 @@
 """From spaces and options to an actor-critic: trunks, first weights, first means."""
 
+import dataclasses
+
 import gymnasium
 import torch
 from gymnasium.spaces import OneOf
@@ -26,6 +28,7 @@ from clipper.networks.heads.make_head import make_head
 from clipper.networks.initialisation import OrthogonalLinear, draw_uniform
 from clipper.networks.memory import memory_of
 from clipper.networks.normalise import ReturnNormaliser
+from clipper.networks.of_agents import PolicyOfAgents
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.side_by_side import BranchQNetworks, Encoded, JointQNetworks
 
@@ -91,7 +94,12 @@ def head_of(space: gymnasium.Space, features: int, inputs: int, options: HeadOpt
 def make_policy(
     observation_space: gymnasium.Space, action_space: gymnasium.Space, options: PolicyOptions, generator: Generator
 ) -> ActorCritic:
-    """The actor-critic for one environment's (unbatched) spaces, its first weights drawn from ``generator``."""
+    """The actor-critic for one environment's (unbatched) spaces, its first weights drawn from ``generator``.
+
+    Where ``agents`` names groups, it is one for each of them.
+    """
+    if options.agents != "shared":
+        return make_policy_of_agents(observation_space, action_space, options, generator)
     encoder = make_encoder(seen_by(observation_space, options.encoder), options, generator)
     separate = options.critic is not None and not options.shared
     own = options.encoder.critic_only or (separate and any(True for _ in encoder.parameters()))
@@ -123,5 +131,22 @@ def make_policy(
     policy = policy if options.orthogonal else draw_uniform(policy, generator)
     if options.critic is not None and isinstance(value_layer, OrthogonalLinear):
         policy.returns = ReturnNormaliser() if options.normalise_returns else options.critic.reader(value_layer)
+    policy.options = options
+    return policy
+
+
+def make_policy_of_agents(
+    observation_space: gymnasium.Space, action_space: gymnasium.Space, options: PolicyOptions, generator: Generator
+) -> PolicyOfAgents:
+    """A policy for each group of agents, one after another drawn from ``generator``."""
+    if isinstance(options.agents, str):
+        raise ConfigError(
+            "agents='separate' does not say how many there are: name the group of each, agents=('first', 'second'), or "
+            "let clipper.train make the policy"
+        )
+    own = dataclasses.replace(options, agents="shared")
+    names = dict.fromkeys(options.agents)
+    members = [make_policy(observation_space, action_space, own, generator) for _ in names]
+    policy = PolicyOfAgents(options.agents, members)
     policy.options = options
     return policy

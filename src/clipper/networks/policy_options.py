@@ -62,6 +62,10 @@ class PolicyOptions:
     and a bias of each that are learned (Ba et al. 2016, arXiv:1607.06450); of Q networks none."""
     shared: bool = False
     """One trunk for actor and critic instead of two; of images and embeddings one encoder, too."""
+    agents: Literal["shared", "separate"] | tuple[str, ...] = "shared"
+    """Which of several agents share parameters: shared, all; separate, none (independent learning, de Witt et al. 2020,
+    arXiv:2011.09533); or for each agent the name of its group. A group has a network and an optimizer of its own, and
+    learns from its own columns."""
     memory: Memory | MemoryName = None
     """What is remembered between trunks and heads, emptied where an episode begins: lstm(size), gru(size),
     transformer(size,window,heads,layers), or none. Each trunk has its own."""
@@ -93,6 +97,8 @@ class PolicyOptions:
             raise ConfigError("a shared trunk has one set of widths: leave out critic_hidden, or set shared=False")
         if self.shared and self.encoder.critic_only:
             raise ConfigError("what only the critic sees needs a trunk of its own: leave out critic_only, or shared")
+        if isinstance(self.agents, tuple) and not all(self.agents or ("",)):
+            raise ConfigError("agents names the group of each agent, and one has no name: name all of them")
         if self.critic is None:
             self.check_without_critic()
         elif self.normalise_returns and self.critic != Scalar():

@@ -16,7 +16,7 @@ from clipper.data.figures import figure
 from clipper.data.trees import Tree
 from clipper.distributions import Distribution
 from clipper.environments import make
-from clipper.environments.checks import Answer, describe
+from clipper.environments.checks import AGENTS, Answer, describe
 from clipper.environments.closing import close
 from clipper.environments.sources import EnvSource
 from clipper.environments.told_episodes import FINAL, Info
@@ -25,6 +25,7 @@ from clipper.environments.vector.serial import SUCCESS_KEYS, Serial
 from clipper.errors import ConfigError
 from clipper.networks.actor_critic import ActorCritic, warn_without_masks
 from clipper.networks.fit import check_spaces
+from clipper.networks.of_agents import PolicyOfAgents
 from clipper.networks.protocol import Actor, abilities
 from clipper.rollout.protocol import Episode, Rollouts
 from clipper.rollout.protocol import abilities as environments_of
@@ -229,6 +230,8 @@ def evaluate_policy(
     try:
         if isinstance(policy, ActorCritic):
             check_spaces(policy, vector.single_observation_space, vector.single_action_space)
+        if isinstance(policy, PolicyOfAgents):
+            policy.check_agents(vector.metadata.get(AGENTS, ()), describe(vector))
         endless = vector.limit(max_steps) if isinstance(vector, Serial) and vector is not env else []
         successes = Successes(vector.num_envs)
         rollouts = VectorRollouts(vector, seed, device, abilities(policy).mask_key)

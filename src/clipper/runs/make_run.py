@@ -25,6 +25,7 @@ from clipper.environments.vector.stepping import Vector, vectorise
 from clipper.errors import ConfigError, SaveError, UnknownFieldError
 from clipper.learning.advantages import Standardised
 from clipper.learning.learner import Learner
+from clipper.learning.of_agents import learner_of
 from clipper.learning.value_losses import CrossEntropy
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
@@ -40,6 +41,7 @@ from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.forked import check_threads
 from clipper.runs.load import check_policy
 from clipper.runs.memory_limits import check_memory
+from clipper.runs.of_agents import with_agents
 from clipper.runs.of_language import language_of, name_of_source
 from clipper.runs.run import Run, Source
 from clipper.runs.together import check_settings_agree, columns_of
@@ -251,16 +253,13 @@ def build_on(
     if isinstance(policy, ActorCritic) and policy.options is not None:
         own = made_by(policy, policy.options, rollouts)
         config = dataclasses.replace(config, policy=policy.options) if own else config
-        settings = settings and settings | {"policy": to_json(config.policy)}
+    config = with_agents(config, rollouts, group is not None)
     if policy is None or own:
         check_critic(config)
     check_memory(config, rollouts, None if policy is not None else config.policy)
-    if policy is None:
-        spaces = rollouts.single_observation_space, rollouts.single_action_space
-        module = make_policy(*spaces, config.policy, generator)
-    else:
-        module = policy
-    learner = config.algorithm.init(module.to(config.device), seed=config.seed)
+    spaces = rollouts.single_observation_space, rollouts.single_action_space
+    module = make_policy(*spaces, config.policy, generator) if policy is None else policy
+    learner = learner_of(config.algorithm, module.to(config.device), config.seed)
     if not isinstance(learner, Learner):
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
     if isinstance(module, ActorCritic):
@@ -278,7 +277,7 @@ def build_on(
     if engine.name == "cpu":
         torch.set_num_threads(1)  # torch's helpers would spin for a while after each operation, on the kernels' cores
     config = dataclasses.replace(config, engine=engine.name)
-    kept = {"engine": engine.name, "vector": config.vector}  # by a resumed run
+    kept = {"engine": engine.name, "vector": config.vector, "policy": to_json(config.policy)}  # by a resumed run
     run = Run(
         config,
         source,
