@@ -59,6 +59,18 @@ class KeepsOwnState(Protocol):
         """Begin an episode."""
         ...
 
+@runtime_checkable
+class Outlasts(Protocol):
+    """What has a state besides that of its episodes, and keeps it where these are not kept: past selves, say."""
+
+    def get_lasting(self) -> Tree:
+        """It, a tree as of ``get_state``; None for nothing."""
+        ...
+
+    def set_lasting(self, tree: Tree, /) -> object:
+        """The inverse."""
+        ...
+
 
 def get_state(env: gymnasium.Env | VectorEnv) -> EnvironmentState | None:
     """The state of one environment and its wrappers, copied; None where a part of it is opaque."""
@@ -114,6 +126,23 @@ def set_states(env: VectorEnv, states: list[EnvironmentState]) -> None:
     if len(states) != env.num_envs:
         raise corrupt("environments", f"states of {len(states)} environments, but there are {env.num_envs}")
     env.set_states(states)
+
+
+def get_lasting(env: VectorEnv) -> EnvironmentState | None:
+    """What outlasts the episodes of a vector environment; None for nothing."""
+    arrays: dict[str, np.ndarray] = {}
+    lasting = env.unwrapped.get_lasting() if isinstance(env.unwrapped, Outlasts) else None
+    return None if lasting is None else EnvironmentState(arrays, encode(lasting, "", arrays))
+
+
+def set_lasting(env: VectorEnv, state: EnvironmentState) -> None:
+    """Give it back; raises ``CorruptCheckpointError`` where that fails."""
+    if not isinstance(env.unwrapped, Outlasts):
+        raise corrupt("lasting", f"a state besides that of episodes, and {env} has none: hand over the same opponent")
+    try:
+        env.unwrapped.set_lasting(decode(state.values, "", state.arrays))
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise corrupt("lasting", f"a state that set_lasting refuses with {error!r}") from error
 
 
 def steps_single_ones(env: object) -> TypeGuard[KeepsStates]:

@@ -9,10 +9,16 @@ from torch import Generator, Tensor, nn
 
 from clipper.data.tree_type import Tree
 from clipper.data.values import shown
+from clipper.environments.agents.turns import Game, Turns
 from clipper.errors import ConfigError
+from clipper.functional.ratings import elo
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.make_policy import make_policy
 from clipper.networks.policy_options import PolicyOptions
+from clipper.rollout.protocol import Rollouts, abilities
+
+RIVALS = 10
+"""Members before it against which a new one is rated."""
 
 
 @runtime_checkable
@@ -20,10 +26,15 @@ class Learning(Protocol):
     """What a pool asks of a run."""
 
     iteration: int
+    rollouts: Rollouts
 
     @property
     def policy(self) -> Any:
         """Who learns."""
+        ...
+
+    def note(self, name: str, number: object) -> None:
+        """Add a number to the next row of metrics."""
         ...
 
 
@@ -35,30 +46,42 @@ class Pool:
     ``latest``, else any of the pool, each with the same (OpenAI et al. 2019, arXiv:1912.06680, plays 80 % of its games
     against the latest). Before the first has joined, moves are uniform, and so is later a share ``uniform`` of all
     moves: it leads the learner to positions that no member plays into, where members then go on. Members' moves are
-    sampled, by one batched forward pass for each distinct member. All of it is in the environment's state, so a run
-    goes on bit for bit.
+    sampled, by one batched forward pass for each distinct member.
+
+    Each row of metrics has the share of games won, drawn and lost against the latest member and against the past ones,
+    ``selfplay/latest/win``. With ``rated`` games, a member that joins plays as many against each of the ten before it,
+    from fixed seeds, and ``selfplay/elo`` is its rating, where the first member's is 0 (``functional.ratings``).
+
+    Members and ratings are saved with a run, also where its games are not, as with another number of tables; who plays
+    at which table is in the environment's state. So a run goes on bit for bit.
 
     Raises ``ConfigError`` where the run's policy is another network than ``options`` make.
     """
 
     def __init__(
-        self, options: PolicyOptions, size: int = 16, every: int = 10, latest: float = 0.5, uniform: float = 0.0
-    ) -> None:
-        whole = all(isinstance(x, int) and x >= 1 for x in (size, every))
+        self, options: PolicyOptions, size: int = 16, every: int = 10, latest: float = 0.5, uniform: float = 0.0,
+        *, rated: int = 0,
+    ) -> None:  # fmt: skip
+        whole = all(isinstance(x, int) and x >= least for x, least in ((size, 1), (every, 1), (rated, 0)))
         if not whole or not (0 <= latest <= 1 and 0 <= uniform <= 1):
             raise ConfigError(
-                "a pool has size and every, whole numbers from 1 on, and latest and uniform from 0 to 1, not "
-                f"{size}, {every}, {latest} and {uniform}"
+                "a pool has size and every, whole numbers from 1 on, rated, one from 0 on, and latest and uniform from "
+                f"0 to 1, not {size}, {every}, {rated}, {latest} and {uniform}"
             )
-        if options.memory is not None:
-            raise ConfigError("a pool's players have no memory: leave out memory")
+        if options.memory is not None or options.agents != "shared":
+            raise ConfigError("a pool's players have no memory, and one network each: leave out memory and agents")
         self.options, self.size, self.every, self.latest, self.uniform = options, size, every, latest, uniform
+        self.rated = rated
         self.members: Tensor | None = None
         """Their parameters and statistics, ``[size, P]``; None before the first."""
+        self.ratings = torch.zeros(size, dtype=torch.float64)
+        """Their ratings, in the same rows."""
         self.joined = 0
         """How many have joined; member k lies in row k % size."""
         self.member = np.zeros(0, np.int64)
         """Who plays at each table, ``[N]``; −1 for uniform moves."""
+        self.results = np.zeros((2, 3), np.int64)
+        """Games won, drawn and lost against the latest and the past, since the last iteration."""
         self.player: ActorCritic | None = None
 
     def sit(self, spaces: tuple[gymnasium.Space, gymnasium.Space], tables: int) -> None:
@@ -66,6 +89,7 @@ class Pool:
         self.member = np.full(tables, -1, np.int64)
 
     def __call__(self, run: Learning) -> None:
+        self.tell(run)
         if run.iteration % self.every:
             return
         row = vector_of(run.policy)
@@ -78,6 +102,28 @@ class Pool:
             self.members = torch.zeros(self.size, len(row))
         self.members[self.joined % self.size] = row
         self.joined += 1
+        env = abilities(run.rollouts).env
+        if self.rated and env is not None and isinstance(env.unwrapped, Turns):
+            run.note("selfplay/elo", self.rate(env.unwrapped.game))
+
+    def tell(self, run: Learning) -> None:
+        """Note how the games since the last iteration ended."""
+        for whom, games in zip(("latest", "past"), self.results, strict=True):
+            for how, number in zip(("win", "draw", "loss"), games.tolist(), strict=True):
+                if games.sum():
+                    run.note(f"selfplay/{whom}/{how}", number / int(games.sum()))
+        self.results[:] = 0
+
+    def rate(self, game: Game) -> float:
+        """The newest member's rating, from ``rated`` games against each of those before it."""
+        newest = self.joined - 1
+        rivals = list(range(max(newest - min(RIVALS, self.size - 1), 0), newest))
+        points = [score(self, game, (newest, rival), self.rated) for rival in rivals]
+        others = self.ratings[[rival % self.size for rival in rivals]]
+        games = torch.full_like(others, self.rated)
+        rating = elo(torch.tensor(points, dtype=torch.float64), games, others) if rivals else others.sum()
+        self.ratings[newest % self.size] = rating
+        return float(rating)
 
     def begin(self, tables: np.ndarray, generator: np.random.Generator) -> None:
         if self.joined:
@@ -97,6 +143,12 @@ class Pool:
             moves[mine] = self.moves_of(k, obs[mine], legal[mine], draws)
         return moves
 
+    def ended(self, tables: np.ndarray, reward: np.ndarray) -> None:
+        """Games have ended at these tables, with what they paid the learner."""
+        for whom, own in enumerate((self.member[tables] == self.joined - 1, self.member[tables] < self.joined - 1)):
+            own = reward[own & (self.member[tables] >= 0)]
+            self.results[whom] += (own > 0).sum(), (own == 0).sum(), (own < 0).sum()
+
     @torch.no_grad()
     def moves_of(self, k: int, obs: np.ndarray, legal: np.ndarray, draws: Generator) -> np.ndarray:
         """Moves of member k, or of the one that has taken its place since."""
@@ -107,20 +159,75 @@ class Pool:
         return self.player.to_env(dist.sample(draws))
 
     def get_state(self) -> Tree:
-        members = None if self.members is None else self.members.numpy().copy()
-        return {"members": members, "joined": self.joined, "member": self.member.copy()}
+        return {"member": self.member.copy()}
 
     def set_state(self, tree: Tree, /) -> None:
-        members, self.joined, self.member = tree["members"], tree["joined"], tree["member"].copy()
-        if members is None or len(members) == self.size:
-            self.members = None if members is None else torch.from_numpy(members.copy())
-            return
-        kept = min(self.joined, len(members), self.size)
-        self.members = torch.zeros(self.size, members.shape[1])
-        for k in range(self.joined - kept, self.joined):  # a pool of another size keeps the latest
-            self.members[k % self.size] = torch.from_numpy(members[k % len(members)].copy())
-        lost = (self.member >= 0) & (self.member < self.joined - kept)
+        self.member = np.minimum(tree["member"], self.joined - 1)
+        lost = (self.member >= 0) & (self.member < self.joined - self.size)  # a smaller pool has them no more
         self.member = np.where(lost, self.joined - 1, self.member)
+
+    def get_lasting(self) -> Tree:
+        """What outlasts the games."""
+        members = None if self.members is None else self.members.numpy().copy()
+        return {"members": members, "ratings": self.ratings.numpy().copy(), "joined": self.joined}
+
+    def set_lasting(self, tree: Tree, /) -> None:
+        """The inverse; a pool of another size keeps the latest."""
+        members, ratings, self.joined = tree["members"], tree["ratings"], int(tree["joined"])
+        self.members, self.ratings = None, torch.zeros(self.size, dtype=torch.float64)
+        if self.joined < 0 or (members is None) != (self.joined == 0):
+            raise ValueError(f"{self.joined} members have joined, and there are {shown(members)}")
+        if members is None:
+            return
+        wanted = len(vector_of(self.player)) if self.player is not None else members.shape[1]
+        if members.shape != (len(ratings), wanted) or not np.isfinite(members).all():
+            raise ValueError(f"members have {members.shape[1]:,} finite numbers each, and {wanted:,} are needed")
+        self.members = torch.zeros(self.size, members.shape[1])
+        for k in range(max(self.joined - min(len(members), self.size), 0), self.joined):
+            self.members[k % self.size] = torch.from_numpy(members[k % len(members)].copy())
+            self.ratings[k % self.size] = float(ratings[k % len(members)])
+
+
+class Seat:
+    """One member of a pool as an opponent."""
+
+    def __init__(self, pool: Pool, k: int) -> None:
+        self.pool, self.k = pool, k
+
+    def sit(self, spaces: tuple[gymnasium.Space, gymnasium.Space], tables: int) -> None:
+        pass
+
+    def begin(self, tables: np.ndarray, generator: np.random.Generator) -> None:
+        pass
+
+    def move(
+        self, obs: np.ndarray, legal: np.ndarray, tables: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        return self.pool.moves_of(self.k, obs, legal, Generator().manual_seed(int(generator.integers(2**63))))
+
+    def get_state(self) -> Tree:
+        return {}
+
+    def set_state(self, tree: Tree, /) -> None:
+        pass
+
+
+def score(pool: Pool, game: Game, players: tuple[int, int], games: int) -> float:
+    """Points of the first member in games against the second, a draw for ½; each begins every other one.
+
+    Their seeds are the members' numbers, so the same games come out whenever they are played.
+    """
+    first, second = players
+    env = Turns(lambda: game, games, Seat(pool, second))
+    draws = Generator().manual_seed(first << 32 | second)
+    obs, info = env.reset(seed=first << 32 | second)
+    goes_on, points = np.ones(games, dtype=bool), 0.0
+    while goes_on.any():
+        legal = info["action_mask"] | ~goes_on[:, None]
+        obs, reward, over, _, info = env.step(pool.moves_of(first, obs, legal, draws))
+        points += float((reward[goes_on & over] + 1).sum()) / 2
+        goes_on &= ~over
+    return points
 
 
 def floats_of(policy: nn.Module) -> list[Tensor]:

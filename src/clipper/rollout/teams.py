@@ -105,9 +105,11 @@ class Teams:
         found = {f"teams.{name}": torch.from_numpy(getattr(self, name).copy()) for name in names}
         return found | {"teams.steps": torch.tensor(self.steps)}
 
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse."""
+    def load(self, tensors: dict[str, Tensor], episodes: bool = True) -> None:
+        """The inverse; without ``episodes`` what is of unfinished ones is left."""
         for name, live in self.tensors().items():
+            if not episodes and name not in ("teams.returns", "teams.steps"):
+                continue
             saved = like(name, live, tensors)
             if name == "teams.steps":
                 self.steps = int(saved)

@@ -21,7 +21,7 @@ from clipper.environments import make
 from clipper.environments.checks import AGENTS, Promise, checked_reset, checked_step, describe
 from clipper.environments.closing import close
 from clipper.environments.mask_sources import mask_source
-from clipper.environments.state import get_states, set_states
+from clipper.environments.state import get_lasting, get_states, set_lasting, set_states
 from clipper.environments.state_trees import EnvironmentState
 from clipper.environments.told_episodes import TELLS, Info
 from clipper.environments.vector.reach import call_each, get_from_each, set_in_each
@@ -206,7 +206,12 @@ class VectorRollouts(CollectState):
         for i, saved in enumerate(states or []):
             tensors |= {f"env.{i}.{k}": torch.from_numpy(np.array(v)) for k, v in saved.arrays.items()}
         environments = None if states is None else [saved.values for saved in states]
-        return tensors, {"steps": self.steps, "fresh": self.fresh, "stale": self.stale, "environments": environments}
+        values: dict[str, object] = {"steps": self.steps, "fresh": self.fresh, "stale": self.stale}
+        values["environments"] = environments
+        if (lasting := get_lasting(self.env)) is not None:
+            tensors |= {f"lasting.{k}": torch.from_numpy(np.array(v)) for k, v in lasting.arrays.items()}
+            values["lasting"] = lasting.values
+        return tensors, values
 
     def load_state_dict(self, tensors: dict[str, Tensor], values: dict[str, object], actor: Actor) -> bool:
         """Go back to such a state, of which ``actor`` goes on; False where that cannot be, and new episodes begin.
@@ -216,7 +221,10 @@ class VectorRollouts(CollectState):
         self.steps, self.fresh = value_of("steps", int, values), value_of("fresh", bool, values)
         self.generator.set_state(tensors["generator"])
         if self.teams is not None:
-            self.teams.load(tensors)
+            self.teams.load(tensors, episodes=values["environments"] is not None)
+        if "lasting" in values:  # before new games begin
+            lasting = {k: v.numpy() for k, v in part(tensors, "lasting.").items()}
+            set_lasting(self.env, EnvironmentState(lasting, values["lasting"]))
         if values["environments"] is None:
             seeds = np.random.SeedSequence([self.seed, self.steps]).generate_state(1)
             self.reset(int(seeds[0]))

@@ -121,6 +121,7 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
                 f"the algorithm that was handed over needs a {name.replace('_', ' ')} state, which this run never had: "
                 "begin a run with policy=clipper.load(…) instead"
             )
+    check_agents(run.rollouts, tensors)
     same_number = run.config.num_envs == planned.num_envs
     if not same_number and not isinstance(run.rollouts, VectorRollouts | GatheredRollouts):
         raise ConfigError(
@@ -143,6 +144,16 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
     if changed:
         write_config(run)
     return run
+
+
+def check_agents(rollouts: Rollouts, tensors: dict[str, torch.Tensor]) -> None:
+    """Raise ``ConfigError`` where the environments have another number of agents than a checkpoint."""
+    teams, saved = getattr(rollouts, "teams", None), tensors.get("rollouts.teams.returns")
+    has, had = 1 if teams is None else int(teams.agents), 1 if saved is None else int(saved.numel())
+    if has != had:
+        raise ConfigError(
+            f"this run's environments have {had} agents, and those handed over {has}: hand over environments with as many"
+        )
 
 
 def handed_over(

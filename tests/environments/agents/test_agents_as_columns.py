@@ -12,6 +12,7 @@ from scripted_agents import Script, SideBySide, rollouts_of
 
 import clipper
 from clipper.data.trees import each
+from clipper.errors import ConfigError
 from clipper.functional.returns import gae
 
 F, T = False, True
@@ -191,3 +192,18 @@ def test_a_resumed_run_equals_the_one_that_went_on(tmp_path: Path) -> None:
         [{k: x for k, x in row.items() if "time" not in k} for row in run.history] for run in (whole, halves)
     ]
     assert without_time[0] == without_time[1]
+
+
+def test_a_run_says_that_there_are_other_agents_and_goes_on_with_other_environments(tmp_path: Path) -> None:
+    def env(ends: tuple[int, ...], number: int) -> clipper.Agents:
+        return clipper.Agents(partial(Script, 0, ends), number, agent_id=False)
+
+    algorithm = clipper.PPO(horizon=8, epochs=1, rewards=clipper.rewards.Scaled())
+    folder = tmp_path / "run"
+    begun = clipper.train(env((2, 5), 3), algorithm, policy=SMALL, total_steps=100, run_dir=folder)
+    with pytest.raises(ConfigError, match="2 agents, and those handed over 3"):
+        clipper.train(env((2, 5, 4), 2), resume=folder, total_steps=200)
+    run = clipper.train(env((2, 5), 5), resume=folder, total_steps=200)
+    assert not run.exact
+    assert run.steps >= 200
+    assert run.rollouts.metrics["env/steps"] > begun.rollouts.metrics["env/steps"]

@@ -14,6 +14,7 @@ import clipper
 from clipper.environments import make
 from clipper.environments.agents.tic_tac_toe import LINES, TicTacToe, every_game
 from clipper.errors import ConfigError
+from clipper.rollout.pool import score
 
 OPTIONS = clipper.PolicyOptions(hidden=(16,))
 
@@ -170,11 +171,13 @@ def test_a_run_of_self_play_is_resumed_exactly(tmp_path: Path) -> None:
 def test_a_pool_of_another_size_keeps_the_latest(size: int) -> None:
     members = np.arange(15.0, dtype=np.float32).reshape(5, 3)  # the eighth has joined: rows are of 5, 6, 7, 3, 4
     pool = clipper.Pool(OPTIONS, size=size)
-    pool.set_state({"members": members, "joined": 8, "member": np.array([-1, 3, 7, 5])})
+    pool.set_lasting({"members": members, "ratings": np.arange(5.0), "joined": 8})
+    pool.set_state({"member": np.array([-1, 3, 7, 5])})
     assert pool.members is not None
     kept = range(8 - min(size, 5), 8)
     for k in kept:
         assert pool.members[k % size].tolist() == members[k % 5].tolist()
+        assert pool.ratings[k % size] == k % 5
     assert pool.member.tolist() == [-1, *(k if k in kept else 7 for k in (3, 7, 5))]
 
 
@@ -208,3 +211,92 @@ def test_a_pool_refuses_what_it_cannot_play_with() -> None:
     for move in (12, -1):
         with pytest.raises(ValueError, match="moves are numbers of Discrete"):
             env.step(np.array([0, move]))
+
+
+def test_a_pool_outlasts_games_that_are_not_kept(tmp_path: Path) -> None:
+    """Another number of tables, and games that raise, begin anew; past selves stay."""
+
+    def parts(tables: int) -> tuple[clipper.Turns, clipper.Pool]:
+        pool = clipper.Pool(OPTIONS, size=3, every=1, rated=4)
+        return clipper.Turns(TicTacToe, tables, pool), pool
+
+    env, before = parts(8)
+    algorithm = clipper.PPO(horizon=8, epochs=1)
+    clipper.train(env, algorithm, policy=OPTIONS, total_steps=256, callback=before, run_dir=tmp_path / "run")
+    env, after = parts(5)
+    taken: list[Any] = []
+    run = clipper.train(
+        env, resume=tmp_path / "run", total_steps=300, callback=[lambda run: taken.append(after.get_lasting()), after]
+    )
+    assert not run.exact
+    assert taken[0]["joined"] == before.joined
+    assert before.members is not None
+    assert np.array_equal(taken[0]["members"], before.members.numpy())
+    assert taken[0]["ratings"].tolist() == before.ratings.tolist()
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("a game that fails")
+
+    env, last = parts(5)
+    env.game.play = fails
+    with pytest.raises(RuntimeError, match="a game that fails"):
+        clipper.train(env, resume=tmp_path / "run", total_steps=500, callback=last)
+    env, again = parts(5)
+    clipper.train(env, resume=tmp_path / "run", total_steps=600, callback=again)
+    assert again.joined > after.joined
+    other = clipper.Pool(clipper.PolicyOptions(hidden=(4,)), every=1)
+    with pytest.raises(clipper.errors.CorruptCheckpointError, match="are needed"):
+        clipper.train(clipper.Turns(TicTacToe, 5, other), resume=tmp_path / "run", total_steps=900, callback=other)
+
+
+def test_games_against_the_latest_and_the_past_are_counted() -> None:
+    """Beside a count by hand, over the rewards of a run's own steps."""
+    pool = clipper.Pool(OPTIONS, size=8, every=1, latest=0.5)
+    env = clipper.Turns(TicTacToe, 16, pool)
+    seen: list[Any] = []
+    step = env.step
+
+    def watched(actions: Any) -> Any:
+        member, newest = pool.member.copy(), pool.joined - 1
+        answer = step(actions)
+        for i in np.flatnonzero(answer[2]):
+            seen.append((member[i], newest, answer[1][i]))
+        return answer
+
+    env.step = watched
+    rows: list[Any] = []
+
+    def keep(run: Any) -> None:
+        rows.append((seen.copy(), dict(run.noted)))
+        seen.clear()
+
+    clipper.train(env, clipper.PPO(horizon=16, epochs=1), policy=OPTIONS, total_steps=1500, callback=[pool, keep])
+    for games, noted in rows[1:]:
+        for whom, own in (
+            ("latest", [r for m, newest, r in games if m == newest]),
+            ("past", [r for m, newest, r in games if 0 <= m < newest]),
+        ):
+            for how, reward in (("win", 1), ("draw", 0), ("loss", -1)):
+                if own:
+                    assert noted[f"selfplay/{whom}/{how}"] == pytest.approx(own.count(reward) / len(own))
+
+
+def test_ratings_are_those_of_games_from_fixed_seeds() -> None:
+    pool = clipper.Pool(OPTIONS, size=4, every=1, rated=40)
+    env = clipper.Turns(TicTacToe, 16, pool)
+    told: list[float] = []
+    clipper.train(
+        env, clipper.PPO(horizon=16, epochs=4, learning_rate=1e-2), policy=OPTIONS, total_steps=2000,
+        callback=[pool, lambda run: told.append(run.noted["selfplay/elo"])],
+    )  # fmt: skip
+    assert told[0] == 0
+    newest = pool.joined - 1
+    game = TicTacToe()
+    assert score(pool, game, (newest, newest - 1), 40) == score(pool, game, (newest, newest - 1), 40)
+    total, points = 0.0, 0.0
+    for rival in range(newest - 3, newest):
+        points += score(pool, game, (newest, rival), 40) + 0.5
+        total += 41 / (1 + 10 ** ((float(pool.ratings[rival % 4]) - told[-1]) / 400))
+    assert points == pytest.approx(total, abs=1e-3)
+    again = pool.rate(game)
+    assert again == pytest.approx(told[-1])

@@ -11,6 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import MASK_KEYS
+from clipper.environments.state import Outlasts
 from clipper.environments.told_episodes import Info
 from clipper.errors import ConfigError
 
@@ -75,6 +76,15 @@ class Opponent(Protocol):
         ...
 
 
+@runtime_checkable
+class Hears(Protocol):
+    """An opponent that asks how games end."""
+
+    def ended(self, tables: np.ndarray, reward: np.ndarray) -> None:
+        """Games have ended at these tables, ``[n]``, with what they paid the learner."""
+        ...
+
+
 class Uniform:
     """Plays any legal move, each with the same probability."""
 
@@ -124,6 +134,7 @@ class Turns(VectorEnv):
         """Whether the learner's next game is one in which the other begins; it changes with each game."""
         self.resets = np.zeros(num_envs, dtype=bool)
         """At which tables the next step begins a game."""
+        self.hears = self.opponent.ended if isinstance(self.opponent, Hears) else None
         self.opponent.sit((self.single_observation_space, self.single_action_space), num_envs)
 
     def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
@@ -147,6 +158,8 @@ class Turns(VectorEnv):
         going, moves = going[fair], moves[fair]
         self.play(going, LEARNER, moves, reward, over)
         self.reply(going[~over[going]], reward, over)
+        if self.hears is not None and over.any():
+            self.hears(np.flatnonzero(over), reward[over])
         if len(begins):
             self.begin(begins)
         self.resets = over
@@ -157,9 +170,9 @@ class Turns(VectorEnv):
         boards = self.boards[tables]
         self.game.play(boards, player, moves)
         self.boards[tables] = boards
-        won = self.game.won(boards, player)
-        reward[tables[won]] = 1 if player == LEARNER else -1
-        over[tables] = won | self.game.full(boards)
+        won, lost = self.game.won(boards, LEARNER), self.game.won(boards, OTHER)
+        reward[tables] = won * 1.0 - lost
+        over[tables] = won | lost | self.game.full(boards)
 
     def reply(self, tables: np.ndarray, reward: np.ndarray, over: np.ndarray) -> None:
         """The other player's moves at these tables."""
@@ -190,3 +203,12 @@ class Turns(VectorEnv):
         self.boards[:] = tree["boards"]
         self.waits, self.resets = tree["waits"].copy(), tree["resets"].copy()
         self.opponent.set_state(tree["opponent"])
+
+    def get_lasting(self) -> Tree:
+        """What the opponent has that outlasts games; None for nothing."""
+        return self.opponent.get_lasting() if isinstance(self.opponent, Outlasts) else None
+
+    def set_lasting(self, tree: Tree) -> None:
+        """The inverse."""
+        if isinstance(self.opponent, Outlasts):
+            self.opponent.set_lasting(tree)
