@@ -10,6 +10,7 @@ from clipper.algorithms.ddpg import DDPG
 from clipper.algorithms.dqn import DQN
 from clipper.algorithms.exploring import Exploring
 from clipper.algorithms.grpo import GRPO
+from clipper.algorithms.happo import HAPPO
 from clipper.algorithms.hyar import HyAR
 from clipper.algorithms.importance_sampling import ImportanceSampling
 from clipper.algorithms.npg import NPG
@@ -58,7 +59,7 @@ OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG, 
 """Clipper's own that learn from a replay."""
 ON_RESPONSES = (GRPO, PairwisePPO)
 """Clipper's own that compare whole responses of a language model to one prompt."""
-KNOWN = (*ON_POLICY, *OFF_POLICY, *ON_RESPONSES, Exploring)
+KNOWN = (*ON_POLICY, *OFF_POLICY, *ON_RESPONSES, Exploring, HAPPO)
 """Clipper's own."""
 Algorithm: TypeAlias = (
     PPO
@@ -83,6 +84,7 @@ Algorithm: TypeAlias = (
     | GRPO
     | PairwisePPO
     | Exploring
+    | HAPPO
     | OwnAlgorithm
 )
 
@@ -109,7 +111,7 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "DQN", "GRPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG", "Algorithm",
-    "DiscreteSAC", "Exploring", "HyAR", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate", "PairwisePPO",
-    "Reinforce",
+    "A2C", "DDPG", "DQN", "GRPO", "HAPPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG",
+    "Algorithm", "DiscreteSAC", "Exploring", "HyAR", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate",
+    "PairwisePPO", "Reinforce",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from clipper.algorithms import (
     A2C,
     DDPG,
     DQN,
+    HAPPO,
     MPDQN,
     NPG,
     PADDPG,
@@ -41,7 +42,7 @@ ALGORITHMS: dict[str, type[Algorithm]] = {
     "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
     "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
     "sac": SAC, "sac-discrete": DiscreteSAC, "sac-hybrid": HybridSAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
-    "pdqn": PDQN, "mpdqn": MPDQN, "paddpg": PADDPG, "hyar": HyAR, "exploring": Exploring,
+    "pdqn": PDQN, "mpdqn": MPDQN, "paddpg": PADDPG, "hyar": HyAR, "exploring": Exploring, "happo": HAPPO,
 }  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class KeepsOwnState(Protocol):
         """Begin an episode."""
         ...
 
+
 @runtime_checkable
 class Outlasts(Protocol):
     """What has a state besides that of its episodes, and keeps it where these are not kept: past selves, say."""

@@ -19,6 +19,6 @@ def elo(points: Float[Tensor, " K"], games: Float[Tensor, " K"], others: Float[T
     low, high = others.min() - 4000, others.max() + 4000
     for _ in range(60):
         middle = (low + high) / 2
-        below = ((games + 1) * expected_score(middle, others)).sum() < (points + 0.5).sum()
+        below = ((games + 1) * expected_score(middle.expand_as(others), others)).sum() < (points + 0.5).sum()
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return (low + high) / 2

@@ -1,7 +1,7 @@
 """Agents that do not share parameters learn apart: a learner for each group, from the columns of its agents."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -18,6 +18,7 @@ from clipper.networks.of_agents import PolicyOfAgents
 # pyright: reportIncompatibleVariableOverride=false
 
 
+@runtime_checkable
 class Beginning(Protocol):
     """What is asked of an algorithm to make learners."""
 
@@ -102,6 +103,13 @@ def learner_of(algorithm: Beginning, policy: nn.Module, seed: int) -> Learner:
     seeds = torch.randint(2**62, (len(policy.names),), generator=generator).tolist()
     members = [algorithm.init(member, seed=own) for member, own in zip(policy.policies, seeds, strict=True)]
     return LearnerOfAgents(policy, members, generator)
+
+
+def members_of(learner: Learner, steps: Steps) -> tuple[Sequence[Learner], list[Tensor], int]:
+    """The learners of a segment, the columns of each, and how many agents an environment has; of one policy all."""
+    if isinstance(learner, LearnerOfAgents):
+        return learner.members, learner.columns(steps), len(learner.policy.groups)
+    return [learner], [torch.arange(steps.mask.shape[1])], 1
 
 
 def columns_of(steps: Steps, last_obs: Tree, own: Tensor) -> tuple[Steps, Tree]:

@@ -27,7 +27,6 @@ from clipper.data.tree_type import Key
 from clipper.data.trees import Tree, across, leaves, names
 from clipper.errors import ConfigError, install_command
 from clipper.networks.actor_critic import ActorCritic, warn_without_masks
-from clipper.networks.of_agents import PolicyOfAgents
 from clipper.networks.encoders import ImageEncoder
 from clipper.networks.heads import AutoregressiveHead, CategoricalHead, MultiCategoricalHead, OneOfHead, ProductHead
 from clipper.networks.heads.autoregressive import allowed
@@ -39,6 +38,7 @@ from clipper.networks.heads.gaussian import GaussianHead, SquashedHead
 from clipper.networks.heads.latent import LatentHead
 from clipper.networks.heads.scores import ScoresHead
 from clipper.networks.heads.state_dependent import StateDependentHead
+from clipper.networks.of_agents import PolicyOfAgents
 from clipper.networks.onnx_masks import give_defaults, may_be_left_out
 from clipper.networks.onnx_metadata import describe
 from clipper.spaces.action_masks import action_masks

@@ -24,9 +24,10 @@ from clipper.networks.memory import Memories
 class PolicyOfAgents(ActorCritic):
     """One ``ActorCritic`` for each group of agents, made for the same spaces.
 
-    Row e·A + a of whatever it is given is agent a of environment e, so there are always rows of all A agents. ``groups``
-    has the name of each agent's group; ``members`` are the networks, in the order in which ``names`` first occur there.
-    Members learn apart (``clipper.learning.of_agents``), and each is a policy by itself: ``policy.of("agent_0")``.
+    Row e·A + a of whatever it is given is agent a of environment e, so there are always rows of all A agents.
+    ``groups`` has the name of each agent's group; ``members`` are the networks, in the order in which ``names`` first
+    occur there. Members learn apart (``clipper.learning.of_agents``), and each is a policy by itself:
+    ``policy.of("agent_0")``.
     """
 
     def __init__(self, groups: tuple[str, ...], members: Sequence[ActorCritic]) -> None:

@@ -82,6 +82,8 @@ class Pool:
         """Who plays at each table, ``[N]``; −1 for uniform moves."""
         self.results = np.zeros((2, 3), np.int64)
         """Games won, drawn and lost against the latest and the past, since the last iteration."""
+        self.oldest = 0
+        """The first member that a pool of another size has kept."""
         self.player: ActorCritic | None = None
 
     def sit(self, spaces: tuple[gymnasium.Space, gymnasium.Space], tables: int) -> None:
@@ -145,8 +147,9 @@ class Pool:
 
     def ended(self, tables: np.ndarray, reward: np.ndarray) -> None:
         """Games have ended at these tables, with what they paid the learner."""
-        for whom, own in enumerate((self.member[tables] == self.joined - 1, self.member[tables] < self.joined - 1)):
-            own = reward[own & (self.member[tables] >= 0)]
+        member = self.member[tables]
+        for whom, there in enumerate((member == self.joined - 1, member < self.joined - 1)):
+            own = reward[there & (member >= 0)]
             self.results[whom] += (own > 0).sum(), (own == 0).sum(), (own < 0).sum()
 
     @torch.no_grad()
@@ -162,8 +165,8 @@ class Pool:
         return {"member": self.member.copy()}
 
     def set_state(self, tree: Tree, /) -> None:
-        self.member = np.minimum(tree["member"], self.joined - 1)
-        lost = (self.member >= 0) & (self.member < self.joined - self.size)  # a smaller pool has them no more
+        self.member = tree["member"].copy()
+        lost = (self.member >= 0) & (self.member < self.oldest)
         self.member = np.where(lost, self.joined - 1, self.member)
 
     def get_lasting(self) -> Tree:
@@ -183,7 +186,9 @@ class Pool:
         if members.shape != (len(ratings), wanted) or not np.isfinite(members).all():
             raise ValueError(f"members have {members.shape[1]:,} finite numbers each, and {wanted:,} are needed")
         self.members = torch.zeros(self.size, members.shape[1])
-        for k in range(max(self.joined - min(len(members), self.size), 0), self.joined):
+        kept = min(self.joined, len(members), self.size)
+        self.oldest = 0 if len(members) == self.size else self.joined - kept
+        for k in range(self.joined - kept, self.joined):
             self.members[k % self.size] = torch.from_numpy(members[k % len(members)].copy())
             self.ratings[k % self.size] = float(ratings[k % len(members)])
 

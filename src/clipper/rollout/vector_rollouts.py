@@ -224,7 +224,7 @@ class VectorRollouts(CollectState):
             self.teams.load(tensors, episodes=values["environments"] is not None)
         if "lasting" in values:  # before new games begin
             lasting = {k: v.numpy() for k, v in part(tensors, "lasting.").items()}
-            set_lasting(self.env, EnvironmentState(lasting, values["lasting"]))
+            set_lasting(self.env, EnvironmentState(lasting, value_of("lasting", dict, values)))
         if values["environments"] is None:
             seeds = np.random.SeedSequence([self.seed, self.steps]).generate_state(1)
             self.reset(int(seeds[0]))

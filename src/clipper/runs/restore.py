@@ -151,9 +151,7 @@ def check_agents(rollouts: Rollouts, tensors: dict[str, torch.Tensor]) -> None:
     teams, saved = getattr(rollouts, "teams", None), tensors.get("rollouts.teams.returns")
     has, had = 1 if teams is None else int(teams.agents), 1 if saved is None else int(saved.numel())
     if has != had:
-        raise ConfigError(
-            f"this run's environments have {had} agents, and those handed over {has}: hand over environments with as many"
-        )
+        raise ConfigError(f"this run's environments have {had} agents, and those handed over {has}: hand over as many")
 
 
 def handed_over(
@@ -176,6 +174,8 @@ def handed_over(
         changes["algorithm"] = algorithm
     if isinstance(policy, PolicyOptions):
         policy = changes["policy"] = dataclasses.replace(planned, policy=policy).policy
+        if policy.agents == "separate" and planned.policy.agents != "shared":  # the file names them
+            policy = changes["policy"] = dataclasses.replace(policy, agents=planned.policy.agents)
     if isinstance(policy, PolicyOptions) and not same(to_json(policy), to_json(planned.policy)):
         raise ConfigError(
             "this run's policy was made with other PolicyOptions, which its weights fit: leave out policy="
@@ -202,7 +202,8 @@ def as_planned(config: Config, folder: Path, settings: Settings) -> str:
     """
     given, planned = settings_of(config), settings_of(read_config(folder))
     for path in [path for path in given if path in planned and path.partition(".")[0] not in AS_FOUND]:
-        if given[path].text != planned[path].text:
+        named = path == "policy.agents" and given[path].text == "separate" and planned[path].text != "shared"
+        if given[path].text != planned[path].text and not named:
             raise ConfigError(
                 f"the run that is there has {path} = {planned[path].text}, not {given[path].text}: name another "
                 "folder, or the settings that it has"

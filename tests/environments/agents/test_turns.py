@@ -238,7 +238,7 @@ def test_a_pool_outlasts_games_that_are_not_kept(tmp_path: Path) -> None:
         raise RuntimeError("a game that fails")
 
     env, last = parts(5)
-    env.game.play = fails
+    env.game.play = fails  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(RuntimeError, match="a game that fails"):
         clipper.train(env, resume=tmp_path / "run", total_steps=500, callback=last)
     env, again = parts(5)
@@ -259,8 +259,7 @@ def test_games_against_the_latest_and_the_past_are_counted() -> None:
     def watched(actions: Any) -> Any:
         member, newest = pool.member.copy(), pool.joined - 1
         answer = step(actions)
-        for i in np.flatnonzero(answer[2]):
-            seen.append((member[i], newest, answer[1][i]))
+        seen.extend((member[i], newest, answer[1][i]) for i in np.flatnonzero(answer[2]))
         return answer
 
     env.step = watched

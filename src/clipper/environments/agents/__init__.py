@@ -9,18 +9,22 @@ from functools import partial
 
 import gymnasium
 
+from clipper.environments.agents.climbing import Climbing
+from clipper.environments.agents.connect_four import ConnectFour
+from clipper.environments.agents.look_ahead import LookAhead
 from clipper.environments.agents.names import is_pettingzoo
 from clipper.environments.agents.parallel import Agents
+from clipper.environments.agents.rock_paper_scissors import RockPaperScissors
 from clipper.environments.agents.spread import Spread
 from clipper.environments.agents.tic_tac_toe import TicTacToe
 from clipper.environments.agents.together import Together
 from clipper.environments.agents.turns import Turns
 from clipper.environments.make import MANY
 
-TEAM_TASKS = {"clipper/Spread-v0": Spread}
+TEAM_TASKS = {"clipper/Spread-v0": Spread, "clipper/Climbing-v0": Climbing}
 """By id: what makes E copies. There is no form of one agent alone."""
 
-GAMES = {"clipper/TicTacToe-v0": TicTacToe}
+GAMES = {"clipper/TicTacToe-v0": TicTacToe, "clipper/ConnectFour-v0": ConnectFour}
 """By id: the rules of a game by turns, whose other player moves uniformly."""
 
 for _id, _task in TEAM_TASKS.items():
@@ -36,4 +40,7 @@ def is_several(name: str) -> bool:
     return is_pettingzoo(name) or name in TEAM_TASKS or name in GAMES
 
 
-__all__ = ["GAMES", "TEAM_TASKS", "Agents", "TicTacToe", "Together", "Turns", "is_pettingzoo", "is_several"]
+__all__ = [
+    "GAMES", "TEAM_TASKS", "Agents", "ConnectFour", "LookAhead", "RockPaperScissors", "TicTacToe", "Together", "Turns",
+    "is_pettingzoo", "is_several",
+]  # fmt: skip
