@@ -6,7 +6,9 @@ from torch import Tensor
 
 
 def expected_score(rating: Float[Tensor, "*batch"], other: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """E = 1 / (1 + 10^((R′ − R) / 400)), the points a game that R is expected to get against R′ (Elo 1978)."""
+    """E = 1 / (1 + 10^((R′ − R) / 400)), the points a game that R is expected to get against R′ (Elo 1978; as Bradley &
+    Terry 1952, doi:10.1093/biomet/39.3-4.324, have it).
+    """
     return torch.sigmoid((rating - other) * (torch.log(torch.tensor(10.0, dtype=rating.dtype)) / 400))
 
 

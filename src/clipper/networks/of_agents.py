@@ -1,7 +1,6 @@
 """Policies of agents that do not share parameters: each group of agents has a network, all columns act in one call."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -101,7 +100,7 @@ class PolicyOfAgents(ActorCritic):
         own = torch.tensor([self.names.index(name) for name in self.groups])[agent]
         return [(own == g).nonzero().squeeze(-1) for g in range(len(self.names))]
 
-    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Any, Tree]:
+    def act(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple["ByColumns", Tree]:
         columns, dists, after = self.columns(len(leaves(obs)[0])), list[Distribution](), list[Tree]()
         for member, own in zip(self.policies, columns, strict=True):
             dist, remembered = member.act(*(of_rows(x, own) for x in (obs, memory, action_mask)))
@@ -117,7 +116,7 @@ class PolicyOfAgents(ActorCritic):
         found = [member.value(of_rows(obs, own), of_rows(memory, own)).mean for member, own in parts]
         return Value(merged(found, columns))
 
-    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple[Any, CriticOutput]:
+    def forward(self, obs: Tree, memory: Tree = (), action_mask: Tree = ()) -> tuple["ByColumns", CriticOutput]:
         return self.act(obs, memory, action_mask)[0], self.value(obs, memory)
 
     def actor_parameters(self) -> list[nn.Parameter]:
@@ -158,7 +157,7 @@ class ByColumns:
     def __init__(self, dists: list[Distribution], columns: list[Tensor]) -> None:
         self.dists, self.columns = dists, columns
 
-    def each(self, f: Callable[[Any, Tree], Tree], others: Sequence[Tree]) -> Tree:
+    def each(self, f: Callable[[Tree, Tree], Tree], others: Sequence[Tree]) -> Tree:
         """What ``f`` gives of each group's distribution and its part of the others, row by row."""
         return merged([f(dist, x) for dist, x in zip(self.dists, others, strict=True)], self.columns)
 
@@ -182,6 +181,11 @@ class ByColumns:
 
     def kl(self, other: "ByColumns") -> Tensor:
         return self.each(lambda dist, own: dist.kl(own), other.dists)
+
+    @property
+    def params(self) -> tuple[Tree, ...]:
+        """Those of each group's."""
+        return tuple(dist.params for dist in self.dists)
 
 
 class CompositeByColumns(ByColumns):
