@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, OneOf
 from torch import Generator, Tensor, nn
 
 import clipper
@@ -23,7 +23,8 @@ NUMBERS = Box(-9, 9, (5,))
 TREE = gymnasium.spaces.Dict(
     {"at": Box(-9, 9, (2,)), "kind": Discrete(3, start=1), "on": gymnasium.spaces.MultiBinary(2)}
 )
-ACTIONS: dict[bool, gymnasium.Space] = {True: Discrete(4), False: Box(-1, 1, (2,))}
+SIZES = 2, 0, 1, 3
+BRANCHES = OneOf([Box(-1, 1, (size,)) if size else Discrete(1) for size in SIZES])
 RANDN = torch.randn
 
 
@@ -54,10 +55,19 @@ def narrow_noise() -> Iterator[None]:
         yield
 
 
+def action_space(algorithm: Any) -> gymnasium.Space:
+    if isinstance(algorithm, clipper.PDQN | clipper.PADDPG):
+        return BRANCHES
+    return Discrete(4) if isinstance(algorithm, clipper.DQN) else Box(-1, 1, (2,))
+
+
 def make_pair(algorithm: Any, options: clipper.PolicyOptions, space: gymnasium.Space = NUMBERS) -> Pair:
-    """Lagged copies are not what they are copies of."""
+    """Lagged copies are not what they are copies of; numbers that inverted gradients bound lie beyond them, too."""
     options = algorithm.policy_options(options)
-    policy = make_policy(space, ACTIONS[isinstance(algorithm, clipper.DQN)], options, Generator().manual_seed(0))
+    policy: Any = make_policy(space, action_space(algorithm), options, Generator().manual_seed(0))
+    if isinstance(algorithm, clipper.PDQN | clipper.PADDPG):
+        for own in getattr(policy.head, "arguments", policy.head).modules():
+            own.weight.data.mul_(4) if isinstance(own, nn.Linear) else None
     learner = algorithm.init(policy, seed=1)
     exact = algorithm.init(copy.deepcopy(policy).double(), seed=1)
     g = Generator().manual_seed(2)
@@ -92,13 +102,25 @@ def decisions(
     mask[1:] = ~done[:-1]
     done &= mask
     terminated = done & (torch.rand(shape, generator=g) < 0.5)
-    discrete = isinstance(algorithm, clipper.DQN)
-    action = torch.randint(4, shape, generator=g) if discrete else RANDN(*shape, 2, generator=g)
+    action, masks = drawn(algorithm, shape, g), isinstance(algorithm, clipper.PDQN | clipper.PADDPG)
     reward, nothing = RANDN(shape, generator=g), torch.zeros(shape)
     legal = torch.rand(*shape, 4, generator=g) < 0.6
     legal[..., 0] |= mask
     steps = Steps(each(lambda x: x[:rows], obs), action, nothing, reward, terminated, done, mask)
+    legal = (legal, tuple(torch.ones(*shape, 2, size) for size in SIZES)) if masks else legal
     return steps._replace(action_mask=legal if masked else ()), each(lambda x: x[rows], obs)
+
+
+def drawn(algorithm: Any, shape: tuple[int, int], g: Generator) -> Tree:
+    """Actions as they were sampled."""
+    if isinstance(algorithm, clipper.PDQN):
+        nothing = torch.zeros(shape, dtype=torch.int64)
+        numbers = [2 * torch.rand(*shape, size, generator=g) - 1 for size in SIZES]
+        arguments = tuple(x if x.shape[-1] else nothing for x in numbers)
+        return torch.randint(len(SIZES), shape, generator=g), arguments
+    if isinstance(algorithm, clipper.PADDPG):
+        return 2 * torch.rand(*shape, len(SIZES) + sum(SIZES), generator=g) - 1
+    return torch.randint(4, shape, generator=g) if isinstance(algorithm, clipper.DQN) else RANDN(*shape, 2, generator=g)
 
 
 def update_both(pair: Pair, steps: Steps, last: Tree) -> tuple[dict[str, float], dict[str, float]]:

@@ -5,24 +5,36 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Discrete
 from torch import nn
 
 import clipper
+from clipper.data.trees import leaves
+from clipper.engines.cpu.replayed_plan import read_replayed
+from clipper.engines.protocol import UnsuitableError
 from clipper.errors import ConfigError
 from clipper.learning.optimizers import RMSPropTF
+from clipper.networks.make_policy import make_policy
 from clipper.runs.run import Run
 
 SMALL = clipper.PolicyOptions(hidden=(8,), activation="relu", orthogonal=False)
+WITHOUT_TANH = clipper.HeadOptions(distribution=clipper.networks.heads.Deterministic(squash=False))
 SHORT: Any = {"batch_size": 8, "capacity": 200, "learning_starts": 16}
 PLACES = {
     clipper.SAC: "Pendulum-v1",
     clipper.TD3: "Pendulum-v1",
     clipper.DDPG: "Pendulum-v1",
     clipper.DQN: "CartPole-v1",
+    clipper.PDQN: "clipper/Platform-v0",
+    clipper.MPDQN: "clipper/Platform-v0",
+    clipper.PADDPG: "clipper/Platform-v0",
 }
+BY_TORCH = clipper.PDQN, clipper.MPDQN, clipper.PADDPG
+"""Who acts by the definition."""
 each_kind = pytest.mark.parametrize("kind", PLACES, ids=lambda kind: kind.__name__)
 
 
@@ -37,12 +49,12 @@ def test_a_run_is_the_definition_s(kind: Any, horizon: int) -> None:
     """Actions are drawn from the same numbers, row by row, so that both see the same."""
     ours, theirs = (short(kind, engine, {"horizon": horizon, "learning_rate": 1e-4}) for engine in ("cpu", "torch"))
     assert (ours.engine.name, theirs.engine.name) == ("cpu", "torch")
-    assert ours.engine.description == "cpu (compiled kernels)"
+    assert ours.engine.description == f"cpu (compiled kernels{'; torch acts' if kind in BY_TORCH else ''})"
     a, b = (run.learner.modules["replay"] for run in (ours, theirs))
     assert (a.written, a.size) == (b.written, b.size)
     for name in ("obs", "action", "reward"):
-        x, y = (getattr(replay.kept, name)[: replay.size] for replay in (a, b))
-        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3)
+        for x, y in zip(*(leaves(getattr(replay.kept, name)) for replay in (a, b)), strict=True):
+            np.testing.assert_allclose(x[: a.size], y[: a.size], rtol=1e-3, atol=1e-3)
     for name in ("terminated", "done", "mask"):
         assert torch.equal(getattr(a.kept, name)[: a.size], getattr(b.kept, name)[: a.size])
     assert ours.learner.extra == theirs.learner.extra
@@ -62,6 +74,17 @@ def test_a_run_that_is_broken_off_goes_on_bit_for_bit(kind: Any, tmp_path: Path)
     ours, theirs = run.learner.state_dict(), whole.learner.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(x, theirs[name]) for name, x in ours.items())
+
+
+def test_choices_without_arguments_or_with_layer_norm_are_torch_s() -> None:
+    plan: Any = {"total_steps": 4, "engine": "auto"}
+    normed = dataclasses.replace(SMALL, layer_norm=True)
+    run = clipper.train("clipper/Platform-v0", clipper.MPDQN(**SHORT), policy=normed, **plan)
+    assert run.engine.description == "torch (a trunk holds a LayerNorm)"
+    bare = gymnasium.spaces.OneOf([Discrete(1), Discrete(1)])
+    policy = make_policy(Box(-1, 1, (3,)), bare, clipper.PDQN().policy_options(SMALL), torch.Generator())
+    with pytest.raises(UnsuitableError, match="no choice has arguments"):
+        read_replayed(clipper.PDQN(), clipper.PDQN().init(policy))
 
 
 def test_whole_episodes_are_collected_too() -> None:
@@ -104,8 +127,9 @@ def odd() -> nn.Module:
             "its head's σ is a PlannedLogStd",
         ),
         (lambda **k: clipper.TD3(optimizer=RMSPropTF(), **k), SMALL, "kernels know no optimizer=RMSPropTF"),
+        (clipper.DDPG, dataclasses.replace(SMALL, head=WITHOUT_TANH), "its head is deterministic without a tanh"),
     ],
-    ids=["own", "policy", "normalised", "layer norm", "wide", "wide critics", "sigma", "optimizer"],
+    ids=["own", "policy", "normalised", "layer norm", "wide", "wide critics", "sigma", "optimizer", "no tanh"],
 )  # fmt: skip
 def test_what_does_not_fit_is_run_by_torch_with_the_reason(algorithm: Any, policy: Any, reason: str) -> None:
     plan: Any = {"policy": policy, "total_steps": 4}

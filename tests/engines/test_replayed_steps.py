@@ -10,7 +10,7 @@ import torch
 from replayed_pairs import TREE, decisions, due, error, error_of_movement, flat, make_pair, update_both
 
 import clipper
-from clipper.data.trees import each
+from clipper.data.trees import each, leaves
 from clipper.learning.critic_targets import Polyak
 from clipper.learning.optimizers import Adam, RMSProp
 from clipper.learning.temperature import EntropyTarget
@@ -29,6 +29,9 @@ ALGORITHMS = {
     "ddpg": clipper.DDPG(**FASTER),
     "dqn": clipper.DQN(**SHARED),
     "double": clipper.DQN(double=True, q_loss=MSE(), lag=Polyak(0.3), n_step=2, **SHARED),
+    "pdqn": clipper.PDQN(argument_tau=0.2, n_step=3, max_grad_norm=0.3, **FASTER | LARGE),
+    "mpdqn": clipper.MPDQN(argument_tau=0.2, argument_learning_rate=0.05, **FASTER),
+    "paddpg": clipper.PADDPG(critic_learning_rate=0.03, **FASTER),
 }  # fmt: skip
 SMALL = clipper.PolicyOptions(hidden=(24, 7), critic_hidden=(9, 16), activation="relu", orthogonal=False)
 each_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
@@ -61,13 +64,13 @@ def test_gradient_and_steps_are_the_definition_s(name: str) -> None:
 
 
 @pytest.mark.parametrize("activation", ["tanh", "elu", "silu"])
-@pytest.mark.parametrize("name", ["sac", "td3", "dqn"])
+@pytest.mark.parametrize("name", ["sac", "td3", "dqn", "mpdqn"])
 def test_activations(name: str, activation: Literal["tanh", "elu", "silu"]) -> None:
     check(ALGORITHMS[name], dataclasses.replace(SMALL, activation=activation))
 
 
 @pytest.mark.parametrize("hidden", [(), (130,), (33, 16, 64)], ids=str)
-@pytest.mark.parametrize("name", ["sac", "ddpg", "double"])
+@pytest.mark.parametrize("name", ["sac", "ddpg", "double", "mpdqn"])
 def test_depths_and_widths(name: str, hidden: tuple[int, ...]) -> None:
     check(ALGORITHMS[name], dataclasses.replace(SMALL, hidden=hidden, critic_hidden=None))
 
@@ -77,7 +80,7 @@ def test_observations_that_are_trees(name: str) -> None:
     check(ALGORITHMS[name], SMALL, space=TREE)
 
 
-@pytest.mark.parametrize("name", ["dqn", "double"])
+@pytest.mark.parametrize("name", ["dqn", "double", "pdqn", "mpdqn", "paddpg"])
 def test_masks_bound_the_maximum(name: str) -> None:
     check(ALGORITHMS[name], SMALL, masked=True)
 
@@ -99,11 +102,12 @@ def test_ten_steps(name: str) -> None:
     assert error_of_movement(pair.learner.parameters, pair.exact.parameters, start) < 1e-4
 
 
+@pytest.mark.parametrize("name", ["dqn", "pdqn"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("n_step", [1, 3])
-def test_what_is_drawn_is_what_the_replay_draws(n_step: int, masked: bool) -> None:
+def test_what_is_drawn_is_what_the_replay_draws(n_step: int, masked: bool, name: str) -> None:
     """Also where the ring has turned, of which the newest rows lead to what was seen last."""
-    algorithm = dataclasses.replace(ALGORITHMS["dqn"], capacity=36, n_step=n_step)
+    algorithm = dataclasses.replace(ALGORITHMS[name], capacity=36, n_step=n_step, batch_size=48)
     pair = make_pair(dataclasses.replace(algorithm, learning_starts=1), SMALL)
     sampled, replay, learner = pair.engine.sampled, pair.learner.modules["replay"], pair.learner
     for seed in range(3):
@@ -116,12 +120,17 @@ def test_what_is_drawn_is_what_the_replay_draws(n_step: int, masked: bool) -> No
         learner.generator.set_state(state)
         expected, batch = replay.sample(48, learner.generator, algorithm.gamma, n_step), sampled.batch
         assert torch.equal(learner.generator.get_state(), after)
-        pairs = [(getattr(batch, name), getattr(expected, name)) for name in ("obs", "next_obs", "discount")]
-        for x, y in [*pairs, (batch.choice, expected.action)]:
+        pairs = [(getattr(batch, field), getattr(expected, field)) for field in ("obs", "next_obs", "discount")]
+        choice, numbers = expected.action if name == "pdqn" else (expected.action, None)
+        if numbers is not None:
+            pairs.append((batch.action, torch.cat([x for x in numbers if x.ndim > 1], -1)))
+        for x, y in [*pairs, (batch.choice, choice)]:
             np.testing.assert_array_equal(x[:48], y)
         np.testing.assert_allclose(batch.reward[:48], expected.reward, rtol=1e-6, atol=1e-6)
         if masked:
-            np.testing.assert_array_equal(batch.legal[:48], expected.next_mask)
+            here, after = (x[0] if name == "pdqn" else x for x in (expected.action_mask, expected.next_mask))
+            np.testing.assert_array_equal(batch.legal[:48], after)
+            assert name == "dqn" or np.array_equal(batch.legal_now[:48], here)
 
 
 @each_algorithm
@@ -131,12 +140,12 @@ def test_what_is_in_rows_that_are_no_decision_is_of_no_account(name: str) -> Non
     steps, last = decisions(algorithm)
     unseen = torch.zeros_like(steps.mask)
     unseen[1:] = steps.terminated[:-1]
-    broken = [x.clone() for x in (steps.obs, steps.action, steps.reward)]
-    broken[0][unseen] = np.nan
-    broken[2][~steps.mask] = np.nan
-    if broken[1].is_floating_point():
-        broken[1][~steps.mask] = np.nan
-    other = steps._replace(obs=broken[0], action=broken[1], reward=broken[2])
+    obs, action, reward = each(torch.clone, (steps.obs, steps.action, steps.reward))
+    obs[unseen] = np.nan
+    reward[~steps.mask] = np.nan
+    for x in leaves(action):
+        x[~steps.mask] = np.nan if x.is_floating_point() else 0
+    other = steps._replace(obs=obs, action=action, reward=reward)
     for given in (steps, other):
         pair = make_pair(due(algorithm, 3, given), SMALL)
         told = pair.engine.update(given, last)
@@ -158,10 +167,11 @@ def test_a_step_that_is_not_finite_is_left_out(name: str) -> None:
     assert int(pair.learner.skipped) >= 2
 
 
-def test_a_row_is_kept_as_a_segment_is() -> None:
+@pytest.mark.parametrize("name", ["td3", "pdqn"])
+def test_a_row_is_kept_as_a_segment_is(name: str) -> None:
     """Rows that come one by one go into the ring by a shorter way."""
-    algorithm = ALGORITHMS["td3"]
-    steps, last = decisions(algorithm, rows=30)
+    algorithm = ALGORITHMS[name]
+    steps, last = decisions(algorithm, rows=30, masked=name == "pdqn")
     pair, other = (make_pair(due(algorithm, 3, steps), SMALL) for _ in range(2))
     for t in range(30):
         row = each(lambda x, t=t: x[t : t + 1], steps)
@@ -174,9 +184,10 @@ def test_a_row_is_kept_as_a_segment_is() -> None:
     assert int(pair.learner.extra["decisions"]) == int(steps.mask.sum())
 
 
-def test_moments_that_are_loaded_are_moved_from() -> None:
+@pytest.mark.parametrize("name", ["sac", "pdqn"])
+def test_moments_that_are_loaded_are_moved_from(name: str) -> None:
     """A checkpoint puts others in the optimizers' place."""
-    algorithm = ALGORITHMS["sac"]
+    algorithm = ALGORITHMS[name]
     steps, last = decisions(algorithm)
     pair = make_pair(due(algorithm, 2, steps), SMALL)
     pair.engine.update(steps, last)

@@ -18,7 +18,7 @@ from clipper.engines.cpu.kernels.replayed_tables import POLICY, WATCHED, Batch, 
 from clipper.engines.cpu.kernels.tables import Optimizer
 from clipper.engines.cpu.passes import optimizer_from
 from clipper.engines.cpu.replayed_networks import Networks
-from clipper.engines.cpu.replayed_plan import known, read_replayed
+from clipper.engines.cpu.replayed_plan import ReplayedPlan, known, rates_of, read_replayed
 from clipper.engines.cpu.sampled_rows import SampledRows, Shape
 from clipper.engines.protocol import UnsuitableError
 from clipper.learning.exploration import EpsilonGreedy
@@ -27,7 +27,7 @@ from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import keep, steps_due
 from clipper.learning.parts import Part
 from clipper.learning.schedules import at
-from clipper.networks.heads import DeterministicHead
+from clipper.networks.heads import BestHead, DeterministicHead
 from clipper.networks.heads.scales import LOG_STD_BOUNDS
 
 CHUNK = 384  # rows that pass forward and backward together: the buffers stay in the cache
@@ -46,22 +46,21 @@ class CPUFromReplay:
         self.learner, self.algorithm = learner, known(algorithm)
         self.plan, self.networks = read_replayed(self.algorithm, learner)
         self.kernels = kernel_files.load(kernel_files.REPLAYED)
-        self.description = "cpu (compiled kernels)"
+        self.description = "cpu (compiled kernels)" if self.plan.explores else "cpu (compiled kernels; torch acts)"
         settings = self.algorithm
         shape = Shape(settings.batch_size, settings.gamma, settings.n_step, self.plan.draws)
         self.sampled = SampledRows(self.kernels, self.networks, learner.modules["replay"], shape)
         self.spaces = make_spaces(self.networks, min(settings.batch_size, CHUNK), self.kernels.lanes)
-        lagged = [self.plan.lagged_actor] if self.plan.lagged_actor else []
         self.lagged = {
-            name: in_one_vector(learner.modules[name], learner.parts[part])
-            for name, part in [*[(name, "") for name in lagged], *self.critics()]
+            part: in_one_vector(parameters, learner.parts[part])
+            for part, parameters in followers(learner, self.plan).items()
         }
         self.rates, self.counts = np.zeros(3), np.zeros(3, np.int64)
         self.watched = np.empty((self.sampled.steps, WATCHED))
         self.moments: list[Tensor] = []
         self.bound: Batch | None = None
         """The batch that the kernel knows of."""
-        self.actor = ExploringActor(self.explorer())
+        self.actor = ExploringActor(self.explorer()) if self.plan.explores else learner.behaviour
 
     def explorer(self) -> Explorer:
         """Who acts: uniformly at first, then as the policy does, with noise, or mostly what is thought best."""
@@ -84,12 +83,8 @@ class CPUFromReplay:
         networks = self.networks
         return Policy(
             networks.policy, networks.action, networks.size, networks.mean, networks.std, networks.scale,
-            networks.start, *LOG_STD_BOUNDS,
+            networks.start, *LOG_STD_BOUNDS, networks.actions.starts,
         )  # fmt: skip
-
-    def critics(self) -> list[tuple[str, str]]:
-        """What lags behind networks beside the policy, and which part moves these."""
-        return [("lagged_critics", "critics")] if self.plan.critics else []
 
     def update(self, steps: Steps, last_obs: Tree) -> Metrics:
         """As ``algorithm.update``."""
@@ -116,10 +111,8 @@ class CPUFromReplay:
 
     def set_rates(self) -> None:
         """The step sizes at this moment of the run."""
-        settings, progress = self.algorithm, self.learner.progress
-        own = None if isinstance(settings, DQN) else settings.critic_learning_rate
-        self.rates[0] = at(settings.learning_rate, progress)
-        self.rates[1:] = self.rates[0] if own is None else at(own, progress)
+        own, critics = rates_of(self.algorithm)
+        self.rates[0], self.rates[1:] = at(own, self.learner.progress), at(critics, self.learner.progress)
 
     def moments_moved(self) -> bool:
         """Has anybody put other moments in the optimizers' place, as a checkpoint does?"""
@@ -135,10 +128,10 @@ class CPUFromReplay:
         entropy = -float(networks.size) if plan.entropy is None else plan.entropy
         numbers = Numbers(
             self.rates, plan.tau, plan.tuned, entropy, plan.smoothing, plan.bound, plan.delay, plan.double,
-            float(plan.delta), plan.every,
+            float(plan.delta), plan.every, plan.actor_tau, plan.inverted, plan.passes,
         )  # fmt: skip
         tables_of_layers = Inputs(*networks.features), self.policy(), networks.critics
-        lagged = (self.lagged.get(name, NOTHING) for name in ("lagged_critics", plan.lagged_actor))
+        lagged = (self.lagged.get(part, NOTHING) for part in ("critics", ""))
         self.learn = self.kernels.learn.bind(
             *tables_of_layers, actor, critics, alpha, *lagged, Packed(self.sampled.batch), numbers, self.spaces,
             self.counts, self.watched, plan.kind, 0, 0,
@@ -179,9 +172,19 @@ def learned_of(learner: Learner, name: str, bound: float) -> Learned:
     return Learned(theta, gradient, optimizer, taken.numpy().reshape(1), *counts)
 
 
-def in_one_vector(lagged: nn.Module, part: Part) -> np.ndarray:
+def followers(learner: Learner, plan: ReplayedPlan) -> dict[str, list[nn.Parameter]]:
+    """What lags behind each part that something lags behind, in the part's order."""
+    if isinstance(learner.policy.head, BestHead):
+        lagged = learner.modules[plan.lagged_actor]
+        names = {id(p): name for name, p in learner.policy.named_parameters()}
+        return {part: [lagged.get_parameter(names[id(p)]) for p in own.leaves] for part, own in learner.parts.items()}
+    found = {"": learner.modules[plan.lagged_actor]} if plan.lagged_actor else {}
+    found |= {"critics": learner.modules["lagged_critics"]} if plan.critics else {}
+    return {part: list(lagged.parameters()) for part, lagged in found.items()}
+
+
+def in_one_vector(parameters: list[nn.Parameter], part: Part) -> np.ndarray:
     """Make a lagged copy's parameters views of one vector, in the order of those that it follows; return it."""
-    parameters = list(lagged.parameters())
     flat = torch.cat([p.detach().flatten() for p in parameters])
     if [p.numel() for p in parameters] != [p.numel() for p in part.leaves]:
         raise UnsuitableError("what lags behind has other parameters than what it follows")

@@ -12,12 +12,15 @@ from clipper.engines.cpu.kernels.replayed_tables import ALONG, BACK, INPUTS, OUT
 from clipper.engines.cpu.kernels.tables import ADD, LINEAR, STOP, TANH, WRITE
 from clipper.engines.cpu.layers import CODES, WIDEST, offset, parts_of
 from clipper.engines.cpu.observation_rows import ObservationRows, inexact
+from clipper.engines.cpu.replayed_actions import Actions
 from clipper.engines.protocol import LargeError, UnsuitableError
 from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.encoders import BoxEncoder, ChoiceEncoder, Encoder
-from clipper.networks.heads import CategoricalHead, DeterministicHead, SquashedHead
+from clipper.networks.heads import BestHead, CategoricalHead, DeterministicHead, Head, ScoresHead, SquashedHead
+from clipper.networks.heads.best_of import Beside, argument_sizes
 from clipper.networks.heads.scales import StateLogStd
 from clipper.networks.q_networks import QNetworks
+from clipper.networks.side_by_side import BranchQNetworks, Encoded, JointQNetworks, SideBySide
 
 
 class Features(NamedTuple):
@@ -49,6 +52,7 @@ class Networks(NamedTuple):
     """What becomes log σ of the second of them."""
     width: int
     """Numbers per row in a buffer that holds what all layers give."""
+    actions: Actions
 
     @property
     def widest(self) -> int:
@@ -143,38 +147,65 @@ def read_networks(policy: nn.Module, flat: Tensor, critics: nn.Module | None, ju
     if flat.dtype != torch.float32:
         raise UnsuitableError(f"its parameters are {flat.dtype}, not float32")
     rows, features = read_features(policy.encoder)
-    numbers, head = len(features.columns), policy.head
-    size = head.logits.out_features if isinstance(head, CategoricalHead) else head.box.size  # pyright: ignore[reportAttributeAccessIssue]
-    table = PlainTable(flat, numbers + (0 if critics is None else size))
-    source, inputs = table.trunk(policy.actor, 0, numbers)
-    std = scale = 0
-    start = 0.0
-    if type(head) is CategoricalHead:
-        mean = table.linear(head.logits, source, inputs)
-    elif type(head) is DeterministicHead:
-        mean = table.linear(head.raw, source, inputs, TANH)
-    elif type(head) is SquashedHead:
-        mean = table.linear(head.raw.mean, source, inputs)
-        told = head.raw.log_std
-        link = type(getattr(told.link, "__self__", None)) if type(told) is StateLogStd else type(told)
-        if type(told) is not StateLogStd or link not in LINKS:
-            raise UnsuitableError(f"its head's σ is a {link.__name__}")
-        std, scale, start = table.linear(told.linear, source, inputs), LINKS[link], told.start
-    else:
-        raise UnsuitableError(f"its head is a {type(head).__name__}")
+    numbers, actions = len(features.columns), read_actions(policy.head)
+    size = actions.components or actions.choices
+    table = PlainTable(flat, numbers + actions.components)
+    trunk = policy.actor.trunk if isinstance(policy.actor, Beside) else policy.actor
+    source, inputs = table.trunk(trunk, 0, numbers)
+    said = read_head(policy.head, table, source, inputs)
     critic_tables, width = list[np.ndarray](), table.width
     if critics is not None and judges is not None:
         critic_tables, width = read_critics(critics, judges, policy, numbers + size, width)
     stacked = np.stack(critic_tables) if critic_tables else np.empty((0, 1, ALONG + 2), np.int64)
-    return Networks(rows, features, table.array(), stacked, numbers, size, mean, std, scale, start, width)
+    return Networks(rows, features, table.array(), stacked, numbers, size, *said, width, actions)
+
+
+def read_actions(head: Head | nn.Module) -> Actions:
+    """How its actions lie in a replay; raises ``UnsuitableError`` for a head that kernels do not know."""
+    if type(head) is CategoricalHead:
+        return Actions(0, head.logits.out_features, chosen=True)
+    if type(head) is ScoresHead:
+        return Actions(head.box.size, len(head.box.boxes))
+    if type(head) is DeterministicHead and not head.squash:
+        raise UnsuitableError("its head is deterministic without a tanh")
+    if type(head) in (DeterministicHead, SquashedHead) and isinstance(head, DeterministicHead | SquashedHead):
+        return Actions(head.box.size)
+    if type(head) is not BestHead:
+        raise UnsuitableError(f"its head is a {type(head).__name__}")
+    sizes = argument_sizes(tuple(head.arguments.heads))  # pyright: ignore[reportArgumentType] (heads are what it holds)
+    if not any(sizes):
+        raise UnsuitableError("no choice has arguments")
+    return Actions(sum(sizes), len(sizes), chosen=True, sizes=sizes)
+
+
+def read_head(head: Head | nn.Module, table: PlainTable, source: int, inputs: int) -> tuple[int, int, int, float]:
+    """Slots of what it says, first of means and then of σ, and what becomes of the latter."""
+    if type(head) is CategoricalHead:
+        return table.linear(head.logits, source, inputs), 0, 0, 0.0
+    if isinstance(head, DeterministicHead):
+        return table.linear(head.raw, source, inputs, TANH if head.squash else LINEAR), 0, 0, 0.0
+    if isinstance(head, BestHead):
+        branches = [own for own in head.arguments.heads if type(own) is not CategoricalHead]  # which has no arguments
+        if other := [own for own in branches if type(own) is not DeterministicHead]:
+            raise UnsuitableError(f"arguments are of a {type(other[0]).__name__}")
+        slots = [read_head(own, table, source, inputs)[0] for own in branches]
+        return slots[0], 0, 0, 0.0
+    assert isinstance(head, SquashedHead)
+    mean, told = table.linear(head.raw.mean, source, inputs), head.raw.log_std
+    link = type(getattr(told.link, "__self__", None)) if type(told) is StateLogStd else type(told)
+    if type(told) is not StateLogStd or link not in LINKS:
+        raise UnsuitableError(f"its head's σ is a {link.__name__}")
+    return mean, table.linear(told.linear, source, inputs), LINKS[link], told.start
 
 
 def read_critics(
     critics: nn.Module, judges: Tensor, policy: ActorCritic, inputs: int, width: int
 ) -> tuple[list[np.ndarray], int]:
     """A table for each of the networks that lie side by side, and the width with them."""
-    if type(critics) is not QNetworks or critics.encoder is not policy.encoder:
+    of_policy = type(critics) in (BranchQNetworks, JointQNetworks) and type(critics.encoder) is Encoded
+    if not of_policy and (type(critics) is not QNetworks or critics.encoder is not policy.encoder):
         raise UnsuitableError(f"its critics are {type(critics).__name__} with an encoder of their own")
+    assert isinstance(critics, SideBySide)
     if type(critics.activation) not in CODES:
         raise UnsuitableError(f"its critics hold a {type(critics.activation).__name__}")
     found, code = list[np.ndarray](), CODES[type(critics.activation)]

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from clipper.algorithms import DDPG, DQN, SAC, TD3, Algorithm
+from clipper.algorithms import DDPG, DQN, MPDQN, PADDPG, PDQN, SAC, TD3, Algorithm
 from clipper.engines.cpu.kernels import replayed_tables
 from clipper.engines.cpu.kernels.replayed_tables import ALPHA, ENTROPY, LOSS, POLICY, VALUE
 from clipper.engines.cpu.replayed_networks import Networks, read_networks
@@ -12,11 +12,15 @@ from clipper.learning.critic_targets import Periodic, Polyak
 from clipper.learning.exploration import EpsilonGreedy
 from clipper.learning.learner import Learner
 from clipper.learning.optimizers import Adam, RMSProp
+from clipper.learning.schedules import Rate
 from clipper.learning.temperature import EntropyTarget
 from clipper.learning.value_losses import MSE, Huber
+from clipper.networks.heads import BestHead
 
-Replayed = SAC | TD3 | DDPG | DQN
+Replayed = SAC | TD3 | DDPG | DQN | PDQN | MPDQN | PADDPG
 """The algorithms whose gradient steps the kernels know."""
+KNOWN = SAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG
+"""The same, without what is made of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,11 @@ class ReplayedPlan:
     draws: int = 0
     """Normal numbers that it draws for each component of each decision."""
     critics: bool = True
-    """Has it networks beside the policy?"""
+    """Are there networks that judge what the policy does?"""
     lagged_actor: str = ""
-    """The module that lags behind the policy, where one does."""
+    """The module that lags behind the policy, where one does, and behind all else where Q is within the policy."""
+    explores: bool = True
+    """Do kernels act, too?"""
     tau: float = 1.0
     every: int = 0
     """As ``kernels.replayed_tables.Numbers`` has them, and so what follows."""
@@ -43,6 +49,9 @@ class ReplayedPlan:
     delay: int = 1
     double: bool = False
     delta: float = math.inf
+    actor_tau: float = 1.0
+    inverted: bool = False
+    passes: bool = False
 
 
 def sac_plan(algorithm: SAC) -> ReplayedPlan:
@@ -66,15 +75,27 @@ def td3_plan(algorithm: TD3) -> ReplayedPlan:
     """Noise about the target's action."""
     return ReplayedPlan(
         replayed_tables.DETERMINISTIC, {"loss/q": LOSS, "value/q": VALUE, "loss/policy": POLICY}, draws=1,
-        lagged_actor="lagged_actor", tau=algorithm.tau, smoothing=algorithm.target_noise, bound=algorithm.noise_clip,
-        delay=algorithm.policy_delay,
+        lagged_actor="lagged_actor", tau=algorithm.tau, actor_tau=algorithm.tau, smoothing=algorithm.target_noise,
+        bound=algorithm.noise_clip, delay=algorithm.policy_delay,
     )  # fmt: skip
 
 
-def ddpg_plan(algorithm: DDPG) -> ReplayedPlan:
+def ddpg_plan(algorithm: DDPG | PADDPG) -> ReplayedPlan:
     """Nothing is drawn."""
-    watched = {"loss/q": LOSS, "loss/policy": POLICY, "value/q": VALUE}
-    return ReplayedPlan(replayed_tables.DETERMINISTIC, watched, lagged_actor="lagged_actor", tau=algorithm.tau)
+    watched, one_vector = {"loss/q": LOSS, "loss/policy": POLICY, "value/q": VALUE}, isinstance(algorithm, PADDPG)
+    return ReplayedPlan(
+        replayed_tables.DETERMINISTIC, watched, lagged_actor="lagged_actor", tau=algorithm.tau,
+        actor_tau=algorithm.tau, inverted=one_vector, explores=not one_vector,
+    )  # fmt: skip
+
+
+def pdqn_plan(algorithm: PDQN) -> ReplayedPlan:
+    """Q is within the policy, which chooses by it."""
+    watched = {"loss/q": LOSS, "value/q": VALUE, "loss/policy": POLICY}
+    return ReplayedPlan(
+        replayed_tables.PDQN, watched, lagged_actor="lagged", tau=algorithm.tau, actor_tau=algorithm.argument_tau,
+        inverted=True, passes=isinstance(algorithm, MPDQN), explores=False,
+    )  # fmt: skip
 
 
 def dqn_plan(algorithm: DQN) -> ReplayedPlan:
@@ -99,12 +120,22 @@ def plan_of(algorithm: Replayed) -> ReplayedPlan:
         return sac_plan(algorithm)
     if isinstance(algorithm, TD3):
         return td3_plan(algorithm)
-    return ddpg_plan(algorithm) if isinstance(algorithm, DDPG) else dqn_plan(algorithm)
+    if isinstance(algorithm, DDPG | PADDPG):
+        return ddpg_plan(algorithm)
+    return pdqn_plan(algorithm) if isinstance(algorithm, PDQN) else dqn_plan(algorithm)
+
+
+def rates_of(algorithm: Replayed) -> tuple[Rate, Rate]:
+    """The step sizes of the policy, and of who judges it; of P-DQN's arguments, and of its Q."""
+    if isinstance(algorithm, PDQN):
+        return algorithm.argument_learning_rate, algorithm.learning_rate
+    own = None if isinstance(algorithm, DQN) else algorithm.critic_learning_rate
+    return algorithm.learning_rate, algorithm.learning_rate if own is None else own
 
 
 def known(algorithm: Algorithm) -> Replayed:
     """The algorithm itself; raises ``UnsuitableError`` for one whose gradient steps the kernels do not know."""
-    if type(algorithm) in (SAC, TD3, DDPG, DQN) and isinstance(algorithm, Replayed):
+    if type(algorithm) in KNOWN and isinstance(algorithm, Replayed):
         return algorithm
     raise UnsuitableError(f"kernels know no {type(algorithm).__name__}")
 
@@ -118,6 +149,7 @@ def read_replayed(algorithm: Replayed, learner: Learner) -> tuple[ReplayedPlan, 
     for name, own in learner.parts.items():
         if len(own.vectors) > 1:
             raise UnsuitableError(f"the parameters of {name or 'the policy'} are of several kinds")
-    critics = learner.modules["critics"] if plan.critics else None
+    own = learner.policy.head.q if isinstance(learner.policy.head, BestHead) else None
+    critics = own or (learner.modules["critics"] if plan.critics else None)
     judges = learner.parts["critics"].vectors[0].detach() if plan.critics else None
     return plan, read_networks(learner.policy, learner.parts[""].vectors[0].detach(), critics, judges)

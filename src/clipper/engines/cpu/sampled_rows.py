@@ -13,7 +13,6 @@ from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.replayed_tables import Batch, Ring
 from clipper.engines.cpu.replayed_networks import Networks
 from clipper.engines.cpu.sizes import check_array
-from clipper.errors import ConfigError
 from clipper.learning.learner import Learner
 from clipper.learning.replay import Replay
 
@@ -37,20 +36,21 @@ class SampledRows:
         self.kernels, self.networks, self.replay, self.shape = kernels, networks, replay, shape
         self.steps = max(1, AT_ONCE // shape.size)
         """Gradient steps whose batches there is room for."""
-        rows, moves = self.steps * shape.size, len(networks.critics) > 0
-        width, size = networks.rows.width, networks.size
+        self.actions = networks.actions
+        rows, width, size = self.steps * shape.size, networks.rows.width, networks.size
         self.noise = torch.empty(self.steps, shape.draws, shape.size, size)
         self.draws = [[self.noise[s, k] for k in range(shape.draws)] for s in range(self.steps)]
         self.batch = Batch(
             size=shape.size,
             obs=np.empty((rows, width), np.float32),
             next_obs=np.empty((rows, width), np.float32),
-            action=np.empty((rows, size if moves else 0), np.float32),
-            choice=np.empty(0 if moves else rows, np.int64),
+            action=np.empty((rows, self.actions.components), np.float32),
+            choice=np.empty(rows if self.actions.chosen else 0, np.int64),
             reward=np.empty(rows, np.float32),
             discount=np.empty(rows, np.float32),
-            legal=np.empty((0, size), bool),
+            legal=np.empty((0, 1), bool),
             noise=self.noise.view(-1, size).numpy(),
+            legal_now=np.empty((0, 1), bool),
         )
         self.drawn = torch.empty(shape.size, dtype=torch.int64)
         self.index, self.missing, self.all = np.empty(shape.size, np.int64), *np.tile(np.arange(shape.size), (2, 1))
@@ -73,16 +73,13 @@ class SampledRows:
         if not np.array_equal(replay.last_obs.numpy(), given):
             return False
         place, flags = replay.written % len(kept.mask), steps.mask.numpy()[0]
-        if len(self.networks.critics):
-            action = learner.policy.head.bounded(steps.action)
-        else:
-            action = steps.action
-            self.check_choices(action)
-        rows = given, action.numpy()[0], *(x.numpy()[0] for x in (steps.reward, steps.terminated, steps.done)), flags
-        for mine, x in zip(self.places, rows, strict=False):
+        action = learner.policy.head.bounded(steps.action) if self.actions.components else steps.action
+        self.actions.check_choice(action)
+        others = *leaves(action), steps.reward, steps.terminated, steps.done
+        for mine, x in zip(self.places, (given, *(x.numpy()[0] for x in others), flags), strict=True):
             mine[place] = x
-        if len(self.batch.legal):
-            kept.action_mask[place] = steps.action_mask[0]
+        for mine, mask in zip(leaves(kept.action_mask), leaves(steps.action_mask), strict=True):
+            mine[place] = mask[0]
         replay.written, replay.size = replay.written + 1, min(replay.size + 1, len(kept.mask))
         replay.last_obs = last_obs.clone()
         learner.extra["decisions"] += int(flags.sum())
@@ -90,25 +87,12 @@ class SampledRows:
 
     def check(self, rows: Steps) -> None:
         """Raise ``ConfigError`` unless steps, of anyone's making, are as the kernels read them."""
-        lead, moves = tuple(rows.mask.shape), len(self.networks.critics) > 0
+        lead = tuple(rows.mask.shape)
         self.networks.rows.check("obs", rows.obs, lead)
-        shape = (*lead, self.networks.size) if moves else lead
-        check_array("action", rows.action, (), torch.float32 if moves else torch.int64, shape)
+        self.actions.check(rows, lead)
         for name in ("reward", "terminated", "done", "mask"):
             x, numbers = getattr(rows, name), torch.float32 if name == "reward" else torch.bool
             check_array(f"steps.{name}", x, (), numbers, lead)
-        if leaves(rows.action_mask):
-            check_array("steps.action_mask", rows.action_mask, (), torch.bool, (*lead, self.networks.size))
-        if not moves:
-            self.check_choices(rows.action)
-
-    def check_choices(self, choice: Tensor) -> None:
-        """Raise ``ConfigError`` for a choice that there is none of."""
-        if choice.numel() and not 0 <= int(choice.min()) <= int(choice.max()) < self.networks.size:
-            raise ConfigError(
-                f"action holds choices from {int(choice.min())} to {int(choice.max())}, but the policy has "
-                f"{self.networks.size}"
-            )
 
     def look(self) -> None:
         """Note where the replay's rows lie, and what was seen after them."""
@@ -118,17 +102,19 @@ class SampledRows:
             if self.ring is not None:
                 np.copyto(self.ring.last_obs, self.flat(self.replay.last_obs, len(self.ring.last_obs)))
             return
-        self.of, self.ring = kept, None
-        self.places = [x.numpy() for x in kept[:6] if isinstance(x, Tensor)]
-        masked = bool(leaves(kept.action_mask))
-        if masked and not len(self.batch.legal):
-            self.batch = self.batch._replace(legal=np.empty((len(self.batch.obs), self.networks.size), bool))
-        if not len(self.networks.critics):
-            self.check_choices(kept.action)  # of a file they may be any
-        if self.networks.rows.lone and isinstance(kept.obs, Tensor):
+        used = torch.arange(self.replay.written - self.replay.size, self.replay.written) % len(kept.mask)
+        kept, numbers = self.actions.side_by_side(kept, used)
+        self.replay.kept = self.of = kept
+        self.ring, self.places = None, [x.numpy() for x in leaves(kept[:6])]
+        legal, choice = self.actions.legal(kept.action_mask), self.actions.choice(kept.action)
+        if legal is not None and not len(self.batch.legal):
+            form = len(self.batch.obs), self.actions.choices
+            now = np.empty(form if self.actions.sizes else (0, 1), bool)
+            self.batch = self.batch._replace(legal=np.empty(form, bool), legal_now=now)
+        self.actions.check_choice(kept.action)  # of a file they may be any
+        if self.networks.rows.lone and (legal is None) == (not leaves(kept.action_mask)):
             count, columns = kept.mask.shape
-            nothing, size = np.empty(0, np.int64), count * columns
-            moves = len(self.networks.critics) > 0
+            size = count * columns
             powers = [self.shape.gamma**m for m in range(self.shape.n_step + 1)]
             reward, terminated, done, mask = (
                 x.numpy().reshape(size) for x in (kept.reward, kept.terminated, kept.done, kept.mask)
@@ -137,13 +123,13 @@ class SampledRows:
                 columns=columns,
                 obs=self.flat(kept.obs, size),
                 last_obs=self.flat(self.replay.last_obs, columns).copy(),
-                action=kept.action.numpy().reshape(size, -1) if moves else np.empty((size, 0), np.float32),
-                choice=nothing if moves else kept.action.numpy().reshape(size),
+                action=np.empty((size, 0), np.float32) if numbers is None else numbers.numpy().reshape(size, -1),
+                choice=np.empty(0, np.int64) if choice is None else choice.numpy().reshape(size),
                 reward=reward,
                 terminated=terminated,
                 done=done,
                 mask=mask,
-                legal=kept.action_mask.numpy().reshape(size, -1) if masked else np.empty((0, self.networks.size), bool),
+                legal=np.empty((0, 1), bool) if legal is None else legal.numpy().reshape(size, -1),
                 powers=torch.tensor(powers, dtype=torch.float32).numpy(),
             )
             packed = Packed(self.ring)
@@ -182,10 +168,12 @@ class SampledRows:
         first, last = step * size, (step + 1) * size
         drawn = self.replay.sample(size, generator, self.shape.gamma, self.shape.n_step)
         batch.obs[first:last], batch.next_obs[first:last] = of(drawn.obs, (size,)), of(drawn.next_obs, (size,))
-        if len(batch.choice):
-            batch.choice[first:last] = drawn.action.numpy()
-        else:
-            batch.action[first:last] = drawn.action.numpy()
+        for mine, x in (
+            (batch.choice, self.actions.choice(drawn.action)),
+            (batch.action, self.actions.numbers(drawn.action)),
+            (batch.legal, self.actions.legal(drawn.next_mask)),
+            (batch.legal_now, self.actions.legal(drawn.action_mask)),
+        ):
+            if x is not None and len(mine):
+                mine[first:last] = x.numpy()
         batch.reward[first:last], batch.discount[first:last] = drawn.reward.numpy(), drawn.discount.numpy()
-        if len(batch.legal):
-            batch.legal[first:last] = drawn.next_mask.numpy()

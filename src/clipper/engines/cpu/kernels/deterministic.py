@@ -1,4 +1,4 @@
-"""Gradient steps of ``clipper.algorithms.td3`` and ``.ddpg``: critics, and the policy and all lagged copies after."""
+"""Gradient steps of ``clipper.algorithms.td3``, ``.ddpg`` and ``.paddpg``: critics, then policy and lagged copies."""
 
 import numpy as np
 from numba import njit
@@ -6,17 +6,8 @@ from numba import njit
 from clipper.engines.cpu.kernels.mlp import stride_of, whole
 from clipper.engines.cpu.kernels.numba_options import COMPILED
 from clipper.engines.cpu.kernels.plain_layers import backward, clear_beyond, forward, pull, read, read_actions
-from clipper.engines.cpu.kernels.replayed_steps import clear, fit, follow, lowest, take
+from clipper.engines.cpu.kernels.replayed_steps import clear, fit, follow, lay, lowest, pass_on, take
 from clipper.engines.cpu.kernels.replayed_tables import LOSS, POLICY, SLOT, VALUE
-
-
-@njit(**COMPILED)
-def act(policy, size, spaces, stride, columns):
-    """What the policy's last layer says, to where critics read it."""
-    for j in range(policy.size):
-        mean, a = spaces.out[(policy.mean + j) * stride :], spaces.out[(policy.action + j) * stride :]
-        for b in range(columns):
-            a[b] = mean[b] if b < size else np.float32(0.0)
 
 
 @njit(**COMPILED)
@@ -31,7 +22,7 @@ def smooth(policy, noise, row, smoothing, bound, size, spaces, stride):
 
 @njit(**COMPILED)
 def climb(theta, critics, policy, size, weight, spaces, stride, columns):
-    """The slopes of −Q₁ by what the policy's last layer says; the sum of Q₁."""
+    """The slopes of −Q₁ by the actions at hand; the sum of Q₁."""
     critic, total = critics[0], 0.0
     slot = critic[-1, SLOT]
     forward(theta, critic, spaces, stride, columns)
@@ -42,10 +33,6 @@ def climb(theta, critics, policy, size, weight, spaces, stride, columns):
     clear_beyond(spaces.slopes, slot, 1, size, stride, columns)
     backward(theta, critic, spaces.aside, False, spaces, stride, columns)
     pull(theta, critic, policy.action, policy.size, spaces, stride, columns, 0)
-    for j in range(policy.size):
-        d_a, d_mean = spaces.slopes[(policy.action + j) * stride :], spaces.slopes[(policy.mean + j) * stride :]
-        for b in range(columns):
-            d_mean[b] = d_a[b] if b < size else np.float32(0.0)
     return total
 
 
@@ -57,14 +44,14 @@ def deterministic(
     weight, nets = 1 / batch.size, critics.shape[0]
     for i in range(steps):
         begin = i * batch.size
-        error = value = total = 0.0
+        error = value = total = along = 0.0
         clear(judges.gradient)
         for start in range(0, batch.size, spaces.capacity):
             first, size = begin + start, min(spaces.capacity, batch.size - start)
             stride, columns = stride_of(size), whole(size)
             read(inputs, batch.next_obs, first, size, spaces, stride, columns)
             forward(lagged_actor, policy.layers, spaces, stride, columns)
-            act(policy, size, spaces, stride, columns)
+            lay(policy, 0, policy.size, numbers.inverted, size, spaces, stride, columns)
             if batch.noise.shape[0] > 0:
                 smooth(policy, batch.noise, first, numbers.smoothing, numbers.bound, size, spaces, stride)
             lowest(lagged, critics, size, spaces, stride, columns, spaces.target)
@@ -85,10 +72,11 @@ def deterministic(
             stride, columns = stride_of(size), whole(size)
             read(inputs, batch.obs, first, size, spaces, stride, columns)
             forward(actor.theta, policy.layers, spaces, stride, columns)
-            act(policy, size, spaces, stride, columns)
+            lay(policy, 0, policy.size, False, size, spaces, stride, columns)
             total += climb(judges.theta, critics, policy, size, weight, spaces, stride, columns)
+            along += pass_on(policy, numbers.inverted, size, spaces, stride, columns)
             backward(actor.theta, policy.layers, actor.gradient, True, spaces, stride, columns)
-        take(actor, numbers.rates[0], total, counts)
+        take(actor, numbers.rates[0], along if numbers.inverted else total, counts)
         follow(lagged, judges.theta, numbers.tau)
-        follow(lagged_actor, actor.theta, numbers.tau)
+        follow(lagged_actor, actor.theta, numbers.actor_tau)
         watched[i, POLICY] = -total * weight

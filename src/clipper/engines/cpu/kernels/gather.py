@@ -76,3 +76,6 @@ def gather(ring: Ring, batch: Batch, index: Ints1, oldest: int, rows: int, first
         if masked:
             for k in range(ring.legal.shape[1]):
                 batch.legal[to, k] = ring.legal[there, k]
+        if batch.legal_now.shape[0] > 0:
+            for k in range(ring.legal.shape[1]):
+                batch.legal_now[to, k] = ring.legal[here, k]

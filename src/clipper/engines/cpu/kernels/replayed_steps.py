@@ -37,6 +37,40 @@ def follow(lagged, theta, tau):
 
 
 @njit(**COMPILED)
+def lay(policy, first, last, clipped, size, spaces, stride, columns):
+    """What the policy's last layers say, to where critics read it: components from ``first`` to before ``last``, and 0
+    for others; with ``clipped`` within [−1, 1].
+    """
+    zero, one = np.float32(0.0), np.float32(1.0)
+    for j in range(policy.size):
+        mean, a = spaces.out[(policy.mean + j) * stride :], spaces.out[(policy.action + j) * stride :]
+        seen = size if first <= j < last else 0
+        for b in range(seen):
+            a[b] = min(max(mean[b], -one), one) if clipped else mean[b]
+        for b in range(seen, columns):
+            a[b] = zero
+
+
+@njit(**COMPILED)
+def pass_on(policy, inverted, size, spaces, stride, columns):
+    """From the action's slopes to those of what the policy's last layers say; the sum of slopes × numbers.
+
+    They are the same, or ``inverted``: they shrink towards the bound that a step down them would cross.
+    """
+    zero, half, one, along = np.float32(0.0), np.float32(0.5), np.float32(1.0), 0.0
+    for j in range(policy.size):
+        d_a, d_mean = spaces.slopes[(policy.action + j) * stride :], spaces.slopes[(policy.mean + j) * stride :]
+        mean = spaces.out[(policy.mean + j) * stride :]
+        for b in range(columns):
+            d = d_a[b] if b < size else zero
+            if inverted:
+                d *= half * (one - mean[b] if d < zero else mean[b] + one)
+            d_mean[b] = d
+            along += np.float64(d * mean[b])
+    return along
+
+
+@njit(**COMPILED)
 def lowest(theta, critics, size, spaces, stride, columns, lowest_q):
     """The least of what the critics say of the features and actions at hand, of each decision."""
     for m in range(critics.shape[0]):

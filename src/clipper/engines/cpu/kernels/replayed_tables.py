@@ -11,7 +11,7 @@ weight of one output to the next one's, and of one input to the next one's; and 
 LOSS, POLICY, VALUE, ALPHA, ENTROPY = range(5)
 """What is watched of a gradient step: Q's loss, the policy's, the mean Q, α, and the policy's entropy."""
 WATCHED = 5
-SAC, DETERMINISTIC, DQN = range(3)
+SAC, DETERMINISTIC, DQN, PDQN = range(4)
 """Whose steps they are."""
 
 
@@ -63,11 +63,13 @@ class Batch(NamedTuple):
     next_obs: Floats2
     action: Floats2
     choice: Ints1
-    """Actions, as numbers within [−1, 1] or as one choice."""
+    """Actions: numbers within [−1, 1], one choice, or both where choices have arguments."""
     reward: Floats1
     discount: Floats1
     legal: Bools2
     """Which choices are legal in the next state; no rows where all are."""
+    legal_now: Bools2
+    """The same of the state itself; no rows where nobody asks."""
     noise: Floats2
     """Numbers that are drawn besides: all of a gradient step's draws, a row of each for each decision."""
 
@@ -89,6 +91,8 @@ class Policy(NamedTuple):
     low: float
     high: float
     """What becomes log σ of that, and its bounds."""
+    starts: Ints1
+    """Where each choice's arguments begin among the components, and where the last one's end."""
 
 
 class Numbers(NamedTuple):
@@ -112,6 +116,12 @@ class Numbers(NamedTuple):
     """From where Q's error is linear."""
     every: int
     """Gradient steps after which the lagged copy is what it follows; 0 where it follows by ``tau``."""
+    actor_tau: float
+    """How far the policy's lagged copy goes, beside one of critics."""
+    inverted: bool
+    """Do gradients keep the policy's numbers within bounds, which else a tanh does?"""
+    passes: bool
+    """Does Q of a choice see that choice's arguments alone?"""
 
 
 class Ring(NamedTuple):

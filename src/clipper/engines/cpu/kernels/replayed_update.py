@@ -5,8 +5,10 @@ from numba import njit
 from clipper.engines.cpu.kernels.deterministic import deterministic
 from clipper.engines.cpu.kernels.dqn import dqn
 from clipper.engines.cpu.kernels.numba_options import COMPILED
+from clipper.engines.cpu.kernels.pdqn import pdqn
 from clipper.engines.cpu.kernels.replayed_tables import (
     DETERMINISTIC,
+    PDQN,
     SAC,
     Batch,
     Inputs,
@@ -35,6 +37,11 @@ def learn(
         deterministic(
             inputs, policy, critics, actor, judges, lagged, lagged_actor, batch, numbers, spaces, counts, watched,
             before, steps,
+        )  # fmt: skip
+    elif kind == PDQN:
+        pdqn(
+            inputs, policy, critics[0], actor, judges, lagged, lagged_actor, batch, numbers, spaces, counts, watched,
+            steps,
         )  # fmt: skip
     else:
         dqn(inputs, policy, actor, lagged_actor, batch, numbers, spaces, counts, watched, before, steps)
