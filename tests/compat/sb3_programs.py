@@ -1,13 +1,6 @@
-"""Short programs in the manner of Stable-Baselines3's documentation, whose numbers are not learned.
-
-``python tests/compat/sb3_programs.py stable_baselines3`` prints what they give there, as JSON: so was
-``sb3_programs.json`` written, with version 2.9.2.
-"""
+"""Short programs in the manner of Stable-Baselines3's documentation, whose numbers are not learned: the first ones."""
 
 import importlib
-import json
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +19,15 @@ class Library:
 
     def __getattr__(self, name: str) -> Any:
         return importlib.import_module(f"{self.root}.common.{name}")
+
+    @property
+    def contrib(self) -> Any:
+        """Of sb3-contrib."""
+        return importlib.import_module(self.root.replace("stable_baselines3", "sb3_contrib"))
+
+    def contrib_common(self, name: str) -> Any:
+        """Of its ``common``."""
+        return importlib.import_module(f"{self.contrib.__name__}.common.{name}")
 
     @property
     def models(self) -> Any:
@@ -173,10 +175,3 @@ def small_things(sb3: Library, folder: Path) -> Numbers:
 
 
 PROGRAMS = (counting, first_rollout, normalising, stacking, monitoring, evaluating, files, policies, small_things)
-
-if __name__ == "__main__":
-    found = {}
-    for program in PROGRAMS:
-        with tempfile.TemporaryDirectory() as name:
-            found[program.__name__] = program(Library(sys.argv[1]), Path(name))
-    print(json.dumps(found, indent=1))

@@ -8,7 +8,6 @@ as theirs; what is learned is Clipper's. ``make sb3-tests`` runs their own tests
 - ``save`` writes no pickle. ``load`` reads such files, and of an archive of Stable-Baselines3 the weights and the
   settings that are plain JSON (``env=`` is needed then); nothing is ever unpickled. What has no name that a file could
   keep, as a lambda, is to be given again: ``load(…, custom_objects=…)``.
-- SAC, TD3, DDPG, DQN and RecurrentPPO have Clipper's own networks, whose parts have other names.
 - A name that is not there is refused by an error that says what to take instead (``public_names.py``).
 """
 
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING
 from clipper.compat.sb3 import public_names
 
 if TYPE_CHECKING:
+    from clipper.compat.sb3.deep_q import DQN
     from clipper.compat.sb3.masked import MaskablePPO
     from clipper.compat.sb3.models import A2C, PPO, TRPO
-    from clipper.compat.sb3.off_policy import DDPG, DQN, SAC, TD3
+    from clipper.compat.sb3.off_policy import DDPG, SAC, TD3
     from clipper.compat.sb3.recurrent import RecurrentPPO
 
 __all__ = ["A2C", "DDPG", "DQN", "PPO", "SAC", "TD3", "TRPO", "MaskablePPO", "RecurrentPPO"]

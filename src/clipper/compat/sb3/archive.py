@@ -76,7 +76,21 @@ def arguments(found: Found, model: type) -> dict[str, object]:
     if activation not in ACTIVATIONS:
         raise ConfigError(f"{found.name} has the activation {activation}, which is not imported")
     widths = {"pi": widths_of(found, "policy"), "vf": widths_of(found, "value")}
-    return given | {"policy_kwargs": {"net_arch": widths, "activation_fn": ACTIVATIONS[activation]}}
+    made = {"net_arch": widths, "activation_fn": ACTIVATIONS[activation]} | memory_of(found)
+    return given | {"policy_kwargs": made}
+
+
+def memory_of(found: Found) -> dict[str, object]:
+    """How the LSTM was made, by its weights; nothing where there is none."""
+    first = found.weights.get("lstm_actor.weight_hh_l0")
+    if first is None or first.ndim != 2:
+        return {}
+    own = "lstm_critic.weight_hh_l0" in found.weights
+    return {
+        "lstm_hidden_size": first.shape[1], "enable_critic_lstm": own,
+        "shared_lstm": not own and "critic.weight" not in found.weights,
+        "n_lstm_layers": sum(name.startswith("lstm_actor.weight_hh_l") for name in found.weights),
+    }  # fmt: skip
 
 
 def check_setting(where: str, name: str, value: object) -> None:
@@ -114,3 +128,40 @@ def fill(policy: nn.Module, found: Found) -> None:
     if not all(bool(x.isfinite().all()) for x in found.weights.values()):
         raise CorruptCheckpointError(f"{found.name} holds weights that are not finite")
     policy.load_state_dict(found.weights)
+
+
+OFF_POLICY = {
+    "gamma": float, "tau": float, "learning_rate": float, "batch_size": int, "learning_starts": int,
+    "buffer_size": int, "gradient_steps": int, "policy_delay": int, "target_update_interval": int, "seed": int,
+}  # fmt: skip
+"""Settings of off-policy models that are taken over where they are plain numbers."""
+
+
+def off_policy_arguments(found: Found, layers: dict[str, str]) -> dict[str, object]:
+    """The same for a model that learns from a replay, whose widths stand in ``layers``: part of net_arch → prefix."""
+    given: dict[str, object] = {}
+    for name, kind in OFF_POLICY.items():
+        value = found.settings.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31:
+            given[name] = kind(value)
+    if found.settings.get("use_sde"):
+        raise ConfigError(f"{found.name} explores by gSDE, which is not imported")
+    options = found.settings.get("policy_kwargs")
+    activation = str((options if isinstance(options, dict) else {}).get("activation_fn", "ReLU"))
+    if activation != "ReLU" and activation not in ACTIVATIONS:
+        raise ConfigError(f"{found.name} has the activation {activation}, which is not imported")
+    arch = {part: widths_below(found, prefix) for part, prefix in layers.items()}
+    critics = {name.split(".")[1] for name in found.weights if name.startswith("critic.qf")}
+    made = {"net_arch": arch.get("", arch), "activation_fn": ACTIVATIONS.get(activation, nn.ReLU)}
+    return given | {"policy_kwargs": made | ({"n_critics": len(critics)} if critics else {})}
+
+
+def widths_below(found: Found, prefix: str) -> list[int]:
+    """Of the hidden layers below a name; where that ends in ``!`` the last layer is none of them."""
+    own, layers = prefix.rstrip("!"), dict[int, int]()
+    for name, x in found.weights.items():
+        number = name.removeprefix(own).removesuffix(".weight")
+        if name.startswith(own) and name.endswith(".weight") and number.isdigit() and x.ndim:
+            layers[int(number)] = len(x)
+    widths = [layers[i] for i in sorted(layers)]
+    return widths[:-1] if prefix.endswith("!") else widths

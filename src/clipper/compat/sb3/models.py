@@ -4,7 +4,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import gymnasium
 import numpy as np
@@ -79,24 +79,6 @@ class Learns(OnPolicyAlgorithm):
         own = self.algorithm()
         fields = {field.name: getattr(own, field.name) for field in dataclasses.fields(own)}
         return SimpleNamespace(algorithm=SimpleNamespace(**{"target_kl": getattr(self, "target_kl", None)} | fields))
-
-    def rate(self) -> float:
-        """The learning rate now; assigning ``learning_rate`` counts."""
-        if self.learning_rate is not self._rate_of:
-            self._setup_lr_schedule()
-        return max(self.lr_schedule(self._current_progress_remaining), 0.0)
-
-    def _setup_lr_schedule(self) -> None:
-        super()._setup_lr_schedule()
-        self._rate_of = self.learning_rate
-
-    def at(self, value: Number) -> float:
-        """A number, or a function of the fraction that is left, now.
-
-        The last segment may end behind the last step that was asked for: the fraction is below 0 then, and numbers
-        that follow it stop at 0.
-        """
-        return max(FloatSchedule(value)(self._current_progress_remaining), 0.0)
 
     def rewards_of_batch(self) -> Standardised | Raw:
         """How advantages are scaled, where it is the batch that decides."""
@@ -217,6 +199,10 @@ class PPO(Learns):
 class A2C(Learns):
     """``stable_baselines3.A2C``."""
 
+    tags: ClassVar[dict[str, str]] = {
+        "policy/entropy": "train/entropy_loss", "loss/policy": "train/policy_loss", "loss/value": "train/value_loss",
+    }  # fmt: skip
+
     def __init__(
         self,
         policy: Policy,
@@ -282,12 +268,11 @@ class A2C(Learns):
             advantages=self.rewards_of_batch(),
         )
 
-    def more(self, numbers: dict[str, float], algorithm: Tree) -> dict[str, float]:
-        return {"train/policy_loss": numbers["loss/policy"]}
-
 
 class TRPO(Learns):
     """``sb3_contrib.TRPO``; its KL is a mean over the components of an action, Clipper's their sum."""
+
+    tags: ClassVar[dict[str, str]] = {"loss/value": "train/value_loss"}
 
     settings = (
         *OnPolicyAlgorithm.settings,

@@ -1,142 +1,107 @@
-"""Algorithms that learn from a replay, under Stable-Baselines3's names, with its arguments and defaults (2.9)."""
+"""SAC, TD3 and DDPG under Stable-Baselines3's names, with its arguments and defaults (2.9)."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TypedDict, Unpack
+import math
+from collections.abc import Callable
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.spaces import Box
 
 from clipper import algorithms
-from clipper.algorithms import Algorithm
-from clipper.compat.sb3.arguments import policy_options, refuse_others, schedule
-from clipper.compat.sb3.base import Model, vectorised
+from clipper.compat.sb3.common import sac_policies, td3_policies
 from clipper.compat.sb3.common.buffers import ReplayBuffer
-from clipper.compat.sb3.common.noise import NormalActionNoise
+from clipper.compat.sb3.common.clipper_policy import optimizer_of
+from clipper.compat.sb3.common.learnt_q import LearntActor, LearntCritics, LearntPoint
+from clipper.compat.sb3.common.noise import ActionNoise
+from clipper.compat.sb3.common.off_policy_algorithm import Frequency, OffPolicyAlgorithm
+from clipper.compat.sb3.common.policies import BasePolicy
+from clipper.compat.sb3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from clipper.compat.sb3.common.vec_env import VecEnv
-from clipper.compat.sb3.recurrent import optimizer
+from clipper.data.tree_type import Tree
 from clipper.errors import ConfigError
-from clipper.learning.critic_targets import Periodic, Polyak
-from clipper.learning.exploration import EpsilonGreedy
+from clipper.learning.learner import Learner
 from clipper.learning.optimizers import Adam
-from clipper.learning.replay import Replay
-from clipper.learning.schedules import Annealed, Schedule
-from clipper.learning.temperature import EntropyTarget
-from clipper.networks.heads import Deterministic, HeadOptions
-from clipper.networks.policy_options import PolicyOptions
-from clipper.storage import checkpoint
-from clipper.storage.files import from_user
+from clipper.learning.parts import make_part
+from clipper.learning.temperature import EntropyTarget, add_temperature
 
 Source = str | gymnasium.Env | VecEnv | None
 Number = float | Callable[[float], float]
-Frequency = int | tuple[int, str]
+Kwargs = dict[str, Tree] | None
+Kind = type[ReplayBuffer] | None
 
 
-class Shared(TypedDict):
-    """Fields that all of their algorithms have, of the arguments that all of theirs have."""
+class Off(OffPolicyAlgorithm):
+    """What they share besides."""
 
-    horizon: int
-    update_ratio: float
-    capacity: int
-    n_step: int
-    optimizer: Adam
-    learning_rate: Schedule
+    def fields(self) -> dict[str, Tree]:
+        """Settings of Clipper's algorithms that have an argument here."""
+        freq = self.train_freq
+        assert isinstance(freq, TrainFreq)
+        rows = freq.frequency if freq.unit == TrainFrequencyUnit.STEP else 1
+        steps = self.gradient_steps
+        return {
+            "gamma": self.gamma, "batch_size": self.batch_size, "capacity": self.buffer_size, "n_step": self.n_steps,
+            "learning_starts": max(self.learning_starts, 1), "learning_rate": self.rate(),
+            "optimizer": self.optimizer(), "horizon": rows,
+            "update_ratio": 1.0 if steps < 0 else steps / (rows * self.n_envs),
+        }  # fmt: skip
+
+    def optimizer(self) -> Tree:
+        """Of the policy's class and arguments; torch's ε where none is given."""
+        return optimizer_of(self.policy.optimizer_class, {"eps": 1e-8, **self.policy.optimizer_kwargs})
 
 
-class OffPolicyModel(Model):
-    """What these share: a replay, and how often they learn from it."""
+class WithCritics(Off):
+    """SAC, TD3 and DDPG: an actor and critics, each with an optimizer."""
 
-    usual_widths: tuple[int, ...] = (256, 256)
-    """Of ``policy_kwargs``' ``net_arch`` where it is left out."""
-
-    def prepare(
-        self, algorithm: Callable[..., Algorithm], policy: str, env: Source, policy_kwargs: Mapping[str, object] | None,
-        *, train_freq: Frequency, gradient_steps: int, learning_rate: Number, buffer_size: int, n_steps: int,
-        refused: Mapping[str, tuple[object, object]], noise: NormalActionNoise | None = None,
-    ) -> tuple[VecEnv | None, Algorithm, PolicyOptions]:  # fmt: skip
-        """Environments, the algorithm of its other arguments and of these, and the network."""
-        refuse_others(refused)
-        envs = None if env is None else vectorised(env)
-        kwargs, adam = optimizer(policy_kwargs)
-        adam = adam if "optimizer_kwargs" in dict(policy_kwargs or {}) else Adam(1e-8)
-        arch = kwargs.get("net_arch", self.usual_widths)
-        if isinstance(arch, dict):
-            arch = {"vf" if name == "qf" else name: widths for name, widths in arch.items()}
-        kwargs = {"activation_fn": torch.nn.ReLU, "ortho_init": False} | kwargs | {"net_arch": arch}
-        options = policy_options(policy, kwargs, envs)
-        options = dataclasses.replace(
-            options, head=HeadOptions() if noise is None else HeadOptions(distribution=Deterministic(sigma_of(noise)))
-        )
-        rows = rows_of(train_freq)
-        count = 1 if envs is None else envs.num_envs
-        ratio = 1.0 if gradient_steps == -1 else gradient_steps / (rows * count)
-        made = algorithm(
-            horizon=rows, update_ratio=ratio, capacity=buffer_size, n_step=n_steps, optimizer=adam,
-            learning_rate=schedule("learning_rate", learning_rate),
-        )  # fmt: skip
-        return envs, made, options
-
-    def make_on_cpu(
-        self, algorithm: Algorithm, envs: VecEnv | None, options: PolicyOptions, seed: int | None,
-        device: str | torch.device, tensorboard_log: str | None, verbose: int,
-    ) -> None:  # fmt: skip
-        """Set up, on the CPU where nobody says otherwise, with a row of metrics for 1,000 decisions."""
-        place = "cpu" if str(device) == "auto" else device
-        self.make(algorithm, envs, options, seed, place, tensorboard_log=tensorboard_log, verbose=verbose)
-        self.config = dataclasses.replace(self.config, log_every=1_000)
+    supported = (Box,)
 
     @property
-    def replay_buffer(self) -> Replay:
-        """What has been kept."""
-        return self.learner.modules["replay"]
+    def actor(self) -> Tree:
+        """The policy's."""
+        return self.policy.actor
 
-    def save_replay_buffer(self, path: str | Path) -> None:
-        """Write what has been kept to a file of Clipper's, whatever its name."""
-        checkpoint.save(from_user(path), self.replay_buffer.state_dict(), {})
+    @property
+    def critic(self) -> Tree:
+        """The policy's."""
+        return self.policy.critic
 
-    def load_replay_buffer(self, path: str | Path, truncate_last_traj: bool = True) -> None:
-        """Take it over; an episode that was going on is cut off there in any case."""
-        refuse_others({"truncate_last_traj": (truncate_last_traj, True)}, "each learn begins with fresh episodes")
-        self.replay_buffer.load_state_dict(checkpoint.load(from_user(path))[0])
+    @property
+    def critic_target(self) -> Tree:
+        """The copy of the critics that lags behind."""
+        return self.policy.critic_target
 
+    def learner_of(self, actor: LearntActor, seed: int) -> Learner:
+        """A learner of actor and critics."""
+        learner = Learner(actor, seed=seed, optimizer=self.optimizer())
+        learner.modules["critics"] = LearntCritics(self.critic)
+        learner.modules["lagged_critics"] = LearntCritics(self.critic_target)
+        learner.parts["critics"] = make_part(self.policy.critics_own(), self.optimizer())
+        self.actor.optimizer, self.critic.optimizer = learner.optimizer, learner.parts["critics"].optimizer
+        for name in ("", "critics"):
+            learner.parts[name].optimizer.param_groups[0]["lr"] = self.lr_schedule(1)
+        return learner
 
-def sigma_of(noise: NormalActionNoise) -> float:
-    """The one deviation of all components."""
-    if not isinstance(noise, NormalActionNoise):
-        raise ConfigError(f"action_noise={noise!r}: Clipper explores by NormalActionNoise(0, sigma) alone")
-    sigmas, means = np.unique(np.asarray(noise._sigma)), np.asarray(noise._mu)
-    if np.any(means != 0) or len(sigmas) != 1:
-        raise ConfigError("NormalActionNoise has mean 0 and one sigma for all components: Clipper's noise has no other")
-    return float(sigmas[0])
-
-
-def rows_of(train_freq: Frequency) -> int:
-    """``train_freq`` in rows; raises ``ConfigError`` for whole episodes."""
-    number, unit = (train_freq, "step") if isinstance(train_freq, int) else train_freq
-    if unit != "step":
-        raise ConfigError(f"train_freq={train_freq!r}: Clipper learns after a number of steps, not of episodes")
-    return number
+    def parts(self) -> dict[str, Tree]:
+        own = {"actor.optimizer": self.actor.optimizer, "critic.optimizer": self.critic.optimizer}
+        return {"policy": self.policy, **own}
 
 
-def not_ours(
-    replay_buffer_class: object, replay_buffer_kwargs: object, stats_window_size: int
-) -> dict[str, tuple[object, object]]:
-    """Arguments of all of them that have to stand at their defaults."""
-    own = None if replay_buffer_class is ReplayBuffer else replay_buffer_class
-    return {
-        "replay_buffer_class": (own, None), "replay_buffer_kwargs": (replay_buffer_kwargs or None, None),
-        "stats_window_size": (stats_window_size, 100),
+class SAC(WithCritics):
+    """``stable_baselines3.SAC``; with ``use_sde`` an update draws from the noise's normal distribution."""
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": sac_policies.SACPolicy, "CnnPolicy": sac_policies.CnnPolicy,
+        "MultiInputPolicy": sac_policies.MultiInputPolicy,
     }  # fmt: skip
-
-
-class SAC(OffPolicyModel):
-    """``stable_baselines3.SAC``; ``optimize_memory_usage`` is always on, and exact at truncations."""
+    settings = (*Off.settings, "ent_coef", "target_entropy", "target_update_interval")
+    layers: ClassVar[dict[str, str]] = {"pi": "actor.latent_pi.", "qf": "critic.qf0.!"}
 
     def __init__(
         self,
-        policy: str,
+        policy: str | type[BasePolicy],
         env: Source,
         learning_rate: Number = 3e-4,
         buffer_size: int = 1_000_000,
@@ -146,9 +111,9 @@ class SAC(OffPolicyModel):
         gamma: float = 0.99,
         train_freq: Frequency = 1,
         gradient_steps: int = 1,
-        action_noise: NormalActionNoise | None = None,
-        replay_buffer_class: object = None,
-        replay_buffer_kwargs: Mapping[str, object] | None = None,
+        action_noise: ActionNoise | None = None,
+        replay_buffer_class: Kind = None,
+        replay_buffer_kwargs: Kwargs = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
         ent_coef: str | float = "auto",
@@ -159,40 +124,100 @@ class SAC(OffPolicyModel):
         use_sde_at_warmup: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
+        policy_kwargs: Kwargs = None,
         verbose: int = 0,
         seed: int | None = None,
         device: str | torch.device = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
-        word, _, start = f"{ent_coef}".partition("_")
-        entropy = None if target_entropy == "auto" else float(target_entropy)
-        alpha = EntropyTarget(entropy, float(start or 1.0)) if word == "auto" else float(ent_coef)
-        refused = not_ours(replay_buffer_class, replay_buffer_kwargs, stats_window_size) | {
-            "action_noise": (action_noise, None), "target_update_interval": (target_update_interval, 1),
-            "use_sde": (use_sde, False), "sde_sample_freq": (sde_sample_freq, -1),
-            "use_sde_at_warmup": (use_sde_at_warmup, False),
-        }  # fmt: skip
-
-        def algorithm(**given: Unpack[Shared]) -> algorithms.SAC:
-            return algorithms.SAC(
-                gamma=gamma, tau=tau, batch_size=batch_size, learning_starts=learning_starts, alpha=alpha, **given
-            )
-
-        envs, made, options = self.prepare(
-            algorithm, policy, env, policy_kwargs, train_freq=train_freq, gradient_steps=gradient_steps,
-            learning_rate=learning_rate, buffer_size=buffer_size, n_steps=n_steps, refused=refused,
+        super().__init__(
+            policy, env, learning_rate, buffer_size, learning_starts, batch_size, tau, gamma, train_freq,
+            gradient_steps, action_noise, replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps,
+            policy_kwargs, stats_window_size, tensorboard_log, verbose, device, True, True, seed, use_sde,
+            sde_sample_freq, use_sde_at_warmup,
         )  # fmt: skip
-        self.make_on_cpu(made, envs, options, seed, device, tensorboard_log, verbose)
+        self.ent_coef, self.target_entropy = ent_coef, target_entropy
+        self.target_update_interval = target_update_interval
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        if self.target_entropy == "auto":
+            self.target_entropy = float(-np.prod(self.action_space.shape))
+        try:
+            self.target_entropy = float(self.target_entropy)
+        except ValueError as error:
+            raise ConfigError(f"target_entropy is 'auto' or a number, not {self.target_entropy!r}") from error
+        super()._setup_model()
+
+    def make_policy(self) -> BasePolicy:
+        make: Tree = self.policy_class
+        own = {"use_sde": True} if self.use_sde else {}
+        return make(self.observation_space, self.action_space, self.lr_schedule, **own | self.policy_kwargs)
+
+    def alpha(self) -> float | EntropyTarget:
+        """The weight of the entropy; raises ``ConfigError`` for what is neither ``auto``, ``auto_0.1`` nor a number."""
+        word, _, start = str(self.ent_coef).partition("_")
+        try:
+            if word == "auto":
+                return EntropyTarget(float(self.target_entropy), float(start or 1.0))
+            return float(self.ent_coef)
+        except (ValueError, ConfigError) as error:
+            raise ConfigError(f"ent_coef is 'auto', 'auto_0.1' or a number, not {self.ent_coef!r}") from error
+
+    def algorithm(self) -> algorithms.SAC:
+        return algorithms.SAC(tau=self.tau, alpha=self.alpha(), **self.fields())
+
+    def make_learner(self, seed: int) -> Learner:
+        alpha, learner = self.alpha(), self.learner_of(LearntActor(self.actor), seed)
+        add_temperature(learner, "alpha", alpha, Adam(1e-8))
+        self.ent_coef_optimizer = learner.parts["alpha"].optimizer if isinstance(alpha, EntropyTarget) else None
+        return learner
+
+    @property
+    def log_ent_coef(self) -> torch.Tensor | None:
+        """The logarithm of the entropy's weight, where it is learned."""
+        return None if self.ent_coef_optimizer is None else self.learner.modules["alpha"].log_alpha.view(1)
+
+    @property
+    def ent_coef_tensor(self) -> torch.Tensor:
+        """The entropy's weight."""
+        return self.learner.modules["alpha"]()
+
+    def parts(self) -> dict[str, Tree]:
+        own = {} if self.ent_coef_optimizer is None else {"ent_coef_optimizer": self.ent_coef_optimizer}
+        return super().parts() | own
+
+    def step(self, algorithm: Tree, number: int) -> algorithms.SAC:
+        return algorithm if number % self.target_update_interval == 0 else algorithms.SAC(
+            tau=0.0, alpha=algorithm.alpha, **self.fields()
+        )  # fmt: skip
+
+    def tags(self, rows: list[dict[str, float]], numbers: dict[str, float]) -> dict[str, float]:
+        found = {
+            "ent_coef": numbers["policy/alpha"], "actor_loss": numbers["loss/policy"],
+            "critic_loss": self.policy.n_critics * numbers["loss/q"],
+        }  # fmt: skip
+        if self.ent_coef_optimizer is not None:
+            wanted = float(self.target_entropy)
+            losses = [math.log(row["policy/alpha"]) * (row["policy/entropy"] - wanted) for row in rows]
+            found["ent_coef_loss"] = float(np.mean(losses))
+        return found
 
 
-class TD3(OffPolicyModel):
-    """``stable_baselines3.TD3``; without ``action_noise`` it explores by N(0, 0.1²), theirs not at all."""
+class TD3(WithCritics):
+    """``stable_baselines3.TD3``."""
 
-    usual_widths = (400, 300)
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": td3_policies.TD3Policy, "CnnPolicy": td3_policies.CnnPolicy,
+        "MultiInputPolicy": td3_policies.MultiInputPolicy,
+    }  # fmt: skip
+    settings = (*Off.settings, "policy_delay", "target_policy_noise", "target_noise_clip")
+    layers: ClassVar[dict[str, str]] = {"pi": "actor.mu.!", "qf": "critic.qf0.!"}
 
     def __init__(
         self,
-        policy: str,
+        policy: str | type[BasePolicy],
         env: Source,
         learning_rate: Number = 1e-3,
         buffer_size: int = 1_000_000,
@@ -202,9 +227,9 @@ class TD3(OffPolicyModel):
         gamma: float = 0.99,
         train_freq: Frequency = 1,
         gradient_steps: int = 1,
-        action_noise: NormalActionNoise | None = None,
-        replay_buffer_class: object = None,
-        replay_buffer_kwargs: Mapping[str, object] | None = None,
+        action_noise: ActionNoise | None = None,
+        replay_buffer_class: Kind = None,
+        replay_buffer_kwargs: Kwargs = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
         policy_delay: int = 2,
@@ -212,33 +237,50 @@ class TD3(OffPolicyModel):
         target_noise_clip: float = 0.5,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
+        policy_kwargs: Kwargs = None,
         verbose: int = 0,
         seed: int | None = None,
         device: str | torch.device = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
-        def algorithm(**given: Unpack[Shared]) -> algorithms.TD3:
-            return algorithms.TD3(
-                gamma=gamma, tau=tau, batch_size=batch_size, learning_starts=learning_starts,
-                policy_delay=policy_delay, target_noise=target_policy_noise, noise_clip=target_noise_clip, **given,
-            )  # fmt: skip
-
-        envs, made, options = self.prepare(
-            algorithm, policy, env, policy_kwargs, train_freq=train_freq, gradient_steps=gradient_steps,
-            learning_rate=learning_rate, buffer_size=buffer_size, n_steps=n_steps, noise=action_noise,
-            refused=not_ours(replay_buffer_class, replay_buffer_kwargs, stats_window_size),
+        super().__init__(
+            policy, env, learning_rate, buffer_size, learning_starts, batch_size, tau, gamma, train_freq,
+            gradient_steps, action_noise, replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps,
+            policy_kwargs, stats_window_size, tensorboard_log, verbose, device, True, True, seed,
         )  # fmt: skip
-        self.make_on_cpu(made, envs, options, seed, device, tensorboard_log, verbose)
+        self.policy_delay, self.target_policy_noise, self.target_noise_clip = (
+            policy_delay, target_policy_noise, target_noise_clip,
+        )  # fmt: skip
+        if _init_setup_model:
+            self._setup_model()
+
+    @property
+    def actor_target(self) -> Tree:
+        """The copy of the actor that lags behind."""
+        return self.policy.actor_target
+
+    def algorithm(self) -> algorithms.TD3 | algorithms.DDPG:
+        return algorithms.TD3(
+            tau=self.tau, policy_delay=self.policy_delay, target_noise=self.target_policy_noise,
+            noise_clip=self.target_noise_clip, **self.fields(),
+        )  # fmt: skip
+
+    def make_learner(self, seed: int) -> Learner:
+        learner = self.learner_of(LearntPoint(self.actor), seed)
+        learner.modules["lagged_actor"] = LearntPoint(self.actor_target)
+        return learner
+
+    def tags(self, rows: list[dict[str, float]], numbers: dict[str, float]) -> dict[str, float]:
+        found = {"actor_loss": numbers["loss/policy"]} if "loss/policy" in numbers else {}
+        return found | {"critic_loss": self.policy.n_critics * numbers["loss/q"]}
 
 
-class DDPG(OffPolicyModel):
-    """``stable_baselines3.DDPG``; without ``action_noise`` it explores by N(0, 0.1²), theirs not at all."""
-
-    usual_widths = (400, 300)
+class DDPG(TD3):
+    """``stable_baselines3.DDPG``: one critic, and a policy that moves in each step."""
 
     def __init__(
         self,
-        policy: str,
+        policy: str | type[BasePolicy],
         env: Source,
         learning_rate: Number = 1e-3,
         buffer_size: int = 1_000_000,
@@ -248,80 +290,26 @@ class DDPG(OffPolicyModel):
         gamma: float = 0.99,
         train_freq: Frequency = 1,
         gradient_steps: int = 1,
-        action_noise: NormalActionNoise | None = None,
-        replay_buffer_class: object = None,
-        replay_buffer_kwargs: Mapping[str, object] | None = None,
+        action_noise: ActionNoise | None = None,
+        replay_buffer_class: Kind = None,
+        replay_buffer_kwargs: Kwargs = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
         tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
+        policy_kwargs: Kwargs = None,
         verbose: int = 0,
         seed: int | None = None,
         device: str | torch.device = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
-        def algorithm(**given: Unpack[Shared]) -> algorithms.DDPG:
-            return algorithms.DDPG(
-                gamma=gamma, tau=tau, batch_size=batch_size, learning_starts=learning_starts, **given
-            )
-
-        envs, made, options = self.prepare(
-            algorithm, policy, env, policy_kwargs, train_freq=train_freq, gradient_steps=gradient_steps,
-            learning_rate=learning_rate, buffer_size=buffer_size, n_steps=n_steps, noise=action_noise,
-            refused=not_ours(replay_buffer_class, replay_buffer_kwargs, 100),
+        super().__init__(
+            policy, env, learning_rate, buffer_size, learning_starts, batch_size, tau, gamma, train_freq,
+            gradient_steps, action_noise, replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, n_steps,
+            1, 0.1, 0.0, 100, tensorboard_log, {"n_critics": 1, **(policy_kwargs or {})}, verbose, seed, device,
+            _init_setup_model,
         )  # fmt: skip
-        self.make_on_cpu(made, envs, options, seed, device, tensorboard_log, verbose)
 
-
-class DQN(OffPolicyModel):
-    """``stable_baselines3.DQN``, whose Huber loss is half of Clipper's: hence twice its bound on gradients, and ε."""
-
-    usual_widths = (64, 64)
-
-    def __init__(
-        self,
-        policy: str,
-        env: Source,
-        learning_rate: Number = 1e-4,
-        buffer_size: int = 1_000_000,
-        learning_starts: int = 100,
-        batch_size: int = 32,
-        tau: float = 1.0,
-        gamma: float = 0.99,
-        train_freq: Frequency = 4,
-        gradient_steps: int = 1,
-        replay_buffer_class: object = None,
-        replay_buffer_kwargs: Mapping[str, object] | None = None,
-        optimize_memory_usage: bool = False,
-        n_steps: int = 1,
-        target_update_interval: int = 10_000,
-        exploration_fraction: float = 0.1,
-        exploration_initial_eps: float = 1.0,
-        exploration_final_eps: float = 0.05,
-        max_grad_norm: float = 10,
-        stats_window_size: int = 100,
-        tensorboard_log: str | None = None,
-        policy_kwargs: Mapping[str, object] | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: str | torch.device = "auto",
-    ) -> None:
-        def algorithm(**given: Unpack[Shared]) -> algorithms.DQN:
-            each = max(1, round(target_update_interval * given["update_ratio"]))
-            given["optimizer"] = dataclasses.replace(given["optimizer"], eps=2 * given["optimizer"].eps)
-            if tau < 1.0 and each > 1:
-                raise ConfigError(
-                    f"tau={tau:g} beside target_update_interval={target_update_interval}: a copy follows by averages "
-                    "at each gradient step, or is made anew each so many with tau=1"
-                )
-            epsilon = Annealed(exploration_initial_eps, exploration_final_eps, exploration_fraction)
-            return algorithms.DQN(
-                gamma=gamma, batch_size=batch_size, learning_starts=learning_starts, max_grad_norm=2.0 * max_grad_norm,
-                lag=Polyak(tau) if tau < 1.0 else Periodic(each), exploration=EpsilonGreedy(epsilon), **given,
-            )  # fmt: skip
-
-        envs, made, options = self.prepare(
-            algorithm, policy, env, policy_kwargs, train_freq=train_freq, gradient_steps=gradient_steps,
-            learning_rate=learning_rate, buffer_size=buffer_size, n_steps=n_steps,
-            refused=not_ours(replay_buffer_class, replay_buffer_kwargs, stats_window_size),
-        )  # fmt: skip
-        self.make_on_cpu(made, envs, options, seed, device, tensorboard_log, verbose)
+    def algorithm(self) -> algorithms.TD3 | algorithms.DDPG:
+        if self.policy.n_critics > 1:
+            return super().algorithm()
+        return algorithms.DDPG(tau=self.tau, **self.fields())

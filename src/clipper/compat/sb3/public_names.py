@@ -25,6 +25,11 @@ MASKABLE = {
     "CnnPolicy": "common.maskable.policies:MaskableActorCriticCnnPolicy",
     "MultiInputPolicy": "common.maskable.policies:MaskableMultiInputActorCriticPolicy",
 }
+RECURRENT = {
+    "MlpLstmPolicy": "common.recurrent.policies:RecurrentActorCriticPolicy",
+    "CnnLstmPolicy": "common.recurrent.policies:RecurrentActorCriticCnnPolicy",
+    "MultiInputLstmPolicy": "common.recurrent.policies:RecurrentMultiInputActorCriticPolicy",
+}
 MODELS = {
     "PPO": "models:PPO",
     "A2C": "models:A2C",
@@ -34,13 +39,18 @@ MODELS = {
     "SAC": "off_policy:SAC",
     "TD3": "off_policy:TD3",
     "DDPG": "off_policy:DDPG",
-    "DQN": "off_policy:DQN",
+    "DQN": "deep_q:DQN",
 }
 
 
 def of(name: str, **others: str) -> dict[str, str]:
     """An algorithm's name, and others."""
     return {name: MODELS[name], **others}
+
+
+def three(name: str) -> dict[str, str]:
+    """Policies of an off-policy algorithm."""
+    return {kind: f"common.{name}_policies:{kind}" for kind in ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")}
 
 
 MODULES: dict[str, dict[str, str]] = {
@@ -56,50 +66,40 @@ MODULES: dict[str, dict[str, str]] = {
     "ppo_mask": of("MaskablePPO", **MASKABLE),
     "ppo_mask.ppo_mask": of("MaskablePPO"),
     "ppo_mask.policies": MASKABLE,
-    "ppo_recurrent": of("RecurrentPPO"),
+    "ppo_recurrent": of("RecurrentPPO", **RECURRENT),
     "ppo_recurrent.ppo_recurrent": of("RecurrentPPO"),
-    "ppo_recurrent.policies": {},
-    "sac": of("SAC"),
+    "ppo_recurrent.policies": RECURRENT,
+    "sac": of("SAC", **three("sac")),
     "sac.sac": of("SAC"),
-    "sac.policies": {},
-    "td3": of("TD3"),
+    "sac.policies": three("sac") | {x: f"common.sac_policies:{x}" for x in ("Actor", "SACPolicy")},
+    "td3": of("TD3", **three("td3")),
     "td3.td3": of("TD3"),
-    "td3.policies": {},
-    "ddpg": of("DDPG"),
+    "td3.policies": three("td3") | {x: f"common.td3_policies:{x}" for x in ("Actor", "TD3Policy")},
+    "ddpg": of("DDPG", **three("td3")),
     "ddpg.ddpg": of("DDPG"),
-    "ddpg.policies": {},
-    "dqn": of("DQN"),
+    "ddpg.policies": three("td3"),
+    "dqn": of("DQN", **three("dqn")),
     "dqn.dqn": of("DQN"),
-    "dqn.policies": {},
+    "dqn.policies": three("dqn") | {x: f"common.dqn_policies:{x}" for x in ("QNetwork", "DQNPolicy")},
+    "common.policies": {"ContinuousCritic": "common.q_policies:ContinuousCritic"},
     "common.wrappers.action_masker": {"ActionMasker": "common.wrappers:ActionMasker"},
 }
 """Module → name → module:name, both below this package."""
-HER = "hindsight goals are not there: write your own relabelling on clipper.learning.replay, or stay with theirs"
-OWN_POLICY = "policies of off-policy models are Clipper's own networks: policy_kwargs says how they are made"
+HER = "hindsight goals are not there: write your own relabelling on ReplayBuffer, or stay with theirs"
 OTHER = "none of its algorithms: there are PPO, A2C, TRPO, MaskablePPO, RecurrentPPO, SAC, TD3, DDPG and DQN"
-MEMORY = "the LSTM of RecurrentPPO is Clipper's own: policy_kwargs=dict(lstm_hidden_size=…) says how large it is"
 MASKS = "masks lie beside MaskablePPO's rollout_buffer, in its attribute masks"
-OFF_POLICY = "SAC, TD3, DDPG and DQN are there, but no class for others of your own: clipper.train takes them"
 EVALUATION = "ARS is not there, for which it is: evaluate_policy with SubprocVecEnv evaluates in other processes"
 FUNCTIONS = "clipper.functional and clipper.learning have Clipper's own"
 TIME = "take gymnasium.wrappers.TimeAwareObservation"
-REPLAY = "a replay is clipper.learning.replay.Replay"
+BUFFER = "derive a buffer of your own from RolloutBuffer or ReplayBuffer"
 PICKLE = "nothing is pickled or unpickled: model.save, model.load and VecNormalize.save write files without it"
 WHOLLY: dict[str, str] = {
     **dict.fromkeys(("her", "her.goal_selection_strategy", "her.her_replay_buffer"), HER),
     **dict.fromkeys(
         (f"{name}{part}" for name in ("ars", "crossq", "qrdqn", "tqc") for part in ("", f".{name}", ".policies")), OTHER
     ),
-    **dict.fromkeys(
-        (f"{name}{part}" for name in ("sac", "td3", "ddpg", "dqn") for part in ("", ".policies")), OWN_POLICY
-    ),
-    **dict.fromkeys(
-        ("ppo_recurrent", "ppo_recurrent.policies", "common.recurrent", "common.recurrent.policies"), MEMORY
-    ),
-    **dict.fromkeys(("common.recurrent.buffers", "common.recurrent.type_aliases"), MEMORY),
     "common.maskable.buffers": MASKS,
     "common.save_util": PICKLE,
-    "common.off_policy_algorithm": OFF_POLICY,
     "common.vec_env.async_eval": EVALUATION,
     "common.wrappers.time_feature": TIME,
 }
@@ -108,17 +108,13 @@ MODULES.update({name: {} for name in WHOLLY if name not in MODULES})
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("HerReplayBuffer", "GoalSelectionStrategy", "KEY_TO_GOAL_STRATEGY", "HER"), HER),
     **dict.fromkeys(("ARS", "CrossQ", "QRDQN", "TQC"), OTHER),
-    **dict.fromkeys(("SACPolicy", "TD3Policy", "DQNPolicy", "QNetwork", "Actor", "ContinuousCritic"), OWN_POLICY),
     **dict.fromkeys(
         ("save_to_pkl", "load_from_pkl", "save_to_zip_file", "load_from_zip_file", "data_to_json", "json_to_data"),
         PICKLE,
     ),
     "open_path": PICKLE,
-    "OffPolicyAlgorithm": OFF_POLICY,
     "AsyncEval": EVALUATION,
-    **dict.fromkeys(
-        ("DictReplayBuffer", "NStepReplayBuffer", "BaseBuffer"), "a replay is clipper.learning.replay.Replay"
-    ),
+    "BaseBuffer": BUFFER,
     **dict.fromkeys(("quantile_huber_loss", "conjugate_gradient_solver", "flat_grad"), FUNCTIONS),
     **dict.fromkeys(("BatchRenorm", "BatchRenorm1d"), OTHER),
     "TimeFeatureWrapper": TIME,

@@ -394,7 +394,7 @@ class BaseAlgorithm(ABC):
             raise ConfigError(f"{file} keeps its spaces as a pickle, which is not read: load it with env=")
         found = archive.read(file)
         make: Tree = cls
-        model = make("MlpPolicy", env, device=device, **archive.arguments(found, cls) | told)
+        model = make(next(iter(cls.policy_aliases)), env, device=device, **archive.arguments(found, cls) | told)
         archive.fill(model.policy, found)
         model.num_timesteps = found.steps
         return model

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from clipper.data.tree_type import Tree
+
 
 class ActionNoise(ABC):
     """Gives another draw at each call, from numpy's global generator, as Stable-Baselines3's does."""
@@ -98,3 +100,30 @@ class VectorizedActionNoise(ActionNoise):
         for noise in own:
             noise.reset()
         self._noises = own
+
+
+def noise_to_json(noise: ActionNoise) -> object:
+    """What a file keeps of a noise; None of one's own kind."""
+    if isinstance(noise, VectorizedActionNoise):
+        base = noise_to_json(noise.base_noise)
+        return None if base is None else ["vectorized", base, noise.n_envs]
+    if type(noise) is NormalActionNoise:
+        return ["normal", np.asarray(noise._mu).tolist(), np.asarray(noise._sigma).tolist()]
+    if type(noise) is OrnsteinUhlenbeckActionNoise:
+        first = None if noise.initial_noise is None else np.asarray(noise.initial_noise).tolist()
+        numbers = [np.asarray(x).tolist() for x in (noise._mu, noise._sigma)]
+        return ["ornstein-uhlenbeck", *numbers, float(noise._theta), float(noise._dt), first]
+    return None
+
+
+def noise_from_json(data: Tree) -> ActionNoise:
+    """The inverse."""
+    kind, *numbers = data
+    if kind == "vectorized":
+        return VectorizedActionNoise(noise_from_json(numbers[0]), numbers[1])
+    if kind == "normal":
+        mean, sigma = (np.asarray(x, float) for x in numbers)
+        return NormalActionNoise(mean, sigma)
+    mean, sigma, theta, dt, first = numbers
+    start = None if first is None else np.asarray(first, float)
+    return OrnsteinUhlenbeckActionNoise(np.asarray(mean, float), np.asarray(sigma, float), theta, dt, start)

@@ -4,8 +4,6 @@ Environments are stepped here, and all that a callback sees is theirs. The updat
 the model's attributes as they are by then.
 """
 
-import sys
-import time
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
@@ -17,10 +15,10 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from torch import Tensor
 
 from clipper.algorithms import A2C, PPO, TRPO
-from clipper.compat.sb3.common.base_class import BaseAlgorithm
 from clipper.compat.sb3.common.callbacks import BaseCallback, MaybeCallback
 from clipper.compat.sb3.common.clipper_policy import LearntPolicy, optimizer_of
 from clipper.compat.sb3.common.distributions import TanhBijector
+from clipper.compat.sb3.common.logged import LoggedAlgorithm
 from clipper.compat.sb3.common.policies import (
     ActorCriticCnnPolicy,
     ActorCriticPolicy,
@@ -30,7 +28,7 @@ from clipper.compat.sb3.common.policies import (
 )
 from clipper.compat.sb3.common.rollout_buffers import DictRolloutBuffer, RolloutBuffer
 from clipper.compat.sb3.common.saved_policies import taken
-from clipper.compat.sb3.common.utils import obs_as_tensor, safe_mean
+from clipper.compat.sb3.common.utils import obs_as_tensor
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.data.steps import Steps, Targets
 from clipper.data.tree_type import Tree
@@ -48,7 +46,7 @@ NAMES = {
 """Clipper's metrics by the tags of Stable-Baselines3."""
 
 
-class OnPolicyAlgorithm(BaseAlgorithm):
+class OnPolicyAlgorithm(LoggedAlgorithm):
     """What PPO, A2C and TRPO share."""
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -69,6 +67,12 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         "rollout_buffer_kwargs",
     )
     rollout_buffer: RolloutBuffer
+    rollout_buffer_class: type[RolloutBuffer] | None = None
+    buffer_classes: ClassVar[tuple[type[RolloutBuffer], type[RolloutBuffer]]] = RolloutBuffer, DictRolloutBuffer
+    """The usual ones, of other observations and of a Dict's."""
+    tags: ClassVar[dict[str, str]] = NAMES
+    learnt_as = LearntPolicy
+    """What Clipper's losses see of a policy."""
 
     def __init__(
         self,
@@ -123,13 +127,11 @@ class OnPolicyAlgorithm(BaseAlgorithm):
     def _setup_model(self) -> None:
         if self.observation_space is None:
             raise ConfigError(f"{type(self).__name__} needs an environment: an id, a gymnasium.Env or make_vec_env's")
-        self._noted = dict[str, float]()
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        kind = getattr(self, "rollout_buffer_class", None)
-        if kind is None:
-            kind = DictRolloutBuffer if isinstance(self.observation_space, Dict) else RolloutBuffer
+        kind = self.rollout_buffer_class or self.buffer_classes[isinstance(self.observation_space, Dict)]
         self.refuse_replaced(kind, "get", "change the rows in its add, or in compute_returns_and_advantage")
+        self.policy = self.make_policy().to(self.device)
         self.rollout_buffer_class = kind
         self.rollout_buffer = kind(
             self.n_steps,
@@ -140,14 +142,18 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             gae_lambda=self.gae_lambda,
             n_envs=self.n_envs,
             **self.rollout_buffer_kwargs,
+            **self.shape_of_buffer(),
         )
-        self.policy = self.make_policy().to(self.device)
         instead = "change _get_action_dist_from_latent, extract_features or mlp_extractor"
         self.refuse_replaced(type(self.policy), "evaluate_actions", instead)
         seed = int(np.random.SeedSequence().generate_state(1)[0]) if self.seed is None else self.seed
-        self.learner = self.algorithm().init(LearntPolicy(self.policy), seed=seed)
+        self.learner = self.algorithm().init(self.learnt_as(self.policy), seed=seed)
         self.policy.optimizer = self.learner.optimizer
         self.learner.optimizer.param_groups[0]["lr"] = self.lr_schedule(1)
+
+    def shape_of_buffer(self) -> dict[str, Tree]:
+        """What the buffer is told besides."""
+        return {}
 
     def refuse_replaced(self, kind: type, name: str, instead: str) -> None:
         """Raise ``ConfigError`` for a class of the program's own with a method that ``train`` would not call."""
@@ -194,7 +200,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             clipped_actions = sampled(self.policy, actions)
             new_obs, rewards, dones, infos = env.step(clipped_actions)
             self.num_timesteps += env.num_envs
-            callback.update_locals(locals())
+            callback.update_locals(locals() | self.states())
             if not callback.on_step():
                 return False
             self._update_info_buffer(infos, dones)
@@ -204,7 +210,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             self.add(self._last_obs, row, rewards, self._last_episode_starts, values, log_probs)
             self._last_obs, self._last_episode_starts = new_obs, dones
         with torch.no_grad():
-            values = self.policy.predict_values(obs_as_tensor(new_obs, self.device))
+            values = self.values_after(obs_as_tensor(new_obs, self.device), dones)
         rollout_buffer.compute_returns_and_advantage(last_values=values, dones=dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
@@ -222,8 +228,20 @@ class OnPolicyAlgorithm(BaseAlgorithm):
             if infos[i].get("terminal_observation") is not None and infos[i].get("TimeLimit.truncated", False):
                 last, _ = self.policy.obs_to_tensor(infos[i]["terminal_observation"])
                 with torch.no_grad():
-                    rewards[i] += self.gamma * float(self.policy.predict_values(last)[0])
+                    rewards[i] += self.gamma * float(self.value_of_last(last, int(i))[0])
         return rewards
+
+    def states(self) -> dict[str, Tree]:
+        """What callbacks see in ``locals`` besides."""
+        return {}
+
+    def value_of_last(self, obs: Tree, env: int) -> Tensor:
+        """V of an episode's last observation, of one environment."""
+        return self.policy.predict_values(obs)
+
+    def values_after(self, obs: Tree, dones: np.ndarray) -> Tensor:
+        """V of what is seen after a segment."""
+        return self.policy.predict_values(obs)
 
     def targets(self) -> Targets:
         """The buffer as Clipper's algorithms read it: every row is a decision, and all ends are in the rewards."""
@@ -264,9 +282,13 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         algorithm, targets = self.watched(self.algorithm()), self.targets()
         self.learner.progress = 1 - self._current_progress_remaining
         targets = algorithm.advantages.of_batch(targets, self.learner.world)
-        metrics = algorithm.improve(self.learner, targets)
+        metrics = self.improve(algorithm, targets)
         self._n_updates += self.updates_of(algorithm)
         self.record(metrics, targets, algorithm)
+
+    def improve(self, algorithm: PPO | A2C | TRPO, targets: Targets) -> Metrics:
+        """The algorithm's steps."""
+        return algorithm.improve(self.learner, targets)
 
     def watched(self, algorithm: PPO | A2C | TRPO) -> PPO | A2C | TRPO:
         """The same, which keeps what ``record`` tells of it."""
@@ -281,7 +303,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         numbers = {name: float(x) for name, x in metrics.items()}
         if not all(bool(x.isfinite().all()) for x in self.policy.parameters()):
             raise NonFiniteError(f"weights are not finite after {self.num_timesteps} steps: lower the learning rate")
-        told = {tag: numbers[name] for name, tag in NAMES.items() if name in numbers}
+        told = {tag: numbers[name] for name, tag in self.tags.items() if name in numbers}
         if "train/entropy_loss" in told:
             told["train/entropy_loss"] *= -1
         told |= self.more(numbers, algorithm)
@@ -295,14 +317,7 @@ class OnPolicyAlgorithm(BaseAlgorithm):
         for name, x in told.items():
             self.logger.record(name, x)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        found = [info["r"] for info in self.ep_info_buffer or ()]
-        row = {
-            "iteration": len(self.history) + 1,
-            "steps": self.num_timesteps,
-            "episode/return": found[-1] if found else None,
-        }
-        noted, self._noted = self._noted | self.scalars(), {}
-        self.history.append({**row, **numbers, **noted})  # pyright: ignore[reportArgumentType]
+        self.remember(numbers)
 
     def more(self, numbers: dict[str, float], algorithm: PPO | A2C | TRPO) -> dict[str, float]:
         """What one algorithm alone notes."""
@@ -310,27 +325,9 @@ class OnPolicyAlgorithm(BaseAlgorithm):
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write a row of the log."""
-        assert self.ep_info_buffer is not None
-        assert self.ep_success_buffer is not None
-        elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
-        fps = int((self.num_timesteps - self._num_timesteps_at_start) / elapsed)
-        if iteration > 0:
-            self.logger.record("time/iterations", iteration, exclude="tensorboard")
-        if len(self.ep_info_buffer) > 0 and len(self.ep_info_buffer[0]) > 0:
-            self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
-            self.logger.record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
-        self.logger.record("time/fps", fps)
-        self.logger.record("time/time_elapsed", int(elapsed), exclude="tensorboard")
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        if len(self.ep_success_buffer) > 0:
-            self.logger.record("rollout/success_rate", safe_mean(self.ep_success_buffer))
+        self.note_episodes("iterations", iteration)
         self._noted |= self.scalars()
         self.logger.dump(step=self.num_timesteps)
-
-    def scalars(self) -> dict[str, float]:
-        """What is noted and a number."""
-        values = self.logger.name_to_value.items()
-        return {name: float(x) for name, x in values if isinstance(x, int | float | np.number | np.bool_)}
 
     def learn(
         self: O,

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipper.compat.sb3.common.buffers import ReplayBuffer
+from clipper.compat.sb3.common.noise import ActionNoise, noise_from_json, noise_to_json
 from clipper.compat.sb3.common.rollout_buffers import RolloutBuffer
 from clipper.compat.sb3.common.schedules import ConstantSchedule, FloatSchedule, LinearSchedule
 from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor
@@ -30,6 +32,7 @@ KNOWN = ("torch.nn.", "torch.optim.", "clipper.compat.sb3.")
 KINDS: dict[str, type] = {
     "policy_class": nn.Module, "features_extractor_class": BaseFeaturesExtractor, "activation_fn": nn.Module,
     "optimizer_class": torch.optim.Optimizer, "rollout_buffer_class": RolloutBuffer,
+    "replay_buffer_class": ReplayBuffer,
 }  # fmt: skip
 """What a name in a file may stand for, by setting. It will be called, with arguments from the file: anything else that
 the program has imported, as a class that starts processes, would be run by whoever wrote the file."""
@@ -54,6 +57,8 @@ def encode(value: Tree) -> Tree:  # noqa: PLR0911 (a kind each)
         return {"constant": value.val}
     if isinstance(value, LinearSchedule):
         return {"linear": [value.start, value.end, value.end_fraction]}
+    if isinstance(value, ActionNoise) and (kept := noise_to_json(value)) is not None:
+        return {"noise": kept}
     name = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
     if isinstance(value, type) and issubclass(value, tuple(KINDS.values())) and "<" not in name:
         return {"name": name}
@@ -75,6 +80,7 @@ def decode(data: Tree, what: str) -> Tree:
         "float_schedule": lambda x: FloatSchedule(decode(x, what)),
         "constant": ConstantSchedule,
         "linear": lambda x: LinearSchedule(*x),
+        "noise": noise_from_json,
         "name": lambda x: named(x, what),
     }
     if kind == UNSAVED:

@@ -3,6 +3,7 @@
 import warnings
 
 import gymnasium
+import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from clipper.compat.sb3 import public_names
 from clipper.compat.sb3.common.preprocessing import get_flattened_obs_dim, is_image_space
 from clipper.compat.sb3.common.utils import get_device
 from clipper.data.tree_type import Tree
+from clipper.errors import ConfigError
 
 
 class BaseFeaturesExtractor(nn.Module):
@@ -73,7 +75,11 @@ class NatureCNN(BaseFeaturesExtractor):
 class CombinedExtractor(BaseFeaturesExtractor):
     """Of a Dict: images by ``NatureCNN``, all else flattened, side by side."""
 
-    def __init__(self, observation_space: Dict, cnn_output_dim: int = 256, normalized_image: bool = False) -> None:
+    def __init__(
+        self, observation_space: gymnasium.Space, cnn_output_dim: int = 256, normalized_image: bool = False
+    ) -> None:
+        if not isinstance(observation_space, Dict):
+            raise ConfigError(f"MultiInputPolicy reads Dict observations, not {observation_space}: take MlpPolicy")
         parts: dict[str, nn.Module] = {}
         total = 0
         for key, space in observation_space.spaces.items():
@@ -102,6 +108,7 @@ def create_mlp(
 ) -> list[nn.Module]:
     """Layers of these widths, an activation after each, and a last one of ``output_dim`` numbers unless that is −1."""
     before, after = pre_linear_modules or [], post_linear_modules or []
+    check_widths(net_arch)
     layers = list[nn.Module]()
     for width in net_arch:
         layers += [each(input_dim) for each in before]  # pyright: ignore[reportCallIssue]
@@ -113,6 +120,14 @@ def create_mlp(
         layers += [each(input_dim) for each in before]  # pyright: ignore[reportCallIssue]
         layers.append(nn.Linear(input_dim, output_dim, bias=with_bias))
     return [*layers, nn.Tanh()] if squash_output else layers
+
+
+def check_widths(net_arch: object) -> None:
+    """Raise ``ConfigError`` for widths of layers that are no whole numbers."""
+    widths = list(net_arch) if isinstance(net_arch, list | tuple) else [net_arch]
+    wrong = [x for x in widths if isinstance(x, bool) or not isinstance(x, int | np.integer) or x < 1]
+    if wrong:
+        raise ConfigError(f"net_arch has a layer of {wrong[0]!r}: widths are whole numbers, as in net_arch=[64, 64]")
 
 
 class MlpExtractor(nn.Module):

@@ -55,13 +55,15 @@ class DictRolloutBufferSamples(NamedTuple):
 
 
 class ReplayBufferSamples(NamedTuple):
-    """As Stable-Baselines3's, each ``[B, ...]``; dones and rewards are columns."""
+    """As Stable-Baselines3's, each ``[B, ...]``; dones, rewards and discounts are columns."""
 
     observations: torch.Tensor
     actions: torch.Tensor
     next_observations: torch.Tensor
     dones: torch.Tensor
     rewards: torch.Tensor
+    discounts: torch.Tensor | None = None
+    """Of the value after it; None: γ."""
 
 
 class DictReplayBufferSamples(NamedTuple):
@@ -72,6 +74,7 @@ class DictReplayBufferSamples(NamedTuple):
     next_observations: TensorDict
     dones: torch.Tensor
     rewards: torch.Tensor
+    discounts: torch.Tensor | None = None
 
 
 class RolloutReturn(NamedTuple):

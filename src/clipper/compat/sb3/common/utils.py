@@ -20,6 +20,7 @@ from clipper.compat.sb3.common.logger import Logger, configure
 from clipper.compat.sb3.common.schedules import ConstantSchedule, FloatSchedule, LinearSchedule
 from clipper.compat.sb3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from clipper.data.tree_type import Tree
+from clipper.errors import ConfigError
 from clipper.storage.files import from_user
 
 VERSION = "2.9.2"
@@ -69,7 +70,10 @@ def constant_fn(val: float) -> Callable[[float], float]:
 
 def get_device(device: torch.device | str = "auto") -> torch.device:
     """The CPU where CUDA is asked for and not there; auto is an accelerator where there is one."""
-    found = torch.device("cuda" if str(device) == "auto" else device)
+    try:
+        found = torch.device("cuda" if str(device) == "auto" else device)
+    except RuntimeError as error:
+        raise ConfigError(f"device={device!r} is no device of torch: say 'auto', 'cpu', 'cuda' or 'cuda:1'") from error
     return torch.device("cpu") if found.type == "cuda" and not torch.cuda.is_available() else found
 
 

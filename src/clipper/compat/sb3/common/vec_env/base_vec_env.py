@@ -10,6 +10,7 @@ from gymnasium import vector
 
 from clipper.data.tree_type import Tree
 from clipper.environments.told_episodes import Info
+from clipper.errors import ConfigError
 
 VecEnvIndices = None | int | Iterable[int]
 VecEnvObs = Tree
@@ -247,6 +248,20 @@ class VecEnvWrapper(VecEnv):
 
 
 Factory = Callable[[], gymnasium.Env]
+
+
+def checked(env_fns: Sequence[Factory], kind: str) -> Sequence[Factory]:
+    """Functions that make an environment each; raises ``ConfigError`` for anything else."""
+    how = f"{kind} takes a list of functions, {kind}([lambda: gym.make('CartPole-v1')])"
+    if isinstance(env_fns, gymnasium.Env | VecEnv | str) or callable(env_fns):
+        raise ConfigError(f"{how}, not {env_fns!r}: put it into one, or call make_vec_env")
+    found = list(env_fns)
+    for make in found:
+        if isinstance(make, gymnasium.Env) or not callable(make):
+            raise ConfigError(f"{how}, and {make!r} is none: write lambda: before it")
+    if not found:
+        raise ConfigError(f"{how}, and this one is empty: give it one function or more")
+    return found
 
 
 def check_distinct(envs: Sequence[gymnasium.Env]) -> None:

@@ -11,6 +11,7 @@ from clipper.compat.sb3.common.vec_env.base_vec_env import (
     VecEnvIndices,
     VecEnvStepReturn,
     check_distinct,
+    checked,
     wrapped_in,
 )
 from clipper.compat.sb3.common.vec_env.patch_gym import _patch_env
@@ -23,7 +24,7 @@ class DummyVecEnv(VecEnv):
     """All in this process."""
 
     def __init__(self, env_fns: Sequence[Factory]) -> None:
-        self.envs: list[gymnasium.Env] = [_patch_env(make()) for make in env_fns]
+        self.envs: list[gymnasium.Env] = [_patch_env(make()) for make in checked(env_fns, "DummyVecEnv")]
         check_distinct(self.envs)
         super().__init__(len(self.envs), self.envs[0].observation_space, self.envs[0].action_space)
         self.metadata = self.envs[0].metadata

@@ -13,6 +13,7 @@ from clipper.compat.sb3.common.vec_env.base_vec_env import (
     VecEnv,
     VecEnvIndices,
     VecEnvStepReturn,
+    checked,
 )
 from clipper.compat.vector_worker import serve, stack
 from clipper.data.tree_type import Tree
@@ -25,6 +26,7 @@ class SubprocVecEnv(VecEnv):
     """
 
     def __init__(self, env_fns: Sequence[Factory], start_method: str | None = None) -> None:
+        env_fns = checked(env_fns, "SubprocVecEnv")
         n = len(env_fns)
         self.owing: set[Connection] = set()
         """The pipes of those whose answer is still to come."""

@@ -1,0 +1,1 @@
+"""What sb3-contrib keeps in ``sb3_contrib.common.recurrent``."""
