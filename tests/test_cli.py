@@ -126,6 +126,15 @@ def test_a_recipe_is_the_default_that_flags_change() -> None:
         (["plot", "a", "--suite", "--diagnostics"], "ask for one of them"),
         (["plot", "nowhere", "--diagnostics"], "nowhere is no run"),
         (["plot", "a", "b", "--diagnostics", "--output", "c.png"], "a picture for each run"),
+        (
+            ["train", "CartPole-v1", "--clip-coef", "0.1", "--num_steps=64"],
+            "--clip-coef 0.1 is --clip 0.1; --num_steps 64 is --horizon 64",
+        ),
+        (["train", "CartPole-v1", "--batch-size", "256"], "--batch-size 256 is --minibatches 4 (8 × 128 / 256)"),
+        (["train", "CartPole-v1", "--n-steps", "32", "--batch-size", "100"], "--minibatches 3 (8 × 32 / 100)"),
+        (["train", "--env-id", "Acrobot-v1"], "--env-id Acrobot-v1 is clipper train Acrobot-v1"),
+        (["train", "CartPole-v1", "--vf-coef", "0.5"], "--value-coef 0.5, or 0.25 where it is CleanRL's"),
+        (["train", "CartPole-v1", "--learning-rate", "1e-3", "--anneal-lr"], "--learning-rate 'linear(1e-3)'"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

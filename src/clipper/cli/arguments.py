@@ -30,7 +30,6 @@ from clipper.algorithms import (
     PPOSeparate,
     Reinforce,
 )
-from clipper.data.field_names import GATHERED, OTHER_NAMES, hint_for
 from clipper.errors import ConfigError
 from clipper.settings.config import Config
 from clipper.settings.defaults import config_for
@@ -96,23 +95,6 @@ def fields_named(args: Sequence[str]) -> set[str]:
     words = {*args[:2], said("--algorithm", args)}
     kinds = [kind for name, kind in ALGORITHMS.items() if name in words]
     return {field.name for kind in kinds for field in dataclasses.fields(kind)}  # pyright: ignore[reportArgumentType]
-
-
-def check_flag(word: str, own: set[str]) -> None:
-    """Raise ``ConfigError`` for a flag that another library, or an earlier version, has under another name.
-
-    It is none where the algorithm itself has a field of its ``own`` by that name.
-    """
-    flag = word.partition("=")[0]
-    name = flag.removeprefix("--").replace("-", "_")
-    if not flag.startswith("--") or name in SHORT_FLAGS | own:
-        return
-    if name in GATHERED:
-        field, _, text = GATHERED[name]
-        raise ConfigError(f"there is no {flag}. Here it is --{field.replace('_', '-')} '{text}'")
-    if name in OTHER_NAMES:
-        meant = OTHER_NAMES[name]
-        raise ConfigError(f"there is no {flag}.{hint_for(name, [meant])} (--{meant.replace('_', '-')})")
 
 
 def without(flag: str, args: Sequence[str]) -> list[str]:

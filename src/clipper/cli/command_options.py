@@ -149,7 +149,7 @@ class Compare:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a trained policy as an ONNX file, which runs without Clipper and without torch; prints how."""
+    """Write a trained policy as an ONNX file, which runs without Clipper and torch, or for Stable-Baselines3."""
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
@@ -159,6 +159,8 @@ class Export:
     """The best policy that an evaluation found during training, instead of the last one."""
     masked: bool = False
     """Let the file take action masks, too; those of a Box, and of a single choice, may be left out."""
+    sb3: bool = False
+    """Write an archive that Stable-Baselines3 loads instead, policy_sb3.zip in the run's folder; prints how."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from rich.markup import escape
 
 from clipper.cli.arguments import (
     ALGORITHMS,
-    check_flag,
     fields_named,
     nearest,
     own_algorithm,
@@ -34,6 +33,8 @@ from clipper.cli.command_options import (
     parse,
     with_spellings,
 )
+from clipper.cli.export import export_command
+from clipper.cli.foreign_flags import check_flags
 from clipper.cli.language_options import TrainLanguage
 from clipper.cli.short_help import show_short_help
 from clipper.environments.atari import described, is_atari
@@ -59,7 +60,7 @@ def train_command(args: Sequence[str]) -> int:
     own = fields_named(args)
     for word in args:
         reach_own_code(word)
-        check_flag(word, own)
+    check_flags(args, own)
     default, rest = train_defaults(args)
     prog, more = f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", ""
     if is_atari(default.env):
@@ -226,25 +227,6 @@ def compare_command(args: Sequence[str]) -> int:
     return 0
 
 
-def export_command(args: Sequence[str]) -> int:
-    """``clipper export``."""
-    from clipper.cli.seeds import single  # noqa: PLC0415
-    from clipper.networks.export import export_onnx  # noqa: PLC0415
-    from clipper.networks.onnx_program import program  # noqa: PLC0415
-    from clipper.runs.load import load_with_config  # noqa: PLC0415
-
-    options = parse(Export, args, "clipper export")
-    run = single(options.run, "export")
-    policy, _ = load_with_config(run, best=options.best)
-    file = options.onnx or run / ("policy_masked.onnx" if options.masked else "policy.onnx")
-    inputs, outputs = export_onnx(policy, file, masked=options.masked)
-    console = Terminal()
-    text = f"{file}: {', '.join(inputs)} → {', '.join(outputs)}; compared with the policy in onnxruntime"
-    console.print(text, soft_wrap=True)
-    console.print(f"\nThis program runs it, without Clipper:\n\n{program(file)}", soft_wrap=True, end="")
-    return 0
-
-
 def unroll_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     """A run's settings, or what ``train`` would begin with, and the flags that follow."""
     if args and (Path(args[0]) / "config.json").exists():
@@ -256,7 +238,7 @@ def unroll_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     own_fields = fields_named(args)
     for word in args:
         reach_own_code(word)
-        check_flag(word, own_fields)
+    check_flags(args, own_fields)
     return train_defaults(args)
 
 
