@@ -39,6 +39,7 @@ from clipper.algorithms import (
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
 from clipper.environments.agents import Agents, Turns
+from clipper.environments.numba_task import NumbaTask
 from clipper.errors import ClipperError
 from clipper.language.train import train_language
 from clipper.learning import (
@@ -104,6 +105,7 @@ __all__ = [
     "HyAR",
     "HybridSAC",
     "ImportanceSampling",
+    "NumbaTask",
     "PPOPenalty",
     "PPOSeparate",
     "PairwisePPO",

@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipper.data.sequences import groups_of, layout_of
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, Passes, value
+from clipper.data.values import Passes, value
 from clipper.functional.sequences import sequence_log_ratio
 from clipper.learning.action_parts import Joint, compare
 from clipper.learning.baselines import Baseline, GroupStandardised, in_each_token, whole_reward
@@ -22,15 +22,15 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.objectives import Clip, RatioObjective
-from clipper.learning.optimizers import Adam, Optimizer
+from clipper.learning.of_responses import OfResponses
 from clipper.learning.reductions import Reduction, SequenceMean
 from clipper.learning.reference_kl import InLoss, ReferenceKL, reference_rows
-from clipper.learning.schedules import Distance, Rate, Schedule, Width, at
+from clipper.learning.schedules import Distance, Schedule, Width, at
 from clipper.learning.two_steps import Again, targets_then_improve
 
 
 @value(kw_only=True)
-class GRPO:
+class GRPO(OfResponses):
     """Several responses to each prompt, each credited with its reward beside the others', then PPO's surrogate."""
 
     baseline: Baseline = GroupStandardised()
@@ -49,21 +49,8 @@ class GRPO:
     already."""
     entropy_coef: Schedule = 0.0
     """Weight of the entropy bonus."""
-    horizon: Count = 128
-    """Tokens of a response, at most."""
     epochs: Passes = 1
     """Passes over the collected responses."""
-    minibatches: Count = 1
-    """Parts into which each pass is shuffled, of whole groups."""
-    learning_rate: Rate = 1e-6
-    """α, the optimizer's step size."""
-    optimizer: Optimizer = Adam()
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε)."""
-    max_grad_norm: Bound = 1.0
-    """Bound on the gradient's Euclidean norm."""
-
-    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        return Learner(policy, seed=seed, optimizer=self.optimizer)
 
     @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:

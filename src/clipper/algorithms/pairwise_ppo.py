@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipper.data.sequences import groups_of, layout_of
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, NonNegative, Passes, Range, value
+from clipper.data.values import NonNegative, Passes, Range, value
 from clipper.errors import ConfigError
 from clipper.functional.groups import counts, leave_one_out, pairs
 from clipper.functional.objectives import pairwise_joint, pairwise_separate
@@ -19,14 +19,14 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, minibatch_metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
-from clipper.learning.optimizers import Adam, Optimizer
+from clipper.learning.of_responses import OfResponses
 from clipper.learning.reference_kl import reference_of, reference_rows
-from clipper.learning.schedules import Distance, Rate, at
+from clipper.learning.schedules import Distance, at
 from clipper.learning.two_steps import Again, targets_then_improve
 
 
 @value(kw_only=True)
-class PairwisePPO:
+class PairwisePPO(OfResponses):
     """Two responses to each prompt: the difference of their rewards moves the difference of their log-probabilities.
 
     With more than two, all pairs. On policy it is leave-one-out's gradient; a shift of a prompt's rewards cancels.
@@ -41,21 +41,8 @@ class PairwisePPO:
     paper)."""
     weight_bound: Annotated[float, Range(1)] = 10.0
     """c, the bound of the pair's importance weight, which lies within [1/c, c]."""
-    horizon: Count = 128
-    """Tokens of a response, at most."""
     epochs: Passes = 2
     """Passes over the collected responses."""
-    minibatches: Count = 1
-    """Parts into which each pass is shuffled, of whole groups."""
-    learning_rate: Rate = 1e-6
-    """α, the optimizer's step size."""
-    optimizer: Optimizer = Adam()
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε)."""
-    max_grad_norm: Bound = 1.0
-    """Bound on the gradient's Euclidean norm."""
-
-    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        return Learner(policy, seed=seed, optimizer=self.optimizer)
 
     @torch.no_grad()
     def targets(self, learner: Learner, steps: Steps, last_obs: Tree, again: bool = False) -> Targets:

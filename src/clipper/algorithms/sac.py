@@ -7,23 +7,19 @@ from torch import Tensor, nn
 from clipper.data.values import Fraction, value
 from clipper.functional.q_targets import clipped_double_q, soft_value, td_target
 from clipper.learning.critic_targets import Polyak
-from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
     OffPolicy,
     acting_with,
-    add_critics,
     batch_mean,
-    make_learner,
 )
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
-from clipper.learning.temperature import Alpha, EntropyTarget, add_temperature
+from clipper.learning.temperature import Alpha, EntropyTarget, soft_learner
 from clipper.networks.heads import ExpOfState, SquashedHead, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
@@ -47,11 +43,7 @@ class SAC(OffPolicy):
         return acting_with(options, TanhGaussian(), ExpOfState())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        learner = make_learner(policy, SquashedHead, self.optimizer, self.capacity, seed)
-        add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
-        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
-        add_temperature(learner, "alpha", self.alpha, self.optimizer)
-        return learner
+        return soft_learner(self, self.alpha, policy, SquashedHead, seed)
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics, of the policy and of α, and of the lagged critics after them."""

@@ -6,24 +6,20 @@ from torch import nn
 from clipper.data.values import Count, Fraction, value
 from clipper.functional.q_targets import chosen_value, clipped_double_q, expected_soft_value, td_target
 from clipper.learning.critic_targets import Polyak
-from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
     OffPolicy,
-    add_critics,
     batch_mean,
     legal_after,
-    make_learner,
     without_value,
 )
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
-from clipper.learning.temperature import ChoiceAlpha, EntropyShare, add_temperature, wanted_entropy
+from clipper.learning.temperature import ChoiceAlpha, EntropyShare, soft_learner, wanted_entropy
 from clipper.networks.heads import CategoricalHead
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
@@ -47,11 +43,7 @@ class DiscreteSAC(OffPolicy):
         return without_value(options)
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        learner = make_learner(policy, CategoricalHead, self.optimizer, self.capacity, seed)
-        add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
-        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
-        add_temperature(learner, "alpha", self.alpha, self.optimizer)
-        return learner
+        return soft_learner(self, self.alpha, policy, CategoricalHead, seed)
 
     def gradient_step(self, learner: Learner, batch: Transitions) -> Metrics:
         """One step of the critics, of the policy and of α, and of the lagged critics after them."""

@@ -8,17 +8,14 @@ from clipper.data.values import Count, Fraction, value
 from clipper.distributions import OneOf
 from clipper.functional.q_targets import chosen_value, clipped_double_q, hybrid_soft_value, td_target
 from clipper.learning.critic_targets import Polyak
-from clipper.learning.exploration import UniformFirst
 from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.off_policy import (
     OffPolicy,
     acting_with,
-    add_critics,
     batch_mean,
     legal_after,
-    make_learner,
 )
 from clipper.learning.replay import Transitions
 from clipper.learning.schedules import Rate, at
@@ -28,11 +25,11 @@ from clipper.learning.temperature import (
     EntropyShare,
     EntropyTarget,
     add_temperature,
+    soft_learner,
     wanted_entropy,
 )
 from clipper.networks.heads import ExpOfState, OneOfHead, TanhGaussian
 from clipper.networks.policy_options import PolicyOptions
-from clipper.networks.q_networks import make_q_networks
 
 
 @value(kw_only=True)
@@ -60,10 +57,7 @@ class HybridSAC(OffPolicy):
         return acting_with(options, TanhGaussian(), ExpOfState())
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        learner = make_learner(policy, OneOfHead, self.optimizer, self.capacity, seed)
-        add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), self.optimizer)
-        learner.behaviour = UniformFirst(learner.policy, learner.extra, self.learning_starts)
-        add_temperature(learner, "alpha", self.alpha, self.optimizer)
+        learner = soft_learner(self, self.alpha, policy, OneOfHead, seed)
         add_temperature(learner, "argument_alpha", self.argument_alpha, self.optimizer)
         return learner
 

@@ -40,6 +40,8 @@ def names(tree: Tree) -> list[str]:
 
 def same_form(a: Tree, b: Tree) -> bool:
     """Do two trees differ in their leaves only?"""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):  # many times as fast, and asked in each step of an environment
+        return True
     return pytree.tree_structure(a) == pytree.tree_structure(b)
 
 

@@ -3,12 +3,13 @@
 import difflib
 import importlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import ModuleType
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import SyncVectorEnv, VectorActionWrapper, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
@@ -16,6 +17,7 @@ from clipper.data.tree_type import Tree
 from clipper.environments.checks import check_apart
 from clipper.environments.ids import called, split_id
 from clipper.environments.ignored_keys import check_keys, without
+from clipper.environments.numba_task import NumbaTask
 from clipper.environments.sources import (
     EnvSource,
     SingleSource,
@@ -186,12 +188,24 @@ def make(source: EnvSource, num_envs: int, *, ignore: tuple[str, ...] = (), **kw
             check_keys(env.single_observation_space, ignore)
             return env
     name, given = split_id(source) if isinstance(source, str) else ("", {})
-    spec = gymnasium.registry.get(name) if name.startswith("clipper/") else None
+    spec = spec_of_tasks(name)
     if spec is not None and spec.vector_entry_point is not None:
         with named_errors(name, given | kwargs):
             mode = "vector_entry_point"
             return called(gymnasium.make_vec, spec.id, num_envs, vectorization_mode=mode, **(given | kwargs))
     return Serial([without(partial(make_single, one, **kwargs), ignore) for one in each_source(source, int(num_envs))])
+
+
+def spec_of_tasks(name: str) -> EnvSpec | None:
+    """Of one of Clipper's own tasks, or of a ``NumbaTask``, whose copies step together as they do alone; else None."""
+    if name.startswith("clipper/"):
+        return gymnasium.registry.get(name)
+    module, _, registered = name.rpartition(":")
+    if module and registered not in gymnasium.registry:  # errors of importing are told where one is made
+        with suppress(Exception):
+            importlib.import_module(module)
+    spec = gymnasium.registry.get(registered)
+    return spec if spec is not None and isinstance(spec.entry_point, NumbaTask) else None
 
 
 class Listed(VectorActionWrapper):

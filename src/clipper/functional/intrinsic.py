@@ -41,12 +41,8 @@ def simhash(features: Float[Tensor, "*batch F"], directions: Float[Tensor, "F k"
 
 
 def gae_across_episodes(
-    reward: Float[Tensor, "T N"],
-    value: Float[Tensor, "T+1 N"],
-    mask: Bool[Tensor, "T N"],
-    gamma: float,
-    lam: float,
-) -> Float[Tensor, "T N"]:
+    reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], mask: Bool[Tensor, "T N"], gamma: float, lam: float,
+) -> Float[Tensor, "T N"]:  # fmt: skip
     """Generalised advantage estimate of a return that goes on where an episode ends (Burda et al. 2018,
     arXiv:1810.12894, section 2.3): the end of a game is then no loss of what there is still to find.
 

@@ -72,12 +72,9 @@ def trust_region(
 
 
 def trust_region_rollback(
-    log_ratio: Float[Tensor, "*batch"],
-    advantage: Float[Tensor, "*batch"],
-    kl: Float[Tensor, "*batch"],
-    delta: float,
+    log_ratio: Float[Tensor, "*batch"], advantage: Float[Tensor, "*batch"], kl: Float[Tensor, "*batch"], delta: float,
     alpha: float,
-) -> Float[Tensor, "*batch"]:
+) -> Float[Tensor, "*batch"]:  # fmt: skip
     """−r Â + α (KL − δ) where KL(π_old ‖ π)(s) ≥ δ and r Â ≥ Â, else −r Â (Truly PPO, arXiv:1903.07940).
 
     The paper writes constants that differ and the same gradient. α has to outweigh the surrogate's slope.
@@ -112,12 +109,9 @@ def cispo(
 
 
 def pairwise_joint(
-    gap: Float[Tensor, "*batch"],
-    first: Float[Tensor, "*batch"],
-    second: Float[Tensor, "*batch"],
-    bound: float,
+    gap: Float[Tensor, "*batch"], first: Float[Tensor, "*batch"], second: Float[Tensor, "*batch"], bound: float,
     c: float,
-) -> Float[Tensor, "*batch"]:
+) -> Float[Tensor, "*batch"]:  # fmt: skip
     """max(−q w D, −q w clip(D, ±ε)) / 2 of pairs of responses (P3O, joint clipping: Wu et al. 2023, arXiv:2310.00212).
 
     ``first`` and ``second`` are log π(y|x) − log π_old(y|x) of the two, D = first − second, q = ``gap`` the difference
@@ -132,12 +126,9 @@ def pairwise_joint(
 
 
 def pairwise_separate(
-    gap: Float[Tensor, "*batch"],
-    first: Float[Tensor, "*batch"],
-    second: Float[Tensor, "*batch"],
-    bound: float,
+    gap: Float[Tensor, "*batch"], first: Float[Tensor, "*batch"], second: Float[Tensor, "*batch"], bound: float,
     c: float,
-) -> Float[Tensor, "*batch"]:
+) -> Float[Tensor, "*batch"]:  # fmt: skip
     """Half the clipped surrogates of both responses, each with its own ratio and Â = ±q sg(clip(r_other, 1/c, c)).
 
     One reading of P3O's separate clipping (arXiv:2310.00212, section 4.2), whose exact formula could not be checked;

@@ -82,12 +82,9 @@ def expected_soft_value(
 
 
 def hybrid_soft_value(
-    q: Float[Tensor, "*batch K"],
-    log_p: Float[Tensor, "*batch K"],
-    log_density: Float[Tensor, "*batch K"],
-    alpha: float | Float[Tensor, ""],
-    argument_alpha: float | Float[Tensor, ""],
-) -> Float[Tensor, "*batch"]:
+    q: Float[Tensor, "*batch K"], log_p: Float[Tensor, "*batch K"], log_density: Float[Tensor, "*batch K"],
+    alpha: float | Float[Tensor, ""], argument_alpha: float | Float[Tensor, ""],
+) -> Float[Tensor, "*batch"]:  # fmt: skip
     """Σₖ π(k|s) (Q(s, k, xₖ) − α_d log π(k|s) − α_c log πₖ(xₖ|s)), one xₖ ~ πₖ for each choice k.
 
     The sum over choices is exact (Delalleau et al. 2019, arXiv:1912.11077); arguments are sampled.

@@ -27,14 +27,9 @@ def linear_recurrence(b: Float[Tensor, "T N"], a: Float[Tensor, "T N"]) -> Float
 
 
 def gae(
-    reward: Float[Tensor, "T N"],
-    value: Float[Tensor, "T+1 N"],
-    terminated: Bool[Tensor, "T N"],
-    done: Bool[Tensor, "T N"],
-    mask: Bool[Tensor, "T N"],
-    gamma: float,
-    lam: float,
-) -> Float[Tensor, "T N"]:
+    reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+    done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float, lam: float,
+) -> Float[Tensor, "T N"]:  # fmt: skip
     """Generalised advantage estimate (Schulman et al. 2016, arXiv:1506.02438, eqs 11 to 16).
 
     δₜ = rₜ + γ (1 − terminatedₜ) V(sₜ₊₁) − V(sₜ)
@@ -60,14 +55,9 @@ def gae(
 
 
 def lambda_return(
-    reward: Float[Tensor, "T N"],
-    value: Float[Tensor, "T+1 N"],
-    terminated: Bool[Tensor, "T N"],
-    done: Bool[Tensor, "T N"],
-    mask: Bool[Tensor, "T N"],
-    gamma: float,
-    lam: float,
-) -> Float[Tensor, "T N"]:
+    reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+    done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float, lam: float,
+) -> Float[Tensor, "T N"]:  # fmt: skip
     """Gₜ = rₜ + γ (1 − terminatedₜ) ((1 − λ) V(sₜ₊₁) + λ Gₜ₊₁), TD(λ)'s target (Sutton & Barto 2018, eqs 12.2, 12.3).
 
     It is Âₜ + V(sₜ) of ``gae``, which bootstraps and cuts the same way: V(sₜ₊₁) stands for Gₜ₊₁ where an episode or the
@@ -99,14 +89,9 @@ def total_return(
 
 
 def n_step(
-    reward: Float[Tensor, "T N"],
-    value: Float[Tensor, "T+1 N"],
-    terminated: Bool[Tensor, "T N"],
-    done: Bool[Tensor, "T N"],
-    mask: Bool[Tensor, "T N"],
-    gamma: float,
-    n: int,
-) -> Float[Tensor, "T N"]:
+    reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], terminated: Bool[Tensor, "T N"],
+    done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float, n: int,
+) -> Float[Tensor, "T N"]:  # fmt: skip
     """rₜ + γ rₜ₊₁ + … + γⁿ V(sₜ₊ₙ), fewer rewards where the episode or the segment ends before (Sutton & Barto 2018,
     eq 7.1; arXiv:1602.01783). n = 1 is TD(0)'s target; bootstrapped and cut as in ``gae``.
     """
@@ -121,17 +106,10 @@ def n_step(
 
 
 def vtrace(
-    reward: Float[Tensor, "T N"],
-    value: Float[Tensor, "T+1 N"],
-    log_ratio: Float[Tensor, "T N"],
-    terminated: Bool[Tensor, "T N"],
-    done: Bool[Tensor, "T N"],
-    mask: Bool[Tensor, "T N"],
-    gamma: float,
-    lam: float = 1.0,
-    rho_bar: float = 1.0,
-    c_bar: float = 1.0,
-) -> Float[Tensor, "T N"]:
+    reward: Float[Tensor, "T N"], value: Float[Tensor, "T+1 N"], log_ratio: Float[Tensor, "T N"],
+    terminated: Bool[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    lam: float = 1.0, rho_bar: float = 1.0, c_bar: float = 1.0,
+) -> Float[Tensor, "T N"]:  # fmt: skip
     """vₜ − V(sₜ) of off-policy data (V-trace, Espeholt et al. 2018, arXiv:1802.01561, eq 1, and its remark 1).
 
     xₜ = ρₜ δₜ + γ cₜ (1 − doneₜ) xₜ₊₁ with ρ = min(ρ̄, π/μ), c = λ min(c̄, π/μ)
@@ -146,12 +124,9 @@ def vtrace(
 
 
 def discounted_sum_so_far(
-    reward: Float[Tensor, "T N"],
-    done: Bool[Tensor, "T N"],
-    mask: Bool[Tensor, "T N"],
-    gamma: float,
+    reward: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
     carry: Float[Tensor, " N"],
-) -> tuple[Float[Tensor, "T N"], Float[Tensor, " N"]]:
+) -> tuple[Float[Tensor, "T N"], Float[Tensor, " N"]]:  # fmt: skip
     """Rₜ = γ Rₜ₋₁ + rₜ, restarted at every episode's first decision; also the carry into the next segment.
 
     Its standard deviation scales rewards in "reward scaling" (Engstrom et al. 2020, arXiv:2005.12729, section 3).

@@ -120,19 +120,20 @@ def choosing_by_q(options: PolicyOptions | None, passes: bool) -> PolicyOptions:
 
 def choosing_by_scores(options: PolicyOptions | None) -> PolicyOptions:
     """``options``, or the usual network, for a policy without V that gives scores of choices beside their arguments."""
-    if options is not None and not isinstance(options.head.one_of, Scores | None):
-        raise ConfigError(f"this algorithm chooses by scores, not {options.head.one_of}: leave out one_of")
-    options = without_value(options)
-    head = dataclasses.replace(options.head, one_of=options.head.one_of or Scores())
-    return dataclasses.replace(options, head=head)
+    return with_choices(options, Scores(), "chooses by scores")
 
 
 def encoding_actions(options: PolicyOptions | None) -> PolicyOptions:
     """``options``, or the usual network, for a policy without V that acts in a latent space of actions."""
-    if options is not None and not isinstance(options.head.one_of, Latent | None):
-        raise ConfigError(f"this algorithm acts in a latent space, not by {options.head.one_of}: leave out one_of")
+    return with_choices(options, Latent(), "acts in a latent space")
+
+
+def with_choices(options: PolicyOptions | None, usual: Scores | Latent, words: str) -> PolicyOptions:
+    """The same with the ``usual`` head of choices, or another one of its kind that was asked for."""
+    if options is not None and not isinstance(options.head.one_of, type(usual) | None):
+        raise ConfigError(f"this algorithm {words}, not by {options.head.one_of}: leave out one_of")
     options = without_value(options)
-    head = dataclasses.replace(options.head, one_of=options.head.one_of or Latent())
+    head = dataclasses.replace(options.head, one_of=options.head.one_of or usual)
     return dataclasses.replace(options, head=head)
 
 

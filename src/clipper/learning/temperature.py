@@ -8,10 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data.values import Fraction, Positive, value
+from clipper.learning.exploration import UniformFirst
 from clipper.learning.learner import Learner
+from clipper.learning.off_policy import OffPolicy, add_critics, make_learner
 from clipper.learning.optimizers import Optimizer
 from clipper.learning.parts import make_part
 from clipper.networks.heads.discrete import IMPOSSIBLE
+from clipper.networks.q_networks import make_q_networks
 
 
 @value
@@ -55,6 +58,17 @@ class Temperature(nn.Module):
         Eq 18 has α before the bracket; its logarithm, as in the authors' code, keeps steps of α in proportion to it.
         """
         return -self.log_alpha * (log_prob.detach() + target)
+
+
+def soft_learner(
+    own: OffPolicy, alpha: Alpha | ChoiceAlpha, policy: nn.Module, kind: type[nn.Module], seed: int
+) -> Learner:
+    """A learner of the policy, whose head is of that ``kind``, with a replay, two Q networks and a temperature."""
+    learner = make_learner(policy, kind, own.optimizer, own.capacity, seed)
+    add_critics(learner, make_q_networks(learner.policy, 2, learner.generator), own.optimizer)
+    learner.behaviour = UniformFirst(learner.policy, learner.extra, own.learning_starts)
+    add_temperature(learner, "alpha", alpha, own.optimizer)
+    return learner
 
 
 def add_temperature(learner: Learner, name: str, alpha: Alpha | ChoiceAlpha, optimizer: Optimizer) -> None:

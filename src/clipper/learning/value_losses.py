@@ -12,14 +12,14 @@ from clipper.data.values import Bound, value
 from clipper.functional.objectives import clipped_squared_error, huber
 from clipper.networks.critics import CriticOutput, TwoHotValue
 
+Rows: TypeAlias = Float[Tensor, "*batch"]
+
 
 @value
 class MSE:
     """(V − R)²."""
 
-    def __call__(
-        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
-    ) -> Float[Tensor, "*batch"]:
+    def __call__(self, value: CriticOutput, target: Rows, old: Rows) -> Rows:
         return ((value.mean - target) / value.scale).square()
 
 
@@ -29,9 +29,7 @@ class Huber:
 
     delta: Bound = 1.0
 
-    def __call__(
-        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
-    ) -> Float[Tensor, "*batch"]:
+    def __call__(self, value: CriticOutput, target: Rows, old: Rows) -> Rows:
         return huber(value.mean / value.scale, target / value.scale, self.delta)
 
 
@@ -41,9 +39,7 @@ class ClippedMSE:
 
     bound: Bound = 0.2
 
-    def __call__(
-        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
-    ) -> Float[Tensor, "*batch"]:
+    def __call__(self, value: CriticOutput, target: Rows, old: Rows) -> Rows:
         scale = value.scale
         return clipped_squared_error(value.mean / scale, old / scale, target / scale, self.bound)
 
@@ -52,9 +48,7 @@ class ClippedMSE:
 class CrossEntropy:
     """Of a critic's distribution over returns: what a two-hot critic is fitted by."""
 
-    def __call__(
-        self, value: TwoHotValue, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
-    ) -> Float[Tensor, "*batch"]:
+    def __call__(self, value: TwoHotValue, target: Rows, old: Rows) -> Rows:
         return value.loss(target)
 
 
@@ -62,9 +56,7 @@ class CrossEntropy:
 class OwnValueLoss(Protocol):
     """An error of your own: a function will do."""
 
-    def __call__(
-        self, value: CriticOutput, target: Float[Tensor, "*batch"], old: Float[Tensor, "*batch"]
-    ) -> Float[Tensor, "*batch"]:
+    def __call__(self, value: CriticOutput, target: Rows, old: Rows) -> Rows:
         """Errors, to be minimised."""
         ...
 

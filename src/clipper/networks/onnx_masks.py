@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, OneOf, Tuple
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 from clipper.data.trees import Tree
+from clipper.spaces.actions import per_leaf
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
 
 def may_be_left_out(space: Space) -> Tree:
     """Per leaf of the space's masks: can the file do without?"""
-    if isinstance(space, Dict):
-        return {key: may_be_left_out(part) for key, part in space.items()}
-    if isinstance(space, Tuple):
-        return tuple(map(may_be_left_out, space))
-    if isinstance(space, OneOf):
-        return len(space.spaces) == 1, tuple(map(may_be_left_out, space.spaces))
+    return per_leaf(space, needs_none, lambda one_of: len(one_of.spaces) == 1)
+
+
+def needs_none(space: Space) -> bool:
+    """Has it bounds of its own, or a single choice?"""
     one_choice = (isinstance(space, Discrete) and space.n == 1) or (
         isinstance(space, MultiDiscrete) and bool((space.nvec == 1).all())
     )

@@ -14,6 +14,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, OneOf, Tuple
 
 from clipper.data.trees import Tree, leaves
 from clipper.networks.actor_critic import ActorCritic
+from clipper.spaces.actions import per_leaf
 from clipper.spaces.space_json import space_to_json
 
 if TYPE_CHECKING:
@@ -78,12 +79,11 @@ def spaces_of(space: Space, more: str = "") -> Tree:
 
 def masks_of(space: Space) -> Tree:
     """Per leaf of an action's masks: what it means."""
-    if isinstance(space, Dict):
-        return {key: masks_of(part) for key, part in space.items()}
-    if isinstance(space, Tuple):
-        return tuple(map(masks_of, space))
-    if isinstance(space, OneOf):
-        return allowed("branch k", len(space.spaces) == 1), tuple(map(masks_of, space.spaces))
+    return per_leaf(space, mask_of, lambda one_of: allowed("branch k", len(one_of.spaces) == 1))
+
+
+def mask_of(space: Space) -> str:
+    """The same of a space without parts."""
     if isinstance(space, Box):
         return f"the lowest and the highest values allowed in this state, in the environment's units{OPTIONAL}"
     return mask_of_choices(space)

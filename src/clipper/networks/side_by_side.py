@@ -76,14 +76,8 @@ class ChoiceQNetworks(SideBySide):
         return self.layers(self.encoder(obs))
 
 
-class BranchQNetworks(SideBySide):
-    """Q₁(s, k, xₖ) … Q_M(s, k, xₖ) of K choices, each with arguments xₖ within [−1, 1], of which there may be none.
-
-    Q of choice k is the k-th number of a pass that sees (s, 0 … xₖ … 0), so that it knows nothing of other choices'
-    arguments; all K passes are one batch (multi-pass, Bester et al. 2019, arXiv:1905.04388, section 3.1).
-    """
-
-    own: Tensor
+class OfArguments(SideBySide):
+    """M networks that see all choices' arguments, ``sizes`` of each choice, and say K numbers."""
 
     def __init__(
         self, encoder: Encodes, sizes: tuple[int, ...], hidden: tuple[int, ...], activation: nn.Module, count: int,
@@ -94,29 +88,35 @@ class BranchQNetworks(SideBySide):
         branch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
         self.register_buffer("own", torch.arange(len(sizes))[:, None] == branch, persistent=False)
 
+    own: Tensor
+    """``[K, ΣAₖ]``: which numbers are a choice's own."""
+
+    def given(self, arguments: tuple[Tensor, ...]) -> list[Tensor]:
+        """Those of choices that have any."""
+        return [x for x, size in zip(arguments, self.sizes, strict=True) if size]
+
+
+class BranchQNetworks(OfArguments):
+    """Q₁(s, k, xₖ) … Q_M(s, k, xₖ) of K choices, each with arguments xₖ within [−1, 1], of which there may be none.
+
+    Q of choice k is the k-th number of a pass that sees (s, 0 … xₖ … 0), so that it knows nothing of other choices'
+    arguments; all K passes are one batch (multi-pass, Bester et al. 2019, arXiv:1905.04388, section 3.1).
+    """
+
     def forward(self, obs: Tree, arguments: tuple[Tensor, ...]) -> Float[Tensor, "M B K"]:
         """``arguments`` of each choice, ``[B, Aₖ]``; of those without any, whatever stands there is left out."""
-        features, count = self.encoder(obs), len(self.sizes)
-        given = [x for x, size in zip(arguments, self.sizes, strict=True) if size]
+        features, count, given = self.encoder(obs), len(self.sizes), self.given(arguments)
         x = torch.cat(given, -1).unsqueeze(1) if given else features[:, None, :0]
         passes = torch.cat([features.unsqueeze(1).expand(-1, count, -1), torch.where(self.own, x, 0)], -1)
         return self.layers(passes.flatten(0, 1)).unflatten(1, (-1, count)).diagonal(dim1=-2, dim2=-1)
 
 
-class JointQNetworks(SideBySide):
+class JointQNetworks(OfArguments):
     """Q₁(s, k, x) … Q_M(s, k, x) of K choices, each of which sees all choices' arguments x, within [−1, 1].
 
     One pass for all of them (Xiong et al. 2018, arXiv:1810.06394, section 4).
     """
 
-    def __init__(
-        self, encoder: Encodes, sizes: tuple[int, ...], hidden: tuple[int, ...], activation: nn.Module, count: int,
-        generator: Generator,
-    ) -> None:  # fmt: skip
-        super().__init__(encoder, sum(sizes), hidden, len(sizes), activation, count, generator)
-        self.sizes = sizes
-
     def forward(self, obs: Tree, arguments: tuple[Tensor, ...]) -> Float[Tensor, "M B K"]:
         """``arguments`` of each choice, ``[B, Aₖ]``; of those without any, whatever stands there is left out."""
-        given = [x for x, size in zip(arguments, self.sizes, strict=True) if size]
-        return self.layers(torch.cat([self.encoder(obs), *given], -1))
+        return self.layers(torch.cat([self.encoder(obs), *self.given(arguments)], -1))

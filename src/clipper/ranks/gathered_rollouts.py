@@ -80,7 +80,7 @@ class GatheredRollouts:
         steps, last_obs = own.collect(actor, horizon=horizon, episodes=episodes)
         told = [list(episode._replace(env=episode.env + self.first)) for episode in own.episodes]
         tensors = [*leaves(steps), *leaves(last_obs)] if self.data else []
-        answers = self.exchange(tensors, [told, own.metrics, int(steps.mask.sum())])
+        answers = self.exchange(tensors, [told, own.metrics, int(steps.mask.sum())], "segment")
         parts = [part for part, _ in answers]
         if len({len(part) for part in parts}) > 1:
             raise RankError("the ranks collect from different environments: all must run the same program")
@@ -107,9 +107,11 @@ class GatheredRollouts:
         parts = [own for (own,), _ in self.exchange([learned["running_return"]], None)]
         return learned | {"running_return": torch.cat(parts)}
 
-    def exchange(self, tensors: Sequence[Tensor], values: object) -> list[tuple[list[Tensor], object]]:
+    def exchange(
+        self, tensors: Sequence[Tensor], values: object, purpose: str = ""
+    ) -> list[tuple[list[Tensor], object]]:
         """What all give, by rank."""
-        return [unpacked(buffer) for buffer in self.group.gather(packed(tensors, values))]
+        return [unpacked(buffer) for buffer in self.group.gather(packed(tensors, values), purpose)]
 
     def joined(self, steps: Steps, parts: list[list[Tensor]]) -> list[Tensor]:
         """Each leaf of all, joined by column; where processes have different numbers of rows, up to the most."""

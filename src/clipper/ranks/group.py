@@ -22,6 +22,8 @@ from clipper.errors import ConfigError, RankError
 PATIENCE = 300.0  # seconds to wait for the others until the settings say how long
 COMPILING = 3600.0  # and where one may compile kernels
 LOOK = 2.0  # seconds in which those who wait, too, say so
+HEAD = 16  # bytes before what is sent: its number of bytes, and the number of the message
+SPARE = 4096  # bytes by which what is sent may grow from one segment to the next, and still be one message
 
 
 class Group:
@@ -30,6 +32,8 @@ class Group:
     def __init__(self, rank: int, size: int, store: Store) -> None:
         self.rank, self.size, self.store, self.patience = rank, size, store, PATIENCE
         self.messages, self.left = 0, False
+        self.rooms = dict[str, int]()
+        """By purpose, the bytes of a message that took what all sent the last time."""
         atexit.register(self.end)  # its threads must not outlive the interpreter
         limit = timedelta(seconds=PATIENCE)
         torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=limit)
@@ -41,15 +45,31 @@ class Group:
             self.patience = seconds
             self.ring = torch.distributed.new_group(backend="gloo", timeout=timedelta(seconds=seconds))
 
-    def gather(self, own: bytes | bytearray | memoryview) -> list[memoryview]:
-        """The bytes of all, by rank; they may be of any number."""
-        told = self.rows(torch.tensor([len(own), self.messages], dtype=torch.int64))
-        sizes, numbers = told.T.tolist()
-        if len(set(numbers)) > 1:
+    def gather(self, own: bytes | bytearray | memoryview, purpose: str = "") -> list[memoryview]:
+        """The bytes of all, by rank; they may be of any number.
+
+        Where the same ``purpose`` sends about as many each time, they go in one message, otherwise in two.
+        """
+        room = self.rooms.get(purpose, HEAD)
+        given = torch.zeros(room, dtype=torch.uint8)
+        numbers = given.numpy()
+        numbers[:HEAD].view(np.int64)[:] = len(own), self.messages
+        whole = np.frombuffer(own, np.uint8)
+        if len(whole) <= room - HEAD:  # otherwise all hear only how many there are
+            numbers[HEAD : HEAD + len(whole)] = whole
+        found = self.rows(given).numpy()
+        sizes, counts = found[:, :HEAD].copy().view(np.int64).T.tolist()
+        if len(set(counts)) > 1:
             raise RankError("the ranks are at different points: all must run the same program with the same settings")
-        given = torch.zeros(max(1, *sizes), dtype=torch.uint8)
-        given.numpy()[: len(own)] = np.frombuffer(own, np.uint8)
-        return [memoryview(x.numpy().tobytes())[:size] for x, size in zip(self.rows(given), sizes, strict=True)]
+        if max(sizes) > room - HEAD:
+            given = torch.zeros(max(sizes), dtype=torch.uint8)
+            given.numpy()[: len(whole)] = whole
+            found, start = self.rows(given).numpy(), 0
+        else:
+            start = HEAD
+        if purpose:
+            self.rooms[purpose] = HEAD + max(sizes) + SPARE
+        return [memoryview(row)[start : start + size] for row, size in zip(found, sizes, strict=True)]
 
     def largest(self, *numbers: int) -> list[int]:
         """The largest of each number over all."""

@@ -43,7 +43,10 @@ def action_masks(space: Space, given: Tree, n: int, needed: np.ndarray, device: 
     """
     if given is None:
         given = [None] * n
-    return each(lambda x: torch.from_numpy(x).to(device), read(space, unboxed(given), needed, "action"))
+    found = read(space, unboxed(given), needed, "action")
+    if isinstance(found, np.ndarray):  # as of most spaces: a tree of one leaf, which costs many times as much to walk
+        return torch.from_numpy(found).to(device)
+    return each(lambda x: torch.from_numpy(x).to(device), found)
 
 
 @singledispatch
@@ -237,6 +240,8 @@ def stacked(
     n = len(needed)
     if given is None:
         return np.ones((n, *shape), dtype=bool)
+    if are_alike(given, n, shape):  # as nearly always
+        return booleans(np.array(given), path)
     rows = [None if mask is None else array(mask, shape, also) for mask in given]
     full = np.ones(next((row.shape for row in rows if row is not None), shape), dtype=bool)
     rows = [full if row is None else row for row in rows]
@@ -247,17 +252,32 @@ def stacked(
             raise MaskError(env, f"the mask at {path} has shape {row.shape}, not {shape}")
         if row.dtype.kind not in "biuf":
             raise MaskError(env, f"the mask at {path} holds {row.tolist()}, not booleans, or zeros and ones")
-    mask: np.ndarray = np.stack(rows)
-    if mask.dtype != bool:
-        odd = ~np.isin(mask, (0, 1)).reshape(n, -1)
-        if odd.any():
-            env = int(odd.any(1).argmax())
-            raise MaskError(env, f"the mask at {path} holds {mask[env].tolist()}, not booleans, or zeros and ones")
+    return booleans(np.stack(rows), path)
+
+
+def are_alike(given: Tree, n: int, shape: tuple[int, ...]) -> bool:
+    """Is it a list of n arrays of numbers of this shape, all of one dtype?"""
+    if not isinstance(given, list) or len(given) != n or type(given[0]) is not np.ndarray:
+        return False
+    dtype = given[0].dtype
+    return dtype.kind in "biuf" and all(type(x) is np.ndarray and x.shape == shape and x.dtype is dtype for x in given)
+
+
+def booleans(mask: np.ndarray, path: str) -> np.ndarray:
+    """``[N, …]`` zeros and ones as booleans."""
+    if mask.dtype == bool:
+        return mask
+    odd = ((mask != 0) & (mask != 1)).reshape(len(mask), -1)
+    if odd.any():
+        env = int(odd.any(1).argmax())
+        raise MaskError(env, f"the mask at {path} holds {mask[env].tolist()}, not booleans, or zeros and ones")
     return mask.astype(bool)
 
 
 def legal(mask: np.ndarray, needed: np.ndarray, path: str) -> np.ndarray:
     """The mask, if it allows something wherever that is needed; where it is not, all where it allows nothing."""
+    if mask.any(axis=-1).all():
+        return mask
     nothing = ~np.any(mask, axis=-1, keepdims=True)
     stuck = nothing.reshape(len(mask), -1).any(1)
     if (stuck & needed).any():

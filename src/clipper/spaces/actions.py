@@ -6,7 +6,7 @@ branches that were not chosen mean nothing. Apart from ``clipper.networks.heads.
 not load torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import singledispatch
 
 import numpy as np
@@ -77,6 +77,17 @@ def is_single(space: Space, action: Tree) -> bool:
         key, part = next(iter(space.items() if isinstance(space, Dict) else enumerate(space)))
         return is_single(part, action[key])
     return np.ndim(action[0]) == 0 if isinstance(space, OneOf) else np.ndim(action) == len(space.shape or ())
+
+
+def per_leaf(space: Space, leaf: Callable[[Space], Tree], choice: Callable[[OneOf], Tree]) -> Tree:
+    """A tree like the space's actions: of a ``OneOf`` what ``choice`` says, and of its branches as of all else."""
+    if isinstance(space, Dict):
+        return {key: per_leaf(part, leaf, choice) for key, part in space.items()}
+    if isinstance(space, Tuple):
+        return tuple(per_leaf(part, leaf, choice) for part in space)
+    if isinstance(space, OneOf):
+        return choice(space), tuple(per_leaf(branch, leaf, choice) for branch in space.spaces)
+    return leaf(space)
 
 
 def idle(space: Space) -> Tree:

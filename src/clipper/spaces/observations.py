@@ -27,6 +27,11 @@ class Leaf(NamedTuple):
     most: np.ndarray | np.integer | None = None
     """The largest one."""
 
+    @property
+    def one_choice(self) -> tuple[int, int] | None:
+        """The least and the largest value, where the part is a single choice."""
+        return None if self.least is None or self.most is None or self.shape else (int(self.least), int(self.most))
+
     def of(self, obs: Tree) -> Tree:
         """The part of an observation; ``LookupError`` or ``TypeError`` where it has none."""
         for key in self.path:

@@ -130,18 +130,8 @@ class ExploringRecorder(RowKeeper):
         self.bind()
 
     def steps(self, rows: int) -> Steps:
-        tensor = torch.from_numpy
-        terminated, done, mask = self.leave(rows)
-        return Steps(
-            obs=self.rows.tree(self.obs[:rows]),
-            action=tensor((self.choice if self.chooses else self.action)[:rows].copy()),
-            log_prob=self.log_prob[:rows],
-            reward=tensor(self.reward.astype(np.float32)),
-            terminated=tensor(terminated),
-            done=tensor(done),
-            mask=tensor(mask),
-            action_mask=torch.stack(self.masks) if self.masks else (),
-        )
+        action = (self.choice if self.chooses else self.action)[:rows].copy()
+        return self.kept(rows, torch.from_numpy(action), self.log_prob[:rows])
 
 
 class ExploringActor:

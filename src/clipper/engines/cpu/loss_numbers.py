@@ -1,16 +1,7 @@
 """Losses as the kernels have them: which they are, and their numbers."""
 
 from clipper.engines.cpu.kernels import tables
-from clipper.learning.objectives import (
-    SPO,
-    Clip,
-    DualClip,
-    Objective,
-    Rollback,
-    TrustRegion,
-    TrustRegionRollback,
-    Unclipped,
-)
+from clipper.learning import objectives
 from clipper.learning.value_losses import ClippedMSE, Huber, ValueLoss
 
 
@@ -21,15 +12,15 @@ def value_loss_numbers(loss: ValueLoss) -> tuple[int, float]:
     return (tables.CLIPPED_MSE, loss.bound) if isinstance(loss, ClippedMSE) else (tables.MSE, 0.0)
 
 
-def objective_numbers(objective: Objective | None) -> tuple[int, float, float]:
+def objective_numbers(objective: objectives.Objective | None) -> tuple[int, float, float]:
     """Which objective it is for the kernels, and its own numbers: α or c, and δ."""
-    if isinstance(objective, DualClip):
+    if isinstance(objective, objectives.DualClip):
         return tables.DUAL_CLIP, float(objective.c), 0.0
-    if isinstance(objective, Rollback):
+    if isinstance(objective, objectives.Rollback):
         return tables.ROLLBACK, float(objective.alpha), 0.0
-    if isinstance(objective, TrustRegion):
+    if isinstance(objective, objectives.TrustRegion):
         return tables.TRUST_REGION, 0.0, float(objective.delta)
-    if isinstance(objective, TrustRegionRollback):
+    if isinstance(objective, objectives.TrustRegionRollback):
         return tables.TRUST_REGION_ROLLBACK, float(objective.alpha), float(objective.delta)
-    kinds = {Clip: tables.CLIP, Unclipped: tables.UNCLIPPED, SPO: tables.SPO}
+    kinds = {objectives.Clip: tables.CLIP, objectives.Unclipped: tables.UNCLIPPED, objectives.SPO: tables.SPO}
     return (tables.POLICY_GRADIENT if objective is None else kinds[type(objective)]), 0.0, 0.0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
 
 from clipper.data.steps import Steps
 from clipper.data.tree_type import Key
@@ -91,6 +92,22 @@ class RowKeeper:
         self.reward = self.rewards[:rows]
         self.flags = tuple(self.all_flags[:, :rows].copy())
         return self.flags
+
+    def kept(self, rows: int, action: Tree, log_prob: Tensor, log_probs: Tree = ()) -> Steps:
+        """The segment of so many rows, with what the actor says of its own."""
+        tensor = torch.from_numpy
+        terminated, done, mask = self.leave(rows)
+        return Steps(
+            obs=self.rows.tree(self.obs[:rows]),
+            action=action,
+            log_prob=log_prob,
+            reward=tensor(self.reward.astype(np.float32)),
+            terminated=tensor(terminated),
+            done=tensor(done),
+            mask=tensor(mask),
+            log_probs=log_probs,
+            action_mask=each(lambda *x: torch.stack(x), *self.masks) if self.masks else (),
+        )
 
 
 class KernelRecorder(RowKeeper):
@@ -241,19 +258,9 @@ class KernelRecorder(RowKeeper):
         self.bind()
 
     def steps(self, rows: int) -> Steps:
-        tensor = torch.from_numpy
-        terminated, done, mask = self.leave(rows)
-        return Steps(
-            obs=self.rows.tree(self.obs[:rows]),
-            action=self.actions.actions(self.choice[:rows], self.action[:rows]),
-            log_prob=tensor(self.log_prob[:rows].copy()),
-            reward=tensor(self.reward.astype(np.float32)),
-            terminated=tensor(terminated),
-            done=tensor(done),
-            mask=tensor(mask),
-            log_probs=self.actions.log_probs(self.log_probs[:rows]),
-            action_mask=each(lambda *x: torch.stack(x), *self.masks) if self.masks else (),
-        )
+        action = self.actions.actions(self.choice[:rows], self.action[:rows])
+        log_prob, log_probs = self.log_prob[:rows].copy(), self.log_probs[:rows]
+        return self.kept(rows, action, torch.from_numpy(log_prob), self.actions.log_probs(log_probs))
 
 
 class KernelActor:

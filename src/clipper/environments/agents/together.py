@@ -5,11 +5,11 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
 from clipper.environments.checks import AGENTS, DECIDES, TEAM_REWARD
+from clipper.environments.copies import Copies
 from clipper.environments.told_episodes import Info
 
 
@@ -53,7 +53,7 @@ class TeamTask(Protocol):
         ...
 
 
-class Together(VectorEnv):
+class Together(Copies):
     """E copies of ``task(E, **settings)`` as E·A columns, in next-step autoreset mode; column e·A + a is agent a of e.
 
     One generator serves all copies, so that ``reset(seed=…)`` takes one integer.
@@ -62,22 +62,15 @@ class Together(VectorEnv):
     def __init__(
         self, task: Callable[..., TeamTask], num_envs: int, *, render_mode: str | None = None, **settings: object
     ) -> None:
-        self.task, self.render_mode = task(num_envs, **settings), render_mode
-        self.copies, self.count = num_envs, len(self.task.agents)
+        self.task = task(num_envs, **settings)
+        self.begin_with(num_envs, self.task.fps, render_mode)
+        self.count = len(self.task.agents)
         self.num_envs = self.copies * self.count
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": self.task.fps,
-            "autoreset_mode": AutoresetMode.NEXT_STEP,
-            AGENTS: self.task.agents,
-            TEAM_REWARD: self.task.shares,
-        }
+        self.metadata |= {AGENTS: self.task.agents, TEAM_REWARD: self.task.shares}
         self.single_observation_space = self.task.single_observation_space
         self.single_action_space = self.task.single_action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.resets = np.ones(self.copies, dtype=bool)
-        """Which copies the next step resets."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         """Begin an episode in each copy; ``seed`` starts their common generator anew."""
@@ -105,16 +98,3 @@ class Together(VectorEnv):
     def info(self) -> Info:
         """Who decides next."""
         return {DECIDES: np.repeat(~self.resets, self.count)}
-
-    def render(self) -> tuple[np.ndarray, ...]:
-        """A picture of each copy."""
-        return tuple(self.task.draw(e) for e in range(self.copies))
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """What the next step depends on, the generator ``np_random`` aside."""
-        return {"state": self.task.state.copy(), "resets": self.resets.copy()}
-
-    def set_state(self, tree: dict[str, np.ndarray]) -> None:
-        """The inverse of ``get_state``."""
-        self.task.state[:] = tree["state"]
-        self.resets = tree["resets"].copy()

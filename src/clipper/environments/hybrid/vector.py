@@ -3,17 +3,17 @@
 from collections.abc import Callable
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.environments.copies import Copies
 from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
 from clipper.environments.told_episodes import Info
 from clipper.spaces.actions import batch
 
 
-class Native(VectorEnv):
+class Native(Copies):
     """``num_envs`` copies of ``task(num_envs, **settings)``, in next-step autoreset mode.
 
     One generator serves all copies, so that ``reset(seed=…)`` takes one integer. Actions are batched in Clipper's
@@ -23,19 +23,12 @@ class Native(VectorEnv):
     def __init__(
         self, task: Callable[..., Task], num_envs: int, *, render_mode: str | None = None, **settings: object
     ) -> None:
-        self.task = task(num_envs, **settings)
-        self.num_envs, self.render_mode = num_envs, render_mode
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": self.task.fps,
-            "autoreset_mode": AutoresetMode.NEXT_STEP,
-        }
+        self.task, self.num_envs = task(num_envs, **settings), num_envs
+        self.begin_with(num_envs, self.task.fps, render_mode)
         self.single_observation_space = self.task.single_observation_space
         self.single_action_space = self.task.single_action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch(self.single_action_space, num_envs)
-        self.resets = np.ones(num_envs, dtype=bool)
-        """Which copies the next step resets."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[np.ndarray, Info]:
         """Begin an episode in each copy; ``seed`` starts their common generator anew."""
@@ -54,16 +47,3 @@ class Native(VectorEnv):
             reward[over], terminated[over], truncated[over] = 0, False, False
         self.resets = terminated | truncated
         return self.task.observe(), reward, terminated, truncated, self.task.info()
-
-    def render(self) -> tuple[np.ndarray, ...]:
-        """A picture of each copy."""
-        return tuple(self.task.draw(i) for i in range(self.num_envs))
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """What the next step depends on, the generator ``np_random`` aside."""
-        return {"state": self.task.state.copy(), "resets": self.resets.copy()}
-
-    def set_state(self, tree: dict[str, np.ndarray]) -> None:
-        """The inverse of ``get_state``."""
-        self.task.state[:] = tree["state"]
-        self.resets = tree["resets"].copy()

@@ -5,6 +5,9 @@ from typing import SupportsFloat, TypeGuard, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+INTEGERS = (int, np.int64, np.int32)
+"""What environments mostly give where there is a choice to observe."""
+
 
 def is_number(x: object) -> TypeGuard[SupportsFloat]:
     """Is it one number or truth value?"""

@@ -36,7 +36,7 @@ from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import EACH, TELLS, TOLD, WHOLE, Info
 from clipper.environments.vector.made import made, unguarded
-from clipper.environments.vector.numbers import is_number, is_truth_value, number_of
+from clipper.environments.vector.numbers import INTEGERS, is_number, is_truth_value, number_of
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
@@ -66,6 +66,8 @@ class Serial(VectorEnv):
         self.leaves = observation_leaves(first.observation_space)
         self.lone = not isinstance(first.observation_space, Dict | Tuple) and self.leaves[0].least is None
         """Is an observation one array of numbers?"""
+        self.bounds = [leaf.one_choice for leaf in self.leaves]
+        """The least and the largest of what is one choice, None of all else."""
         self.metadata = {**first.metadata, "autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
         for i, env in enumerate(self.envs):
@@ -165,7 +167,7 @@ class Serial(VectorEnv):
 
     def write(self, i: int, obs: Tree) -> None:
         """Keep an observation that is a tree, or that is made of choices, leaf by leaf."""
-        for leaf, row in zip(self.leaves, self.rows[i], strict=True):
+        for leaf, row, bounds in zip(self.leaves, self.rows[i], self.bounds, strict=True):
             try:
                 part = leaf.of(obs)
             except (LookupError, TypeError) as error:
@@ -173,6 +175,9 @@ class Serial(VectorEnv):
                     f"{self.name(i)} gave an observation without {place(leaf.path)}, which its observation space has: "
                     "mend one of the two"
                 ) from error
+            if bounds is not None and type(part) in INTEGERS and bounds[0] <= part <= bounds[1]:
+                row[...] = part
+                continue
             if type(part) is not np.ndarray or part.dtype is not leaf.dtype or part.shape != leaf.shape:
                 self.check(i, part, leaf)
             if leaf.least is not None and (np.any(part < leaf.least) or np.any(part > leaf.most)):

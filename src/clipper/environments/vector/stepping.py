@@ -24,7 +24,7 @@ from clipper.environments.closing import close
 from clipper.environments.envpool_ids import PREFIX, Lone, is_envpools, make_many
 from clipper.environments.ids import called, split_id
 from clipper.environments.ignored_keys import check_keys, without
-from clipper.environments.make import make, make_single, named_errors
+from clipper.environments.make import make, make_single, named_errors, spec_of_tasks
 from clipper.environments.sources import EnvSource, SingleSource, each_source
 from clipper.environments.told_episodes import Info
 from clipper.environments.vector.envpool import installed, make_pool
@@ -81,7 +81,8 @@ def vectorise(
         vector = "native"
     if not several and vector == "auto" and not env_timeout and not max_restarts:
         alone = first is None
-        vector = "native" if name in hybrid.TASKS and alone else "envpool" if is_envpools(name) else vector
+        own = name in hybrid.TASKS or (not name.startswith("clipper/") and spec_of_tasks(name) is not None)
+        vector = "native" if own and alone else "envpool" if is_envpools(name) else vector
     if vector in ("native", "envpool"):
         if env_timeout or max_restarts:
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")

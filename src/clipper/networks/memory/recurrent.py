@@ -5,7 +5,7 @@ however many resets there are. (Its packed sequences are slower by far: going ba
 the whole batch's size.)
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,49 +16,45 @@ from clipper.networks.memory.memories import Memories, State, check_sizes, pair
 
 
 @value
-class LSTM:
-    """A long short-term memory."""
+class Gated:
+    """What LSTM and GRU have in common."""
 
     size: int = 64
-    """Numbers in its hidden state; the cell state has as many."""
+    """Numbers in its hidden state; an LSTM's cell state has as many."""
     burn_in: int = 0
     """First rows of a segment that bring an old state up to date instead of being learned from (R2D2); none where the
     state before the segment is empty."""
 
+    layer: ClassVar[type[nn.LSTM | nn.GRU]]
+    gates: ClassVar[int]
+
     def __post_init__(self) -> None:
-        check_sizes("lstm", size=self.size, burn_in=self.burn_in)
+        check_sizes(type(self).__name__.lower(), size=self.size, burn_in=self.burn_in)
 
     def memories(self, actor: int, critic: int | None, orthogonal: bool, generator: Generator) -> Memories:
         return pair(
-            lambda inputs: Recurrent(nn.LSTM, inputs, self.size, orthogonal, generator), actor, critic, self.burn_in
+            lambda inputs: Recurrent(self.layer, inputs, self.size, orthogonal, generator), actor, critic, self.burn_in
         )
 
     def numbers(self, inputs: int) -> int:
         """Weights and state of one environment, about."""
-        return 4 * self.size * (inputs + self.size)
+        return self.gates * self.size * (inputs + self.size)
 
 
 @value
-class GRU:
+class LSTM(Gated):
+    """A long short-term memory."""
+
+    layer = nn.LSTM
+    gates = 4
+
+
+@value
+class GRU(Gated):
     """A gated recurrent unit."""
 
-    size: int = 64
-    """Numbers in its state."""
-    burn_in: int = 0
-    """First rows of a segment that bring an old state up to date instead of being learned from (R2D2); none where the
-    state before the segment is empty."""
-
-    def __post_init__(self) -> None:
-        check_sizes("gru", size=self.size, burn_in=self.burn_in)
-
-    def memories(self, actor: int, critic: int | None, orthogonal: bool, generator: Generator) -> Memories:
-        return pair(
-            lambda inputs: Recurrent(nn.GRU, inputs, self.size, orthogonal, generator), actor, critic, self.burn_in
-        )
-
-    def numbers(self, inputs: int) -> int:
-        """Weights and state of one environment, about."""
-        return 3 * self.size * (inputs + self.size)
+    layer = nn.GRU
+    gates = 3
 
 
 class Pieces(NamedTuple):

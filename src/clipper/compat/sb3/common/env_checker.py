@@ -51,15 +51,20 @@ def check_image(space: spaces.Box, key: str) -> None:
         )
 
 
-def check_obs_space(space: gymnasium.Space, key: str = "") -> None:
-    """Warn of what a policy copes with badly."""
+def check_choices(space: gymnasium.Space, words: str) -> None:
+    """Warn of choices that do not begin at 0, or that lie in a table."""
     if isinstance(space, spaces.Discrete) and space.start != 0:
-        warn(f"observation {key} is {space}: Stable-Baselines3 takes a Discrete that starts at 0")
+        warn(f"{words} {space}: Stable-Baselines3 takes a Discrete that starts at 0")
     if isinstance(space, spaces.MultiDiscrete):
         if np.any(space.start != 0):
-            warn(f"observation {key} is {space}: Stable-Baselines3 takes a MultiDiscrete that starts at 0")
+            warn(f"{words} {space}: Stable-Baselines3 takes a MultiDiscrete that starts at 0")
         if space.nvec.ndim > 1:
-            warn(f"observation {key} is a MultiDiscrete of {space.nvec.ndim} dimensions: flatten it")
+            warn(f"{words} a MultiDiscrete of {space.nvec.ndim} dimensions: flatten it")
+
+
+def check_obs_space(space: gymnasium.Space, key: str = "") -> None:
+    """Warn of what a policy copes with badly."""
+    check_choices(space, f"observation {key} is")
     if isinstance(space, spaces.Box):
         if len(space.shape) == 3:
             check_image(space, key)
@@ -69,13 +74,7 @@ def check_obs_space(space: gymnasium.Space, key: str = "") -> None:
 
 def check_action_space(space: gymnasium.Space) -> None:
     """Warn of what a policy copes with badly."""
-    if isinstance(space, spaces.Discrete) and space.start != 0:
-        warn(f"actions of {space}: Stable-Baselines3 takes a Discrete that starts at 0")
-    if isinstance(space, spaces.MultiDiscrete):
-        if np.any(space.start != 0):
-            warn(f"actions of {space}: Stable-Baselines3 takes a MultiDiscrete that starts at 0")
-        if space.nvec.ndim > 1:
-            warn(f"actions are a MultiDiscrete of {space.nvec.ndim} dimensions: flatten it")
+    check_choices(space, "actions are")
     if isinstance(space, spaces.Dict | spaces.Tuple):
         warn("Stable-Baselines3 has no Dict or Tuple actions: clipper.train takes them")
     if not isinstance(space, spaces.Box):

@@ -10,6 +10,8 @@ except ImportError:  # the same function then runs as it is written
         """The function itself."""
         return function
 
+    compiled_here = compiled
+
 else:
 
     def compiled(function: Callable) -> Callable:
@@ -19,3 +21,7 @@ else:
         in the function's own file only; what it calls must stand there.
         """
         return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+    def compiled_here(function: Callable) -> Callable:
+        """The function, compiled in this process and not cached: of the user's own, or around such a one."""
+        return function if hasattr(function, "py_func") else njit(nogil=True, error_model="numpy")(function)
