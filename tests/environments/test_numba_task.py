@@ -70,7 +70,7 @@ def test_the_guides_lift_is_the_plain_lift() -> None:
     envs = numba_lift.lift.vector(1)
     obs, info = envs.reset(seed=1)
     seen, facts = plain.reset(seed=1)
-    actions = np.random.default_rng(0)
+    actions, truncated = np.random.default_rng(0), np.zeros(1, bool)
     for _ in range(40):
         assert np.array_equal(obs[0], seen)
         assert np.array_equal(info["action_mask"][0], facts["action_mask"])

@@ -5,7 +5,7 @@ Between two decisions of a policy there is one call from Python, however many co
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -16,9 +16,7 @@ from clipper.environments.hybrid.single import Single
 from clipper.environments.hybrid.vector import Native
 from clipper.errors import ConfigError
 
-Kernel = Callable[..., Any]
-FACTS = frozenset({"reward_threshold", "max_episode_steps", "nondeterministic"})
-"""What ``gymnasium.register`` may be given besides."""
+Kernel = Callable[..., object]
 
 
 class NumbaTask:
@@ -43,7 +41,6 @@ class NumbaTask:
     def __init__(
         self, observation_space: gymnasium.Space, action_space: gymnasium.Space, size: int, begin: Kernel, step: Kernel,
         observe: Kernel, *, legal: Kernel | None = None, draw: Callable[[np.ndarray], np.ndarray] | None = None,
-        fps: int = 30,
     ) -> None:  # fmt: skip
         if not isinstance(observation_space, Box):
             raise ConfigError(f"a NumbaTask observes a Box, not {observation_space}")
@@ -58,7 +55,9 @@ class NumbaTask:
         for name, function in (("begin", begin), ("step", step), ("observe", observe)):
             if not callable(function):
                 raise ConfigError(f"{name} of a NumbaTask must be a function, not {function!r}")
-        self.observation_space, self.action_space, self.size, self.fps = observation_space, action_space, size, fps
+        self.observation_space: Box = observation_space
+        self.action_space: gymnasium.Space = action_space
+        self.size = size
         self.picture = draw
         from clipper.environments.hybrid.kernels import of_copies  # noqa: PLC0415 (Numba takes a while to import)
 
@@ -76,20 +75,18 @@ class NumbaTask:
         """A vector environment of ``num_envs`` copies, ready to be trained in."""
         return Native(self.copies, num_envs, render_mode=render_mode)
 
-    def __call__(self, render_mode: str | None = None) -> Single:
+    def __call__(self, *, render_mode: str | None = None, **_: object) -> Single:
         """One copy as a Gymnasium environment."""
         return Single(self.copies, render_mode=render_mode)
 
-    def register(self, name: str, **facts: Any) -> None:
+    def register(self, name: str, reward_threshold: float | None = None) -> None:
         """Register it with Gymnasium as ``name``, such as ``Mine-v0``, alone and vectorised.
 
-        ``facts`` are ``reward_threshold`` and what else ``gymnasium.register`` takes of an environment.
+        A time limit is the step's own matter: ``truncated``.
         """
-        if unknown := facts.keys() - FACTS:
-            raise ConfigError(f"register takes {', '.join(sorted(FACTS))}, not {', '.join(sorted(unknown))}")
         gymnasium.register(
             name, entry_point=self, vector_entry_point=partial(Native, self.copies), order_enforce=False,
-            disable_env_checker=True, **facts,
+            disable_env_checker=True, reward_threshold=reward_threshold,
         )  # fmt: skip
 
 
@@ -100,7 +97,8 @@ class CompiledCopies:
 
     def __init__(self, count: int, own: NumbaTask) -> None:
         self.own, self.count = own, count
-        self.single_observation_space, self.single_action_space = own.observation_space, own.action_space
+        self.single_observation_space: Box = own.observation_space
+        self.single_action_space: gymnasium.Space = own.action_space
         self.rows = np.zeros((count, own.size))
         self.state = self.rows.T
         """The same numbers as ``[F, N]``."""

@@ -1,13 +1,12 @@
 """Loops over all copies of a task, around functions of one copy that are the user's own."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from clipper.environments.hybrid.kernels.compiled import compiled_here
 
-Kernel = Callable[..., Any]
+Kernel = Callable[..., object]
 
 
 def begin_all(begin: Kernel) -> Kernel:
