@@ -52,8 +52,8 @@ def game_only(work: Workload) -> str:
 
 
 def chosen_already(work: Workload) -> str:
-    """The torch engine on pixels and with a memory, where no other is to be had."""
-    return "here it is Clipper's only engine" if work.game or work.memory else ""
+    """The torch engine on pixels, where no other is to be had."""
+    return "here it is Clipper's only engine" if work.game else ""
 
 
 def continuous_only(work: Workload) -> str:

@@ -215,7 +215,10 @@ iterations are timed.
 No side collects while it updates.
 
 W1-LSTM: sb3-contrib's RecurrentPPO stands for Stable-Baselines3; its LSTM takes the observation, its layer follows,
-where Clipper's layer comes first. Clipper's networks with a memory are computed by torch.
+where Clipper's layer comes first.
+
+Taxi, FrozenLake, Blackjack: observations are choices, which every side sees as vectors of 0s and 1s. What Blackjack
+observes is a tuple of three: Stable-Baselines3 gets it through Gymnasium's FlattenObservation.
 
 W4, Pong: the environments alone are ale-py's vector environment in one thread. Each side has its own preprocessing
 around the same emulator: grey 84 × 84, 4 frames stacked, every 4th one seen, life lost means the end, rewards' signs.

@@ -82,6 +82,9 @@ WORKLOADS = {
             iterations=20,
         ),
         cartpole("W1-LSTM", hidden=(64,), memory=64, iterations=20),
+        cartpole("Taxi", env="Taxi-v4", sizes=(500, 6), iterations=50),
+        cartpole("FrozenLake", env="FrozenLake-v1", sizes=(16, 4), iterations=50),
+        cartpole("Blackjack", env="Blackjack-v1", sizes=(45, 2), iterations=50),
         Workload(
             name="W4",
             env="ALE/Pong-v5",

@@ -1,7 +1,7 @@
 """Clipper on one workload, through ``clipper.train``: logging to a run folder and episode statistics are included.
 
-The engine is the second argument: cpu or torch; on pixels and with a memory cpu means the one that Clipper chooses, and
-bfloat16 the same with that type in convolutions. A third one, native, asks for the environments' own vector form.
+The engine is the second argument: cpu or torch; on pixels cpu means the one that Clipper chooses, and bfloat16 the same
+with that type in convolutions. A third one, native, asks for the environments' own vector form.
 """
 
 import sys
@@ -47,7 +47,7 @@ def main() -> None:
     )
     # As many rows as the others collect; the rows between episodes are no decisions, so the callback ends the run.
     total = work["iterations"] * work["horizon"] * work["num_envs"]
-    engine = "torch" if sys.argv[2] == "torch" or work["game"] or work["memory"] else "cpu"
+    engine = "torch" if sys.argv[2] == "torch" or work["game"] else "cpu"
     memory = LSTM(work["memory"]) if work["memory"] else None
     policy = PolicyOptions(hidden=tuple(work["hidden"]), memory=memory)
     if work["game"]:

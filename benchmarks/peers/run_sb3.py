@@ -7,6 +7,7 @@ import importlib
 import time
 from typing import Any
 
+import gymnasium
 from measure import begin, report
 from stable_baselines3 import PPO  # pyright: ignore[reportMissingImports]
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env  # pyright: ignore[reportMissingImports]
@@ -17,7 +18,9 @@ def make_env(work: dict[str, Any]) -> Any:
     """The workload's environments."""
     options = {"n_envs": work["num_envs"], "seed": work["seed"], "vec_env_cls": DummyVecEnv}
     if not work["game"]:
-        return make_vec_env(work["env"], **options)
+        # A tuple of choices, as Blackjack observes it, is nothing that it takes: they become one vector of 0s and 1s.
+        flat = gymnasium.wrappers.FlattenObservation if work["env"] == "Blackjack-v1" else None
+        return make_vec_env(work["env"], wrapper_class=flat, **options)
     importlib.import_module("ale_py")  # registers the games
     raw = {"frameskip": 1, "repeat_action_probability": 0.0}  # the wrapper skips frames itself
     return VecFrameStack(make_atari_env(work["env"], env_kwargs=raw, **options), n_stack=4)
