@@ -13,6 +13,8 @@ PAGES = (
 )  # fmt: skip
 """The walk's pages in their order, as their files are named, and those on language models."""
 
+PAGES += ("objective", "kl-estimators")
+
 
 def exercises() -> dict[str, tuple[Exercise, ...]]:
     """Page → its exercises, for the pages that have some, in the walk's order."""
