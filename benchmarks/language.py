@@ -10,6 +10,7 @@ are not made again unless ``--again`` says so. Processor seconds are of training
 supervised start and the exact evaluation are left out. The load of the machine is said with each.
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -25,7 +26,7 @@ from rich.table import Table
 from samples import machine
 
 import clipper
-from clipper.cli.language_algorithms import CHOICES, for_task
+from clipper.cli.language import Given, arguments_of, defaults
 from clipper.language.evaluation import evaluate_responses
 from clipper.language.models import load_model, tiny_llama
 from clipper.language.shaping import Shaping
@@ -100,16 +101,14 @@ def optimum(name: str, seed: int, symbols: int, total_steps: int) -> dict[str, f
 
 
 def sort(name: str, seed: int, total_steps: int) -> dict[str, float]:
-    """Which part of fresh prompts is sorted exactly right, before and after, sampled and by the likeliest tokens."""
+    """Which part of fresh prompts is sorted exactly right, before and after, sampled and by the likeliest tokens; the
+    settings are those of ``clipper train-language sort NAME``.
+    """
+    options = dataclasses.replace(defaults("sort", name), seed=seed)
+    options = dataclasses.replace(options, total_steps=total_steps or options.total_steps)
     task = Sort()
-    lm, choice = task.model(seed), CHOICES[name]
-    with_critic = choice.critic != "none"
-    run, took = timed(
-        model=lm, prompts=task.prompts, reward=task.reward, algorithm=for_task(choice), max_tokens=task.max_tokens,
-        critic={"ppo": "shared", "ppo-separate": "own"}.get(name), eos=task.eos, seed=seed, responses=256,
-        shaping=Shaping(beta=0.02 if with_critic else 0.0, cut="end"),
-        responses_per_prompt=choice.responses_per_prompt, total_steps=total_steps or 80_000,
-    )  # fmt: skip
+    given = Given(task.model(seed, options.supervised_steps), task.prompts, task.reward)
+    run, took = timed(**arguments_of(options, given, None))
     found: dict[str, float] = {}
     for word, policy in (("start", run.rollouts.reference), ("end", run.policy)):
         for how in ("sampled", "greedy"):

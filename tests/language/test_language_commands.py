@@ -67,7 +67,7 @@ def test_a_model_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert run_command(["resume", "here", "--total-steps", "60"]) == 2
     assert "name the reward again, which was these_rewards:short" in capsys.readouterr().err
     assert run_command(["resume", "here", "--total-steps", "90", "--reward", "these_rewards:short"]) == 0
-    assert "exact: false" in capsys.readouterr().out
+    assert "exact: false" not in capsys.readouterr().out, "no schedule follows the plan"
 
     assert run_command(["evaluate", "here", "--reward", "these_rewards:short", "--responses", "6"]) == 0
     out = capsys.readouterr().out
@@ -78,6 +78,31 @@ def test_a_model_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -
     for command in ("play", "export"):
         assert run_command([command, "here"]) == 2
         assert "clipper evaluate RUN" in capsys.readouterr().err
+
+
+def test_several_seeds(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a process of its own, which here is this one."""
+
+    def one_by_one(commands: dict[Path, list[str]], what: str, place: Path, threads: int, again: list[str]) -> int:
+        assert [str(word) for word in again[:2]] == ["resume", "many"]
+        return max(run_command(words) for words in commands.values())
+
+    monkeypatch.setattr("clipper.cli.language.side_by_side", one_by_one)
+    monkeypatch.setattr("clipper.cli.seeds.side_by_side", one_by_one)
+    reward = ["--reward", "these_rewards:short"]
+    words = ["train-language", *OWN, "--seeds", "2", "--seed", "3", "--total-steps", "20", "--run-dir", "many"]
+    assert run_command(words) == 0
+    assert [read_config(Path("many") / f"seed{seed}").seed for seed in (3, 4)] == [3, 4]
+    assert run_command(["resume", "many", *reward, "--total-steps", "60"]) == 0
+    assert [read_config(Path("many") / f"seed{seed}").total_steps for seed in (3, 4)] == [60, 60]
+    capsys.readouterr()
+    assert run_command(["evaluate", "many", *reward, "--responses", "8"]) == 0
+    out = capsys.readouterr().out
+    scores = [float(x) for x in re.findall(r"^8 sampled, seed[34] +(-[\d.]+) ±", out, re.MULTILINE)]
+    assert len(scores) == 2
+    mean = re.search(r"mean score of 2 seeds: (-[\d.]+)", out)
+    assert mean is not None
+    assert float(mean[1]) == pytest.approx(sum(scores) / 2, abs=2e-3)
 
 
 def test_the_task_of_sorting(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +125,8 @@ def test_the_task_of_sorting(folder: Path, capsys: pytest.CaptureFixture[str]) -
         (["sort", "sac"], "no algorithm 'sac' for language models"),
         (["sort", "--reward", "these_rewards:short"], "a reward of its own"),
         (["model"], "--prompts p.jsonl --reward"),
+        (["model", "--seeds", "2"], "--prompts p.jsonl --reward"),
+        (["sort", "--seeds", "0"], "--seeds must be from 1"),
         ([*OWN, "--reward", "short"], "MODULE:FUNCTION"),
         ([*OWN, "--reward", "these_rewards:long"], "has no attribute 'long'"),
         ([*OWN, "--reward", "these_rewards:number"], "cannot be called"),

@@ -77,7 +77,7 @@ class Resume:
     algorithm: str | None = None
     """The algorithm once more, where it or a part of it is code of your own: a class or a value (my_package:Mine)."""
     total_steps: int | None = None
-    """Train longer than was planned; schedules are planned anew, and the run no longer counts as exact."""
+    """Train longer than was planned; where a schedule follows the plan, the run no longer counts as exact."""
     device: str | None = None
     """Where the policy computes, once more, where that was not the cpu."""
     engine: Literal["auto", "torch", "cpu", "compile"] | None = None

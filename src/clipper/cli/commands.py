@@ -105,7 +105,8 @@ def train_language(args: Sequence[str]) -> int:
 def on_prompts(args: Sequence[str]) -> bool:
     """Is a run on prompts named? Then the command has other options."""
     with suppress(ClipperError, OSError):  # which the command itself reports
-        folders = [from_user(word) for word in args if not word.startswith("-")]
+        named = [from_user(word) for word in args if not word.startswith("-")]
+        folders = [run for x in named for run in (seeds_below(x) or [x])]
         return any(read_config(x).language is not None for x in folders if (x / "config.json").is_file())
     return False
 

@@ -13,6 +13,7 @@ from clipper.cli.arguments import nearest, reach_own_code, said, without
 from clipper.cli.command_options import parse
 from clipper.cli.language_algorithms import BETA, CHOICES, for_task
 from clipper.cli.language_options import EvaluateLanguage, OfRun, ResumeLanguage, TrainLanguage
+from clipper.cli.seeds import MOST_SEEDS, resume_seeds, side_by_side
 from clipper.cli.session import show
 from clipper.errors import ConfigError
 from clipper.language.evaluation import Scored, evaluate_responses
@@ -22,7 +23,8 @@ from clipper.language.rollouts import Reward
 from clipper.language.tasks import TASKS
 from clipper.language.train import saved_policy, shaping_for, train_language
 from clipper.runs.config_file import read_config
-from clipper.runs.folders import new_folder
+from clipper.runs.folders import new_folder, seeds_below
+from clipper.runs.lock import locked
 from clipper.runs.terminal import Terminal
 from clipper.settings.language import LanguageConfig, Shaping
 from clipper.settings.option_text import named_value
@@ -42,9 +44,28 @@ def train_language_command(args: Sequence[str]) -> int:
     folder = options.run_dir or new_folder(f"{Path(model).name}-{name}", options.seed)
     if (folder / "config.json").exists():
         raise ConfigError(f"{folder} already holds a run: resume it, or name another folder")
+    if options.seeds != 1:
+        return train_seeds(args, model, options, folder)
     given = task_given(model, options, folder) if model in TASKS else folder_given(model, options)
     named = {"name": model} if model in TASKS else {}
     return show(arguments_of(options, given, folder) | named, train_language)
+
+
+def train_seeds(args: Sequence[str], model: str, options: TrainLanguage, folder: Path) -> int:
+    """The same command for several seeds, side by side; what is wrong in it is said before any begins."""
+    if not 1 <= options.seeds <= MOST_SEEDS:
+        raise ConfigError(f"--seeds must be from 1 to {MOST_SEEDS:,}, not {options.seeds}")
+    if model not in TASKS:
+        folder_given(model, options)
+    flags = list(args)
+    for flag in ("--seeds", "--run-dir", "--seed"):
+        flags = without(flag, flags)
+    runs = {folder / f"seed{seed}": str(seed) for seed in range(options.seed, options.seed + options.seeds)}
+    commands = {run: ["train-language", *flags, "--seed", seed, "--run-dir", str(run)] for run, seed in runs.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    again = ["resume", folder, *(() if options.reward is None else ("--reward", options.reward))]
+    with locked(folder):
+        return side_by_side(commands, f"{options.seeds} seeds of {model}", folder, options.threads, again)
 
 
 def parsed(args: Sequence[str]) -> tuple[str, str, TrainLanguage]:
@@ -116,13 +137,13 @@ def reward_named(name: str) -> Reward:
     return found  # pyright: ignore[reportReturnType] (what it gives is checked where it is called)
 
 
-def arguments_of(options: TrainLanguage, given: Given, folder: Path) -> dict[str, object]:
+def arguments_of(options: TrainLanguage, given: Given, folder: Path | None) -> dict[str, object]:
     """The options as ``train_language`` takes them."""
     flat = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     shaping = {name.removeprefix("shaping_"): flat.pop(name) for name in list(flat) if name.startswith("shaping_")}
     beta = shaping.pop("beta")
     price = shaping_for(options.algorithm, None).beta if beta is None else beta
-    for name in ("prompts", "reward", "run_dir", "supervised_steps", "algorithm"):
+    for name in ("prompts", "reward", "run_dir", "supervised_steps", "algorithm", "seeds"):
         flat.pop(name)
     critic = None if options.critic == "none" else options.critic
     return {
@@ -156,6 +177,9 @@ def given_again(options: OfRun, language: LanguageConfig) -> Given:
 def resume_language(args: Sequence[str]) -> int:
     """``clipper resume`` of a run on prompts."""
     options = parse(ResumeLanguage, args, "clipper resume")
+    if seeds_below(options.run):
+        flags = [word for word in args if Path(word) != options.run]
+        return resume_seeds(options.run, flags, options.total_steps)
     config = read_config(options.run)
     assert config.language is not None
     given = given_again(options, config.language)
@@ -166,23 +190,32 @@ def resume_language(args: Sequence[str]) -> int:
 
 def evaluate_language(args: Sequence[str]) -> int:
     """``clipper evaluate`` of a run on prompts: means over fresh responses, and a table of some."""
-    options = parse(EvaluateLanguage, args, "clipper evaluate")
-    config = read_config(options.run)
-    assert config.language is not None
-    given = given_again(options, config.language)
-    rollouts, policy = saved_policy(options.run, *given)
-    both = {
-        word: evaluate_responses(
-            rollouts, policy, responses=options.responses, seed=options.seed, greedy=word == "likeliest"
-        )
-        for word in ("sampled", "likeliest")
-    }
-    console = Terminal()
+    options, console = parse(EvaluateLanguage, args, "clipper evaluate"), Terminal()
+    if seeds := seeds_below(options.run):
+        each = {run.name: scored(dataclasses.replace(options, run=run))["sampled"] for run in seeds}
+        console.print(table_of_means({f"sampled, {name}": found for name, found in each.items()}))
+        scores = [found.means()["score"] for found in each.values()]
+        console.print(f"mean score of {len(scores)} seeds: {sum(scores) / len(scores):.3f}")
+        return 0
+    both = scored(options)
     console.print(table_of_means(both))
     if options.samples:
         console.print()
         console.print(table_of_samples(both["sampled"], options.samples))
     return 0
+
+
+def scored(options: EvaluateLanguage) -> dict[str, Scored]:
+    """Fresh responses of a run's policy, sampled and the likeliest."""
+    config = read_config(options.run)
+    assert config.language is not None
+    rollouts, policy = saved_policy(options.run, *given_again(options, config.language))
+    return {
+        word: evaluate_responses(
+            rollouts, policy, responses=options.responses, seed=options.seed, greedy=word == "likeliest"
+        )
+        for word in ("sampled", "likeliest")
+    }
 
 
 def table_of_means(ways: dict[str, Scored]) -> Table:
@@ -194,7 +227,7 @@ def table_of_means(ways: dict[str, Scored]) -> Table:
         means = scored.means()
         table.add_row(
             f"{len(scored.responses)} {word}", f"{means['score']:.3f} ± {means['score_error']:.3f}",
-            f"{means['kl']:.3f}" if word == "sampled" else "", f"{means['length']:.1f}", f"{means['cut']:.1%}",
+            f"{means['kl']:.3f}" if word.startswith("sampled") else "", f"{means['length']:.1f}", f"{means['cut']:.1%}",
         )  # fmt: skip
     return table
 

@@ -53,6 +53,8 @@ class TrainLanguage:
     """Tokens to train for."""
     seed: int = 1
     """Seeds the task's model, prompts, responses and minibatches."""
+    seeds: int = 1
+    """Train this many runs side by side, from --seed on, one process per core, in folders seed1, seed2 …"""
     device: str = "cpu"
     """Where the models compute: cpu, cuda, cuda:1 …"""
     threads: int = 1
@@ -88,7 +90,7 @@ class ResumeLanguage(OfRun):
     """Go on with a run on prompts that was interrupted."""
 
     total_steps: int | None = None
-    """Train longer than was planned; schedules are planned anew, and the run no longer counts as exact."""
+    """Train longer than was planned; where a schedule follows the plan, the run no longer counts as exact."""
     device: str | None = None
     """Where the models compute, once more, where that was not the cpu."""
     profile: bool = False
