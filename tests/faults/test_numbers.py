@@ -1,5 +1,6 @@
 """Numbers that are not finite, or far too large: nothing that was learned is lost, and the culprit is named."""
 
+import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,35 @@ def test_the_reward_is_refused_before_it_is_squared(engine: Any, monkeypatch: py
     clipper.train(lambda: Huge(LARGEST_REWARD), algorithm, **plan)
     with pytest.raises(NonFiniteError, match=r"reward -1\.01e\+30 from environment 0 of .* after 0 decisions"):
         clipper.train(lambda: Huge(-1.01 * LARGEST_REWARD), algorithm, **plan)
+
+
+OF_A_REPLAY = {"learning_starts": 4, "update_ratio": 1.0, "batch_size": 4, "capacity": 64}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("env", "algorithm"),
+    [
+        ("Pendulum-v1", clipper.TD3(**OF_A_REPLAY)),
+        ("Pendulum-v1", clipper.SAC(**OF_A_REPLAY)),
+        ("clipper/Platform-v0", clipper.HyAR(representation_starts=2, **OF_A_REPLAY)),
+        ("clipper/Platform-v0", clipper.PDQN(**OF_A_REPLAY)),
+        ("CartPole-v1", clipper.PPOSeparate(horizon=8, epochs=2, value_epochs=2)),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_a_network_that_takes_no_step_any_more_ends_the_run_whatever_the_others_do(
+    env: str, algorithm: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The critics' losses are infinite, the policy's are not; the error names the reward."""
+    monkeypatch.delenv("CLIPPER_ENGINE")
+
+    def made() -> gymnasium.Env:
+        return gymnasium.wrappers.TransformReward(gymnasium.make(env), lambda reward: 1e30)
+
+    options = dataclasses.replace(clipper.Config(env=env, algorithm=algorithm).policy, hidden=(8,))
+    with pytest.raises(NonFiniteError, match=r"10 steps in a row .*Rewards are as large as 1e\+30, .* gives smaller"):
+        clipper.train(made, algorithm, policy=options, num_envs=1, total_steps=500, engine=engine)
 
 
 class Noisy(Huge):

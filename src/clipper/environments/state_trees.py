@@ -84,7 +84,8 @@ def check_like(saved: Tree, live: Tree, path: str) -> None:
         return
     if isinstance(live, dict):
         if not isinstance(saved, dict) or saved.keys() != live.keys():
-            raise corrupt(path, f"{saved!r}, but its keys should be {list(live)}")
+            names = list(saved) if isinstance(saved, dict) else saved
+            raise corrupt(path, f"{names!r}, and the environment has {list(live)} there")
         for key in live:
             check_like(saved[key], live[key], f"{path}.{key}")
     elif isinstance(live, np.ndarray):
@@ -105,7 +106,7 @@ def identical(a: Tree, b: Tree) -> bool:
 
 def corrupt(name: str, found: str) -> CorruptCheckpointError:
     """The error that names the entry and what was found there."""
-    return CorruptCheckpointError(f"the saved state of the environment is damaged: entry {name!r} holds {found}")
+    return CorruptCheckpointError(f"the saved state is not this environment's: entry {name!r} holds {found}")
 
 
 class EnvironmentState(NamedTuple):

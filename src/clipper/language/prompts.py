@@ -21,6 +21,7 @@ Prompt: TypeAlias = str | Sequence[int] | Mapping[str, object]
 """A text, tokens, or a row whose entry ``prompt`` is one of both; the reward is called with it as it is."""
 Source: TypeAlias = str | Path | Sequence[Prompt] | Callable[[int, Generator], Sequence[Prompt]]
 LARGEST_LINE = 10_000_000
+MOST_AT_ONCE = 1_000_000
 
 
 @runtime_checkable
@@ -40,6 +41,11 @@ class Prompts(Protocol):
         ...
 
 
+def digest_of(prompts: Sequence[Prompt]) -> str:
+    """SHA-256, by which prompts are known again."""
+    return hashlib.sha256(json.dumps(prompts, default=shown).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class PromptList:
     """Prompts of a list: all of them, shuffled anew for each pass."""
 
@@ -48,8 +54,7 @@ class PromptList:
             raise ConfigError("there is no prompt: give one at least")
         self.prompts = list(prompts)
         self.order, self.cursor = torch.arange(len(self.prompts)), len(self.prompts)
-        text = json.dumps(self.prompts, default=shown)
-        self.digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        self.digest = digest_of(self.prompts)
 
     def take(self, count: int, generator: Generator) -> list[Prompt]:
         """The next prompts of the pass, and of as many further passes as it takes."""
@@ -78,22 +83,42 @@ class PromptList:
 
 
 class PromptFunction:
-    """Prompts that a function makes: ``make(count, generator)``."""
+    """Prompts that a function makes: ``make(count, generator)``. All that it draws should come of the generator."""
 
     def __init__(self, make: Callable[[int, Generator], Sequence[Prompt]]) -> None:
-        self.make = make
+        self.make, self.unlike = make, ""
+        self.latest: tuple[int, Tensor, str] | None = None
+        """How many were asked for last, from which state of the generator, and a digest of what came."""
 
     def take(self, count: int, generator: Generator) -> list[Prompt]:
+        before = generator.get_state()
         found = list(self.make(count, generator))
         if len(found) != count:
             raise ConfigError(f"{count} prompts were asked for, and the function gave {len(found)}: give as many")
+        drawn = hashlib.sha256(generator.get_state().numpy().tobytes()).hexdigest()
+        self.latest = count, before, f"{digest_of(found)} {drawn}"
         return found
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        return {}, {}
+        if self.latest is None:
+            return {}, {}
+        count, before, digest = self.latest
+        return {"prompt_generator": before}, {"prompt_count": count, "prompt_digest": digest}
 
     def load_state_dict(self, tensors: dict[str, Tensor], values: Mapping[str, object]) -> None:
-        """Nothing: all that it draws comes of the generator."""
+        """Ask once more for the prompts that came last, which tells whether it is the same function (``unlike``)."""
+        if "prompt_digest" not in values:  # of an older file, or before the first
+            return
+        count, generator = value_of("prompt_count", int, values), Generator()
+        if not 0 < count <= MOST_AT_ONCE:
+            raise ValueError(f"prompt_count is {count}, as many as nobody asks for")
+        generator.set_state(tensors["prompt_generator"])
+        self.take(count, generator)
+        if self.latest is not None and self.latest[2] != value_of("prompt_digest", str, values):
+            self.unlike = (
+                "the function of prompts gives others than it gave last, from the same generator: it is another one, "
+                "or it keeps something that no file has"
+            )
 
 
 def anew(prompts: Prompts) -> Prompts:

@@ -16,6 +16,7 @@ from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, No
 from clipper.functional.objectives import kl_estimates
 from clipper.language.context import decisions, make_context, sampled_tokens
 from clipper.language.generate import Sample, check_prompts, generate
+from clipper.language.known_again import fingerprint
 from clipper.language.models import digest, vocabulary_of
 from clipper.language.policy import TokenPolicy
 from clipper.language.prompts import Prompt, PromptList, Prompts, tokens_of
@@ -95,6 +96,8 @@ class LanguageRollouts:
         self.generator = Generator().manual_seed(seed)
         self.scale: tuple[float, float] | None = None if self.shaping.normalise else (0.0, 1.0)
         """Mean and deviation of the reference's scores, once they are known."""
+        self.unlike = ""
+        """After ``load_state_dict``: why this goes on as something else than what was saved."""
         self.steps, self.episodes, self.metrics = 0, list[Episode](), dict[str, float]()
         self.digest = digest(reference.lm)
 
@@ -219,11 +222,14 @@ class LanguageRollouts:
             "beta": self.beta,
             "scale": None if self.scale is None else list(self.scale),
             "reference": self.digest,
+            "reward": fingerprint(self.reward),
             **values,
         }
 
     def load_state_dict(self, tensors: dict[str, Tensor], values: Mapping[str, object], actor: Actor) -> bool:
-        """Go back to such a state; raises ``ConfigError`` where the reference or the prompts are others."""
+        """Go back to such a state; raises ``ConfigError`` where the reference or the prompts are others, and notes in
+        ``unlike`` where the reward is, or a function of prompts.
+        """
         try:
             if value_of("reference", str, values) != self.digest:
                 raise ConfigError(
@@ -235,6 +241,9 @@ class LanguageRollouts:
             self.steps, self.beta = value_of("steps", int, values), value_of("beta", float, values)
             scale = values["scale"]
             self.scale = None if scale is None else read_scale(scale)
+            told = "the reward, or what it holds, is not as it was when this was saved"
+            same = values.get("reward") in (None, fingerprint(self.reward))  # older files do not say
+            self.unlike = "; ".join(filter(None, ["" if same else told, str(getattr(self.prompts, "unlike", ""))]))
         except ClipperError:
             raise
         except (LookupError, TypeError, ValueError, RuntimeError) as error:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 
-from clipper.algorithms import GRPO, PPO, Algorithm, PairwisePPO, Reinforce
+from clipper.algorithms import A2C, GRPO, KNOWN, PPO, VPG, Algorithm, PairwisePPO, PPOPenalty, PPOSeparate, Reinforce
+from clipper.data.values import shown
 from clipper.environments.ids import called
 from clipper.errors import ConfigError
 from clipper.language.generate import check_sampling
@@ -19,9 +20,10 @@ from clipper.learning.baselines import BatchStandardised, GreedyResponse, GroupM
 from clipper.learning.kl import Exact
 from clipper.runs.callbacks import Callback
 from clipper.runs.config_file import read_config
+from clipper.runs.devices import check_device
 from clipper.runs.load import load
 from clipper.runs.logs import Logger
-from clipper.runs.make_run import Settings, check_settings
+from clipper.runs.make_run import Settings, check_given, check_settings
 from clipper.runs.restore import is_there
 from clipper.runs.run import Run
 from clipper.runs.train import train
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 RESPONSES = 64
 """In an iteration, where nobody says how many."""
+LEARN_TOKENS = (PPO, PPOSeparate, PPOPenalty, A2C, VPG, Reinforce, GRPO, PairwisePPO)
+"""The algorithms that ask for nothing but log-probabilities and V of the tokens that were sampled."""
 
 
 class OfResponses(TypedDict, total=False):
@@ -87,10 +91,10 @@ def train_language(
     what is not named stays as it was, and what is named anew is used from there on, and the run no longer exact.
     """
     check_sampling(settings)
-    if isinstance(getattr(algorithm, "kl", None), Exact):
-        raise ConfigError(
-            "an exact KL needs all probabilities of every token, [T, N, V]: use kl=clipper.kl.Sampled('k3')"
-        )
+    check_given(algorithm, None)
+    check_learns_tokens(algorithm)
+    if not callable(reward):
+        raise ConfigError(f"the reward is {shown(reward)}: give a function of (prompts, responses)")
     folder = None if run_dir is None else from_user_kept(run_dir)
     if resume == "auto":
         resume = folder if is_there(folder, None) else None
@@ -98,6 +102,7 @@ def train_language(
     planned = None if resume is None else read_config(from_user_kept(resume))
     decided = planned.algorithm if algorithm is None and planned is not None else algorithm
     check_settings(cast(Settings, settings), decided, "train_language", tuple(OfResponses.__annotations__))
+    check_device(settings.get("device", "cpu"))
     seed = settings.get("seed", 1 if planned is None else planned.seed)
     loaded = load_model(model, seed)
     if planned is None:
@@ -117,6 +122,19 @@ def train_language(
         rollouts, algorithm, policy=policy, run_dir=run_dir, resume=resume,
         callback=callback, loggers=loggers, profile=profile, progress=progress, **cast(Settings, settings),
     )  # fmt: skip
+
+
+def check_learns_tokens(algorithm: object) -> None:
+    """Raise ``ConfigError`` for an algorithm that asks for more than a language model can give."""
+    if isinstance(getattr(algorithm, "kl", None), Exact):
+        raise ConfigError(
+            "an exact KL needs all probabilities of every token, [T, N, V]: use kl=clipper.kl.Sampled('k3')"
+        )
+    name = type(algorithm).__name__
+    if type(algorithm) in KNOWN and not isinstance(algorithm, LEARN_TOKENS):
+        raise ConfigError(
+            f"{name} does not learn from responses: take clipper.PPO, PPOSeparate, Reinforce, GRPO or PairwisePPO"
+        )
 
 
 def rollouts_of(

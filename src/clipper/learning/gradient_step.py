@@ -71,7 +71,7 @@ def step(learner: Learner, learning_rate: float, max_norm: float, part: str = ""
     broken, own.loss = own.loss + norm, None
     broken.sub_(broken).ne_(broken)  # x − x is 0, or else NaN, which differs from itself: now 1 where x is not finite
     learner.skipped.add_(broken)
-    learner.skipped_in_a_row.mul_(broken).add_(broken)
+    own.skipped_in_a_row.mul_(broken).add_(broken)
     if getattr(optimizer, "_step_supports_amp_scaling", False) or hasattr(type(optimizer), "found_inf"):
         optimizer.found_inf = broken.float()  # pyright: ignore[reportAttributeAccessIssue] (torch's guard, on device)
         optimizer.step()
@@ -100,7 +100,7 @@ def finite_step(learner: Learner, loss: Float[Tensor, ""], step: Float[Tensor, "
     """A step that no optimizer takes, or 0 where it or its loss is not finite; the learner then counts one more."""
     broken = learner.world.agree(~(loss.detach() + step.sum()).isfinite())
     learner.skipped.add_(broken)
-    learner.skipped_in_a_row.add_(1).mul_(broken)
+    learner.parts[""].skipped_in_a_row.add_(1).mul_(broken)
     return torch.where(broken, 0, step)
 
 

@@ -93,8 +93,6 @@ class Learner:
         """γ times the discounted return so far, ``[N]``, where the next segment begins; for reward scaling."""
         self.skipped = torch.zeros((), device=self.parts[""].vectors[0].device)
         """Steps that were not taken since their loss or gradient was not finite."""
-        self.skipped_in_a_row = self.skipped.clone()
-        """Those since the last step that was taken."""
 
     @property
     def parameters(self) -> Tensor:
@@ -105,6 +103,11 @@ class Learner:
     def policy_parameters(self) -> Tensor:
         """Those of the policy's parts alone, likewise."""
         return one_vector([own for name, own in self.parts.items() if name in ("", "critic")])
+
+    @property
+    def skipped_in_a_row(self) -> Float[Tensor, ""]:
+        """Steps of a part that were not taken since the last one that was, of the part that has most of them."""
+        return stacked([own.skipped_in_a_row for own in self.parts.values()]).amax()
 
     @property
     def actor(self) -> nn.Parameter:
@@ -199,7 +202,8 @@ class Learner:
         """Everything as named tensors, the policy included."""
         state = {f"{name}.{k}": v for name, own in self.stateful().items() for k, v in own.state_dict().items()}
         state |= {f"extra.{k}": v for k, v in self.extra.items()}
-        state |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
+        in_a_row = [own.skipped_in_a_row for own in self.parts.values()]
+        state |= {"skipped": self.skipped, "skipped_in_a_row": in_a_row[0] if len(in_a_row) == 1 else stacked(in_a_row)}
         state |= {"generator": self.generator.get_state(), "progress": torch.tensor(self.progress, dtype=torch.float64)}
         return state if self.running_return is None else state | {"running_return": self.running_return}
 
@@ -214,14 +218,21 @@ class Learner:
         for name, x in part(state, "extra.").items():
             self.extra[name] = x.clone().to(self.extra[name].device if name in self.extra else "cpu")
         self.skipped.copy_(state["skipped"])
-        self.skipped_in_a_row.copy_(state["skipped_in_a_row"])
+        in_a_row = state["skipped_in_a_row"].expand(len(self.parts))  # older files have one number for all
+        for own, x in zip(self.parts.values(), in_a_row, strict=True):
+            own.skipped_in_a_row.copy_(x)
         self.generator.set_state(state["generator"])
         self.progress = float(state["progress"])
-        counts = self.skipped, self.skipped_in_a_row
+        counts = self.skipped, *in_a_row
         if not 0 <= self.progress < math.inf or not all(0 <= float(x) < math.inf for x in counts):
             raise ValueError(f"progress {self.progress:g}, or a count of skipped steps, cannot be")
         carried = state.get("running_return")
         self.running_return = None if carried is None else carried.clone().to(self.skipped.device)
+
+
+def stacked(numbers: list[Tensor]) -> Tensor:
+    """Single numbers as a vector, where the first one lies."""
+    return torch.stack([x.to(numbers[0]) for x in numbers])
 
 
 def one_vector(parts: Iterable[Part]) -> Tensor:

@@ -41,6 +41,8 @@ class Part:
         """Whatever lies in that memory, with its gradient there and its place; sharded tensors know their own."""
         self.loss: Tensor | None = None
         """Sum of the losses whose gradient has been added since the last step; None where there is none."""
+        self.skipped_in_a_row = torch.zeros((), device=self.vectors[0].device)
+        """Steps that were not taken, since loss or gradient was not finite, since the last one that was."""
         self.summed = False
         """They and the gradient are over all processes that share a batch, not over this one's rows."""
 

@@ -97,6 +97,8 @@ class Abilities(NamedTuple):
     """Some actions are illegal at times, and the Steps say which."""
     threshold: float | None
     """The mean return at which the task counts as solved."""
+    unlike: str
+    """Why, after ``load_state_dict``, they are not as they were when they were saved, in words; "" where they are."""
 
 
 def abilities(rollouts: Rollouts) -> Abilities:
@@ -104,7 +106,7 @@ def abilities(rollouts: Rollouts) -> Abilities:
     env = getattr(rollouts, "env", None)
     env = env if isinstance(env, VectorEnv) else None
     threshold = getattr(None if env is None else env.spec, "reward_threshold", None)
-    return Abilities(env, bool(getattr(rollouts, "masked", False)), threshold)
+    return Abilities(env, bool(getattr(rollouts, "masked", False)), threshold, str(getattr(rollouts, "unlike", "")))
 
 
 def spaces_of(rollouts: Rollouts) -> dict[str, gymnasium.Space]:

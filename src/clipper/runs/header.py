@@ -7,6 +7,7 @@ from rich.text import Text
 from torch import nn
 
 from clipper.environments.vector.serial import is_limited
+from clipper.errors import visible
 from clipper.networks.encoders import ImageEncoder
 from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.rollout.evaluation import MAX_STEPS
@@ -28,7 +29,8 @@ class Header:
         self.printed = True
         config = run.config
         size = run.learner.parameters.numel()
-        resumed = "" if run.exact else ", resumed (exact: false)"
+        since = f", since {visible(run.inexact)}" if run.inexact else ""  # older files do not say
+        resumed = "" if run.exact else f", resumed (exact: false{since})"
         env = abilities(run.rollouts).env
         endless = env is not None and not is_limited(env)
         bound = f", no time limit is known, so evaluations end episodes after {MAX_STEPS:,} steps" * endless

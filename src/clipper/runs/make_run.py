@@ -38,6 +38,7 @@ from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import COMPILING, Group
 from clipper.rollout.protocol import Rollouts, abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.devices import check_device
 from clipper.runs.forked import check_threads
 from clipper.runs.load import check_policy
 from clipper.runs.memory_limits import check_memory
@@ -359,12 +360,7 @@ def check(config: Config, source: Source) -> None:
             "eval_every needs an id or a factory, to make environments apart from the one that trains: leave it out, "
             "and call clipper.evaluate(run.policy, ENV_ID) in a callback"
         )
-    try:
-        made = torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {config.device!r} cannot be used here: {error}") from error
-    if made.is_meta:
-        raise ConfigError("device 'meta' holds no numbers, so nothing can be learned there: choose cpu or cuda")
+    check_device(config.device)
 
 
 def check_critic(config: Config) -> None:

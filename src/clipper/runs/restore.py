@@ -10,7 +10,7 @@ from torch import nn
 from clipper.algorithms import Algorithm
 from clipper.environments.from_file import env_of_file
 from clipper.environments.ids import called
-from clipper.errors import ConfigError
+from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
 from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
 from clipper.ranks.gathered_rollouts import GatheredRollouts
@@ -19,7 +19,8 @@ from clipper.rollout.protocol import Rollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.config_file import read_config
 from clipper.runs.counters import steps_taken
-from clipper.runs.labels import settings_of
+from clipper.runs.exactness import NOT_LEARNED_FROM, why_inexact
+from clipper.runs.labels import differences, settings_of
 from clipper.runs.load import check_finite, check_fit, check_size, weights_of
 from clipper.runs.make_run import (
     Settings,
@@ -35,7 +36,7 @@ from clipper.runs.of_language import language_of, name_of_source
 from clipper.runs.replay_files import ReplayFiles, begin_anew, read_rows
 from clipper.runs.run import Run, Source
 from clipper.settings.config import Config
-from clipper.settings.config_json import name_of, same, same_name, to_json
+from clipper.settings.config_json import name_of, read_settings, same, same_name, to_json
 from clipper.settings.old import checkpoint_as_now
 from clipper.storage import checkpoint
 
@@ -90,6 +91,9 @@ def restore(
     run.path = folder
     try:
         return go_back(run, planned, tensors, values)
+    except CorruptCheckpointError as error:
+        run.close()
+        raise misfit(error, run, planned, given_anew(planned, env, algorithm, settings)) from error
     except BaseException:
         run.close()
         raise
@@ -135,13 +139,15 @@ def go_back(run: Run, planned: Config, tensors: dict[str, torch.Tensor], values:
             f"this run's replay holds rows of {replay.columns} environments, and {run.rollouts.num_envs} were asked "
             "for: leave out num_envs"
         )
-    restored = restored and not begin_anew(run.learner)
+    kept = not begin_anew(run.learner)
     run.replay_files = ReplayFiles.of_folder(folder, run.learner)
     check_finite(run.policy, folder)
-    changed = not same(run.settings, to_json(planned))
-    run.exact = run.exact and restored and not changed
+    found = read_settings(run.settings)
+    why = why_inexact(run.config, found, planned, run.policy, run.rollouts, went_back=restored, kept=kept)
+    run.exact = run.exact and not why
+    run.inexact = "; ".join(dict.fromkeys([*filter(None, [run.inexact, why])]))
     run.history = cut_after(folder, run.iteration)
-    if changed:
+    if not same(run.settings, to_json(planned)):
         write_config(run)
     return run
 
@@ -152,6 +158,29 @@ def check_agents(rollouts: Rollouts, tensors: dict[str, torch.Tensor]) -> None:
     has, had = 1 if teams is None else int(teams.agents), 1 if saved is None else int(saved.numel())
     if has != had:
         raise ConfigError(f"this run's environments have {had} agents, and those handed over {has}: hand over as many")
+
+
+def given_anew(
+    planned: Config, env: Source | Config | None, algorithm: Algorithm | None, settings: Settings
+) -> list[str]:
+    """What was handed over that a state may not fit, for people."""
+    found = [] if env is None or env == planned.env else ["rollouts" if isinstance(env, Rollouts) else "environments"]
+    learned = [name for name in settings if name not in NOT_LEARNED_FROM]
+    return [*found, *["algorithm"] * (algorithm is not None), *learned]
+
+
+def misfit(error: CorruptCheckpointError, run: Run, planned: Config, given: list[str]) -> ClipperError:
+    """The error as it is, or, where something was handed over that a whole checkpoint does not fit, one that says so:
+    with the settings that differ, and what the state is of.
+    """
+    if not given:
+        return error
+    differing = differences(*(settings_of(read_settings(x)) for x in (run.settings, to_json(planned))))
+    told = f" ({'; '.join(differing)})" if differing else ""
+    return ConfigError(
+        f"the checkpoint is whole, and does not fit what was handed over, {' and '.join(given)}{told}: hand over what "
+        f"this run was saved with. In particular, {error}"
+    )
 
 
 def handed_over(

@@ -84,7 +84,8 @@ class Run(Summarised):
     seconds: float = 0.0
     """Wall-clock time spent training, over all resumptions."""
     exact: bool = True
-    """False once a resumption could not restore the environments bit for bit."""
+    """False once it went on as another run than the uninterrupted one, bit for bit; ``inexact`` says why."""
+    inexact: str = ""
     best: float = -math.inf
     """Highest mean return of an evaluation."""
     solved: bool = False
@@ -193,9 +194,9 @@ class Run(Summarised):
     def note(self, name: str, number: object) -> None:
         """Add a number of your own to the next row of metrics, and so to TensorBoard, loggers and the terminal.
 
-        A callback may do so, for the row of its iteration. Of several numbers by one name the row has the mean. A name
-        without ``/``, or that the row has already, gets ``custom/`` before it. Raises ``ConfigError`` for what is no
-        number, and for a name as a run's own are called.
+        A callback may do so, for the row of its iteration. Of several numbers by one name the row has the mean, of
+        several processes the first one's. A name without ``/``, or that the row has already, gets ``custom/`` before
+        it. Raises ``ConfigError`` for what is no number, and for a name as a run's own are called.
         """
         if not isinstance(name, str):
             raise ConfigError(f"run.note is given {shown(name)} as a name: it must be a text")
@@ -249,7 +250,8 @@ class Run(Summarised):
             metrics = waiting.rounds[0] if len(waiting.rounds) == 1 else merged(waiting.rounds)
         vectors = [x.detach() for own in learner.parts.values() for x in own.vectors]
         whole = torch.stack([x.sum().to(learner.skipped) for x in vectors]).isfinite().all()
-        counts = (x.to(torch.float32) for x in (learner.skipped, learner.skipped_in_a_row, whole))
+        stuck = [own.skipped_in_a_row.to(learner.skipped) for own in learner.parts.values()]
+        counts = (x.to(torch.float32) for x in (learner.skipped, torch.stack(stuck).amax(), whole))
         watched = (x if isinstance(x, torch.Tensor) else torch.tensor(float(x)) for x in metrics.values())
         *values, in_a_row, whole = torch.stack([*watched, *counts]).tolist()
         whole = whole or all(bool(x.isfinite().all()) for x in vectors)  # a sum of large weights may overflow
@@ -358,8 +360,7 @@ class Run(Summarised):
             unknown = [name for name in tensors if name != "recent" and not name.startswith(("learner.", "rollouts."))]
             if unknown:
                 raise ValueError(f"it holds {unknown[0]}, which nothing reads")
-            self.recent.clear()
-            self.recent.extend(recent.tolist())
+            self.recent = deque(recent.tolist(), RECENT)
             for name in COUNTERS:
                 setattr(self, name, counter(name, {"earlier": 0, **values}))
             self.learned = self.recorded = int(counter("steps", values))

@@ -12,7 +12,10 @@ import torch
 from torch import nn
 
 from clipper.algorithms import Algorithm, quota_of
-from clipper.errors import ClipperError, ConfigError, DeviceMemoryError, SaveError
+from clipper.data.steps import Steps
+from clipper.errors import ClipperError, ConfigError, DeviceMemoryError, NonFiniteError, SaveError
+from clipper.learning.learner import Learner
+from clipper.learning.replay import Replay
 from clipper.networks.policy_options import PolicyOptions
 from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import Group, joined
@@ -38,6 +41,7 @@ from clipper.settings.config_json import read_settings
 from clipper.storage.files import from_user_kept
 
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
+LARGE_REWARD = 1e15  # sums of these, squared, come near to what float32 holds
 
 
 def train(
@@ -64,19 +68,20 @@ def train(
 
     ``run_dir`` is where metrics, curve and checkpoints go; nothing is written without it.
     ``resume=run_dir`` goes on with a run that was interrupted; a factory or vector environment, and a policy of your
-    own, must be given again. ``resume="auto"`` goes on with the run in ``run_dir`` if there is one, and otherwise
-    begins it: the same line then serves a program that is started again and again. ``callback`` is called with the run
-    after each iteration, and where it has a method ``on_step(run, infos)`` after each step of the environments;
-    ``run.note(name, number)`` puts a number of your own into the metrics. ``loggers`` are called with each row of
-    these, a dict of numbers by name. ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The
-    other keywords are the fields of ``Config``.
+    own, must be given again. Where it is another run than one that nobody interrupted, ``run.inexact`` says why.
+    ``resume="auto"`` goes on with the run in ``run_dir`` if there is one, and otherwise begins it: the same line then
+    serves a program that is started again and again. ``callback`` is called with the run after each iteration, and
+    where it has a method ``on_step(run, infos)`` after each step of the environments; ``run.note(name, number)`` puts a
+    number of your own into the metrics. ``loggers`` are called with each row of these, a dict of numbers by name.
+    ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The other keywords are the fields of
+    ``Config``.
 
     In a terminal or a notebook the run is shown while it trains, and Ctrl-C ends it after the iteration at hand;
     ``progress=False`` shows nothing, and True shows it elsewhere, too.
 
     Under torchrun, ``torchrun --nproc-per-node 4 program.py``, all processes train one run: ``num_envs`` is divided
     among them, and the first one evaluates, logs, calls ``loggers`` and saves. Callbacks are called in each, which
-    ``run.rank`` tells apart.
+    ``run.rank`` tells apart; what ``run.note`` is given counts in the first one.
     """
     threads, watched, first = torch.get_num_threads(), Profile(), gc.get_freeze_count() == 0
     run, own, records = None, Callbacks(callback), logger_list(loggers)
@@ -174,33 +179,38 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
     written then covers iterations from before a checkpoint and after it.
     """
     config, learner, rollouts, engine = run.config, run.learner, run.rollouts, run.engine
-    timed = nullcontext if run.profile is None else run.profile.part
+    timed, going = nullcontext if run.profile is None else run.profile.part, True
     begin_records(run, loggers)
-    end, going, quota = config.total_steps, True, quota_of(config.algorithm)
-    own = not isinstance(rollouts, VectorRollouts | GatheredRollouts)
-    dtype = next(iter(learner.parts.values())).vectors[0].dtype
+    end, quota = config.total_steps, quota_of(config.algorithm)
+    own, first = not isinstance(rollouts, VectorRollouts | GatheredRollouts), next(iter(learner.parts.values()))
     began = run.waiting.began = time.perf_counter()
     try:
         while going and rollouts.steps - run.earlier < end and not (config.until_solved and run.solved):
             learner.advance((rollouts.steps - run.earlier) / end)
             run.phase = "collecting"
             before, answer = int(rollouts.steps), rollouts.collect(engine.actor, **quota)
-            steps, last_obs = check_collected(rollouts, before, answer, dtype) if own else answer
+            steps, last_obs = check_collected(rollouts, before, answer, first.vectors[0].dtype) if own else answer
             run.phase = "updating"
             run.waiting.rounds.append(engine.update(steps, last_obs))
             run.waiting.episodes += rollouts.episodes
             run.iteration, run.learned = run.iteration + 1, int(rollouts.steps) - run.earlier
             evaluates = run.learned >= run.next_evaluation or (config.eval_every and run.learned >= end)
             due = run.learned >= min(run.recorded + config.log_every, run.next_checkpoint, end)
-            row = run.record(write=due or bool(evaluates))
+            try:
+                row = run.record(write=due or bool(evaluates))
+            except NonFiniteError as error:
+                raise naming_rewards(error, steps, learner) from error
             run.phase = ""
             if evaluates:
                 with timed("evaluation"):
                     evaluate_now(run, row)
             with timed("callbacks"):
-                answers = [callback(run) for callback in callbacks.of_iterations]
-                going = callbacks.going and not any(
-                    x is False or (x is not None and x is not True and says_stop(x)) for x in answers
+                going = (
+                    not any(
+                        x is False or (x is not None and x is not True and says_stop(x))
+                        for x in [callback(run) for callback in callbacks.of_iterations]
+                    )
+                    and callbacks.going
                 )
             if row:
                 with timed("logging"):
@@ -223,6 +233,20 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
         run.close_log()
         plot_or_warn(run)
     return run
+
+
+def naming_rewards(error: NonFiniteError, steps: Steps, learner: Learner) -> NonFiniteError:
+    """Losses are not finite: say how large the rewards are that they are computed from, if these may be why."""
+    replay, seen = learner.modules.get("replay"), [(steps.reward, steps.mask)]
+    if isinstance(replay, Replay) and replay.kept is not None:
+        seen.append((replay.kept.reward[: replay.size], replay.kept.mask[: replay.size]))
+    largest = max(float(reward.masked_fill(~mask, 0).abs().amax()) for reward, mask in seen)
+    if largest <= LARGE_REWARD:
+        return error
+    return NonFiniteError(
+        f"{error}. Rewards are as large as {largest:.2g}, and losses are squares of sums of them, beyond what float32 "
+        "holds: wrap the environment so that it gives smaller ones"
+    )
 
 
 def begin_records(run: Run, loggers: Sequence[Logger]) -> None:

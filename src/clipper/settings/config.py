@@ -65,7 +65,8 @@ class Config:
     """Decisions that a row of metrics covers, as means over its iterations, or fewer where an evaluation, a checkpoint
     or the end comes first; 0: a row for each iteration."""
     max_skipped_steps: Count = 10
-    """Gradient steps in a row that may be skipped, since loss or gradient is not finite, before the run ends."""
+    """Gradient steps of a network in a row that may be skipped, since loss or gradient is not finite, before the run
+    ends."""
 
     language: Annotated[LanguageConfig | None, Suppress] = None
     """How responses are drawn and rewarded, in a run on prompts; ``clipper.train_language`` sets it."""

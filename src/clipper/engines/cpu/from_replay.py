@@ -162,11 +162,11 @@ def moments_of(learner: Learner) -> list[Tensor]:
 
 def learned_of(learner: Learner, name: str, bound: float) -> Learned:
     """A part as the kernels have it; of none, nothing."""
-    counts = learner.skipped.numpy().reshape(1), learner.skipped_in_a_row.numpy().reshape(1)
     if name not in learner.parts:
         nothing = Optimizer(tables.ADAM, 0, NOTHING, NOTHING, 0.0, 0.0, 0.0, 0.0, bound)
-        return Learned(NOTHING, NOTHING, nothing, np.zeros(1, np.float32), *counts)
+        return Learned(NOTHING, NOTHING, nothing, *(np.zeros(1, np.float32) for _ in range(3)))
     own = learner.parts[name]
+    counts = learner.skipped.numpy().reshape(1), own.skipped_in_a_row.numpy().reshape(1)
     optimizer, taken = optimizer_from(own, 0, 0.0, bound)
     theta, gradient = own.parameters[0].detach().numpy(), own.gradients[0].numpy()
     return Learned(theta, gradient, optimizer, taken.numpy().reshape(1), *counts)

@@ -37,7 +37,7 @@ class Stepper:
         self.optimizer, self.taken_before = optimizer_of(
             learner, passes.part, at(passes.rate, learner.progress), max_norm
         )
-        self.counters = self.taken_before, learner.skipped, learner.skipped_in_a_row
+        self.counters = self.taken_before, learner.skipped, learner.parts[passes.part].skipped_in_a_row
         self.counts = np.array([int(counter) for counter in self.counters])
         self.parts, self.order = min(passes.minibatches, len(keep) if units is None else units), np.empty_like(keep)
         width = tables.NORM + 1 + tables.LEAF_SUMS * len(engine.network.actions.names)
