@@ -42,6 +42,8 @@ def main_source(config: Config, environment: Environment) -> str:
     """``main()``, with the imports from which everything else is found."""
     if type(config.algorithm) not in KNOWN:
         raise UnrollError(f"{type(config.algorithm).__name__} is an algorithm of your own: its file is one already")
+    if config.policy.agents != "shared":
+        raise UnrollError("agents that share no parameters are not cut into files yet: leave out agents (--agents)")
     device = "" if config.device == "cpu" else f".to({config.device!r})"
     rest = "" if config.device == "cpu" else f", {config.device!r}"
     if config.policy.encoder.mask_key != EncoderOptions().mask_key:

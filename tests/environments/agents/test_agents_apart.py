@@ -20,14 +20,14 @@ from clipper.networks.export import export_onnx
 from clipper.networks.make_policy import make_policy
 from clipper.networks.of_agents import PolicyOfAgents
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.unroll import UnrollError, unroll
 
 SMALL = clipper.PolicyOptions(hidden=(8,))
 APART = dataclasses.replace(SMALL, agents="separate")
 ALGORITHMS: dict[str, Any] = {
     "ppo": clipper.PPO(horizon=16, epochs=2, max_grad_norm=0.1),
     "a2c": clipper.A2C(horizon=16),
-    "trpo": clipper.TRPO(horizon=16, value_epochs=2),
-    "scaled": clipper.PPO(horizon=16, epochs=1, rewards=clipper.rewards.Scaled()),
+    "trpo": clipper.TRPO(horizon=16, value_epochs=1, cg_iterations=4, rewards=clipper.rewards.Scaled()),
 }
 
 
@@ -54,7 +54,7 @@ def test_each_group_learns_as_it_would_alone(name: str, groups: tuple[str, ...])
         copy.load_state_dict(member.state_dict())
         alone.append(algorithm.init(copy, seed=0))
         alone[-1].generator.set_state(own.generator.get_state())
-    for _ in range(3):
+    for _ in range(2):
         steps, last_obs = rollouts.collect(whole, horizon=16)
         for g, one in enumerate(alone):
             mine = [c for c in range(9) if sorted(set(groups)).index(groups[c % 3]) == g]
@@ -122,15 +122,14 @@ def test_hybrid_actions_and_memories_go_to_their_groups(tmp_path: Path) -> None:
         assert run.learner.parameters.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["trpo", "scaled"])
-def test_a_run_is_resumed_exactly_and_its_policy_loaded(name: str, tmp_path: Path) -> None:
+def test_a_run_is_resumed_exactly_and_its_policy_loaded(tmp_path: Path) -> None:
     def env() -> clipper.Agents:
         return clipper.Agents(partial(Script, 0, (2, 5)), 3)
 
     settings: Any = {"policy": APART, "seed": 3}
-    whole = clipper.train(env(), ALGORITHMS[name], total_steps=300, **settings)
-    clipper.train(env(), ALGORITHMS[name], total_steps=150, run_dir=tmp_path / "run", **settings)
-    resumed = clipper.train(env(), resume=tmp_path / "run", total_steps=300)
+    whole = clipper.train(env(), ALGORITHMS["trpo"], total_steps=200, **settings)
+    clipper.train(env(), ALGORITHMS["trpo"], total_steps=100, run_dir=tmp_path / "run", **settings)
+    resumed = clipper.train(env(), resume=tmp_path / "run", total_steps=200)
     assert torch.equal(whole.learner.parameters, resumed.learner.parameters)
     assert resumed.config.policy.agents == ("agent_0", "agent_1")
     policy: Any = clipper.load(tmp_path / "run")
@@ -152,7 +151,6 @@ def test_a_run_by_name_and_from_the_command_line(tmp_path: Path) -> None:
     policy: Any = clipper.load(tmp_path / "run")
     assert policy.names == ("agent_0", "agent_1")
     assert clipper.evaluate(policy, "clipper/Spread-v0", episodes=4).returns.shape == (4,)
-    assert not run_command(["resume", str(tmp_path / "run"), "--total-steps", "1200"])
 
 
 def test_it_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +164,8 @@ def test_it_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
             clipper.train("clipper/Spread-v0", algorithm, policy=APART, total_steps=64)
     with pytest.raises(ConfigError, match="cannot run this"):
         clipper.train("clipper/Spread-v0", policy=APART, total_steps=64, engine="cpu")
+    with pytest.raises(UnrollError, match="share no parameters"):
+        unroll(clipper.Config(env="clipper/Spread-v0", policy=APART))
     with pytest.raises(ConfigError, match="no name"):
         clipper.PolicyOptions(agents=("a", ""))
     with pytest.raises(ConfigError, match="no name"):

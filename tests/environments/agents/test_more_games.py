@@ -1,6 +1,5 @@
 """Connect four beside a walk over cells and PettingZoo's own; rock, paper, scissors by its games; looking ahead."""
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -100,8 +99,8 @@ def test_who_looks_ahead_wins_and_blocks() -> None:
 
 
 def test_games_go_on_against_it() -> None:
-    for kind, blocks in product((TicTacToe, ConnectFour), (True, False)):
+    for kind, blocks in ((TicTacToe, False), (ConnectFour, True)):
         env = clipper.Turns(kind, 8, LookAhead(kind(), blocks))
-        run = clipper.train(env, clipper.PPO(horizon=16, epochs=1), total_steps=400)
+        run = clipper.train(env, clipper.PPO(horizon=16, epochs=1), total_steps=200)
         assert set(run.recent) <= {-1, 0, 1}
         assert -1 in run.recent

@@ -269,7 +269,7 @@ def test_games_against_the_latest_and_the_past_are_counted() -> None:
         rows.append((seen.copy(), dict(run.noted)))
         seen.clear()
 
-    clipper.train(env, clipper.PPO(horizon=16, epochs=1), policy=OPTIONS, total_steps=1500, callback=[pool, keep])
+    clipper.train(env, clipper.PPO(horizon=16, epochs=1), policy=OPTIONS, total_steps=600, callback=[pool, keep])
     for games, noted in rows[1:]:
         for whom, own in (
             ("latest", [r for m, newest, r in games if m == newest]),
@@ -281,21 +281,21 @@ def test_games_against_the_latest_and_the_past_are_counted() -> None:
 
 
 def test_ratings_are_those_of_games_from_fixed_seeds() -> None:
-    pool = clipper.Pool(OPTIONS, size=4, every=1, rated=40)
+    pool = clipper.Pool(OPTIONS, size=4, every=1, rated=20)
     env = clipper.Turns(TicTacToe, 16, pool)
     told: list[float] = []
     clipper.train(
-        env, clipper.PPO(horizon=16, epochs=4, learning_rate=1e-2), policy=OPTIONS, total_steps=2000,
+        env, clipper.PPO(horizon=16, epochs=4, learning_rate=1e-2), policy=OPTIONS, total_steps=900,
         callback=[pool, lambda run: told.append(run.noted["selfplay/elo"])],
     )  # fmt: skip
     assert told[0] == 0
     newest = pool.joined - 1
     game = TicTacToe()
-    assert score(pool, game, (newest, newest - 1), 40) == score(pool, game, (newest, newest - 1), 40)
+    assert score(pool, game, (newest, newest - 1), 20) == score(pool, game, (newest, newest - 1), 20)
     total, points = 0.0, 0.0
     for rival in range(newest - 3, newest):
-        points += score(pool, game, (newest, rival), 40) + 0.5
-        total += 41 / (1 + 10 ** ((float(pool.ratings[rival % 4]) - told[-1]) / 400))
+        points += score(pool, game, (newest, rival), 20) + 0.5
+        total += 21 / (1 + 10 ** ((float(pool.ratings[rival % 4]) - told[-1]) / 400))
     assert points == pytest.approx(total, abs=1e-3)
     again = pool.rate(game)
     assert again == pytest.approx(told[-1])
