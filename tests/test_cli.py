@@ -354,3 +354,14 @@ def test_an_environment_that_cannot_be_shown_says_so(
     assert run_command(["train", f"{name}:Env", "--run-dir", "run", *QUICK]) == 0
     assert run_command(["play", "run", "--env", f"{name}:Env", *flags]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_finished_run_that_is_resumed_says_so_and_how_to_train_longer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "CartPole-v1", *QUICK, "--run-dir", "x") == 0
+    capsys.readouterr()
+    assert run("resume", "x") == 0
+    shown = capsys.readouterr().out
+    assert "x had finished already, after" in shown
+    line = shown.splitlines()[-1].partition("clipper resume")[2]
+    assert run("resume", *line.split()) == 0
+    assert "finished after" in capsys.readouterr().out

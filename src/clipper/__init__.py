@@ -7,7 +7,7 @@
 
 from typing import Any
 
-from clipper.cli import interrupts  # first of all: to import torch takes a second or two
+from clipper.cli import interrupts, quick_help  # first of all: to import torch takes a second or two
 
 # isort: split
 from clipper import former, functional
@@ -76,7 +76,7 @@ from clipper.runs.train import train
 from clipper.settings import language_presets, presets, recipes
 from clipper.settings.config import Config
 
-__version__ = "0.1.0"
+__version__ = quick_help.VERSION
 
 __all__ = [
     "A2C",

@@ -88,7 +88,7 @@ OBS: dict[str, Change] = {
 @pytest.mark.parametrize("at", [0, 1, 6])
 @pytest.mark.parametrize("name", OBS)
 def test_observations_of_another_form_are_refused(name: str, at: int, engine: str) -> None:
-    with pytest.raises(EnvironmentContractError, match=r"Ready gave observations of .*float32.*: mend one of the two"):
+    with pytest.raises(EnvironmentContractError, match=r"Ready gave observations of .*float32.*: fix one of the two"):
         run(Ready(at, obs=OBS[name]), engine)
 
 

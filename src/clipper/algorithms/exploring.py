@@ -132,7 +132,7 @@ class Exploring:
     def targets(
         self, learner: Learner, steps: Steps, last_obs: Tree, judged: Judged, by: TwoSteps, again: bool = False
     ) -> Targets:
-        """The held algorithm's: of c_E r + c_I r_I where there is one value, else with c_E Â_E + c_I Â_I for Â."""
+        """The held algorithm's: of c_E r + c_I r_I where there is one value, otherwise with c_E Â_E + c_I Â_I for Â."""
         extrinsic, intrinsic = self.extrinsic_coef, at(self.intrinsic_coef, learner.progress)
         if not self.two_values:
             paid = steps._replace(reward=extrinsic * steps.reward + intrinsic * judged.reward)

@@ -36,7 +36,7 @@ class Reinforce:
     max_grad_norm: Bound = 0.5
     """Bound on the gradient's Euclidean norm."""
     causal: bool = True
-    """Credit an action with the rewards that follow it (reward-to-go); else with those of its whole episode."""
+    """Credit an action with the rewards that follow it (reward-to-go); otherwise with those of its whole episode."""
     baseline: bool = True
     """Subtract b(s) = V(s), a learned value, from each return."""
     advantages: Advantages = Standardised("trajectories", correction=0)

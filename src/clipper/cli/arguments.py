@@ -2,9 +2,12 @@
 
 import dataclasses
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import gymnasium
 
 from clipper.algorithms import (
     A2C,
@@ -66,6 +69,7 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     named = said("--env", rest) if name is None else name
     if named == "":
         raise ConfigError("the environment's name is empty: clipper train CartPole-v1")
+    check_first_word(name)
     config = RECIPES[name]() if name in RECIPES else config_for("CartPole-v1" if named is None else named)
     preset = said("--preset", rest)
     if preset is not None:
@@ -78,6 +82,16 @@ def train_defaults(args: Sequence[str]) -> tuple[Config, list[str]]:
     if name is None and "--env" not in rest and not {"-h", "--help", "--help-all"} & set(rest):
         raise ConfigError("name an environment or a recipe: clipper train CartPole-v1")
     return config, rest
+
+
+def check_first_word(name: str | None) -> None:
+    """Raise ``ConfigError`` for a word that is an algorithm, or looks like a recipe and is none."""
+    if name in ALGORITHMS:
+        raise ConfigError(
+            f"{name} is an algorithm: an environment or a recipe comes first: clipper train CartPole-v1 {name}"
+        )
+    if name is not None and re.fullmatch("[a-z][a-z0-9_]*", name) and name not in {*RECIPES, *gymnasium.registry}:
+        raise ConfigError(f"there is no recipe or environment {name!r}.{nearest(name, RECIPES)}")
 
 
 def said(flag: str, args: Sequence[str]) -> str | None:

@@ -1,14 +1,20 @@
 """The options of each command. Every flag is a field of a dataclass: its docstring is the help."""
 
 import dataclasses
+import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from clipper.cli.help_lines import command_help
+from clipper.cli.mistakes import said_in_short
+from clipper.cli.quick_help import bold, width
+from clipper.cli.short_help import command_of
 from clipper.environments.ids import called
 from clipper.errors import ConfigError
 from clipper.learning.action_parts import Joint, PerPart
@@ -37,7 +43,7 @@ class Train:
     """auto: go on with the run in --run-dir if there is one, otherwise begin it; for programs that are started again,
     as by torchrun --max-restarts."""
     seeds: int = 1
-    """Train this many seeds, from --seed upwards, side by side on the cores at hand."""
+    """Train this many seeds, from --seed upwards, side by side on the available cores."""
     profile: bool = False
     """Print at the end where the time went, part by part; it is in the metrics, too."""
     target_kl: Annotated[float | None, tyro.conf.arg(metavar="KL")] = None
@@ -194,6 +200,14 @@ class CheckExercise:
     """Language of what is printed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """Print a script with which a shell completes the command line, as in: eval "$(clipper completion bash)"."""
+
+    shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]
+    """bash, zsh (after compinit) or fish (clipper completion fish | source)."""
+
+
 def check_not_empty(args: Sequence[str]) -> None:
     """Raise ``ConfigError`` for an empty word, as a variable leaves that is not set: the path "" would be where one is.
 
@@ -208,14 +222,18 @@ def check_not_empty(args: Sequence[str]) -> None:
 
 
 def parse(kind: type[T], args: Sequence[str], prog: str, default: T | None = None, more: str = "") -> T:
-    """Command line arguments → a dataclass; prints help or the nearest right flag, and exits, where asked or wrong.
+    """Command line arguments → a dataclass; prints help or what is wrong, and exits, where asked or wrong.
 
     The help says ``more`` than the class does.
     """
     check_not_empty(args)
+    if default is None and {"-h", "--help"} & set(args):
+        sys.stdout.write(f"{command_help(prog.removeprefix('clipper '), command_of(kind), width(), bold)}\n")
+        raise SystemExit(0)
     extra: dict[str, object] = {} if default is None else {"default": default}
+    short = nullcontext() if "--help" in args else said_in_short(" ".join(prog.split()[:2]))
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), short:
         warnings.filterwarnings("ignore", "The field .* is annotated")  # with a protocol, and holds a user's own value
         return called(
             tyro.cli,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from clipper.cli import quick_help
 from clipper.cli.arguments import (
     ALGORITHMS,
     fields_named,
@@ -22,6 +24,7 @@ from clipper.cli.arguments import (
 from clipper.cli.command_options import (
     CheckExercise,
     Compare,
+    Completion,
     Episodes,
     Evaluate,
     Export,
@@ -35,8 +38,9 @@ from clipper.cli.command_options import (
 )
 from clipper.cli.export import export_command
 from clipper.cli.foreign_flags import check_flags
+from clipper.cli.help_lines import NARROWEST
 from clipper.cli.language_options import TrainLanguage
-from clipper.cli.short_help import show_short_help
+from clipper.cli.short_help import help_for
 from clipper.environments.atari import described, is_atari
 from clipper.environments.from_file import env_of_file
 from clipper.environments.processes import end_with_starter
@@ -46,13 +50,9 @@ from clipper.runs.config_file import read_config
 from clipper.runs.folders import new_folder, runs_in, seeds_below
 from clipper.runs.terminal import Terminal, write_source
 from clipper.settings.config import Config
-from clipper.settings.presets import PRESETS
-from clipper.settings.recipes import RECIPES
 from clipper.storage.files import for_output, from_user, replace
 
 MOST_SEEDS = 10_000
-NARROWEST = 40
-"""Columns that text is laid out for at least."""
 
 
 def train_command(args: Sequence[str]) -> int:
@@ -64,10 +64,10 @@ def train_command(args: Sequence[str]) -> int:
     default, rest = train_defaults(args)
     prog, more = f"clipper train ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]", ""
     if is_atari(default.env):
-        more = f" Behind an Atari game's id may stand, after commas: {described()}."
+        more = f" After an Atari game's id, separated by commas, may follow: {described()}."
     begun = Train(config=default)
     if {"-h", "--help"} & set(rest):
-        show_short_help(begun, ", ".join(ALGORITHMS), more.strip())
+        print_help(help_for("train", begun, ", ".join(ALGORITHMS)), more.strip())
         return 0
     options = parse(Train, ["--help" if word == "--help-all" else word for word in rest], prog, begun, more)
     config = with_spellings(options)
@@ -86,6 +86,12 @@ def train_command(args: Sequence[str]) -> int:
     from clipper.cli.session import train_and_show  # noqa: PLC0415
 
     return train_and_show(config, folder, options.profile, options.resume)
+
+
+def print_help(text: str, more: str = "") -> None:
+    """Print help, and ``more``."""
+    further = f"\n\n{textwrap.fill(more, quick_help.width())}" if more else ""
+    print(text + further)
 
 
 def new_run_dir(config: Config) -> Path:
@@ -178,7 +184,7 @@ def played(play: Callable[..., Evaluation], options: Episodes, folder: Path) -> 
 
 def print_episodes(env: str, result: Evaluation, more: str = "") -> None:
     """How episodes went, and ``more``."""
-    Terminal().print(f"{env}  {result}{more}")
+    Terminal().print(f"{env}  {result}{more}", soft_wrap=True)
 
 
 def own_environment(config: Config, named: str | None) -> str:
@@ -249,7 +255,11 @@ def unroll_command(args: Sequence[str]) -> int:
 
     default, rest = unroll_defaults(args)
     prog = f"clipper unroll RUN | ENVIRONMENT-OR-RECIPE [{'|'.join(ALGORITHMS)}]"
-    options = parse(Unroll, rest, prog, Unroll(config=default))
+    begun = Unroll(config=default)
+    if {"-h", "--help"} & set(rest):
+        print_help(help_for("unroll", begun, ", ".join(ALGORITHMS)))
+        return 0
+    options = parse(Unroll, ["--help" if word == "--help-all" else word for word in rest], prog, begun)
     text = unroll(with_spellings(options))
     if options.output is None:
         write_source(text)
@@ -286,6 +296,12 @@ def check_exercise_command(args: Sequence[str]) -> int:
     return 0 if verdict.right else 1
 
 
+def completion_command(args: Sequence[str]) -> int:
+    """``clipper completion``, where the shell is not named as it should be; otherwise ``quick_help`` answers."""
+    parse(Completion, args, "clipper completion")
+    return 0
+
+
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
     "train": (train_command, Train),
     "train-language": (train_language, TrainLanguage),
@@ -297,23 +313,8 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], type]] = {
     "export": (export_command, Export),
     "unroll": (unroll_command, Unroll),
     "check-exercise": (check_exercise_command, CheckExercise),
+    "completion": (completion_command, Completion),
 }
-
-
-def overview() -> str:
-    """All commands, a line each."""
-    lines = [f"  [bold]{name:<15}[/]{escape(kind.__doc__ or '')}" for name, (_, kind) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "[bold]clipper[/] COMMAND …   the PPO library",
-            "",
-            *lines,
-            "",
-            f"recipes: {', '.join(RECIPES)}",
-            f"presets: {', '.join(PRESETS)}",
-            "clipper COMMAND --help explains every option.",
-        ]
-    )
 
 
 def run_command(args: Sequence[str]) -> int:
@@ -339,15 +340,10 @@ def one_line(message: Warning | str, *_: object) -> str:
 def run_named(args: Sequence[str]) -> int:
     """The same, whatever it does with warnings."""
     errors = Terminal(stderr=True)
-    if not args or args[0] in ("-h", "--help", "help"):
-        Terminal().print(overview(), markup=True)
-        return 0
-    if args[0] == "--version":
-        from clipper import __version__  # noqa: PLC0415
-
-        Terminal().print(f"clipper {__version__}")
-        return 0
     try:
+        if (text := quick_help.text_for(args)) is not None:
+            print(text)
+            return 0
         if args[0] not in COMMANDS:
             raise ConfigError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)}")
         return COMMANDS[args[0]][0](args[1:])

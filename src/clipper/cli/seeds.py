@@ -1,4 +1,4 @@
-"""Several seeds of one run: side by side, one process per core at hand, and the folder that holds them."""
+"""Several seeds of one run: side by side, one process per core, and the folder that holds them."""
 
 import dataclasses
 import json

@@ -37,11 +37,11 @@ from clipper.settings.config_json import elsewhere, name_of, read_settings
 from clipper.settings.language import LanguageConfig
 from clipper.storage import checkpoint
 
-GRACE = 8.0  # seconds that a signal leaves the iteration at hand
+GRACE = 8.0  # seconds that a signal leaves the current iteration
 
 
 class Stopped(BaseException):
-    """A signal came in the midst of an evaluation."""
+    """A signal arrived during an evaluation."""
 
 
 def endings() -> list[signal.Signals]:
@@ -52,7 +52,7 @@ def endings() -> list[signal.Signals]:
 
 
 def turn_away(number: int) -> None:
-    """After a hang-up nobody reads the terminal any more, and to write there fails: what is told goes nowhere."""
+    """After a hang-up nobody reads the terminal any more, and to write there fails: output goes nowhere."""
     if sys.platform != "win32" and number == signal.SIGHUP:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
@@ -62,7 +62,7 @@ def turn_away(number: int) -> None:
 
 
 class StopOnSignal:
-    """Ends a run after the iteration at hand on Ctrl-C, SIGTERM or a hang-up, so that it is saved whole; a second one
+    """Ends a run after the current iteration on Ctrl-C, SIGTERM or a hang-up, so that it is saved whole; a second one
     at once.
 
     An evaluation is broken off. An iteration that does not end in time is given up, and what was learned before saved.
@@ -112,7 +112,7 @@ class StopOnSignal:
                     checkpoint.save(run.path / "checkpoint.safetensors", tensors, values, run.config.keep_checkpoints)
         finally:
             with suppress(OSError):
-                os.write(2, b"the iteration at hand takes too long and is given up\n")
+                os.write(2, b"the current iteration takes too long and is given up\n")
             end_children()  # of the environments
             os._exit(128 + (self.received or 0))
 
@@ -150,8 +150,21 @@ def show(arguments: Mapping[str, object], train: Callable[..., Run] = train) -> 
     received = stop.received
     if group is not None:  # a signal to one of them has stopped all
         received = group.largest(received or 0)[0] or None
+    if received is None and run.iteration and not header.printed:
+        report_finished(run, console)
+        return 0
     report(run, console, received)
     return 0 if received is None else 128 + received
+
+
+def report_finished(run: Run, console: Console) -> None:
+    """A run that was resumed and had nothing left to do, and how to train it longer."""
+    how, folder = "been solved" if run.config.until_solved and run.solved else "finished", from_here(run.path)
+    console.print(f"{folder} had {how} already, after {run.steps:,} steps", soft_wrap=True)
+    if how == "finished":
+        env = ["--env", run.source] if isinstance(run.source, str) and why_asked(run.source) else []
+        line = command_of("resume", folder, *env, "--total-steps", str(2 * run.config.total_steps))
+        console.print(f"  train longer  {line}", soft_wrap=True)
 
 
 def profile_table(profile: Profile, iterations: int) -> Table:

@@ -189,7 +189,7 @@ def monitored(
 
 
 def made_of_id(env_id: str, env_kwargs: Mapping[str, object]) -> gymnasium.Env:
-    """Gymnasium's environment of this name, which can be filmed where it can; else Clipper's, or its error."""
+    """Gymnasium's environment of this name, which can be filmed where it can; otherwise Clipper's, or its error."""
     if "," in env_id:  # Clipper's way of giving arguments
         return make_single(env_id, **env_kwargs)
     try:

@@ -68,7 +68,7 @@ class Served:
 
 
 def serve(pipe: Connection, other_end: Connection, make: Wrapped) -> None:
-    """Make the environment and answer until told to close; an error is sent back as the answer."""
+    """Make the environment and answer until asked to close; an error is sent back as the answer."""
     other_end.close()
     served = None
     while True:

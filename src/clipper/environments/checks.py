@@ -32,7 +32,7 @@ Answer = tuple[Tree, np.ndarray, np.ndarray, np.ndarray, Info]
 
 
 def describe(env: VectorEnv) -> str:
-    """The environment's id where it has one, else the name of its class, or of its parts' where it is made of some."""
+    """The environment's id where it has one, otherwise the class name of the (first) environment."""
     name = getattr(env.spec, "id", None)
     if isinstance(name, str):
         return name
@@ -145,7 +145,7 @@ class Promise:
         except (LookupError, TypeError) as error:
             raise EnvironmentContractError(
                 f"{describe(self.env)} gave observations without {place(leaf.path)}, which its observation space has: "
-                "mend one of the two"
+                "fix one of the two"
             ) from error
 
     def check_form(self, obs: Tree, path: tuple[str | int, ...] = ()) -> None:
@@ -157,7 +157,7 @@ class Promise:
             if (*path, key) not in known:
                 raise EnvironmentContractError(
                     f"{describe(self.env)} gave observations with {place((*path, key))}, which its observation space "
-                    "lacks: mend one of the two"
+                    "lacks: fix one of the two"
                 )
             self.check_form(part, (*path, key))
 
@@ -172,12 +172,12 @@ class Promise:
             of = "one environment" if rows is None else f"{rows} environments"
             raise EnvironmentContractError(
                 f"{what} of shape {array.shape} from {of}, but its observation space says {leaf.dtype} of shape "
-                f"{leaf.shape} for each, {shape} in all: mend one of the two"
+                f"{leaf.shape} for each, {shape} in all: fix one of the two"
             )
         try:
             return np.require(fitting(array, leaf), requirements=["C", "A"])
         except ValueError as error:
-            raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
+            raise EnvironmentContractError(f"{what} {error}: fix one of the two") from None
 
     def rewards(self, reward: object) -> np.ndarray:
         """Rewards ``[N]`` as float64."""
@@ -214,7 +214,7 @@ class Collecting(Protocol):
 
 
 def checked_step(env: VectorEnv, actions: Tree, state: Collecting, look: bool = True) -> Answer:
-    """``env.step(actions)`` in the shapes and dtypes that its spaces promise; else ``EnvironmentContractError``.
+    """``env.step(actions)`` in the shapes and dtypes that its spaces promise; otherwise ``EnvironmentContractError``.
 
     All that either engine reads of a step comes through here. Where observations' numbers are none, it raises as
     ``check_finite`` does, unless who asks looks at them himself (``look``). Of rewards only form and dtype are looked
@@ -329,7 +329,7 @@ def check_finite(
         number = first + (row if rows is None else rows[row])
         raise NonFiniteError(
             f"{what} {x[row, *index]} from environment {number} of {describe(env)}{rank}{where}, after {steps} "
-            f"decisions in all: mend the environment, or wrap it so that it returns numbers up to {largest:.2g}"
+            f"decisions in all: fix the environment, or wrap it so that it returns numbers up to {largest:.2g}"
         )
 
 

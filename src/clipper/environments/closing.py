@@ -1,4 +1,4 @@
-"""Environments whose own ``close`` fails: that is told, and no reason to lose what was done in them."""
+"""Environments whose own ``close`` fails: that is reported, and no reason to lose what was done in them."""
 
 import warnings
 

@@ -1,6 +1,6 @@
 """EnvPool's own environments, which Gymnasium may lack, by ids like ``envpool:Catch-v0`` (arXiv:2206.10558).
 
-They are evaluated and played as they are trained, by EnvPool. Settings of EnvPool's may stand behind the id:
+They are evaluated and played as they are trained, by EnvPool. Settings of EnvPool's may follow the id:
 ``envpool:Catch-v0,height=12``.
 """
 

@@ -49,7 +49,7 @@ MAKERS: list[Callable[..., gymnasium.Env | None]] = []
 def make_single(source: SingleSource, **kwargs: object) -> gymnasium.Env:
     """One environment, by id (``CartPole-v1``, ``my_package:MyEnv-v0``) or from a factory (``my_package:MyEnv`` too).
 
-    Arguments may stand behind an id: ``LunarLander-v3,continuous=true``. Raises ``UnknownEnvironmentError`` with the
+    Arguments may follow an id: ``LunarLander-v3,continuous=true``. Raises ``UnknownEnvironmentError`` with the
     nearest id, ``MissingPackageError`` with the command that installs what the environment needs, or
     ``EnvWorkerError`` with the cause where the environment itself cannot be made.
     """

@@ -60,7 +60,7 @@ def check_factory(source: object) -> None:
 
 
 def kind_of(made: object) -> str:
-    """What it is, where it is a well-known kind of environment that is not Gymnasium's, and what to do; else empty."""
+    """What a well-known kind of environment that is not Gymnasium's is, and what to do; otherwise empty."""
     if isinstance(made, VectorEnv):
         return "a VectorEnv, many environments in one: hand it over itself, not a factory of it"
     if hasattr(made, "possible_agents") or (hasattr(made, "agents") and hasattr(made, "observation_spaces")):
@@ -79,7 +79,7 @@ def kind_of(made: object) -> str:
 
 
 def checked_env(made: object, name: str) -> gymnasium.Env:
-    """What a factory has made, if it is an environment with spaces; else ``EnvironmentContractError``."""
+    """What a factory has made, if it is an environment with spaces; otherwise ``EnvironmentContractError``."""
     if not isinstance(made, gymnasium.Env):
         known = kind_of(made) or "no gymnasium.Env"
         raise EnvironmentContractError(f"{name} gave {shown(made)}, which is {known}")

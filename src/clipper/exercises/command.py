@@ -17,7 +17,7 @@ def known() -> dict[str, Exercise]:
 
 
 def language() -> str:
-    """``zh`` where the machine's language is Chinese and the terminal has its letters, else ``en``."""
+    """``zh`` where the machine's language is Chinese and the terminal has its letters, otherwise ``en``."""
     said = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
     try:
         "中".encode(sys.stdout.encoding or "utf-8")

@@ -28,7 +28,7 @@ class ActionPart(NamedTuple):
     entropy: Float[Tensor, "*batch"]
     """Times the probability that the part is used."""
     kl: Float[Tensor, "*batch"]
-    """KL(μ‖π): exact where μ is known, else estimated."""
+    """KL(μ‖π): exact where μ is known, otherwise estimated."""
 
 
 class Action(NamedTuple):

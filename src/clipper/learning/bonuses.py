@@ -35,7 +35,7 @@ class RND:
 @value
 class ICM:
     """(η/2) ‖φ̂(s′) − φ(s′)‖²: the error of a model of what an action does, in features φ from which the action can be
-    told, so that what no action changes need not be in them (Pathak et al. 2017, arXiv:1705.05363).
+    inferred, so that what no action changes need not be in them (Pathak et al. 2017, arXiv:1705.05363).
     """
 
     beta: Fraction = 0.2

@@ -29,7 +29,7 @@ Epsilon: TypeAlias = (
 
 @value
 class EpsilonGreedy:
-    """Any legal action with probability ε, else the one of the highest Q (Mnih et al. 2015, algorithm 1)."""
+    """Any legal action with probability ε, otherwise the one of the highest Q (Mnih et al. 2015, algorithm 1)."""
 
     epsilon: Epsilon = Annealed(1.0, 0.05, 0.1)
     """ε: a number, or a schedule, as annealed(start,end,until)."""
@@ -94,7 +94,7 @@ class UniformOrPolicy:
 
 
 class EitherOf:
-    """A sample of ``first`` with probability ``p``, else of ``second``, each state apart."""
+    """A sample of ``first`` with probability ``p``, otherwise of ``second``, each state apart."""
 
     def __init__(self, p: float, first: Sampler, second: Sampler) -> None:
         self.p, self.first, self.second = p, first, second

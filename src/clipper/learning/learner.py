@@ -96,7 +96,7 @@ class Learner:
 
     @property
     def parameters(self) -> Tensor:
-        """All that optimizers move, as one vector: the memory itself where they lie in one, else a copy."""
+        """All that optimizers move, as one vector: the memory itself where they lie in one, otherwise a copy."""
         return one_vector(self.parts.values())
 
     @property
@@ -158,7 +158,7 @@ class Learner:
         return self.reward_scaler(steps.reward)
 
     def absorb(self, targets: Targets) -> None:
-        """Let the policy's running statistics take in the decisions of a batch and what the critic was told of them."""
+        """Let the policy's running statistics take in the decisions of a batch and the critic's targets for them."""
         samples, mask = self.world.samples, targets.steps.mask
         self.policy.absorb(each(lambda x: samples(x[mask]), targets.steps.obs), samples(targets.value_target[mask]))
 
@@ -236,7 +236,7 @@ def stacked(numbers: list[Tensor]) -> Tensor:
 
 
 def one_vector(parts: Iterable[Part]) -> Tensor:
-    """The vectors of some parts: the one itself where they share it, else a copy of all, one after another."""
+    """The vectors of some parts: the one itself where they share it, otherwise a copy of all, one after another."""
     first, *others = {id(x): x for own in parts for x in own.vectors}.values()
     if not others:
         return first

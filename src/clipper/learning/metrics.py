@@ -74,7 +74,7 @@ def summarise(history: list[Metrics], targets: Targets, world: World = ALONE) ->
     """What was watched in each gradient step → one number per update, and what is known of the whole batch.
 
     Where no step was taken, ``history`` has what was watched where the first one was given up. The mean over steps, but
-    the largest of what ends in ``_max``, and the least and largest of what is told of each minibatch. Advantages are
+    the largest of what ends in ``_max``, and the least and largest of what each minibatch reports. Advantages are
     described in their own units, before any standardising, by their population deviation.
     """
     mask = targets.steps.mask

@@ -152,7 +152,7 @@ def check_moments(moments: dict[str, Tensor], parameters: Tensor, usual: dict[st
 
 
 def moments_of(optimizer: torch.optim.Optimizer) -> dict[str, Tensor] | None:
-    """What one like it keeps for a parameter, as it is after a step; None where that cannot be told."""
+    """What one like it keeps for a parameter, as it is after a step; None where that is not known."""
     probe = nn.Parameter(torch.zeros(1))
     probe.grad = torch.zeros(1)
     try:

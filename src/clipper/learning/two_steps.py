@@ -11,7 +11,7 @@ from clipper.learning.metrics import Metrics
 from clipper.learning.of_agents import LearnerOfAgents, learn_apart
 
 Again: TypeAlias = Callable[[], Targets] | None
-"""What makes the targets anew with the learner as it is by then; None where they stay as they are."""
+"""What makes the targets anew with the learner as it is then; None where they stay as they are."""
 
 
 @runtime_checkable
@@ -20,7 +20,7 @@ class TwoSteps(Protocol):
 
     targets: Any
     """A call with (learner, steps, last_obs) that gives ``Targets``; with ``again=True`` too, where ``improve`` asks
-    for them a second time: what they change in the learner has been changed by then."""
+    for them a second time: what they change in the learner has been changed already."""
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         """Take the update's steps, with nothing before its eyes but the learner and the targets; what to watch."""

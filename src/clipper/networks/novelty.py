@@ -105,7 +105,7 @@ class Distillation(nn.Module):
 
 
 class Curiosity(nn.Module):
-    """Features φ from which the action can be told, and a model of what it makes of them (arXiv:1705.05363).
+    """Features φ from which the action can be inferred, and a model of what it makes of them (arXiv:1705.05363).
 
     The inverse model is a head for the policy's own actions: a choice's loss is the cross-entropy, a Box's that of a
     Gaussian.

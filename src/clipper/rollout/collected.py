@@ -104,7 +104,7 @@ def check_spaces(kind: str, rollouts: Rollouts, steps: Steps) -> None:
     if isinstance(space, Box) and isinstance(steps.obs, Tensor) and steps.obs.shape[2:] != space.shape:
         raise ConfigError(
             f"steps.obs of {kind} is of shape {list(steps.obs.shape)}, but its single_observation_space is {space}: "
-            f"give [T, N, {', '.join(map(str, space.shape))}], or mend the space"
+            f"give [T, N, {', '.join(map(str, space.shape))}], or fix the space"
         )
     discrete = isinstance(rollouts.single_action_space, Discrete) and isinstance(action, Tensor)
     if discrete and (action.shape != steps.reward.shape or action.dtype != torch.int64):
@@ -128,7 +128,7 @@ def check_numbers(kind: str, steps: Steps, last_obs: Tree) -> None:
         wrong = where & ~x.flatten(where.ndim).isfinite().all(-1) if x.ndim > where.ndim else where & ~x.isfinite()
         *row, column = wrong.nonzero()[0].tolist()
         place = f"row {row[0]} of environment {column}" if row else f"environment {column}"
-        raise NonFiniteError(f"{name} of {kind} is not finite in {place}: mend what gives it")
+        raise NonFiniteError(f"{name} of {kind} is not finite in {place}: fix its source")
 
 
 def named(tree: Tree, name: str = "steps") -> list[tuple[str, Tree]]:

@@ -52,7 +52,7 @@ class Evaluation:
     """Decisions in each episode, ``[episodes]``."""
     successes: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """1 where an episode's last ``info`` said ``is_success`` (or ``success``), 0 where it denied it, NaN where it did
-    not tell, ``[episodes]``; empty where no episode told."""
+    not tell, ``[episodes]``; empty where no episode says."""
 
     @property
     def success_rate(self) -> float | None:

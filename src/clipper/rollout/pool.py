@@ -43,7 +43,7 @@ class Pool:
 
     ``train(Turns(game, N, pool), policy=options, callback=pool)``: each ``every`` iterations the policy joins, in the
     place of the oldest once there are ``size``. As a game begins, its opponent is drawn: the latest with probability
-    ``latest``, else any of the pool, each with the same (OpenAI et al. 2019, arXiv:1912.06680, plays 80 % of its games
+    ``latest``, otherwise any of the pool, each equally (OpenAI et al. 2019, arXiv:1912.06680, plays 80 % of its games
     against the latest). Before the first has joined, moves are uniform, and so is later a share ``uniform`` of all
     moves: it leads the learner to positions that no member plays into, where members then go on. Members' moves are
     sampled, by one batched forward pass for each distinct member.

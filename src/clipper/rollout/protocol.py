@@ -134,7 +134,7 @@ def check_source(source: object) -> None:
 
 
 def has(source: object, name: str) -> bool:
-    """Is there such a member? An error in a property is the property's own, and told as it is."""
+    """Is there such a member? An error in a property is the property's own, and passes unchanged."""
     try:
         getattr(source, name)
     except AttributeError:

@@ -82,5 +82,5 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
     except ValueError:
         raise EnvironmentContractError(
             f"{env} declares autoreset_mode={mode!r}; set env.metadata['autoreset_mode'] to a "
-            "gymnasium.vector.AutoresetMode, so that episodes' edges can be told"
+            "gymnasium.vector.AutoresetMode, so that episodes' edges are known"
         ) from None

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 from torch import nn
 
+from clipper.algorithms import quota_of
 from clipper.environments.vector.serial import is_limited
 from clipper.errors import visible
 from clipper.networks.encoders import ImageEncoder
@@ -13,6 +14,7 @@ from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.rollout.evaluation import MAX_STEPS
 from clipper.rollout.protocol import abilities
 from clipper.runs.run import Run
+from clipper.settings.config import Config
 
 MANY = 10_000_000  # weights for images, of which the header tells
 
@@ -33,14 +35,14 @@ class Header:
         resumed = "" if run.exact else f", resumed (exact: false{since})"
         env = abilities(run.rollouts).env
         endless = env is not None and not is_limited(env)
-        bound = f", no time limit is known, so evaluations end episodes after {MAX_STEPS:,} steps" * endless
+        bound = f", no time limit: evaluation episodes end after {MAX_STEPS:,} steps" * endless
         several = "environments" if config.num_envs > 1 else "environment"
         columns, engine = f"{config.num_envs} {several} {run.stepping}", f"engine {run.engine.description}, "
         if config.language is not None:
             columns = f"{config.num_envs} responses at once, of at most {config.language.max_tokens} tokens"
             engine = ""
         rest = (
-            f": {columns}, {size:,} parameters, {engine}{config.device}, "
+            f": {columns}{in_segments(config)}, {size:,} parameters, {engine}{config.device}, "
             f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}"
             f"{resumed}{bound}"
         )
@@ -50,6 +52,15 @@ class Header:
             self.console.print(of_ranks(run.rollouts), soft_wrap=True)
         if large := large_images(run.policy):
             self.console.print(large, soft_wrap=True)
+
+
+def in_segments(config: Config) -> str:
+    """Of how many steps a segment is, where a budget of whole segments is above the one that was asked for."""
+    horizon = quota_of(config.algorithm).get("horizon")
+    segment = 0 if horizon is None else horizon * config.num_envs
+    if not segment or config.total_steps % segment == 0 or config.language is not None:
+        return ""
+    return f", {config.total_steps:,} steps in whole segments of {segment:,}"
 
 
 def of_ranks(rollouts: GatheredRollouts) -> str:
@@ -69,7 +80,7 @@ def of_ranks(rollouts: GatheredRollouts) -> str:
 
 
 def large_images(policy: object) -> str:
-    """A line where images take more than ``MANY`` weights, which are seldom worth it; else ""."""
+    """A line where images take more than ``MANY`` weights, which are seldom worth it; otherwise ""."""
     encoders = [x for x in policy.modules() if isinstance(x, ImageEncoder)] if isinstance(policy, nn.Module) else []
     sizes = [sum(p.numel() for p in encoder.parameters()) for encoder in encoders]
     if sum(sizes) <= MANY:

@@ -124,7 +124,7 @@ def differing_paths(members: Sequence[int], envs: Sequence[str], groups: Sequenc
 def telling(
     differing: Sequence[str], members: Sequence[int], envs: Sequence[str], groups: Sequence[Settings]
 ) -> list[str]:
-    """All that differs where it is little; else those that tell most groups apart, in their order."""
+    """All that differs where it is little; otherwise those that tell most groups apart, in their order."""
     if len(differing) <= MOST:
         return list(differing)
     chosen: list[str] = []

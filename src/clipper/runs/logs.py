@@ -26,7 +26,7 @@ class Events(NamedTuple):
 
     writer: Any
     """TensorBoard's own form of records. Not its writer of events: that has a thread, which takes the interpreter from
-    the rollouts in the midst of a row; in a run on CartPole that costs more than the writing."""
+    the rollouts during a row; in a run on CartPole that costs more than the writing."""
     event: Any
     """The class of what it takes: of a row, one."""
     summary: Any

@@ -49,7 +49,7 @@ def least_weights(options: PolicyOptions, leaves: list[Leaf]) -> int:
 
 
 def physical_memory() -> float:
-    """Bytes of the machine's memory, infinity where that cannot be told."""
+    """Bytes of the machine's memory, infinity where that is not known."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):

@@ -16,7 +16,7 @@ from clipper.runs.terminal import Terminal
 
 
 class Interrupt:
-    """Ctrl-C ends the run after the iteration at hand; once more, and it is Python's own ``KeyboardInterrupt``."""
+    """Ctrl-C ends the run after the current iteration; once more, and it is Python's own ``KeyboardInterrupt``."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.received, self.run = console, False, None

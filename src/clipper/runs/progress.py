@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -12,11 +12,21 @@ from rich.table import Table
 
 from clipper.data.figures import figure
 from clipper.runs.curve import thousands
+from clipper.runs.in_effect import settings_now
 from clipper.runs.rows import Row
 from clipper.runs.run import Run
 from clipper.runs.terminal import Terminal
 
 SECONDS_BETWEEN_LINES = 2.0
+GAP = 2
+"""Columns between facts."""
+LINE = 160
+"""Columns of a line where no terminal says how wide it is."""
+IMPORTANT = (
+    "steps", "tokens", "return", "score", "left", "steps/s", "tokens/s", "evaluation", "best", "success", "elapsed",
+    "length", "entropy", "KL", "KL/response", "step size", "clipped", "loss of Q", "bonus", "σ",
+)  # fmt: skip
+"""What stays the longest where there is little room, first."""
 
 
 class ProgressDisplay:
@@ -24,13 +34,19 @@ class ProgressDisplay:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Terminal()
-        self.bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=40), TaskProgressColumn())
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=min(40, self.console.width - 18)),
+            TaskProgressColumn(),
+        )
         self.task = self.bar.add_task("training", total=1.0)
         self.live = Live(console=self.console, refresh_per_second=8) if self.console.is_terminal else None
         self.last_line = 0.0
         self.marks = deque[tuple[float, int]](maxlen=12)
         """When how many decisions were taken, half a second apart at least: a row may come much later."""
         self.last_eval: float | None = None
+        self.last_success: float | None = None
+        self.highest: float | None = None
 
     def __enter__(self) -> "ProgressDisplay":
         if self.live is not None:
@@ -46,7 +62,8 @@ class ProgressDisplay:
         row, total = run.history[-1] if run.history else {}, run.config.total_steps
         self.pace(run)
         evaluated = row.get("eval/return") if row.get("iteration") == run.iteration else None
-        self.last_eval = evaluated if evaluated is not None else self.last_eval
+        if evaluated is not None:
+            self.last_eval, self.last_success = evaluated, row.get("eval/success_rate")
         if self.live is not None:
             self.bar.update(self.task, completed=min(run.steps / total, 1.0))
             self.live.update(Group(self.bar, self.table(run)))
@@ -54,7 +71,9 @@ class ProgressDisplay:
         now = time.monotonic()
         if now - self.last_line >= SECONDS_BETWEEN_LINES or run.steps >= total or evaluated is not None:
             self.last_line = now
-            self.console.print("  ".join(f"{k} {v}" for k, v in self.facts(run).items()), soft_wrap=True)
+            words = {name: f"{name} {x}" for name, x in self.facts(run).items()}
+            shown = fitting(words, max(LINE, self.console.width))
+            self.console.print("  ".join(words[name] for name in shown), soft_wrap=True)
 
     def pace(self, run: Run) -> float:
         """Decisions per second of late; 0 where it is not known yet."""
@@ -65,49 +84,78 @@ class ProgressDisplay:
         return (run.steps - steps) / (now - began) if now > began else 0.0
 
     def facts(self, run: Run) -> dict[str, str]:
-        """The few numbers worth watching, in words."""
+        """The numbers worth watching, in words."""
         row, config = run.history[-1] if run.history else {}, run.config
         recent = run.history[-20:]
         speed = self.pace(run) or speed_of(recent)
         left = max(config.total_steps - run.steps, 0) / max(speed, 1e-9)
         done = f"{thousands(run.steps):>6}/{thousands(config.total_steps)}"
-        speed_text = f"{speed:,.0f}" if recent else ""
-        left_text = f"{int(left) // 60}:{int(left) % 60:02d}" if recent else ""
+        paced = (f"{speed:,.0f}", clock(left), clock(run.seconds)) if recent else ("", "", "")
+        now = settings_now(config.algorithm, run.learner)
         if config.language is None:
-            facts = {
-                "steps": done,
+            facts = dict(zip(("steps", "steps/s", "left", "elapsed"), (done, *paced), strict=True)) | {
                 "return": returned(row.get("episode/recent_return")),
+                "best": returned(self.best(run)),
+                "length": number(row.get("episode/length"), ".0f"),
                 "evaluation": returned(self.last_eval),
-                "steps/s": speed_text,
-                "left": left_text,
+                "success": number(self.last_success, ".0%"),
                 "KL": number(row.get("policy/kl"), ".4f"),
             }
         else:
-            facts = {
-                "tokens": done,
+            facts = dict(zip(("tokens", "tokens/s", "left", "elapsed"), (done, *paced), strict=True)) | {
                 "score": number(row.get("reward/score"), ".3f"),
                 "KL/response": number(row.get("kl/reference"), ".3f"),
                 "length": number(row.get("response/length"), ".1f"),
-                "tokens/s": speed_text,
-                "left": left_text,
             }
         facts |= {
             "clipped": number(row.get("policy/clip_fraction"), ".1%"),
             "entropy": number(row.get("policy/entropy"), ".3f"),
+            "σ": number(now.get("setting/std"), ".2f"),
+            "step size": number(now.get("setting/learning_rate"), ".1e"),
             "loss of Q": number(row.get("loss/q"), ".3g"),
             "bonus": number(row.get("bonus/reward"), ".3g"),
             **{name.removeprefix("custom/"): number(x, ".4g") for name, x in run.noted.items()},
         }
         return {k: v for k, v in facts.items() if v}
 
+    def best(self, run: Run) -> float | None:
+        """The highest mean return of late that a row has shown."""
+        rows = run.history if self.highest is None else run.history[-1:]
+        found = [x for row in rows if (x := row.get("episode/recent_return")) is not None]
+        self.highest = max([*found, *([] if self.highest is None else [self.highest])], default=None)
+        return self.highest
+
     def table(self, run: Run) -> Table:
         """The facts, side by side."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table(box=None, padding=(0, GAP, 0, 0), header_style="dim")
         facts = self.facts(run)
-        for name in facts:
-            table.add_column(name, justify="right")
-        table.add_row(*facts.values())
+        shown = fitting({name: max(name, x, key=len) for name, x in facts.items()}, self.console.width)
+        for name in shown:
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_row(*(facts[name] for name in shown))
         return table
+
+
+def fitting(widest: Mapping[str, str], width: int) -> list[str]:
+    """The names of the facts that fit side by side, by the widest text of each: those of ``IMPORTANT`` in its order.
+
+    The user's own come with entropy.
+    """
+    places = {name: i for i, name in enumerate(IMPORTANT)}
+    kept, left = set[str](), width + GAP
+    for name in sorted(widest, key=lambda name: places.get(name, places["entropy"])):
+        left -= len(widest[name]) + GAP
+        if left < 0:
+            break
+        kept.add(name)
+    return [name for name in widest if name in kept]
+
+
+def clock(seconds: float) -> str:
+    """75 → 1:15, 3675 → 1:01:15."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def returned(x: float | int | None) -> str:

@@ -20,14 +20,13 @@ from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, No
 from clipper.former import Renamed
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
-from clipper.learning.schedules import Linear, at
-from clipper.networks.heads.scales import LearnedLogStd, PlannedLogStd
 from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import Group
 from clipper.rollout.evaluation import EVALUATION_SEED, MAX_STEPS, Evaluation, evaluate_policy, left_behind
 from clipper.rollout.protocol import Rollouts, abilities, spaces_of
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.counters import COUNTERS, counter
+from clipper.runs.in_effect import settings_now
 from clipper.runs.lock import Lock
 from clipper.runs.logs import Log
 from clipper.runs.of_language import OfLanguage
@@ -136,7 +135,7 @@ class Run(Summarised):
     ) -> Evaluation:  # fmt: skip
         """Play whole episodes with the current policy, apart from training, by default in 20 environments at a time.
 
-        What ``seed`` and ``max_steps`` are by default ``evaluate_policy`` says. Raises ``ConfigError`` in the midst of
+        What ``seed`` and ``max_steps`` are by default ``evaluate_policy`` says. Raises ``ConfigError`` during
         training where the run was given its environments ready made: to play in them would break off the episodes that
         it learns from.
         """
@@ -217,13 +216,7 @@ class Run(Summarised):
             row[f"custom/{name}" if name in row else name] = sum(numbers) / len(numbers)
         self.notes = {}
         if self.log is not None:
-            given = {name: getattr(self.config.algorithm, name, None) for name in ("learning_rate", "clip")}
-            now = {
-                f"setting/{k}": at(x, self.learner.progress) for k, x in given.items() if isinstance(x, float | Linear)
-            }
-            scales = [x for x in self.learner.policy.modules() if isinstance(x, LearnedLogStd | PlannedLogStd)]
-            stds = [x(torch.empty(0)).detach().exp().mean() for x in scales]
-            self.log.write(row, now | ({"setting/std": float(sum(stds) / len(stds))} if stds else {}))
+            self.log.write(row, settings_now(self.config.algorithm, self.learner))
 
     def close_log(self) -> None:
         """Write the rows that are not written, since their evaluation or a callback failed, and close the log."""
@@ -297,7 +290,7 @@ class Run(Summarised):
             checkpoint.save(self.path / "checkpoint.safetensors", tensors, values, self.config.keep_checkpoints)
 
     def check_folder(self) -> None:
-        """While it trains: raise ``OSError`` where its folder was deleted, or is another one by now."""
+        """While it trains: raise ``OSError`` where its folder was deleted, or is another one now."""
         if self.lock is not None:
             self.lock.check()
 
@@ -381,7 +374,7 @@ class Run(Summarised):
         return restored
 
     def load_rollouts(self, tensors: dict[str, torch.Tensor], values: dict[str, object]) -> bool:
-        """Bring the rollouts where the checkpoint left them; a mistake in the user's own is told as it is."""
+        """Bring the rollouts where the checkpoint left them; a mistake in the user's own passes unchanged."""
         own = type(self.rollouts)
         try:
             restored = self.rollouts.load_state_dict(tensors, values, self.engine.actor)

@@ -76,7 +76,7 @@ def train(
     ``profile=True`` keeps in ``run.profile`` and the metrics where the time goes. The other keywords are the fields of
     ``Config``.
 
-    In a terminal or a notebook the run is shown while it trains, and Ctrl-C ends it after the iteration at hand;
+    In a terminal or a notebook the run is shown while it trains, and Ctrl-C ends it after the current iteration;
     ``progress=False`` shows nothing, and True shows it elsewhere, too.
 
     Under torchrun, ``torchrun --nproc-per-node 4 program.py``, all processes train one run: ``num_envs`` is divided
@@ -320,7 +320,7 @@ def plot_or_warn(run: Run) -> None:
 
 
 def make_up(run: Run) -> None:
-    """The evaluation in the midst of which the run was ended."""
+    """The evaluation during which the run was ended."""
     evaluate_now(run, run.history[-1])
     if run.path is not None:
         replace_last(run.path, run.history[-1])

@@ -277,6 +277,8 @@ RECIPES: dict[str, Callable[[], Config]] = {
         hardmove,
         deep_sea,
         spread,
+        simple_spread,
+        mappo,
     )
 }
 """By name, as ``clipper train NAME`` and ``clipper unroll NAME`` take them."""

@@ -45,7 +45,7 @@ class Annotations(Fold):
         return self.names.of_object(kind)
 
     def hint(self, node: ast.expr, fact: Fact) -> ast.expr | None:  # noqa: PLR0911 (one for each kind)
-        """The annotation as it is, where all of it can stand; else None."""
+        """The annotation as it is, where all of it can stand; otherwise None."""
         assert self.here is not None
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return self.hint(ast.parse(node.value, mode="eval").body, fact)

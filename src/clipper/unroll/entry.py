@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def environment_of(config: Config) -> Environment:
-    """Gymnasium's own vector environment where that gives what Clipper's does, row by row; else Clipper's."""
+    """Gymnasium's own vector environment where that gives what Clipper's does, row by row; otherwise Clipper's."""
     name, given = split_id(config.env)
     n, episodes = config.num_envs, "episodes" in quota_of(config.algorithm)
     if name in TASKS:

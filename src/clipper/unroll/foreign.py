@@ -53,7 +53,7 @@ class Foreign(Calls):
     """Knows some of Python, torch and numpy."""
 
     def builtin(self, it: It, given: Arguments) -> Fact | None:  # noqa: PLR0911, PLR0912 (one for each kind)
-        """Of what Python itself brings, where something is known of the result; else None."""
+        """Of what Python itself brings, where something is known of the result; otherwise None."""
         if it in (tuple, list) and given.places:
             each, exact = self.iterated(given.places[0])
             if it is tuple:

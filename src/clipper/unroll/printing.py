@@ -246,7 +246,7 @@ def hugs(node: ast.BinOp) -> bool:
 
 
 def own_brackets(node: ast.expr) -> tuple[str, ast.expr, str] | None:
-    """What stands before its last brackets, whose these are, and what stands behind."""
+    """What comes before its last brackets, whose these are, and what follows."""
     method = node.func if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
     if isinstance(node, ast.Call) and parts_of(node):
         return f"{text(node.func, ATOM)}(", node, ")"
@@ -263,7 +263,7 @@ def own_brackets(node: ast.expr) -> tuple[str, ast.expr, str] | None:
 
 
 def in_brackets(left: str, node: ast.expr, right: str, indent: int) -> list[str]:
-    """What is within a call or a comprehension on a line of its own, if it fits; else each part on one."""
+    """What is within a call or a comprehension on a line of its own, if it fits; otherwise each part on one."""
     pad, inner = " " * indent, " " * (indent + 4)
     if isinstance(node, ast.Subscript):
         return [pad + left, *laid_out("", node.slice, "", indent + 4, brackets=False), pad + right]

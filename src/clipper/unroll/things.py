@@ -27,7 +27,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Of:
-    """Some instance of a class, of which the attributes are told apart by class only."""
+    """Some instance of a class, of which the attributes are distinguished by class only."""
 
     kind: type
 

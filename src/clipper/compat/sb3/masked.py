@@ -1,4 +1,4 @@
-"""``sb3_contrib.MaskablePPO``: PPO that is told which actions are legal."""
+"""``sb3_contrib.MaskablePPO``: PPO with masks of the legal actions."""
 
 from typing import ClassVar, TypeVar
 

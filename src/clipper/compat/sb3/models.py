@@ -44,7 +44,7 @@ class ClippedValue:
 
 
 class WatchedStop(KLStop):
-    """A stop that keeps what it was told; a ``target`` of infinity never ends an update."""
+    """A stop that keeps what it was given; a ``target`` of infinity never ends an update."""
 
     minibatches: int
     """Of an epoch."""

@@ -152,7 +152,7 @@ class CPUFromReplay:
 
 
 def moments_of(learner: Learner) -> list[Tensor]:
-    """All optimizers' mean squares, by which it is told whether they are the ones that the kernels know."""
+    """All optimizers' mean squares, from which it is seen whether they are the ones that the kernels know."""
     found = []
     for own in learner.parts.values():
         moments = own.optimizer.state.get(own.parameters[0], {})

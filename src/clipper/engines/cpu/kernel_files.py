@@ -162,7 +162,7 @@ def is_compiled(part: str = MOST) -> bool:
 
 
 def folders() -> list[Path]:
-    """Where kernels may lie: ``CLIPPER_CACHE_DIR``, else beside the sources, else with the user's other caches."""
+    """Where kernels may lie: ``CLIPPER_CACHE_DIR``, beside the sources, or with the user's other caches."""
     if base := os.environ.get("CLIPPER_CACHE_DIR"):
         return [Path(base)]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

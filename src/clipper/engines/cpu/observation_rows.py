@@ -61,7 +61,7 @@ class ObservationRows:
             if (np.abs(part) >= EXACT).any():
                 raise EnvironmentContractError(
                     f"{env} gave {part.flat[np.abs(part).argmax()]:.0f} in observations{place(self.leaves[k].path)}, "
-                    f"beyond its space, and the cpu engine holds integers up to {EXACT} only: mend the environment, or "
+                    f"beyond its space, and the cpu engine holds integers up to {EXACT} only: fix the environment, or "
                     "use engine 'torch'"
                 )
 

@@ -25,7 +25,7 @@ from clipper.networks.actor_critic import ActorCritic
 
 
 class Layers:
-    """Some layers of the table, and which of their outputs are told."""
+    """Some layers of the table, and which of their outputs torch reads."""
 
     def __init__(
         self, kernels: Kernels, net: Net, work: Packed[Work], rows: ObservationRows, places: list[tuple[int, int, int]],
@@ -96,7 +96,7 @@ class AsItIs(nn.Module):
 
 
 class Part(nn.Module):
-    """Stands where a policy has one of its last layers: what that says, out of all that is told."""
+    """Stands where a policy has one of its last layers: what that says, out of all outputs."""
 
     def __init__(self, first: int, size: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class ToldPolicy:
             self.twin.critic = Trunk(Layers(kernels, *made, network.critic_parameters, flat))
 
     def replaced(self, layers: dict[str, int]) -> list[tuple[int, int, int]]:
-        """Put parts in these layers' place; where their outputs stand, and where they are told."""
+        """Put parts in these layers' place; where their outputs stand, and where torch reads them."""
         places = list[tuple[int, int, int]]()
         for name, slot in layers.items():
             parent, _, own = name.rpartition(".")

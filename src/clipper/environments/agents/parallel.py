@@ -38,9 +38,9 @@ class Agents(VectorEnv):
     ended the environment is reset with the next step, and all columns begin. An agent that an episode begins without
     has rows of zeros only.
 
-    ``agent_id``: each agent sees which one it is, A numbers more (0s and one 1) behind a vector, else a key ``agent``.
+    ``agent_id``: each agent sees its index, A numbers more (0s and one 1) behind a vector, otherwise a key ``agent``.
     ``pad``: where spaces differ, vectors are filled up with zeros, and choices that an agent lacks are masked.
-    ``team_reward``: each agent gets the sum of what all get in that step, else its own.
+    ``team_reward``: each agent gets the sum of what all get in that step, otherwise its own.
     ``state``: observations get a key ``state``, the environment's ``state()``; or "observations", those of all agents
     one after another, zeros for those that have ended. ``EncoderOptions(critic_only=("state",))`` hides it from the
     actor.
@@ -238,7 +238,7 @@ class Agents(VectorEnv):
                     )
 
     def info(self, masks: "Masks") -> Info:
-        """What is told beside observations and rewards."""
+        """What the environment reports beside observations and rewards."""
         return {DECIDES: self.decides.copy(), **masks.told()}
 
     def render(self) -> tuple[np.ndarray, ...]:

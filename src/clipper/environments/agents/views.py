@@ -93,13 +93,13 @@ class Views:
         try:
             x = array_of(leaf.of(obs))
         except (LookupError, TypeError):
-            raise EnvironmentContractError(f"{what} not at all, but {shown(obs)}: mend it, or its space") from None
+            raise EnvironmentContractError(f"{what} not at all, but {shown(obs)}: fix it, or its space") from None
         if x.shape != leaf.shape:
-            raise EnvironmentContractError(f"{what} of shape {x.shape}, but its space says {leaf.shape}: mend one")
+            raise EnvironmentContractError(f"{what} of shape {x.shape}, but its space says {leaf.shape}: fix one")
         try:
             return fitting(x, leaf)
         except ValueError as error:
-            raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
+            raise EnvironmentContractError(f"{what} {error}: fix one of the two") from None
 
     def put_state(self, arrays: list[np.ndarray], columns: Sequence[int], state: np.ndarray) -> None:
         """The environment's state into the columns of the agents that take part."""
@@ -107,7 +107,7 @@ class Views:
         x = array_of(state)
         if x.shape != target.shape[1:]:
             raise EnvironmentContractError(
-                f"state() gave shape {x.shape}, but state_space says {target.shape[1:]}: mend one of the two"
+                f"state() gave shape {x.shape}, but state_space says {target.shape[1:]}: fix one of the two"
             )
         target[columns] = x
 

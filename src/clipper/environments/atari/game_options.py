@@ -1,4 +1,4 @@
-"""What may stand behind an Atari game's id: the standard preprocessing, each part of it a field."""
+"""Options that may follow an Atari game's id: the standard preprocessing, each part of it a field."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ class Atari:
     obs_type: Literal["grayscale", "rgb", "ram"] = "grayscale"
     """What is seen: brightness (Atari detail 5), colours, or the console's 128 bytes, as numbers from 0 to 1."""
     reward_clipping: bool = True
-    """Learn from the sign of rewards; scores that are told are the game's own (Atari detail 6)."""
+    """Learn from the sign of rewards; reported scores are the game's own (Atari detail 6)."""
     stack_num: int = 4
     """How many of the latest pictures are one observation (Atari detail 7)."""
     repeat_action_probability: float = 0.0
@@ -100,5 +100,5 @@ def described(only: str | None = None) -> str:
 
 
 def text(value: object) -> str:
-    """As it stands behind an id."""
+    """As it follows an id."""
     return value if isinstance(value, str) else json.dumps(value)

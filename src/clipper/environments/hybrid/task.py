@@ -43,7 +43,7 @@ class Task(Protocol):
         ...
 
     def info(self) -> dict[str, np.ndarray]:
-        """What else is told, by name, ``[N, ...]`` each."""
+        """What else is reported, by name, ``[N, ...]`` each."""
         ...
 
     def draw(self, i: int) -> np.ndarray:

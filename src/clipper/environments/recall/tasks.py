@@ -41,7 +41,7 @@ class RepeatPrevious(gymnasium.Env):
     Each right answer pays 1 / (``length`` − k), so that a return is the fraction of right answers; the first k
     decisions pay nothing, and the episode terminates after ``length``. The observation is xₜ as 0s and one 1. Without a
     memory nothing beats guessing: 1 / ``symbols``. ``masked`` forbids one wrong answer in each step, drawn uniformly
-    and told in ``info["action_mask"]``: guessing is then right in 1 / (``symbols`` − 1) of all steps.
+    and given in ``info["action_mask"]``: guessing is then right in 1 / (``symbols`` − 1) of all steps.
 
     The task is that of POPGym (Morad et al. 2023, arXiv:2303.01859, "RepeatPrevious"), which draws from decks of cards
     without putting them back and punishes wrong answers.

@@ -17,7 +17,7 @@ def ask_for_infos(env: VectorEnv, wanted: bool = True) -> None:
 
 
 def info_of_each(info: Info, num_envs: int) -> list[Info]:
-    """What each of ``num_envs`` environments told with a step, ``{}`` where it told nothing.
+    """What each of ``num_envs`` environments reported with a step, ``{}`` where it reported nothing.
 
     Where an episode has ended and the next one begun in the same step, it is the last info of the one that ended.
     """

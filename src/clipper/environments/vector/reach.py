@@ -45,7 +45,7 @@ def set_in_each(env: VectorEnv, name: str, values: object) -> None:
 
 
 def having(env: VectorEnv, name: str) -> Any:
-    """The vector environment, or what it wraps, whichever comes first that has such an attribute; else None."""
+    """The vector environment, or what it wraps, whichever comes first that has such an attribute; otherwise None."""
     inner: Any = env
     while not hasattr(inner, name):
         if not isinstance(inner, VectorWrapper):
@@ -65,7 +65,7 @@ def own(env: VectorEnv, name: str) -> object:
 
 
 def for_each(value: object, n: int) -> tuple[object, ...]:
-    """Entries where there is one for each of ``n`` environments, else the same for all."""
+    """Entries where there is one for each of ``n`` environments, otherwise the same for all."""
     if isinstance(value, np.ndarray):
         return tuple(value) if value.shape[:1] == (n,) else (value,) * n
     return tuple(value) if isinstance(value, list | tuple) and len(value) == n else (value,) * n

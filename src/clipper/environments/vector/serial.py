@@ -98,7 +98,7 @@ class Serial(VectorEnv):
         """Is ``action_masks()`` of an environment asked where its info tells nothing?"""
         self.masks: list[Tree] = [None] * n
         self.infos: list[Info] = [NOTHING] * n
-        """What each environment told with the latest step."""
+        """What each environment reported with the latest step."""
         self.passes_infos = False
 
     def pass_infos(self, wanted: bool = True) -> None:
@@ -173,7 +173,7 @@ class Serial(VectorEnv):
             except (LookupError, TypeError) as error:
                 raise EnvironmentContractError(
                     f"{self.name(i)} gave an observation without {place(leaf.path)}, which its observation space has: "
-                    "mend one of the two"
+                    "fix one of the two"
                 ) from error
             if bounds is not None and type(part) in INTEGERS and bounds[0] <= part <= bounds[1]:
                 row[...] = part
@@ -183,7 +183,7 @@ class Serial(VectorEnv):
             if leaf.least is not None and (np.any(part < leaf.least) or np.any(part > leaf.most)):
                 raise EnvironmentContractError(
                     f"{self.name(i)} gave an observation{place(leaf.path)} of {part}, but its observation space has "
-                    f"{leaf.least} to {leaf.most}: mend one of the two"
+                    f"{leaf.least} to {leaf.most}: fix one of the two"
                 )
             row[...] = part
 
@@ -302,7 +302,7 @@ class Serial(VectorEnv):
         return info
 
     def failure(self, i: int, error: BaseException) -> EnvWorkerError:
-        """What an environment's own error is told as, with its traceback: a worker's has no other way to the user."""
+        """What an environment's own error is reported as, with its traceback: a worker has no other way."""
         during = "its reset" if self.resets[i] else f"step {self.rows_stepped}"
         used = f"; {self.restarts} restarts were tried" if self.restarts else ""
         text = "".join(traceback.format_exception(error)).rstrip()
@@ -313,12 +313,12 @@ class Serial(VectorEnv):
         what = f"{self.name(i)} gave an observation{place(leaf.path)}"
         if np.shape(obs) != leaf.shape:
             raise EnvironmentContractError(
-                f"{what} of shape {np.shape(obs)}, but its observation space says {leaf.shape}: mend one of the two"
+                f"{what} of shape {np.shape(obs)}, but its observation space says {leaf.shape}: fix one of the two"
             )
         try:
             fitting(np.asarray(obs), leaf._replace(least=None))
         except ValueError as error:
-            raise EnvironmentContractError(f"{what} {error}: mend one of the two") from None
+            raise EnvironmentContractError(f"{what} {error}: fix one of the two") from None
 
     def has_ended(self, i: int, terminated: object, truncated: object) -> bool:
         """Has the episode? Raises unless both are truth values."""

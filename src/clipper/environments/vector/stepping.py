@@ -88,8 +88,9 @@ def vectorise(
             raise ConfigError("a native vector environment is one process: env_timeout and on_env_error do not apply")
         env = native(source, num_envs) if vector == "native" else pooled(source, num_envs)
         check_keys(env.single_observation_space, ignore)
-        by = type(env.unwrapped).__name__ if vector == "native" else "EnvPool"
-        return Stepping(env, vector, f"stepped natively by {by}")
+        by = f"natively by {type(env.unwrapped).__name__}" if vector == "native" else "natively by EnvPool"
+        ours = type(env.unwrapped).__module__.startswith("clipper.")
+        return Stepping(env, vector, f"stepped {'together, as arrays' if ours else by}")
     sources = each_source(source, num_envs)
     factories = [without(partial(make_single, one), ignore) for one in sources]
     processes, told = min(num_envs, cores()), ""
@@ -165,7 +166,7 @@ def step_time(factory: Callable[[], gymnasium.Env]) -> float:
 
 
 def drawn(space: gymnasium.Space, info: Info) -> object:
-    """A random action, a legal one where that is told of a plain choice: what is not may raise."""
+    """A random legal action (masks of Discrete only); an illegal one may make the environment raise."""
     mask = next((info[key] for key in MASK_KEYS if key in info), None)
     if mask is None or not isinstance(space, gymnasium.spaces.Discrete):
         return space.sample()

@@ -87,7 +87,7 @@ class Workers(VectorEnv):
             raise
 
     def whose(self, i: int) -> str:
-        """A process, as errors call it before it has told anything."""
+        """A process, as errors call it before it has reported anything."""
         part = self.parts[i]
         several = f"s {part.start} to {part.stop - 1}" if part.stop - part.start > 1 else f" {part.start}"
         return f"the process of environment{several}"

@@ -18,7 +18,7 @@ FEW = 64  # more values than this are not listed
 
 
 class Encoding(NamedTuple):
-    """How samples of one part are told to others."""
+    """How later parts see samples of one part."""
 
     size: int
     of: Callable[[Tree], Float[Tensor, "*batch size"]]
@@ -31,7 +31,7 @@ class Encoding(NamedTuple):
 def encoding(space: gymnasium.Space) -> Encoding:
     """The encoding for an action space; extend with ``encoding.register``."""
     raise UnsupportedSpaceError(
-        f"later parts of an action cannot be conditioned on {space}: register how its samples are told with "
+        f"later parts of an action cannot be conditioned on {space}: register how its samples are encoded with "
         f"clipper.networks.heads.encodings.encoding.register({type(space).__name__})"
     )
 

@@ -1,4 +1,4 @@
-"""Where a Gaussian policy's log σ comes from, as values: learned, fixed, decaying with progress, or told by the state.
+"""Where a Gaussian policy's log σ comes from, as values: learned, fixed, decaying with progress, or given by the state.
 
 Each makes a module that maps features ``[*batch, F]`` to log σ ``[*#batch, A]``; what is the same in every state
 broadcasts.

@@ -117,7 +117,7 @@ class TorchOptimizer:
 
 
 def optimizer_of(kind: type[torch.optim.Optimizer], options: Mapping[str, Tree]) -> Adam | OwnOptimizer:
-    """Clipper's Adam where it is Adam with arguments that this has, else torch's own."""
+    """Clipper's Adam where it is Adam with arguments that this has, otherwise torch's own."""
     if kind is torch.optim.Adam and set(options) <= {"eps", "betas", "weight_decay"}:
         return Adam(**options)
     return TorchOptimizer(kind, options)

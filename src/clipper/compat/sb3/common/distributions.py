@@ -24,7 +24,7 @@ def sum_independent_dims(tensor: Tensor) -> Tensor:
 
 
 class Distribution(ABC):
-    """What an action is drawn from, once ``proba_distribution`` was told the numbers of a network."""
+    """What an action is drawn from, once ``proba_distribution`` was given the numbers of a network."""
 
     distribution: Tree = None
 
@@ -270,7 +270,7 @@ class StateDependentNoiseDistribution(OfParams):
         return actions if self.bijector is None else self.bijector.forward(actions)
 
     def get_noise(self, latent_sde: Tensor) -> Tensor:
-        """By each row's own matrix where there are as many, else by the one for all."""
+        """By each row's own matrix where there are as many, otherwise by the one for all."""
         features = latent_sde if self.learn_features else latent_sde.detach()
         if len(features) != len(self.exploration_matrices) or len(features) == 1:
             return features @ self.exploration_mat

@@ -1,7 +1,7 @@
 """Models that learn from what they have just collected: the loop, as Stable-Baselines3 runs it.
 
 Environments are stepped here, and all that a callback sees is theirs. The update is Clipper's: its algorithm, made of
-the model's attributes as they are by then.
+the model's attributes as they are then.
 """
 
 from abc import abstractmethod

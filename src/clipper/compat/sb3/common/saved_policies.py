@@ -40,7 +40,7 @@ UNSAVED = "unsaved"
 
 
 def encode(value: Tree) -> Tree:  # noqa: PLR0911 (a kind each)
-    """As JSON has it; what is told by no name becomes a note of what was there."""
+    """As JSON has it; what no name identifies becomes a note of what was there."""
     if isinstance(value, str | bool | int | float | None):
         return value
     if isinstance(value, np.generic):

@@ -12,7 +12,7 @@ from clipper.engines.cpu.kernels.replayed_tables import LOSS, POLICY, SLOT, VALU
 
 @njit(**COMPILED)
 def smooth(policy, noise, row, smoothing, bound, size, spaces, stride):
-    """The actions at hand become clip(a + clip(σ̃ ε, ±c), −1, 1)."""
+    """The given actions become clip(a + clip(σ̃ ε, ±c), −1, 1)."""
     one, c, scale = np.float32(1.0), np.float32(bound), np.float32(smoothing)
     for j in range(policy.size):
         a = spaces.out[(policy.action + j) * stride :]

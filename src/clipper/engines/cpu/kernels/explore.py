@@ -62,7 +62,7 @@ def disturb(policy, noise, row, action, std, spaces, stride):
 
 @njit(**COMPILED)
 def choose(policy, noise, row, legal, epsilon, choice, size, spaces, stride):
-    """Any legal action with probability ε, else the best one: the first whose cumulative probability exceeds ``noise``,
+    """A legal action with probability ε, otherwise the best: the first whose cumulative probability exceeds ``noise``,
     a uniform number.
     """
     dqn.greedy(policy, legal, row, size, spaces, stride, spaces.best)

@@ -49,7 +49,7 @@ class Tape(NamedTuple):
     """The same the other way round."""
     now: Floats1
     far: Floats1
-    """State and cell of each sequence at the step at hand, or what is owed to them."""
+    """State and cell of each sequence at the current step, or what is owed to them."""
     told: Floats1
     """Room for one decision's numbers."""
     rows: Ints1

@@ -9,7 +9,7 @@ from clipper.engines.cpu.kernels.tables import Floats1, Floats2, Ints2, Net, Wor
 
 @njit(**COMPILED)
 def tell(net: Net, places: Ints2, obs: Floats2, work: Work, told: Floats2) -> None:
-    """The outputs of the layers at ``places`` (slot, size, first column), a row of ``told`` for each of ``obs``."""
+    """The outputs of the layers at ``places`` (slot, size, first column), a row of outputs for each of ``obs``."""
     for start in range(0, len(obs), work.capacity):
         part = obs[start : min(start + work.capacity, len(obs))]
         index = work.order[: len(part)]
@@ -25,7 +25,7 @@ def tell(net: Net, places: Ints2, obs: Floats2, work: Work, told: Floats2) -> No
 
 @njit(**COMPILED)
 def pull(net: Net, places: Ints2, obs: Floats2, work: Work, slopes: Floats2, gradient: Floats1) -> None:
-    """From ``slopes`` of a loss by what ``tell`` told to those by the parameters, which are added to ``gradient``.
+    """From ``slopes`` of a loss by what ``tell`` gave to those by the parameters, which are added to ``gradient``.
 
     The layers are computed once more, so that nothing has to be kept since.
     """

@@ -72,7 +72,7 @@ def pass_on(policy, inverted, size, spaces, stride, columns):
 
 @njit(**COMPILED)
 def lowest(theta, critics, size, spaces, stride, columns, lowest_q):
-    """The least of what the critics say of the features and actions at hand, of each decision."""
+    """The least of what the critics say of the given features and actions, of each decision."""
     for m in range(critics.shape[0]):
         forward(theta, critics[m], spaces, stride, columns)
         q = spaces.out[critics[m, -1, SLOT] * stride :]

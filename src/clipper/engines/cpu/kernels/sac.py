@@ -74,7 +74,7 @@ def draw_backward(policy, noise, row, size, weight, alpha, spaces, stride, colum
 
 @njit(**COMPILED)
 def climb(theta, critics, policy, size, weight, spaces, stride, columns):
-    """The slopes of −minᵢ Qᵢ by the actions at hand; the sum of the least Q. Where several are least they share it."""
+    """The slopes of −minᵢ Qᵢ by the given actions; the sum of the least Q. Where several are least they share it."""
     total, least, count = 0.0, spaces.target, critics.shape[0]
     lowest(theta, critics, size, spaces, stride, columns, least)
     for b in range(size):

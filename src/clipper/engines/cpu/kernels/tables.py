@@ -112,7 +112,7 @@ class Work(NamedTuple):
     d_part: Floats1
     d_entropy: Floats1
     d_part_kl: Floats1
-    """∂L/∂log π, ∂L/∂H and ∂L/∂KL of the part at hand."""
+    """∂L/∂log π, ∂L/∂H and ∂L/∂KL of the current part."""
     largest: Floats1
     total: Floats1
     spare: Floats1

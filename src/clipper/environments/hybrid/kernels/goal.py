@@ -62,7 +62,7 @@ def small_step(s, target_x, target_y, generator):
 
 @compiled
 def outcome(s, generator):
-    """Reward and end: 50 in the net; minus the distance to the goal when caught or out of the field; else 0 and on."""
+    """Reward and end: 50 in the net; minus the distance to goal when caught or out of the field; 0 and on otherwise."""
     x, y = s[BALL], s[BALL + 1]
     if LINE <= x <= LINE + GOAL_DEPTH and -POST <= y <= POST:
         return 50.0, True

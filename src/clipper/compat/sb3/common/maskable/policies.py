@@ -1,4 +1,4 @@
-"""Policies whose distribution is told what is legal, of sb3-contrib."""
+"""Policies whose distribution knows the legal actions, of sb3-contrib."""
 
 import gymnasium
 import numpy as np
@@ -46,7 +46,7 @@ class MaskableActorCriticPolicy(ActorCriticPolicy):
 
     @staticmethod
     def masked(distribution: Tree, action_masks: MaybeMasks) -> MaskableDistribution:
-        """It, told what is legal where that is known."""
+        """The distribution, with the legal actions where they are known."""
         if action_masks is not None:
             distribution.apply_masking(action_masks)
         return distribution

@@ -40,7 +40,7 @@ class VecEnv(ABC):
     """N environments: ``reset()`` gives observations, ``step(actions)`` observations, rewards, dones and infos.
 
     One that is done is reset in the same step; its last observation is ``info["terminal_observation"]``, and what the
-    latest reset told stands in ``reset_infos``.
+    latest reset reported is in ``reset_infos``.
     """
 
     closed = False

@@ -20,7 +20,7 @@ from clipper.data.tree_type import Tree
 
 
 class SubprocVecEnv(VecEnv):
-    """One process for each; ``start_method`` is multiprocessing's, forkserver where there is one, else spawn.
+    """One process for each; ``start_method`` is multiprocessing's, forkserver where there is one, otherwise spawn.
 
     With both the program's main part has to stand under ``if __name__ == "__main__":``.
     """

@@ -10,7 +10,7 @@ from clipper.data.tree_type import Tree
 
 
 class VecFrameStack(VecEnvWrapper):
-    """The latest ``n_stack`` along the channels, 0 before an episode's first; of images these are told by the shape."""
+    """The latest ``n_stack`` along the channels, 0 before an episode's first; images are known by their shape."""
 
     def __init__(
         self, venv: VecEnv, n_stack: int, channels_order: str | Mapping[str, str | None] | None = None
