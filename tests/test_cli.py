@@ -113,11 +113,11 @@ def test_a_recipe_is_the_default_that_flags_change() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "CartPol-v1"], "Did you mean CartPole-v1"),
+        (["train", "CartPol-v1"], "Did you mean cartpole"),
         (["train", "CartPole-v1", "pppo"], "Did you mean ppo"),
         (["trian"], "Did you mean train"),
         (["train"], "name an environment or a recipe"),
-        (["unroll", "cartpol"], "Did you mean CartPole-v1"),
+        (["unroll", "cartpol"], "Did you mean cartpole"),
         (["resume", "nowhere"], "nowhere is no run"),
         (["evaluate", "nowhere"], "no checkpoint"),
         (["plot", "nowhere"], "nowhere is no run"),
