@@ -113,7 +113,7 @@ def test_a_recipe_is_the_default_that_flags_change() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "CartPol-v1"], "Did you mean cartpole"),
+        (["train", "CartPol-v1"], "Did you mean CartPole-v1"),
         (["train", "CartPole-v1", "pppo"], "Did you mean ppo"),
         (["trian"], "Did you mean train"),
         (["train"], "name an environment or a recipe"),
