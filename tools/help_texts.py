@@ -33,7 +33,7 @@ def collected() -> Texts:
     classes |= {"train": fields_of(Train(config=config)), "unroll": fields_of(Unroll(config=config))}
     commands = {name: command_of(kind) for name, (_, kind) in COMMANDS.items()}
     for name in ("train", "unroll", "train-language"):  # whose options depend on what is named
-        commands[name] |= {"arguments": {}, "options": {}}
+        commands[name] = {"about": commands[name]["about"], "arguments": {}, "options": {}}
     ids = {recipe().env for recipe in RECIPES.values()}
     return {
         "commands": commands,
