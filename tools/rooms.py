@@ -6,6 +6,7 @@ instead.
 import argparse
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections import defaultdict
@@ -242,6 +243,7 @@ def main() -> None:
         return
     for path, text in written().items():
         path.write_text(text, encoding="utf-8")
+    subprocess.run([sys.executable, ROOT / "tools" / "help_texts.py"], check=True)
 
 
 if __name__ == "__main__":
