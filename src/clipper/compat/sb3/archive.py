@@ -137,12 +137,12 @@ OFF_POLICY = {
 """Settings of off-policy models that are taken over where they are plain numbers."""
 
 
-def off_policy_arguments(found: Found, layers: dict[str, str]) -> dict[str, object]:
+def off_policy_arguments(found: Found, model: type, layers: dict[str, str]) -> dict[str, object]:
     """The same for a model that learns from a replay, whose widths stand in ``layers``: part of net_arch → prefix."""
-    given: dict[str, object] = {}
+    given, accepted = dict[str, object](), inspect.signature(model).parameters
     for name, kind in OFF_POLICY.items():
         value = found.settings.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31:
+        if name in accepted and isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31:
             given[name] = kind(value)
     if found.settings.get("use_sde"):
         raise ConfigError(f"{found.name} explores by gSDE, which is not imported")

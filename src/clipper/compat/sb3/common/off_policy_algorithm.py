@@ -359,7 +359,7 @@ class OffPolicyAlgorithm(LoggedAlgorithm):
         if env is None:
             raise ConfigError(f"{file} keeps its spaces as a pickle, which is not read: load it with env=")
         found, make = archive.read(file), cls
-        model: F = make("MlpPolicy", env, device=device, **archive.off_policy_arguments(found, cls.layers) | told)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        model: F = make("MlpPolicy", env, device=device, **archive.off_policy_arguments(found, cls, cls.layers) | told)  # pyright: ignore[reportCallIssue, reportArgumentType]
         archive.fill(model.policy, found)
         model.num_timesteps = found.steps
         return model

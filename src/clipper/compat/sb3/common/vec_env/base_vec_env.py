@@ -253,7 +253,7 @@ Factory = Callable[[], gymnasium.Env]
 def checked(env_fns: Sequence[Factory], kind: str) -> Sequence[Factory]:
     """Functions that make an environment each; raises ``ConfigError`` for anything else."""
     how = f"{kind} takes a list of functions, {kind}([lambda: gym.make('CartPole-v1')])"
-    if isinstance(env_fns, gymnasium.Env | VecEnv | str) or callable(env_fns):
+    if not isinstance(env_fns, Iterable) or isinstance(env_fns, gymnasium.Env | VecEnv | str) or callable(env_fns):
         raise ConfigError(f"{how}, not {env_fns!r}: put it into one, or call make_vec_env")
     found = list(env_fns)
     for make in found:
