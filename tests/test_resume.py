@@ -12,6 +12,7 @@ from clipper.algorithms import quota_of
 from clipper.errors import ConfigError, CorruptCheckpointError, SpaceMismatchError
 from clipper.learning.critic_targets import TDLambda
 from clipper.learning.rewards import Scaled
+from clipper.learning.schedules import Linear
 from clipper.runs.make_run import Settings
 from clipper.runs.restore import restore
 from clipper.runs.run import Run
@@ -128,8 +129,8 @@ def test_opaque_environments_resume_inexactly_and_say_so(tmp_path: Path) -> None
     assert resumed.steps >= 512
 
 
-def test_longer_training_is_not_exact(tmp_path: Path) -> None:
-    algorithm = clipper.PPO(horizon=32, epochs=1)
+def test_longer_training_is_not_exact_where_a_schedule_follows_it(tmp_path: Path) -> None:
+    algorithm = clipper.PPO(horizon=32, epochs=1, learning_rate=Linear(1e-3))
     clipper.train("CartPole-v1", algorithm, run_dir=tmp_path / "run", total_steps=128, num_envs=2)
     longer = clipper.train(resume=tmp_path / "run", total_steps=256)
     assert not longer.exact
