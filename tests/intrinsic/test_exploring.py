@@ -303,3 +303,31 @@ class TwoStepsAlone:
     def improve(self, learner: Any, targets: Any, again: Any = None) -> Any: ...
 
     def update(self, learner: Any, steps: Any, last_obs: Any) -> Any: ...
+
+
+def test_a_run_that_would_end_before_it_learns_is_refused_and_one_that_did_warns() -> None:
+    with pytest.raises(ConfigError, match=r"total_steps is 2,000, .*first 2,000 decisions \(prime\).*lower prime"):
+        clipper.train("CartPole-v1", clipper.Exploring(HELD[0]), total_steps=2_000)
+    explores = clipper.Exploring(HELD[0], prime=100)
+    with pytest.warns(UserWarning, match=r"nothing has been learned: .* all \d+ decisions .*prime is 100"):
+        clipper.train("CartPole-v1", explores, policy=SMALL, num_envs=4, total_steps=110)  # two segments, at once
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (clipper.Exploring(HELD[0], Counts(), prime=0), r"bonus=RND\(.* bonus=Counts\("),
+        (clipper.Exploring(HELD[0], RND(9, (8,)), prime=0), r"bonus=RND\(features=8.* bonus=RND\(features=9"),
+        (clipper.Exploring(HELD[0], RND(8, (8,)), prime=0, two_values=False), "two_values=True.* two_values=False"),
+        (clipper.Exploring(clipper.A2C(), RND(8, (8,)), prime=0), "algorithm=PPO.* algorithm=A2C"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_bonus_alone(other: Any, named: str, tmp_path: Path) -> None:
+    """The error is about the settings and names both; what no network is made by may change."""
+    plan: Any = PLAN | {"total_steps": 64}
+    has = clipper.Exploring(HELD[0], RND(8, (8,)), prime=0)
+    clipper.train("CartPole-v1", has, run_dir=tmp_path / "run", **plan)
+    with pytest.raises(ConfigError, match=f"this run's Exploring has {named}.*cannot go on"):
+        clipper.train(algorithm=other, resume=tmp_path / "run", total_steps=128)
+    weighed = dataclasses.replace(has, bonus=RND(8, (8,), share=0.5), intrinsic_coef=0.1)
+    assert clipper.train(algorithm=weighed, resume=tmp_path / "run", total_steps=128).steps >= 128

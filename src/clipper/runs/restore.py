@@ -32,6 +32,7 @@ from clipper.runs.make_run import (
     write_config,
 )
 from clipper.runs.metrics_file import cut_after
+from clipper.runs.of_bonus import check_same_bonus
 from clipper.runs.of_language import language_of, name_of_source
 from clipper.runs.replay_files import ReplayFiles, begin_anew, read_rows
 from clipper.runs.run import Run, Source
@@ -200,6 +201,7 @@ def handed_over(
             "policy=clipper.load(…) instead"
         )
     if algorithm is not None:
+        check_same_bonus(planned.algorithm, algorithm)
         changes["algorithm"] = algorithm
     if isinstance(policy, PolicyOptions):
         policy = changes["policy"] = dataclasses.replace(planned, policy=policy).policy

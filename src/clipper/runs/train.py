@@ -30,6 +30,7 @@ from clipper.runs.lock import locked
 from clipper.runs.logs import Log, Logger, logger_list
 from clipper.runs.make_run import Settings, begin, build, check_settings, configure, making
 from clipper.runs.metrics_file import replace_last
+from clipper.runs.of_bonus import check_primed, warn_unlearned
 from clipper.runs.on_screen import on_screen
 from clipper.runs.profile import Profile
 from clipper.runs.restore import as_planned, is_there, restore
@@ -146,6 +147,7 @@ def begun(folder: Path | None, lock: ExitStack, given: Given) -> Run:
         check_settings(settings, algorithm)
         raise ConfigError("train needs an environment: an id, a factory, a vector environment or a Config")
     config, source = configure(env, algorithm, policy, settings)
+    check_primed(config)
     module = policy if isinstance(policy, nn.Module) else None
     run = build(config, source, module, folder, group=group)
     try:
@@ -229,6 +231,7 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
         raise
     else:
         save_at_end(run)
+        warn_unlearned(run)
     finally:
         run.close_log()
         plot_or_warn(run)
