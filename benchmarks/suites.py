@@ -267,6 +267,13 @@ HYBRID = {
     "goal, per part": per_part(recipes.goal, GOAL),
 }
 
+HIT = Target(0.9998, "success", "published: H-PPO, on an environment that was never released")
+SCORED = Target(0.9539, "success", "published: H-PPO, on an environment that was never released")
+H_PPO = {  # each reading of what the paper leaves open
+    **{f"chase and attack, {n}": hybrid(recipes.chase_and_attack, HIT, reading=n) for n in (1, 2, 3)},
+    **{f"half field football, {n}": hybrid(recipes.half_field_football, SCORED, reading=n) for n in (1, 2, 3)},
+}
+
 HARDMOVE_PUBLISHED = {
     f"hardmove {n}": hybrid(recipes.hardmove, Target(value, "success", source), actuators=n, published=True)
     for n, (value, source) in HARDMOVE.items()
@@ -326,11 +333,21 @@ MEMORY = {
 
 
 FOUND = Target(0.9, "evaluation", "ours; the best return is 0.99, and never going right has 0")
+ENTERED = Target(0.9, "evaluation", "ours; the best return is 1, of whoever comes to the goal")
 
 
-def sea(size: int, steps: int, target: Target | None, bonus: Bonus | None = None, alone: bool = False) -> Entry:
+def sea(
+    size: int, steps: int, target: Target | None, bonus: Bonus | None = None, alone: bool = False,
+    television: bool = False,
+) -> Entry:  # fmt: skip
     """The recipe for DeepSea at a size, with another bonus, or with the held algorithm ``alone``."""
     config = dataclasses.replace(recipes.deep_sea(size), total_steps=steps)
+    shown = dataclasses.replace(config, env=f"{config.env},television=true") if television else config
+    return explored(shown, target, bonus, alone)
+
+
+def explored(config: Config, target: Target | None, bonus: Bonus | None = None, alone: bool = False) -> Entry:
+    """A recipe that explores, with another bonus, or with the held algorithm ``alone``."""
     explores = config.algorithm
     assert isinstance(explores, Exploring)
     algorithm = dataclasses.replace(explores, bonus=explores.bonus if bonus is None else bonus)
@@ -344,8 +361,16 @@ EXPLORATION = {
     "deep sea 16, icm": sea(16, 300_000, None, ICM()),
     "deep sea 16, ppo alone": sea(16, 1_000_000, None, alone=True),
     "deep sea 24": sea(24, 1_500_000, FOUND),
-    "deep sea 24, counts": sea(24, 1_500_000, None, Counts()),
+    "deep sea 24, counts": sea(24, 1_500_000, FOUND, Counts()),
+    "deep sea 24, icm": sea(24, 1_500_000, None, ICM()),
     "deep sea 24, ppo alone": sea(24, 1_000_000, None, alone=True),
+    "deep sea 16, television": sea(16, 300_000, None, television=True),
+    "deep sea 16, television, counts": sea(16, 300_000, None, Counts(), television=True),
+    "deep sea 16, television, icm": sea(16, 300_000, None, ICM(), television=True),
+    "rooms": explored(recipes.rooms(), ENTERED),
+    "rooms, counts": explored(recipes.rooms(), ENTERED, Counts()),
+    "rooms, icm": explored(recipes.rooms(), ENTERED, ICM()),
+    "rooms, ppo alone": explored(recipes.rooms(), None, alone=True),
 }
 
 
@@ -383,6 +408,14 @@ def from_replay(name: str) -> Entry:
     return entry(OFF_POLICY[name], 5 if task in ("pendulum", "cartpole") else 3, target, episodes=20)
 
 
+
+PPOF = {
+    "rocket landing": entry(recipes.rocket_landing, 3, Target(200, "evaluation", "Gymnasium's threshold")),
+    "drone fly": entry(recipes.drone_fly, 3, Target(0.9, "evaluation", "ours; the highest return is below 1")),
+    "joints": entry(recipes.joints, 3),
+}
+"""Scenarios of the course PPO × Family, by its names, and MuJoCo with hybrid control."""
+
 SPREAD = Target(-55.5, "training", "ours, −18.5 an agent; random play: −84")
 
 AGENTS = {
@@ -405,6 +438,8 @@ SUITES: Mapping[str, Mapping[str, Entry]] = {
     "atari": ATARI,
     "hybrid": HYBRID,
     "hardmove": HARDMOVE_PUBLISHED,
+    "h_ppo": H_PPO,
+    "ppof": PPOF,
     "hybrid_methods": {
         name: entry(config, 3, BARS.get(name), "evaluation", episodes=1000) for name, config in HYBRID_METHODS.items()
     },

@@ -184,7 +184,20 @@ RECIPES: dict[str, dict[str, Any]] = {
     "breakout": {"settings": {"num_envs": 2}, "evaluate": False},
 } | {
     name: {"settings": NATIVE}
-    for name in ("catching_point", "goal", "hard_goal", "hardmove", "moving", "platform", "sliding", "spread")
+    for name in (
+        "catching_point",
+        "chase_and_attack",
+        "drone_fly",
+        "goal",
+        "half_field_football",
+        "hard_goal",
+        "hardmove",
+        "moving",
+        "platform",
+        "rooms",
+        "sliding",
+        "spread",
+    )
 }
 """What differs for a recipe from the few environments and short segments that all are cut down to."""
 

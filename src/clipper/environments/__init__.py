@@ -1,7 +1,19 @@
 """Environments: made by id, from a factory, or taken ready."""
 
-from clipper.environments import agents, atari, envpool_ids, hybrid, recall
+from clipper.environments import agents, atari, envpool_ids, hybrid, joint_groups, recall
+from clipper.environments.joint_groups import JointGroups
 from clipper.environments.make import make, make_single
 from clipper.environments.one_of import OneOfActions
 
-__all__ = ["OneOfActions", "agents", "atari", "envpool_ids", "hybrid", "make", "make_single", "recall"]
+__all__ = [
+    "JointGroups",
+    "OneOfActions",
+    "agents",
+    "atari",
+    "envpool_ids",
+    "hybrid",
+    "joint_groups",
+    "make",
+    "make_single",
+    "recall",
+]

@@ -122,6 +122,8 @@ def factory_of(name: str, given: dict[str, It]) -> tuple[str, list[str]]:
     if name in MEMORY_TASKS:
         maker, _, settings = MEMORY_TASKS[name]
         return bound(maker, settings | given), [f"from clipper.environments.recall.tasks import {maker}"]
+    if name == "clipper/Joints-v0":
+        return bound("joints", given), ["from clipper.environments.joint_groups import joints"]
     if is_atari(name):
         listed = ", ".join(f"{key!r}: {code(value)}" for key, value in given.items())
         return f"partial(make_game, {name!r}, {{{listed}}})", ["from clipper.environments.atari.game import make_game"]

@@ -62,3 +62,19 @@ def test_an_episode_begins_at_the_upper_left_and_has_a_picture() -> None:
 def test_a_sea_has_a_size() -> None:
     with pytest.raises(ConfigError, match="size must be at least 1, not 0"):
         gymnasium.make("clipper/DeepSea-v0", size=0)
+
+
+def test_the_television_is_noise_that_no_action_changes_and_nothing_else_is_another() -> None:
+    plain, noisy = (gymnasium.make_vec("clipper/DeepSea-v0", 2000, size=SIZE, television=on) for on in (False, True))
+    first, second = plain.reset(seed=0)[0], noisy.reset(seed=0)[0]
+    generator, shown = np.random.default_rng(0), [second[:, -1]]
+    for _ in range(2 * SIZE + 2):
+        action = generator.integers(2, size=2000)
+        (first, paid, *_), (second, also, *_) = plain.step(action), noisy.step(action)
+        np.testing.assert_array_equal(first, second[:, :-1])
+        np.testing.assert_array_equal(paid, also)
+        shown.append(second[:, -1])
+        assert abs(np.corrcoef(action, shown[-1])[0, 1]) < 0.1
+        assert abs(np.corrcoef(shown[-2], shown[-1])[0, 1]) < 0.1
+    assert np.mean(shown) == pytest.approx(0.5, abs=0.01)
+    assert np.var(shown) == pytest.approx(1 / 12, abs=0.005)

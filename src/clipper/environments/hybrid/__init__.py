@@ -25,12 +25,16 @@ TASKS: dict[str, tuple[str, float | None, dict[str, int]]] = {
     "clipper/Goal-v0": ("goal:Plain", None, {}),
     "clipper/HardGoal-v0": ("goal:Hard", None, {}),
     "clipper/CatchingPoint-v0": ("point:CatchingPoint", None, {}),
+    "clipper/ChaseAndAttack-v0": ("chase:ChaseAndAttack", None, {}),
+    "clipper/HalfFieldFootball-v0": ("football:HalfFieldFootball", None, {}),
     "clipper/HardMove-v0": ("point:hard_move", None, {}),
     "clipper/HardMove6-v0": ("point:hard_move", None, {"actuators": 6}),
     "clipper/HardMove8-v0": ("point:hard_move", None, {"actuators": 8}),
     "clipper/HardMove10-v0": ("point:hard_move", None, {"actuators": 10}),
     "clipper/MaskedGrid-v0": ("grid:MaskedGrid", None, {}),
     "clipper/DeepSea-v0": ("deep_sea:DeepSea", 0.9, {}),
+    "clipper/Rooms-v0": ("rooms:Rooms", 0.9, {}),
+    "clipper/Drone-v0": ("drone:Drone", 0.9, {}),
 }
 """By id: module and name of what makes N copies; the mean return from which the task counts as solved; settings."""
 

@@ -8,7 +8,9 @@ once from ``meaning``: all copies and episodes have the same. Right costs 0.01/`
 last row, where only ``size`` times right leads, pays 1. The episode terminates after ``size`` decisions. The best
 return is 0.99, that of a diver who always goes left 0; success is having been paid.
 
-Observation: the row one-hot, and the column one-hot, 2·``size`` numbers; after the last row the row's are all 0.
+Observation: the row one-hot, and the column one-hot, 2·``size`` numbers; after the last row the row's are all 0. With
+``television`` there is one number more, a noisy pixel: uniform in [0, 1], drawn anew after each decision, whatever the
+diver does (the "noisy television" of Burda et al. 2018, arXiv:1808.04355, on which curiosity may gaze for ever).
 """
 
 from typing import ClassVar
@@ -16,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from clipper.environments.hybrid.picture import BLUE, GOLD, GREY, INK, Picture
+from clipper.environments.hybrid.picture import BLUE, GOLD, GREY, INK, PAPER, Colour, Picture
 from clipper.errors import ConfigError
 
 COST = 0.01
@@ -27,19 +29,21 @@ class DeepSea:
 
     fps: ClassVar[int] = 8
 
-    def __init__(self, num_envs: int, size: int = 10, meaning: int = 0) -> None:
+    def __init__(self, num_envs: int, size: int = 10, meaning: int = 0, television: bool = False) -> None:
         if size < 1:
             raise ConfigError(f"DeepSea: size must be at least 1, not {size}")
-        self.size = size
+        self.size, self.television = size, television
         self.single_action_space = Discrete(2)
-        self.single_observation_space = Box(0, 1, (2 * size,))
+        self.single_observation_space = Box(0, 1, (2 * size + television,))
         self.right = np.random.default_rng(meaning).integers(2, size=(size, size))
         """The action that means right, ``[row, column]``."""
-        self.state = np.zeros((3, num_envs))
-        """Row, column, success."""
+        self.state = np.zeros((3 + television, num_envs))
+        """Row, column, success, and what the television shows."""
 
     def begin(self, count: int, generator: np.random.Generator) -> np.ndarray:
-        return np.zeros((3, count))
+        state = np.zeros((3 + self.television, count))
+        state[3:] = generator.random((int(self.television), count))
+        return state
 
     def step(
         self, action: np.ndarray, generator: np.random.Generator, over: np.ndarray
@@ -52,12 +56,14 @@ class DeepSea:
         self.state[0] += sinks
         self.state[1] = np.clip(column + np.where(right, 1, -1) * sinks, 0, self.size - 1)
         self.state[2] = paid
+        self.state[3:] = generator.random(self.state[3:].shape)
         return reward, self.state[0] == self.size, np.zeros_like(paid)
 
     def observe(self) -> np.ndarray:
         row, column = self.state[:2].astype(np.int64)
         places = np.arange(self.size)
-        return np.concatenate([row[:, None] == places, column[:, None] == places], axis=1).astype(np.float32)
+        shown = row[:, None] == places, column[:, None] == places, self.state[3:].T
+        return np.concatenate(shown, axis=1).astype(np.float32)
 
     def info(self) -> dict[str, np.ndarray]:
         return {"is_success": self.state[2] > 0}
@@ -68,7 +74,15 @@ class DeepSea:
             picture.line(k, 0, k, n, 0.03, GREY)
             picture.line(0, k, n, k, 0.03, GREY)
         picture.disc(n - 0.5, 0.5, 0.25, GOLD)
+        if self.television:
+            picture.box(0.05, 0.95, 0.05, 0.95, mixed(float(self.state[3, i])))
         row, column = self.state[:2, i]
         picture.disc(column + 0.5, n - row - 0.5, 0.35, BLUE)
         picture.ring(column + 0.5, n - row - 0.5, 0.35, 0.05, INK)
         return picture.frame()
+
+
+def mixed(share: float) -> Colour:
+    """A grey between ink and paper."""
+    red, green, blue = (round(dark + share * (light - dark)) for dark, light in zip(INK, PAPER, strict=True))
+    return red, green, blue
