@@ -408,7 +408,6 @@ def from_replay(name: str) -> Entry:
     return entry(OFF_POLICY[name], 5 if task in ("pendulum", "cartpole") else 3, target, episodes=20)
 
 
-
 PPOF = {
     "rocket landing": entry(recipes.rocket_landing, 3, Target(200, "evaluation", "Gymnasium's threshold")),
     "drone fly": entry(recipes.drone_fly, 3, Target(0.9, "evaluation", "ours; the highest return is below 1")),

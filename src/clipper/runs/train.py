@@ -231,7 +231,6 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
         raise
     else:
         save_at_end(run)
-        warn_unlearned(run)
     finally:
         run.close_log()
         plot_or_warn(run)
@@ -288,7 +287,11 @@ def give_up(run: Run, error: BaseException) -> None:
 
 
 def save_at_end(run: Run) -> None:
-    """Save the run; raises ``SaveError`` where that cannot be, or where what was written before has been deleted."""
+    """Save the run; raises ``SaveError`` where that cannot be, or where what was written before has been deleted.
+
+    What has learned nothing costs a warning.
+    """
+    warn_unlearned(run)
     try:
         with nullcontext() if run.profile is None else run.profile.part("checkpoints"):
             run.save()
