@@ -63,3 +63,11 @@ class Value(NamedTuple):
     """V(s), in the units of the rewards."""
     scale: float | Float[Tensor, ""] = 1.0
     """The unit in which errors of V count: the returns' standard deviation where they are normalised."""
+
+    def error(self, target: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """V − R in that unit."""
+        return (self.mean - target) / self.scale
+
+    def in_units(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """A value or a return in that unit."""
+        return x / self.scale

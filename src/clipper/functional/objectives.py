@@ -181,6 +181,25 @@ def symexp(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return x.sign() * x.abs().expm1()
 
 
+def rescale(x: Float[Tensor, "*batch"], epsilon: float) -> Float[Tensor, "*batch"]:
+    """h(x) = sign(x) (√(|x| + 1) − 1) + ε x, which makes returns of every size small (Pohlen et al. 2018,
+    arXiv:1805.11593, section 3.2).
+
+    Computed as x / (√(|x| + 1) + 1) + ε x: nothing cancels near 0, and the slope there, ½ + ε, is right.
+    """
+    return x / ((x.abs() + 1).sqrt() + 1) + epsilon * x
+
+
+def restore(y: Float[Tensor, "*batch"], epsilon: float) -> Float[Tensor, "*batch"]:
+    """h⁻¹(y) = sign(y) (((√(1 + 4ε (|y| + 1 + ε)) − 1) / 2ε)² − 1) (arXiv:1805.11593, proposition A.2).
+
+    Computed as s (|s| + 2) with s = 2y / (1 + 2ε + √((1 + 2ε)² + 4ε |y|)), which holds for ε = 0, too.
+    """
+    slope = 1 + 2 * epsilon
+    s = 2 * y / (slope + (slope * slope + 4 * epsilon * y.abs()).sqrt())
+    return s * (s.abs() + 2)
+
+
 def two_hot(x: Float[Tensor, "*batch"], bins: Float[Tensor, " K"]) -> Float[Tensor, "*batch K"]:
     """Weights p ≥ 0 of the two neighbouring bins, Σₖ pₖ = 1 and Σₖ pₖ bₖ = x (arXiv:2301.04104, "two-hot").
 

@@ -1,6 +1,7 @@
 """The critic's error, as values that an algorithm holds: (prediction, target, old prediction) → ``[*batch]``.
 
-Errors are in units of ``value.scale``: where returns are normalised, the loss does not depend on the rewards' unit.
+Errors are in the critic's own units (``value.error``): where returns are normalised, the loss does not depend on the
+rewards' unit, and where they are rescaled, it is one of h(V) and h(R).
 """
 
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -20,7 +21,7 @@ class MSE:
     """(V − R)²."""
 
     def __call__(self, value: CriticOutput, target: Rows, old: Rows) -> Rows:
-        return ((value.mean - target) / value.scale).square()
+        return value.error(target).square()
 
 
 @value
@@ -30,7 +31,7 @@ class Huber:
     delta: Bound = 1.0
 
     def __call__(self, value: CriticOutput, target: Rows, old: Rows) -> Rows:
-        return huber(value.mean / value.scale, target / value.scale, self.delta)
+        return huber(value.in_units(value.mean), value.in_units(target), self.delta)
 
 
 @value
@@ -40,8 +41,8 @@ class ClippedMSE:
     bound: Bound = 0.2
 
     def __call__(self, value: CriticOutput, target: Rows, old: Rows) -> Rows:
-        scale = value.scale
-        return clipped_squared_error(value.mean / scale, old / scale, target / scale, self.bound)
+        units = value.in_units
+        return clipped_squared_error(units(value.mean), units(old), units(target), self.bound)
 
 
 @value

@@ -1,4 +1,4 @@
-"""What a critic's last layer says, as values: one number, one in the returns' own units, or weights of bins."""
+"""What a critic's last layer says, as values: one number, in the returns' own units or rescaled, or weights of bins."""
 
 from typing import Annotated, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data.steps import Value
-from clipper.data.values import Range, value
+from clipper.data.values import NonNegative, Range, value
 from clipper.errors import ConfigError
-from clipper.functional.objectives import symexp, two_hot_cross_entropy
+from clipper.functional.objectives import rescale, restore, symexp, two_hot_cross_entropy
 from clipper.networks.normalise import ReturnNormaliser
 
 
@@ -29,9 +29,11 @@ class TwoHotValue(NamedTuple):
         """The cross-entropy to the target's two neighbouring bins."""
         return two_hot_cross_entropy(self.logits, target, self.bins)
 
-    @property
-    def scale(self) -> float:
+    def in_units(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """There are none: raises ``ConfigError``."""
         raise ConfigError("a two-hot critic has no error in units of V: set value_loss=CrossEntropy()")
+
+    error = in_units
 
 
 class TwoHotBins(nn.Module):
@@ -60,9 +62,49 @@ class TwoHotBins(nn.Module):
         """Nothing: there are no units."""
 
 
-Reader: TypeAlias = ReturnNormaliser | TwoHotBins
+class RescaledValue(NamedTuple):
+    """A critic's answer that is h(V)."""
+
+    raw: Float[Tensor, "*batch"]
+    """What the value layer says."""
+    epsilon: float
+    """ε of h."""
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch"]:
+        """V(s) = h⁻¹(raw), in the units of the rewards."""
+        return restore(self.raw, self.epsilon)
+
+    def error(self, target: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """H(V) − h(R)."""
+        return self.raw - self.in_units(target)
+
+    def in_units(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """H of a value or a return."""
+        return rescale(x, self.epsilon)
+
+
+class Rescaling(nn.Module):
+    """Reads the value layer's number as h(V). There is no statistic in it, and so nothing to absorb."""
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def value(self, raw: Float[Tensor, "*batch 1"]) -> RescaledValue:
+        """V(s) of what the value layer says."""
+        return RescaledValue(raw.squeeze(-1), self.epsilon)
+
+    def absorb(self, returns: Float[Tensor, " batch"]) -> None:
+        """Nothing: h holds returns of every size."""
+
+    def follow(self, other: "Rescaling", layer: nn.Linear) -> None:
+        """Nothing: the units never change."""
+
+
+Reader: TypeAlias = ReturnNormaliser | TwoHotBins | Rescaling
 """What makes an answer of the numbers that a value layer gives."""
-CriticOutput: TypeAlias = Value | TwoHotValue
+CriticOutput: TypeAlias = Value | RescaledValue | TwoHotValue
 """A critic's answer, which has a ``mean``, V(s)."""
 
 
@@ -93,6 +135,25 @@ class PopArt:
 
     def reader(self, layer: nn.Linear) -> Reader | None:
         return ReturnNormaliser(layer, self.beta)
+
+
+@value
+class Rescaled:
+    """The layer says h(V), h(x) = sign(x) (√(|x| + 1) − 1) + εx, and is fitted to h(R) (arXiv:1805.11593).
+
+    Large returns are brought near, without statistics that move. A critic of noisy returns then answers with
+    h⁻¹(E[h(R)]), which is not E[R]: below it where returns are positive.
+    """
+
+    epsilon: NonNegative = 1e-3
+    """ε, which keeps h⁻¹ from growing faster than linearly in the end; 0 leaves the root alone."""
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def reader(self, layer: nn.Linear) -> Reader | None:
+        return Rescaling(self.epsilon)
 
 
 @value
@@ -139,8 +200,8 @@ class OwnCritic(Protocol):
         ...
 
     def reader(self, layer: nn.Linear) -> Reader | None:
-        """What makes V(s) of them, as ``ReturnNormaliser`` and ``TwoHotBins`` do; None where nothing has to."""
+        """What makes V(s) of them, as ``ReturnNormaliser``, ``Rescaling`` and ``TwoHotBins`` do; None where nothing has to."""
         ...
 
 
-Critic: TypeAlias = Scalar | PopArt | TwoHot | OwnCritic
+Critic: TypeAlias = Scalar | PopArt | Rescaled | TwoHot | OwnCritic

@@ -83,8 +83,9 @@ class PolicyOptions:
     """The critic predicts returns in units of their running standard deviation."""
     critic: Critic | None = field(default_factory=Scalar)
     """What the value layer says: scalar, V itself; pop_art(beta), V in units of the returns that keep up with them, and
-    predictions that stay where these move; two_hot(bins,limit), a distribution, to be fitted by cross_entropy. None:
-    the policy has no V, as SAC, TD3 and DDPG need none; their Q networks have the critic's widths."""
+    predictions that stay where these move; rescaled(ε), h(V), about the root of large values; two_hot(bins,limit), a
+    distribution, to be fitted by cross_entropy. None: the policy has no V, as SAC, TD3 and DDPG need none; their Q
+    networks have the critic's widths."""
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     """How observations become numbers."""
     head: HeadOptions = field(default_factory=HeadOptions)
