@@ -80,15 +80,21 @@ def attention_loop(cell, x: Tensor, state: tuple[Tensor, ...], begins: Tensor) -
                     query, key, value = (f(read)[:, part] for f in (layer.query, layer.key, layer.value))
                     score = key @ query[-1] / math.sqrt(d) + layer.bias[k, layer.window - len(seen) :]
                     parts.append(score.softmax(0) @ value)
-                mixed = own + layer.out(torch.cat(parts))
-                after.append(mixed + layer.mlp(layer.second(mixed)))
+                mixed = layer.join(own, layer.out(torch.cat(parts)))  # own + …, or a gate of both
+                after.append(layer.join_mlp(mixed, layer.mlp(layer.second(mixed))))
             h = after
         outputs.append(torch.stack([cell.leave(v) for v in h]))
     return torch.stack(outputs, 1)
 
 
 @pytest.mark.parametrize("density", [0.0, 0.2, 1.0])
-@pytest.mark.parametrize("kind", [LSTM(5), GRU(5), Transformer(6, 3, 2, 2), Transformer(4, 1, 1), Transformer(4, 9, 4)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        LSTM(5), GRU(5), Transformer(6, 3, 2, 2), Transformer(4, 1, 1), Transformer(4, 9, 4),
+        Transformer(6, 3, 2, 2, gate_bias=0.5),
+    ],
+)  # fmt: skip
 def test_a_segment_equals_the_plain_loop(kind: LSTM | GRU | Transformer, density: float) -> None:
     generator = torch.Generator().manual_seed(3)
     cell = cell_of(kind)

@@ -68,7 +68,7 @@ class PolicyOptions:
     learns from its own columns."""
     memory: Memory | MemoryName = None
     """What is remembered between trunks and heads, emptied where an episode begins: lstm(size), gru(size),
-    transformer(size,window,heads,layers), or none. Each trunk has its own."""
+    transformer(size,window,heads,layers,burn_in,gate_bias), or none. Each trunk has its own."""
     orthogonal: bool = True
     """First weights orthogonal times the gains below, biases 0 ("37 details", core 2); off: as torch.nn.Linear's."""
     hidden_gain: NonNegative = 2**0.5
