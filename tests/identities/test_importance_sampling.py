@@ -16,7 +16,13 @@ from clipper.data.steps import Steps, Targets
 from clipper.distributions import Categorical
 from clipper.functional.importance import effective_sample_size, weighted_cross_entropy
 from clipper.functional.objectives import policy_gradient
-from clipper.learning.importance_weights import CausalProduct, FirstOrder, ImportanceWeights, WholeTrajectory
+from clipper.learning.importance_weights import (
+    CausalProduct,
+    FirstOrder,
+    ImportanceWeights,
+    SelfNormalised,
+    WholeTrajectory,
+)
 
 MDPS = pytest.mark.parametrize("mdp", [UNEQUAL_LENGTHS, CUT_SHORT], ids=["unequal lengths", "truncated"])
 
@@ -85,6 +91,33 @@ def test_the_causal_product_has_the_smaller_variance(mdp: TinyMDP) -> None:
         mean = torch.einsum("t,tsa->sa", chance, gradient)
         variances.append((chance * (gradient - mean).square().sum((1, 2))).sum().item())
     assert variances[1] < 0.97 * variances[0]
+
+
+@MDPS
+@pytest.mark.parametrize("regulariser", [0.0, 0.3])
+def test_self_normalised_weights_climb_their_objective(mdp: TinyMDP, regulariser: float) -> None:
+    """−∇loss is the slope of Σ wᵢ Rᵢ / Z + λ log Z by central differences, of a batch in which trajectories recur."""
+    mu = TabularPolicy(mdp, seed=0)
+    policy = moved(mu, 0.6)
+    batch = [t for i, t in enumerate(mdp.trajectories()) for _ in range(1 + i % 3)]
+    settings = ImportanceSampling(gamma=1.0, value_coef=0.0, weights=SelfNormalised(regulariser))
+    steps = recorded(batch, mu)
+    loss, _ = settings.loss(settings.init(policy), settings.targets(settings.init(mu), steps, steps.obs[-1]))
+    found = -torch.autograd.grad(loss, policy.logits)[0]
+
+    def objective() -> float:
+        weights = [float((t.probability(policy) / t.probability(mu)).detach()) for t in batch]
+        mean = sum(w * sum(t.rewards) for w, t in zip(weights, batch, strict=True)) / sum(weights)
+        return mean + regulariser * math.log(sum(weights))
+
+    for place in torch.cartesian_prod(*map(torch.arange, policy.logits.shape)).tolist():
+        values = []
+        for by in (1e-5, -1e-5):
+            with torch.no_grad():
+                policy.logits[tuple(place)] += by
+                values.append(objective())
+                policy.logits[tuple(place)] -= by
+        assert found[tuple(place)].item() == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-6, abs=1e-9)
 
 
 def long_episode(ratio: float, length: int) -> tuple[ImportanceSampling, Any, Targets]:

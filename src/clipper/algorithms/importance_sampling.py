@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.data.values import Bound, Count, Fraction, NonNegative, Range, value
+from clipper.errors import ConfigError
 from clipper.functional.importance import effective_sample_size, importance_weight
 from clipper.functional.objectives import policy_gradient
 from clipper.functional.reduce import trajectory_sum
@@ -36,7 +37,7 @@ class ImportanceSampling:
     episodes: Count = 16
     """M, episodes per iteration, shared evenly among the environments."""
     weights: ImportanceWeights = FirstOrder()
-    """How returns are weighed: first_order, causal_product or whole_trajectory."""
+    """How returns are weighed: first_order, causal_product, whole_trajectory or self_normalised(λ)."""
     sigma: Annotated[float, Range(0, infinite=True)] = 0.01
     """σ, mean KL(μ ‖ π′) up to which the episodes are used again; beyond it they are discarded."""
     max_steps: Count = 10
@@ -69,6 +70,8 @@ class ImportanceSampling:
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ cₜ log π′(aₜ|sₜ), plus the baseline's error and the entropy bonus. ``batch`` is ``[T, N]``."""
         steps, mask, world = batch.steps, batch.steps.mask, learner.world
+        if world.others is not None and getattr(self.weights, "over_all", False):
+            raise ConfigError("weights that all episodes normalise need them in one place: leave out --rank-mode")
         rows = steps.memory.decisions(batch) if steps.memory else each(lambda x: x[mask], batch)
         dist, value = learner.policy(rows.steps.obs, rows.steps.memory, rows.steps.action_mask)
         log_prob, every = dist.log_prob(rows.steps.action), torch.ones_like(rows.steps.mask)

@@ -59,6 +59,21 @@ def effective_sample_size(log_weight: Float[Tensor, " M"]) -> Float[Tensor, ""]:
     return (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp()
 
 
+def self_normalised_credit(
+    log_weight: Float[Tensor, "T N"], returns: Float[Tensor, "T N"], ends: Bool[Tensor, "T N"], regulariser: float
+) -> Float[Tensor, "T N"]:
+    """M (wᵢ/Z) (Rᵢ − J + λ) with Z = Σᵢ wᵢ and J = Σᵢ wᵢ Rᵢ / Z over M trajectories: times ∇log π, and as a mean over
+    trajectories, the gradient of J + λ log Z (guided policy search, Levine & Koltun 2013, ICML, section 4; of weights
+    that are normalised by their sum see Levine et al. 2020, arXiv:2005.01643, section 3.1).
+
+    wᵢ and Rᵢ are the same in all rows of a trajectory, of which each has one where it ``ends``.
+    """
+    log_w = log_weight[ends]
+    log_z = log_w.logsumexp(0)
+    mean = ((log_w - log_z).exp() * returns[ends]).sum()
+    return len(log_w) * (log_weight - log_z).exp() * (returns - mean + regulariser)
+
+
 def weighted_cross_entropy(
     logits: Float[Tensor, "*batch K"], action: Tensor, credit: Float[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:

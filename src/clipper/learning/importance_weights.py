@@ -8,9 +8,14 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clipper.data.values import value
-from clipper.functional.importance import importance_weight, log_product_so_far, log_whole_product
-from clipper.functional.returns import reward_to_go
+from clipper.data.values import NonNegative, value
+from clipper.functional.importance import (
+    importance_weight,
+    log_product_so_far,
+    log_whole_product,
+    self_normalised_credit,
+)
+from clipper.functional.returns import reward_to_go, total_return
 
 
 def own_ratio(
@@ -61,6 +66,29 @@ class FirstOrder:
     credit = staticmethod(weighted_return)
 
 
+@value
+class SelfNormalised:
+    """cₜ = M (w/Z) (R(τ) − J + λ), w = p(τ; θ′)/p(τ; θ): climbs Σ wᵢ Rᵢ / Z + λ log Z (guided policy search, 2013).
+
+    Weights count relative to their sum Z over the M episodes, which biases the estimate and bounds its variance. J, the
+    estimate itself, is the baseline, so that no other is subtracted. The paper has a Z for each step of an episode.
+    """
+
+    regulariser: NonNegative = 0.01
+    """λ, what it is worth that the episodes are likely under π′ at all; 0 does not care."""
+    over_all = True
+    """It needs the episodes of all who learn from a batch."""
+    log_weight = staticmethod(log_whole_product)
+
+    def credit(
+        self, log_weight: Float[Tensor, "T N"], reward: Float[Tensor, "T N"], baseline: Float[Tensor, "T N"],
+        done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"], gamma: float,
+    ) -> Float[Tensor, "T N"]:  # fmt: skip
+        """M (w/Z) (R(τ) − J + λ)."""
+        returns = total_return(reward, done, mask, gamma)
+        return self_normalised_credit(log_weight, returns, done & mask, self.regulariser)
+
+
 @runtime_checkable
 class OwnWeights(Protocol):
     """A weighing of your own."""
@@ -79,4 +107,4 @@ class OwnWeights(Protocol):
         ...
 
 
-ImportanceWeights: TypeAlias = FirstOrder | CausalProduct | WholeTrajectory | OwnWeights
+ImportanceWeights: TypeAlias = FirstOrder | CausalProduct | WholeTrajectory | SelfNormalised | OwnWeights
