@@ -22,6 +22,7 @@ from clipper.learning.rewards import Raw, Scaled
 from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE
 from clipper.networks.heads import SoftplusOfState, TanhGaussian
+from clipper.networks.heads.scales import Fixed, LinearStd
 from clipper.settings import presets
 from clipper.settings.config_json import from_json, to_json
 
@@ -89,6 +90,33 @@ WRITTEN["spinning-up"] = SPINNING_UP | {
 }  # fmt: skip
 WRITTEN["spinning-up-vpg"] = SPINNING_UP | {
     "algorithm.value_learning_rate": 1e-3, "algorithm.value_epochs": 80, "algorithm.value_minibatches": 1,
+}  # fmt: skip
+WRITTEN["ppo-pytorch"] = {
+    "num_envs": 1, "total_steps": 3_000_000, "algorithm.horizon": 4 * 1000, "algorithm.epochs": 80,
+    "algorithm.minibatches": 1, "algorithm.value_epochs": 80, "algorithm.clip": 0.2, "algorithm.gamma": 0.99,
+    "algorithm.learning_rate": 0.0003, "algorithm.value_learning_rate": 0.001, "algorithm.entropy_coef": 0.01,
+    "algorithm.optimizer": Adam(1e-8), "algorithm.max_grad_norm": float("inf"), "algorithm.lam": 1.0,
+    "algorithm.stop": None, "policy.hidden": (64, 64), "policy.activation": "tanh", "policy.shared": False,
+    "policy.orthogonal": False, "policy.head.initial_log_std": pytest.approx(np.log(0.6)),
+    "policy.head.std": LinearStd(0.1),
+}  # fmt: skip
+WRITTEN["ten-tricks"] = {
+    "num_envs": 1, "total_steps": 3_000_000, "algorithm.horizon": 2048, "algorithm.minibatches": 2048 // 64,
+    "algorithm.epochs": 10, "algorithm.learning_rate": Linear(3e-4), "algorithm.value_learning_rate": Linear(3e-4),
+    "algorithm.value_epochs": 10, "algorithm.value_minibatches": 2048 // 64, "algorithm.gamma": 0.99,
+    "algorithm.lam": 0.95, "algorithm.clip": 0.2, "algorithm.entropy_coef": 0.01, "algorithm.optimizer": Adam(1e-5),
+    "algorithm.max_grad_norm": 0.5, "algorithm.advantages": Standardised("batch", 1), "algorithm.stop": None,
+    "algorithm.critic_target": None, "policy.hidden": (64, 64), "policy.activation": "tanh",
+    "policy.hidden_gain": 1.0, "policy.value_gain": 1.0, "policy.head.action_gain": 0.01,
+    "policy.normalise_obs": True, "policy.head.initial_log_std": 0.0,
+}  # fmt: skip
+WRITTEN["di-engine-hybrid"] = {
+    "num_envs": 8, "algorithm.horizon": 3200 // 8, "algorithm.minibatches": 3200 // 320, "algorithm.epochs": 10,
+    "algorithm.learning_rate": 3e-4, "algorithm.clip": 0.2, "algorithm.entropy_coef": 0.03,
+    "algorithm.value_coef": 0.5 * 0.5, "algorithm.value_loss": ClippedMSE(0.2), "algorithm.gamma": 0.99,
+    "algorithm.lam": 0.95, "algorithm.parts": clipper.action_parts.PerPart(),
+    "policy.hidden": (256, 128, 64, 64), "policy.activation": "relu", "policy.shared": True,
+    "policy.head.initial_log_std": pytest.approx(np.log(0.3)), "policy.head.std": Fixed(),
 }  # fmt: skip
 WRITTEN["andrychowicz"] = {
     "algorithm.clip": 0.25, "algorithm.lam": 0.9, "algorithm.gamma": 0.99, "algorithm.epochs": 10,

@@ -36,7 +36,7 @@ class Train:
     """Another library's settings, which flags outweigh: cleanrl, cleanrl-continuous, cleanrl-atari, sb3, sb3-a2c,
     sb3-trpo, spinning-up, spinning-up-vpg, baselines, andrychowicz, rl-zoo (the row for this environment); sb3-sac,
     sb3-td3, sb3-ddpg, sb3-dqn, cleanrl-sac, cleanrl-td3, cleanrl-ddpg, cleanrl-dqn, spinning-up-sac, spinning-up-td3,
-    spinning-up-ddpg, bester-pdqn, bester-mpdqn."""
+    spinning-up-ddpg, bester-pdqn, bester-mpdqn; ppo-pytorch, ten-tricks, di-engine-hybrid."""
     run_dir: Path | None = None
     """Folder for metrics, curve and checkpoints; a new one below runs/ where none is named."""
     resume: Literal["auto"] | None = None

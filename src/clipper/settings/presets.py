@@ -40,13 +40,15 @@ from clipper.settings.presets_off_policy import (
     spinning_up_sac,
     spinning_up_td3,
 )
+from clipper.settings.presets_tutorials import TUTORIALS, di_engine_hybrid, ppo_pytorch, ten_tricks
 
 __all__ = [
     "ALL", "PRESETS", "ZOO", "andrychowicz", "baselines", "bester_mpdqn", "bester_pdqn", "cleanrl",
     "cleanrl_atari", "cleanrl_continuous",
-    "cleanrl_ddpg", "cleanrl_dqn", "cleanrl_sac", "cleanrl_td3", "rl_zoo", "sb3", "sb3_a2c", "sb3_ddpg", "sb3_dqn",
+    "cleanrl_ddpg", "cleanrl_dqn", "cleanrl_sac", "cleanrl_td3", "di_engine_hybrid", "ppo_pytorch",
+    "rl_zoo", "sb3", "sb3_a2c", "sb3_ddpg", "sb3_dqn",
     "sb3_sac", "sb3_td3", "sb3_trpo", "spinning_up", "spinning_up_ddpg", "spinning_up_sac", "spinning_up_td3",
-    "spinning_up_vpg",
+    "spinning_up_vpg", "ten_tricks",
 ]  # fmt: skip
 
 OFF = float("inf")  # a gradient's bound that bounds nothing
@@ -334,7 +336,7 @@ def rl_zoo(env: str = "CartPole-v1") -> Config:
 
 ALL = (
     cleanrl, cleanrl_continuous, cleanrl_atari, sb3, sb3_a2c, sb3_trpo, spinning_up, spinning_up_vpg, baselines,
-    andrychowicz, rl_zoo, *OFF_POLICY,
+    andrychowicz, rl_zoo, *TUTORIALS, *OFF_POLICY,
 )  # fmt: skip
 PRESETS: dict[str, Callable[[str], Config]] = {f.__name__.replace("_", "-"): f for f in ALL}
 """By name, as ``clipper train ENVIRONMENT --preset NAME`` takes them."""
