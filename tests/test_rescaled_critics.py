@@ -1,10 +1,9 @@
-"""A critic of h(V): the transform against the paper's formulas, its losses by hand, and that it learns large returns."""
+"""A critic of h(V): the transform against the paper's formulas, its losses by hand, and learning large returns."""
 
 import math
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -17,7 +16,7 @@ import clipper
 from clipper.data.steps import Steps
 from clipper.errors import ConfigError
 from clipper.functional.objectives import rescale, restore
-from clipper.learning.critic_targets import Periodic, Polyak, TDLambda
+from clipper.learning.critic_targets import Polyak, TDLambda
 from clipper.learning.value_losses import MSE, ClippedMSE, Huber
 from clipper.networks.critics import Critic, Rescaled
 from clipper.networks.policy_options import PolicyOptions
@@ -68,7 +67,7 @@ def test_slopes_by_finite_differences() -> None:
 
 
 def policy_of(critic: Critic, **fields: Any) -> Any:
-    options = PolicyOptions(hidden=(8,), critic=critic, **fields)
+    options = PolicyOptions(**{"hidden": (8,), "critic": critic} | fields)
     return clipper.make_policy(Box(-1, 1, (3,)), Discrete(2), options, Generator().manual_seed(0)).double()
 
 
@@ -99,49 +98,40 @@ def test_targets_are_in_the_rewards_units() -> None:
     steps = Steps(obs[:4], torch.zeros(4, 1, dtype=torch.int64), torch.zeros(4, 1), reward, flags, flags, ~flags)
     targets = algorithm.targets(learner, steps, obs[4])
     raw = policy.value_layer(policy.critic(policy.encoder(obs))).flatten()
-    v, advantage = [h_inverse(float(z)) for z in raw], 0.0
+    v, advantage = [h_inverse(float(z)) for z in raw.detach()], 0.0
     for t in (3, 2, 1, 0):
         advantage = float(reward[t]) + 0.8 * v[t + 1] - v[t] + 0.8 * 0.9 * advantage
         assert float(targets.advantage[t]) == pytest.approx(advantage, rel=1e-4, abs=1e-2)
         assert float(targets.value_target[t]) == pytest.approx(advantage + v[t], rel=1e-4, abs=1e-2)
 
 
-class Large(gymnasium.Env):
-    """2000 + 500 times what is seen is paid, whatever is done; an episode is one decision."""
-
-    observation_space = Box(-1, 1, (1,))
-    action_space = Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.x = self.np_random.uniform(-1, 1, 1).astype(np.float32)
-        return self.x, {}
-
-    def step(self, action):
-        return self.x, 2_000 + 500 * float(self.x[0]), True, False, {}
-
-
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
 def test_large_returns_are_learned(algorithm: str) -> None:
-    made = {
-        "ppo": clipper.PPO(horizon=64, learning_rate=1e-2),
-        "a2c": clipper.A2C(horizon=4, learning_rate=1e-2),
-    }[algorithm]
-    policy = PolicyOptions(hidden=(32,), critic=Rescaled())
-    run = clipper.train(Large, made, policy=policy, total_steps=8_000, num_envs=8, seed=0)
-    x = torch.linspace(-0.9, 0.9, 7)[:, None]
-    error = (run.policy.value(x).mean.detach() - (2_000 + 500 * x[:, 0])).abs().max()
-    assert float(error) < 200
+    """Episodes of one decision that pay 200 + 50 x, whatever is done, by a critic that is linear in x."""
+    rate, updates = clipper.schedules.Linear(0.4), 25 if algorithm == "ppo" else 100
+    made: Any = {
+        "ppo": clipper.PPO(epochs=2, minibatches=2, learning_rate=rate), "a2c": clipper.A2C(learning_rate=rate)
+    }[algorithm]  # fmt: skip
+    learner = made.init(policy_of(Rescaled(EPSILON), hidden=()).float())
+    generator, yes = Generator().manual_seed(0), torch.ones(4, 16, dtype=torch.bool)
+    for update in range(updates):
+        learner.advance(update / updates)
+        obs = 2 * torch.rand(5, 16, 3, generator=generator) - 1
+        zeros, reward = torch.zeros(4, 16), 200 + 50 * obs[:-1, :, 0]
+        made.update(learner, Steps(obs[:-1], zeros.long(), zeros - 0.69, reward, yes, yes, yes), obs[-1])
+    x = torch.tensor([[a, b, 0.0] for a in (-0.8, 0.0, 0.8) for b in (-0.5, 0.5)])
+    error = (learner.policy.value(x).mean.detach() - (200 + 50 * x[:, 0])).abs().max()
+    assert float(error) < 15
 
 
-@pytest.mark.parametrize("lag", [Periodic(2), Polyak(0.2)])
-def test_runs_are_resumed_exactly_and_loaded(lag: Any, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_runs_are_resumed_exactly_and_loaded(tmp_path: Path) -> None:
     kwargs: Any = {
-        "algorithm": clipper.PPO(horizon=16, epochs=2, critic_target=TDLambda(0.95, lag=lag)),
-        "policy": PolicyOptions(hidden=(8,), critic=Rescaled(0.01)), "total_steps": 256, "num_envs": 2,
+        "algorithm": clipper.PPO(horizon=16, epochs=2, critic_target=TDLambda(0.95, lag=Polyak(0.2))),
+        "policy": PolicyOptions(hidden=(8,), critic=Rescaled(0.01)), "total_steps": 128, "num_envs": 2,
     }  # fmt: skip
     ours = clipper.train("CartPole-v1", run_dir=tmp_path / "whole", **kwargs)
-    clipper.train("CartPole-v1", run_dir=tmp_path / "cut", callback=lambda run: run.iteration < 4, **kwargs)
+    clipper.train("CartPole-v1", run_dir=tmp_path / "cut", callback=lambda run: run.iteration < 2, **kwargs)
     again = clipper.train(resume=tmp_path / "cut")
     assert again.exact
     theirs = again.state_dict()[0]

@@ -200,7 +200,7 @@ class OwnCritic(Protocol):
         ...
 
     def reader(self, layer: nn.Linear) -> Reader | None:
-        """What makes V(s) of them, as ``ReturnNormaliser``, ``Rescaling`` and ``TwoHotBins`` do; None where nothing has to."""
+        """What makes V(s) of them, as ``ReturnNormaliser`` and ``Rescaling`` do; None where nothing has to."""
         ...
 
 
