@@ -22,6 +22,7 @@ from clipper.algorithms import (
     PADDPG,
     PDQN,
     PPO,
+    PPOEWMA,
     SAC,
     TD3,
     TRPO,
@@ -35,6 +36,7 @@ from clipper.algorithms import (
     PPOPenalty,
     PPOSeparate,
     Reinforce,
+    Reusing,
 )
 from clipper.data.steps import Steps, Targets
 from clipper.environments import make as make_env
@@ -89,6 +91,7 @@ __all__ = [
     "PADDPG",
     "PDQN",
     "PPO",
+    "PPOEWMA",
     "SAC",
     "TD3",
     "TRPO",
@@ -112,6 +115,7 @@ __all__ = [
     "PolicyOptions",
     "Pool",
     "Reinforce",
+    "Reusing",
     "Rollouts",
     "Run",
     "Steps",

@@ -11,14 +11,27 @@ import torch
 from batches import make_steps, small_policy
 from torch import Tensor
 
-from clipper.algorithms import A2C, HAPPO, KNOWN, NPG, PPO, TRPO, VPG, Algorithm, PPOPenalty, PPOSeparate, Reinforce
+from clipper.algorithms import (
+    A2C,
+    HAPPO,
+    KNOWN,
+    NPG,
+    PPO,
+    PPOEWMA,
+    TRPO,
+    VPG,
+    Algorithm,
+    PPOPenalty,
+    PPOSeparate,
+    Reinforce,
+)
 from clipper.data.steps import Steps
 from clipper.learning.advantages import Advantages, Standardised
 from clipper.learning.minibatches import minibatches
 from clipper.learning.rewards import Raw
 
 ROWS, ENVS, GAMMA, LAM = 25, 4, 0.9, 0.8
-CLIPPED, RATIO, LOG = (PPO, PPOSeparate), (TRPO, PPOPenalty), (A2C, VPG, NPG)
+CLIPPED, RATIO, LOG = (PPO, PPOSeparate), (TRPO, PPOPenalty, PPOEWMA), (A2C, VPG, NPG)
 UNITS: list[Advantages] = [
     Raw(), *(Standardised(over, correction) for over in ("minibatch", "batch", "trajectories") for correction in (0, 1))
 ]  # fmt: skip

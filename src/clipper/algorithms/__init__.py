@@ -1,4 +1,4 @@
-"""One paper, one file. No algorithm imports another, but for the one that holds another."""
+"""One paper, one file. No algorithm imports another, but for those that hold one."""
 
 from numbers import Integral
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -18,9 +18,11 @@ from clipper.algorithms.paddpg import PADDPG
 from clipper.algorithms.pairwise_ppo import PairwisePPO
 from clipper.algorithms.pdqn import MPDQN, PDQN
 from clipper.algorithms.ppo import PPO
+from clipper.algorithms.ppo_ewma import PPOEWMA
 from clipper.algorithms.ppo_penalty import PPOPenalty
 from clipper.algorithms.ppo_separate import PPOSeparate
 from clipper.algorithms.reinforce import Reinforce
+from clipper.algorithms.reusing import Reusing
 from clipper.algorithms.sac import SAC
 from clipper.algorithms.sac_discrete import DiscreteSAC
 from clipper.algorithms.sac_hybrid import HybridSAC
@@ -53,18 +55,21 @@ class OwnAlgorithm(Protocol):
         ...
 
 
-ON_POLICY = (PPO, PPOSeparate, PPOPenalty, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
+ON_POLICY = (PPO, PPOSeparate, PPOPenalty, PPOEWMA, Reinforce, ImportanceSampling, VPG, A2C, NPG, TRPO)
 """Clipper's own that learn from what the policy has just done."""
 OFF_POLICY = (SAC, DiscreteSAC, HybridSAC, TD3, DDPG, DQN, PDQN, MPDQN, PADDPG, HyAR)
 """Clipper's own that learn from a replay."""
 ON_RESPONSES = (GRPO, PairwisePPO)
 """Clipper's own that compare whole responses of a language model to one prompt."""
-KNOWN = (*ON_POLICY, *OFF_POLICY, *ON_RESPONSES, Exploring, HAPPO)
+HOLDERS = (Exploring, Reusing)
+"""Clipper's own that hold one."""
+KNOWN = (*ON_POLICY, *OFF_POLICY, *ON_RESPONSES, *HOLDERS, HAPPO)
 """Clipper's own."""
 Algorithm: TypeAlias = (
     PPO
     | PPOSeparate
     | PPOPenalty
+    | PPOEWMA
     | Reinforce
     | ImportanceSampling
     | VPG
@@ -84,6 +89,7 @@ Algorithm: TypeAlias = (
     | GRPO
     | PairwisePPO
     | Exploring
+    | Reusing
     | HAPPO
     | OwnAlgorithm
 )
@@ -91,7 +97,7 @@ Algorithm: TypeAlias = (
 
 def held_by(algorithm: Algorithm) -> Algorithm:
     """Who learns to act: the algorithm itself, or the one that it holds."""
-    return algorithm.algorithm if isinstance(algorithm, Exploring) else algorithm
+    return algorithm.algorithm if isinstance(algorithm, HOLDERS) else algorithm
 
 
 def quota_of(algorithm: Algorithm) -> dict[str, int]:
@@ -111,7 +117,7 @@ def quota_of(algorithm: Algorithm) -> dict[str, int]:
 
 
 __all__ = [
-    "A2C", "DDPG", "DQN", "GRPO", "HAPPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "SAC", "TD3", "TRPO", "VPG",
-    "Algorithm", "DiscreteSAC", "Exploring", "HyAR", "HybridSAC", "ImportanceSampling", "PPOPenalty", "PPOSeparate",
-    "PairwisePPO", "Reinforce",
+    "A2C", "DDPG", "DQN", "GRPO", "HAPPO", "MPDQN", "NPG", "PADDPG", "PDQN", "PPO", "PPOEWMA", "SAC", "TD3", "TRPO",
+    "VPG", "Algorithm", "DiscreteSAC", "Exploring", "HyAR", "HybridSAC", "ImportanceSampling", "PPOPenalty",
+    "PPOSeparate", "PairwisePPO", "Reinforce", "Reusing",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from clipper.algorithms import (
     PADDPG,
     PDQN,
     PPO,
+    PPOEWMA,
     SAC,
     TD3,
     TRPO,
@@ -32,6 +33,7 @@ from clipper.algorithms import (
     PPOPenalty,
     PPOSeparate,
     Reinforce,
+    Reusing,
 )
 from clipper.errors import ConfigError
 from clipper.settings.config import Config
@@ -41,10 +43,11 @@ from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
-    "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "reinforce": Reinforce,
-    "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
+    "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "ppo-ewma": PPOEWMA,
+    "reinforce": Reinforce, "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
     "sac": SAC, "sac-discrete": DiscreteSAC, "sac-hybrid": HybridSAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
-    "pdqn": PDQN, "mpdqn": MPDQN, "paddpg": PADDPG, "hyar": HyAR, "exploring": Exploring, "happo": HAPPO,
+    "pdqn": PDQN, "mpdqn": MPDQN, "paddpg": PADDPG, "hyar": HyAR, "exploring": Exploring, "reusing": Reusing,
+    "happo": HAPPO,
 }  # fmt: skip
 
 

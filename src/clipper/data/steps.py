@@ -54,6 +54,11 @@ class Targets(NamedTuple):
     """``params`` of π_old(·|sₜ), where a loss needs its KL exactly."""
     raw: Tree = ()
     """(Âₜ as it was before the batch brought it to standard units,), where it did."""
+    weight: Tree = ()
+    """π_prox/μ, by which each decision's surrogate is weighed where ``steps.log_prob`` is not that of who acted; ()
+    where it is."""
+    fresh: Tree = ()
+    """Which rows running statistics have not taken in yet; () for all decisions."""
 
 
 class Value(NamedTuple):

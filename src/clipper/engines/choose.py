@@ -3,7 +3,7 @@
 import os
 from importlib.util import find_spec
 
-from clipper.algorithms import OFF_POLICY, Algorithm, Exploring, held_by
+from clipper.algorithms import OFF_POLICY, Algorithm, Exploring, Reusing, held_by
 from clipper.engines.cpu.network import read_network
 from clipper.engines.cpu.observation_rows import inexact
 from clipper.engines.cpu.plan import read_algorithm
@@ -84,7 +84,7 @@ def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse:
         raise UnsuitableError("the run is shorter than compiling kernels takes")
     if replayed:
         return from_replay.CPUFromReplay(learner, algorithm)
-    if reason := GRADIENTS if shares else unknown(held_by(algorithm), learner.policy.memory is not None):
+    if reason := GRADIENTS if shares else unknown(algorithm, learner.policy.memory is not None):
         return losses_by_torch.LossesByTorch(learner, algorithm, reason, config.threads)
     if isinstance(algorithm, Exploring):
         return explored.ExploringCPU(learner, algorithm, config.threads)
@@ -93,8 +93,10 @@ def on_kernels(learner: Learner, config: Config, rollouts: Rollouts, may_refuse:
 
 def unknown(algorithm: Algorithm, remembers: bool = False) -> str:
     """What of an algorithm's loss the kernels do not know, of a policy that ``remembers`` or not; "" for nothing."""
+    if isinstance(algorithm, Reusing):
+        return "kernels know no kept segments"
     try:
-        plan = read_algorithm(algorithm)
+        plan = read_algorithm(held_by(algorithm))
     except UnsuitableError as error:
         return str(error)
     return "kernels know no Fisher information of a memory" if plan.natural and remembers else ""

@@ -34,6 +34,15 @@ def merge(a: Moments, b: Moments) -> Moments:
     return Moments(n, mean, spread / n)
 
 
+def weighted_average(
+    average: Float[Tensor, "*shape"], latest: Float[Tensor, "*shape"], weight: float, beta: float
+) -> Float[Tensor, "*shape"]:
+    """(β w x̄ + x) / (β w + 1): x̄ₙ = Σᵢ βⁿ⁻ⁱ xᵢ / Σᵢ βⁿ⁻ⁱ where the ``weight`` w is its denominator one step before
+    (Hilton et al. 2022, arXiv:2110.00641, whose average is so from its first member on, without a bias to correct).
+    """
+    return (beta * weight * average + latest) / (beta * weight + 1)
+
+
 def explained_variance(
     prediction: Float[Tensor, "*batch"], target: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]
 ) -> Float[Tensor, ""]:

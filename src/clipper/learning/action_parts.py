@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from clipper.data.steps import Targets
-from clipper.data.trees import each, leaves, names
+from clipper.data.trees import Tree, each, leaves, names
 from clipper.data.values import value
 from clipper.distributions import Composite
 from clipper.errors import ConfigError
@@ -37,6 +37,8 @@ class Action(NamedTuple):
     whole: ActionPart
     parts: dict[str, ActionPart]
     """By name, ``kick.choice`` or ``0``; empty where an action has one part."""
+    weight: Tree = ()
+    """What the surrogate is multiplied by; () for 1."""
 
 
 def compare(dist: Any, batch: Targets, kl: KL) -> Action:
@@ -46,7 +48,7 @@ def compare(dist: Any, batch: Targets, kl: KL) -> Action:
     estimate = ESTIMATES.index(kl.estimate) if isinstance(kl, Sampled) else 2
     divergence = kl_estimates(log_ratio.detach())[estimate] if old is None else old.kl(dist)
     whole = ActionPart(log_ratio, dist.entropy(), divergence)
-    return Action(whole, parts_of(dist, batch, old) if steps.log_probs else {})
+    return Action(whole, parts_of(dist, batch, old) if steps.log_probs else {}, batch.weight)
 
 
 def parts_of(dist: Any, batch: Targets, old: Any = None) -> dict[str, ActionPart]:
@@ -71,9 +73,10 @@ class Joint:
         self, objective: Callable[..., Tensor], action: Action, advantage: Float[Tensor, "*batch"],
         low: float, high: float,
     ) -> Float[Tensor, "*batch"]:  # fmt: skip
-        """The objective of the whole action's ratio, and of its KL where it needs that."""
+        """The objective of the whole action's ratio, and of its KL where it needs that, times the action's weight."""
         kl = [action.whole.kl] if getattr(objective, "needs_kl", False) else []
-        return objective(action.whole.log_ratio, advantage, low, high, *kl)
+        surrogate = objective(action.whole.log_ratio, advantage, low, high, *kl)
+        return surrogate * action.weight if isinstance(action.weight, Tensor) else surrogate
 
     def bonus(self, entropy_coef: Schedule, action: Action, progress: float) -> Float[Tensor, "*batch"]:
         """C H(π), or Σᵢ cᵢ H(πᵢ) where parts have coefficients of their own."""
@@ -96,7 +99,8 @@ class PerPart(Joint):
         """
         parts = action.parts.values() or [action.whole]
         terms = [Joint.surrogate(self, objective, Action(part, {}), advantage, low, high) for part in parts]
-        return torch.stack(terms).sum(0) + (len(terms) - 1) * advantage
+        surrogate = torch.stack(terms).sum(0) + (len(terms) - 1) * advantage
+        return surrogate * action.weight if isinstance(action.weight, Tensor) else surrogate
 
 
 Parts: TypeAlias = Joint | PerPart

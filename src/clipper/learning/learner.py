@@ -160,6 +160,7 @@ class Learner:
     def absorb(self, targets: Targets) -> None:
         """Let the policy's running statistics take in the decisions of a batch and the critic's targets for them."""
         samples, mask = self.world.samples, targets.steps.mask
+        mask = targets.fresh if isinstance(targets.fresh, Tensor) else mask
         self.policy.absorb(each(lambda x: samples(x[mask]), targets.steps.obs), samples(targets.value_target[mask]))
 
     def pass_over(self, steps: Steps) -> Metrics:

@@ -314,6 +314,11 @@ def share_batches(learner: Learner, group: Processes) -> None:
             "who learns from a replay sends data, of which each rank keeps all: leave out rank_mode='gradients' "
             "(--rank-mode)"
         )
+    if "kept" in learner.modules:
+        raise ConfigError(
+            "who learns from kept segments sends data, of which each rank keeps all: leave out rank_mode='gradients' "
+            "(--rank-mode)"
+        )
     if "bonus" in learner.modules:
         raise ConfigError(
             "who explores by a bonus sends data, so that each rank knows what all have seen: leave out "

@@ -13,7 +13,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Generator, nn
 
-from clipper.algorithms import KNOWN, PPO, Algorithm, PPOPenalty, PPOSeparate, held_by
+from clipper.algorithms import KNOWN, PPO, PPOEWMA, Algorithm, PPOPenalty, PPOSeparate, held_by
 from clipper.data.field_names import OTHER_NAMES, check_names, in_parts
 from clipper.data.values import shown
 from clipper.engines import choose
@@ -334,7 +334,7 @@ def write_config(run: Run) -> None:
 def check(config: Config, source: Source) -> None:
     """Raise ``ConfigError`` for combinations that cannot work."""
     algorithm = held_by(config.algorithm)
-    if isinstance(algorithm, PPO | PPOSeparate | PPOPenalty):
+    if isinstance(algorithm, PPO | PPOSeparate | PPOPenalty | PPOEWMA):
         decisions = config.num_envs * algorithm.horizon
         if decisions < algorithm.minibatches:
             raise ConfigError(
