@@ -84,6 +84,22 @@ def test_two_of_six_cells_have_no_gradient() -> None:
                 assert slope == pytest.approx(0 if gone(r) else (1 if name == "+" else -1)), (name, r)
 
 
+def test_the_testbed_s_curves_are_the_book_s() -> None:
+    """Sutton & Barto (2018), figures 2.2, 2.4 and 2.5, as far as they can be read; the best of ten arms pays 1.54."""
+    found = committed("bandits")
+    last = {key: values[-1] for key, values in found.items()}
+    assert 0.30 < last["optimal ε = 0"] < 0.45
+    assert 0.75 < last["optimal ε = 0.1"] < 0.85
+    assert 0.95 < last["reward ε = 0"] < 1.15
+    assert 1.25 < last["reward ε = 0.1"] < last["reward UCB, c = 2"] < 1.54
+    assert max(found["optimal ε = 0.01"]) < last["optimal ε = 0.1"]
+    assert found["optimal ε = 0.1"][0] == pytest.approx(0.1, abs=0.03)
+    small, large = (f"optimal α = {alpha}, {{}} baseline" for alpha in (0.1, 0.4))
+    assert last[small.format("with")] > 0.75
+    assert last[small.format("with")] > last[small.format("without")] > last[large.format("without")]
+    assert last[large.format("with")] > last[large.format("without")] + 0.2
+
+
 def test_maxima_over_noise_and_soft_values_are_those_of_theory() -> None:
     """The mean of the largest of K normals, of the smaller of two −1/√π; V and π of s₀ by one equation.
 

@@ -7,9 +7,9 @@ from clipper.exercises import pages
 from clipper.exercises.exercise import Exercise
 
 PAGES = (
-    "policy-gradient", "causality", "return-normalisation", "importance-sampling", "trust-regions", "clipping",
-    "kl-penalties", "gae", "full-loss", "continuous-actions", "masks", "hybrid-actions", "action-values", "details",
-    "losses",
+    "bandits", "policy-gradient", "causality", "return-normalisation", "importance-sampling", "trust-regions",
+    "clipping", "kl-penalties", "gae", "full-loss", "continuous-actions", "masks", "hybrid-actions", "action-values",
+    "details", "losses",
 )  # fmt: skip
 """The walk's pages in their order, as their files are named, and those on language models."""
 
