@@ -6,7 +6,7 @@ Commands, options, defaults and their words are those of the dataclasses, to whi
 import json
 from pathlib import Path
 
-from clipper.algorithms import Exploring
+from clipper.algorithms import HOLDERS
 from clipper.cli.arguments import ALGORITHMS, train_defaults
 from clipper.cli.command_options import Train, Unroll
 from clipper.cli.commands import COMMANDS
@@ -52,7 +52,7 @@ def case(name: str, classes: dict[str, Fields]) -> Case:
     if name in ALGORITHMS:
         config = train_defaults([PLAIN, name])[0]
     kinds = [type(x).__name__ for x in (config.algorithm, *held_by(config.algorithm))]
-    assert len(kinds) == 1 or isinstance(config.algorithm, Exploring)
+    assert len(kinds) == 1 or isinstance(config.algorithm, HOLDERS)
     usual = {field: default for fields in classes.values() for field, (default, _) in fields.items()}
     for kind in ("Config", *kinds, "PolicyOptions", "EncoderOptions", "HeadOptions"):
         usual |= {field: default for field, (default, _) in classes[kind].items()}
