@@ -284,7 +284,7 @@ class OffPolicyAlgorithm(LoggedAlgorithm):
         replay_buffer.add(self._last_original_obs, after, buffer_action, paid, dones, infos)
         self._last_obs, self._last_original_obs = new_obs, seen
 
-    def train(self, gradient_steps: int, batch_size: int) -> None:
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """So many gradient steps, by the settings as they are."""
         self.policy.set_training_mode(True)
         assert self.replay_buffer is not None
