@@ -4,37 +4,36 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from clipper import DDPG, SAC, TD3, Config, DiscreteSAC, PolicyOptions
-from clipper.algorithms import Algorithm
+from clipper import DDPG, DQN, SAC, TD3, Config, DiscreteSAC, PolicyOptions
 from clipper.learning.critic_targets import Periodic
 from clipper.learning.exploration import EpsilonGreedy
 from clipper.learning.schedules import Annealed
 from clipper.settings import presets_off_policy as presets
 
 SMALL = PolicyOptions(hidden=(64, 64), activation="relu", orthogonal=False, critic=None)
-CONTINUOUS: Mapping[str, Callable[..., Algorithm]] = {"sac": SAC, "td3": TD3, "ddpg": DDPG}
+CONTINUOUS: Mapping[str, Callable[..., SAC | TD3 | DDPG]] = {"sac": SAC, "td3": TD3, "ddpg": DDPG}
 
 
-def pendulum(algorithm: Algorithm) -> Config:
+def pendulum(algorithm: SAC | TD3 | DDPG) -> Config:
     """10,000 steps with small networks, the first 1,000 of them at random."""
-    algorithm = dataclasses.replace(algorithm, learning_rate=1e-3)  # pyright: ignore[reportCallIssue]
+    algorithm = dataclasses.replace(algorithm, learning_rate=1e-3)
     return Config(
         env="Pendulum-v1", algorithm=algorithm, policy=SMALL, num_envs=1, total_steps=10_000, log_every=1_000
     )  # fmt: skip
 
 
-def lander(algorithm: Algorithm) -> Config:
+def lander(algorithm: SAC | TD3 | DDPG) -> Config:
     """The lander with continuous actions, networks 256-256."""
     return Config(
-        env="LunarLander-v3,continuous=true", algorithm=dataclasses.replace(algorithm, learning_starts=10_000),  # pyright: ignore[reportCallIssue]
+        env="LunarLander-v3,continuous=true", algorithm=dataclasses.replace(algorithm, learning_starts=10_000),
         num_envs=1, total_steps=200_000, log_every=2_000,
     )  # fmt: skip
 
 
-def mujoco(task: str, algorithm: Algorithm) -> Config:
+def mujoco(task: str, algorithm: SAC | TD3 | DDPG) -> Config:
     """A million steps, 10,000 of them at random, evaluated on the way; networks 256-256."""
     return Config(
-        env=f"{task}-v5", algorithm=dataclasses.replace(algorithm, learning_starts=10_000),  # pyright: ignore[reportCallIssue]
+        env=f"{task}-v5", algorithm=dataclasses.replace(algorithm, learning_starts=10_000),
         num_envs=1, total_steps=1_000_000, log_every=5_000, eval_every=50_000, eval_episodes=10,
     )  # fmt: skip
 
@@ -42,6 +41,7 @@ def mujoco(task: str, algorithm: Algorithm) -> Config:
 def dqn(env: str) -> Config:
     """RL Baselines3 Zoo's settings for CartPole."""
     found = presets.sb3_dqn(env)
+    assert isinstance(found.algorithm, DQN)
     algorithm = dataclasses.replace(
         found.algorithm, learning_rate=2.3e-3, learning_starts=1_000, batch_size=64, horizon=256, update_ratio=0.5,
         capacity=100_000, lag=Periodic(128), exploration=EpsilonGreedy(Annealed(1.0, 0.04, 0.16)),

@@ -173,7 +173,7 @@ def saving(sb3: Library, folder: Path) -> Numbers:
 def watching(sb3: Library, folder: Path) -> Numbers:
     env = sb3.vec_env.VecMonitor(sb3.vec_env.DummyVecEnv([Levels, Levels]), str(folder / "all"), info_keywords=())
     env.reset()
-    ends = []
+    ends, rewards = [], np.zeros(2)
     for _ in range(9):
         _, rewards, _, infos = env.step([0, 1])
         ends += [[info["episode"]["r"], info["episode"]["l"]] for info in infos if "episode" in info]

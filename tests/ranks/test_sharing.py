@@ -97,7 +97,7 @@ class Twice(Group):
     def __init__(self) -> None:
         self.rank, self.size, self.left = 0, 2, False
 
-    def gather(self, own: bytes | bytearray | memoryview) -> list[memoryview]:
+    def gather(self, own: bytes | bytearray | memoryview, purpose: str = "") -> list[memoryview]:
         return [memoryview(own)] * 2
 
 

@@ -1,6 +1,6 @@
 """What native tasks have in common as vector environments, whose copies step in a handful of array operations."""
 
-from typing import Protocol, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -17,10 +17,13 @@ class Drawn(Protocol):
         ...
 
 
-class Copies(VectorEnv):
+T = TypeVar("T", bound=Drawn)
+
+
+class Copies(VectorEnv, Generic[T]):
     """A vector environment of a task's copies, in next-step autoreset mode."""
 
-    task: Drawn
+    task: T
     resets: np.ndarray
     """Which copies the next step resets."""
 
