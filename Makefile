@@ -72,7 +72,7 @@ $(VENV)-parity/installed: pyproject.toml constraints.txt
 	@touch $@
 
 parity: $(VENV)-parity/installed ## Compare single updates with Stable-Baselines3, sb3-contrib, CleanRL and Spinning Up
-	$(VENV)-parity/bin/python -m pytest tests/parity
+	$(VENV)-parity/bin/python -m pytest tests/proofs/parity
 
 $(VENV)-sb3/installed: pyproject.toml constraints.txt
 	$(call environment,$(VENV)-sb3)
@@ -87,9 +87,9 @@ sb3-tests: $(VENV)-sb3/installed ## Run the own tests of Stable-Baselines3 and s
 # The lowest version of each requirement, which every Python may have another of; only wheels, so that no compiler is
 # needed. torch alone stays at the version of constraints.txt: it is the largest part, and others come in other builds.
 FLOORS      := 3.11 3.12 3.13
-FLOOR_TESTS := tests/test_train.py::test_what_a_run_leaves tests/test_checkpoint.py tests/test_compare.py \
-	$(addprefix tests/test_cli.py::test_,train_then_everything_else values_as_flags help_explains_every_field \
-	a_wrong_flag_shows_the_right_one play_writes_a_video) tests/test_export.py
+FLOOR_TESTS := tests/unit/runs/test_train.py::test_what_a_run_leaves tests/unit/storage/test_checkpoint.py tests/unit/runs/test_compare.py \
+	$(addprefix tests/unit/cli/test_cli.py::test_,train_then_everything_else values_as_flags help_explains_every_field \
+	a_wrong_flag_shows_the_right_one play_writes_a_video) tests/unit/networks/test_export.py
 
 $(VENV)-floors/%/installed: pyproject.toml constraints.txt
 	$(call environment,$(@D))

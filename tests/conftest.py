@@ -27,7 +27,7 @@ install_import_hook(
 settings.register_profile("clipper", deadline=None, max_examples=50)
 settings.load_profile("clipper")
 torch.set_num_threads(1)
-os.environ["CLIPPER_ENGINE"] = "torch"  # the definition is tested, however long a run; tests/engines asks for more
+os.environ["CLIPPER_ENGINE"] = "torch"  # the definition is tested, however long a run; tests/unit/engines asks for more
 
 LIMIT, LONG_LIMIT = 180, 3600  # seconds
 

@@ -1,6 +1,6 @@
 """Writes src/clipper/cli/help_texts.json, from which the command line answers --help before torch is imported.
 
-Commands, options, defaults and their words are those of the dataclasses, to which tests/docs/test_help.py holds them.
+Commands, options, defaults and their words are those of the dataclasses, to which tests/pages/test_help.py holds them.
 """
 
 import json

@@ -3,7 +3,7 @@
 Source: gym-goal (github.com/cycraig/gym-goal, commit 8e142be), the task of Masson, Ranchod and Konidaris 2016 (arXiv
 1509.01644); HardGoal's choices from HyAR (arXiv 2109.05490, github.com/TJU-DRL-LAB/self-supervised-rl, commit ece9562).
 Checked against gym-goal: 6,000 random decisions from the same generator, ends equal, rewards to 1e-13, observations to
-float32's rounding (``tests/environments/hybrid/make_golden.py`` compares any number of them).
+float32's rounding (``tests/unit/environments/hybrid/make_golden.py`` compares any number of them).
 
 Half a field, x ∈ [0, 20], y ∈ [−15, 15]; the goal is x ∈ [20, 22.44], |y| ≤ 7.01. The player starts at x = 0 with y
 uniform and the ball in front of it, the keeper between ball and goal. Small steps, with e(θ) = (cos θ, sin θ):

@@ -2,7 +2,7 @@
 
 Source: gym-hybrid (github.com/thomashirtz/gym-hybrid, commit 2256181), after a task of arXiv 1903.01344, section 5.1.
 Checked against it: 40,000 random decisions of each task from the same generator, ends equal, rewards to 1e-15,
-observations to float32's rounding (``tests/environments/hybrid/make_golden.py`` compares any number of them).
+observations to float32's rounding (``tests/unit/environments/hybrid/make_golden.py`` compares any number of them).
 
 The field is [−1, 1]². The target lies uniformly in [−0.9, 0.9]², the agent starts uniformly in the field with a uniform
 direction θ and speed v = 0. One decision, with Δt = 0.005 and arguments a ∈ [0, 1], b ∈ [−1, 1]:

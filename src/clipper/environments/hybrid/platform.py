@@ -2,7 +2,7 @@
 
 Source: gym-platform (github.com/cycraig/gym-platform, commit e932987), the task of Masson, Ranchod and Konidaris 2016
 (arXiv 1509.01644). Checked against it: 20,000 random decisions from the same generator, with observations, rewards and
-ends bit-equal (``tests/environments/hybrid/make_golden.py`` records some of them and compares any number).
+ends bit-equal (``tests/unit/environments/hybrid/make_golden.py`` records some of them and compares any number).
 
 Three platforms, 40 high, lie at x ∈ [0, 250], [475, 750] and [985, 1035]; player and enemies are 20 wide and 30 high.
 The player starts at x = 0, an enemy at the right end of each of the first two platforms; only the enemy of the platform

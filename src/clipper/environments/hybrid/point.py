@@ -4,7 +4,7 @@ Source: HyAR (arXiv 2109.05490, github.com/TJU-DRL-LAB/self-supervised-rl, commi
 ``simple_catch``, after the Catching Point of arXiv 1903.01344 (whose code was never released), and
 ``simple_move_4_direction_v1``, with the ends of episodes that its training scripts set. Checked against it: 40,000
 random decisions of each (n = 4) from the same generator, rewards and ends equal, observations to float32's rounding
-(``tests/environments/hybrid/make_golden.py``).
+(``tests/unit/environments/hybrid/make_golden.py``).
 
 Point and target start uniformly in [−1, 1]², the point at rest; the plane has no border. One decision with the push u:
 

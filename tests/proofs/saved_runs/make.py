@@ -1,4 +1,4 @@
-"""Save small runs and what becomes of them: PYTHONPATH=CHECKOUT/src python tests/saved_runs/make.py COMMIT.
+"""Save small runs and what becomes of them: PYTHONPATH=CHECKOUT/src python tests/proofs/saved_runs/make.py COMMIT.
 
 They are cases of the battery of ``tools/traces.py``, with even smaller networks. Their folder bears the name of the
 commit whose code is on PYTHONPATH; those of earlier commits stay, and their outcomes with them.
@@ -18,7 +18,7 @@ import torch
 from gymnasium.spaces.utils import flatten
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "tools"))
+sys.path.insert(0, str(HERE.parents[2] / "tools"))
 
 import outcomes  # noqa: E402
 import trace_run  # noqa: E402  # pyright: ignore[reportMissingImports]

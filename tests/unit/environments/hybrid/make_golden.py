@@ -1,6 +1,6 @@
 """Record what the ORIGINAL environments do, for ``test_golden.py``; needs a checkout of them.
 
-    python tests/environments/hybrid/make_golden.py TASK CHECKOUT [--steps 500]
+    python tests/unit/environments/hybrid/make_golden.py TASK CHECKOUT [--steps 500]
 
 CHECKOUT is the folder of github.com/thomashirtz/gym-hybrid (moving, sliding), github.com/cycraig/gym-platform
 (platform), github.com/cycraig/gym-goal (goal), or RL_with_Action_Representation/HyAR in

@@ -48,7 +48,7 @@ from clipper.settings.recipes import RECIPES
 from clipper.unroll import UnrollError, unroll
 from clipper.unroll.text import ENVIRONMENT
 
-SOURCE = Path(__file__).parents[2] / "src" / "clipper"
+SOURCE = Path(__file__).parents[3] / "src" / "clipper"
 SMALL = PolicyOptions(hidden=(8,))
 CARTPOLE = Config(env="CartPole-v1", policy=SMALL, total_steps=600, num_envs=4, seed=5, engine="torch")
 ALGORITHMS = [

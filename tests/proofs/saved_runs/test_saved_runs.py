@@ -13,7 +13,7 @@ import gymnasium
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "tools"))
+sys.path.insert(0, str(HERE.parents[2] / "tools"))
 
 import trace_environments  # noqa: E402  # pyright: ignore[reportMissingImports]
 from saved_runs import outcomes  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3", exc_type=ImportError)
 pytest.importorskip("sb3_contrib", exc_type=ImportError)
-SCRIPTS = sorted((Path(__file__).parents[2] / "examples" / "from_sb3").glob("*.py"))
+SCRIPTS = sorted((Path(__file__).parents[3] / "examples" / "from_sb3").glob("*.py"))
 CONTRIB = re.compile(r"clipper\.compat\.sb3(?=\.common\.(maskable|wrappers)| import (TRPO|MaskablePPO))")
 BOTH = "from clipper.compat.sb3 import PPO, TRPO\n"
 APART = "from clipper.compat.sb3 import PPO\nfrom clipper.compat.sb3 import TRPO\n"

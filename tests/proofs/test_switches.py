@@ -12,7 +12,7 @@ from torch import Tensor
 import clipper
 from clipper import PPO, Config, PolicyOptions
 from clipper.distributions import DiagonalGaussian, MultiCategorical
-from clipper.environments.atari import Atari  # whose switches tests/environments/test_atari.py turns
+from clipper.environments.atari import Atari  # whose switches tests/unit/environments/test_atari.py turns
 from clipper.learning.advantages import Standardised
 from clipper.learning.kl import KLStop
 from clipper.learning.optimizers import Adam
@@ -21,7 +21,7 @@ from clipper.learning.schedules import Linear
 from clipper.learning.value_losses import ClippedMSE
 from clipper.settings.option_text import to_text
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 COUNTS = (13, 9, 9, 5, 1, 4, 10)
 OWNERS = {"Config": "", "PPO": "algorithm.", "PolicyOptions": "policy.", "HeadOptions": "policy.head."}
 DEFAULT = Config(env="Pendulum-v1")

@@ -1,4 +1,4 @@
-"""What the programs give, as JSON: ``python tests/compat/record_programs.py stable_baselines3``.
+"""What the programs give, as JSON: ``python tests/unit/compat/record_programs.py stable_baselines3``.
 
 So was ``sb3_programs.json`` written, with version 2.9.2.
 """

@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from trace_difference import END, first_difference, read_trace  # noqa: E402  # pyright: ignore[reportMissingImports]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = sorted((Path(__file__).parents[2] / "examples" / "from_sb3").glob("*.py"))
+SCRIPTS = sorted((Path(__file__).parents[3] / "examples" / "from_sb3").glob("*.py"))
 STEPS = {"callbacks": 512, "masks": 512}
 
 

@@ -1,4 +1,4 @@
-"""Make archives/ anew, with Stable-Baselines3 installed: python tests/compat/make_archives.py.
+"""Make archives/ anew, with Stable-Baselines3 installed: python tests/unit/compat/make_archives.py.
 
 Two small models as its own ``save`` writes them, without the entry that describes the machine, and what they answer.
 """

@@ -160,7 +160,7 @@ def test_which_rows_have_no_preset() -> None:
 
 
 def test_the_written_tables_say_the_same() -> None:
-    """The rows in tests/test_presets.py are the file's."""
+    """The rows in tests/unit/settings/test_presets.py are the file's."""
     rows = zoo_file()
     for env, written in test_presets.ZOO.items():
         [theirs] = [row for name, row in rows.items() if name.rpartition("-v")[0] == env.rpartition("-v")[0]]
