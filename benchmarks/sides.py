@@ -36,6 +36,11 @@ def only_mlps(work: Workload) -> str:
     return "its script here has neither convolutions nor a memory" if work.game or work.memory else ""
 
 
+def numbers(refuses: Callable[[Workload], str]) -> Callable[[Workload], str]:
+    """The same of a library that is run on observations of numbers only."""
+    return lambda work: "its script here takes observations of numbers" if work.choices else refuses(work)
+
+
 def neither(work: Workload) -> str:
     """Of a library for which both hold."""
     return no_native(work) or only_mlps(work)
@@ -80,13 +85,13 @@ def whole_segments(work: Workload) -> str:
 # Name in the table, folder in .peers/, further arguments of its script, what it refuses.
 SIDES = (
     ("Stable-Baselines3", "sb3", (), no_native),
-    ("CleanRL", "cleanrl", (), no_memory),
+    ("CleanRL", "cleanrl", (), numbers(no_memory)),
     ("LeanRL", "leanrl", ("eager",), continuous_only),
     ("LeanRL, compiled", "leanrl", ("compiled",), continuous_only),
-    ("Tianshou", "tianshou", (), neither),
-    ("skrl", "skrl", (), neither),
-    ("TorchRL", "torchrl", (), neither),
-    ("PufferLib", "pufferlib", (), whole_segments),
+    ("Tianshou", "tianshou", (), numbers(neither)),
+    ("skrl", "skrl", (), numbers(neither)),
+    ("TorchRL", "torchrl", (), numbers(neither)),
+    ("PufferLib", "pufferlib", (), numbers(whole_segments)),
     ("PureJaxRL, on gymnax", "purejaxrl", (), own_environments),
 )
 

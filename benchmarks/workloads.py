@@ -29,6 +29,8 @@ class Workload:
     """Whether actions are Gaussian."""
     game: bool = False
     """An Atari game with the usual preprocessing and Nature's network, which actor and critic share."""
+    choices: bool = False
+    """Whether observations are choices, not numbers."""
     memory: int = 0
     """Units of an LSTM in actor and critic each."""
     threads: int = 1
@@ -82,9 +84,9 @@ WORKLOADS = {
             iterations=20,
         ),
         cartpole("W1-LSTM", hidden=(64,), memory=64, iterations=20),
-        cartpole("Taxi", env="Taxi-v4", sizes=(500, 6), iterations=50),
-        cartpole("FrozenLake", env="FrozenLake-v1", sizes=(16, 4), iterations=50),
-        cartpole("Blackjack", env="Blackjack-v1", sizes=(45, 2), iterations=50),
+        cartpole("Taxi", env="Taxi-v4", sizes=(500, 6), choices=True, iterations=50),
+        cartpole("FrozenLake", env="FrozenLake-v1", sizes=(16, 4), choices=True, iterations=50),
+        cartpole("Blackjack", env="Blackjack-v1", sizes=(45, 2), choices=True, iterations=50),
         Workload(
             name="W4",
             env="ALE/Pong-v5",

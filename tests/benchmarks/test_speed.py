@@ -174,11 +174,11 @@ def test_a_library_is_given_only_the_work_that_it_can_do():
     }
     single = ["W1", "W1-256", "W1-gauss"]
     assert takes["TorchRL"] == [*single, "W3"]
-    assert takes["Stable-Baselines3"] == [*single, "W3", "W1-LSTM", "W4"]
+    assert takes["Stable-Baselines3"] == [*single, "W3", "W1-LSTM", "Taxi", "FrozenLake", "Blackjack", "W4"]
     assert takes["LeanRL"] == takes["LeanRL, compiled"] == ["W1-gauss", "W3"]
     assert takes["PureJaxRL, on gymnax"] == ["W2-512", "W2-2048"]
     assert takes["PufferLib"] == [*single, "W2-512", "W2-2048"]
-    assert takes["CleanRL"] == [name for name in speed.WORKLOADS if name != "W1-LSTM"]
+    assert takes["CleanRL"] == [*single, "W2-512", "W2-2048", "W3", "W4"]
 
 
 def test_every_peer_has_a_script_and_a_virtual_environment_that_can_be_made():

@@ -197,7 +197,7 @@ def make(source: EnvSource, num_envs: int, *, ignore: tuple[str, ...] = (), **kw
 
 
 def spec_of_tasks(name: str) -> EnvSpec | None:
-    """Of one of Clipper's own tasks, or of a ``NumbaTask``, whose copies step together as they do alone; else None."""
+    """Of one of Clipper's own tasks, or of a ``NumbaTask``, whose copies step together as they do alone; or None."""
     if name.startswith("clipper/"):
         return gymnasium.registry.get(name)
     module, _, registered = name.rpartition(":")

@@ -21,7 +21,7 @@ LIBRARIES = ("tokenizers", "transformers")
 
 
 def fingerprint(given: object) -> str:
-    """SHA-256 of what can be told of a function or an object: names, attributes, what a closure holds, weights.
+    """SHA-256 of what is known of a function or an object: names, attributes, what a closure holds, weights.
 
     Where it is the same, the reward may still differ in its code, or in what it reads from elsewhere.
     """

@@ -88,7 +88,7 @@ class RecurrentPPO(PPO):
         return actions, values, log_probs
 
     def starting(self, starts: np.ndarray) -> Tensor:
-        """Where episodes begin, as the policy is told."""
+        """Where episodes begin, as the policy is given it."""
         return torch.as_tensor(starts, dtype=torch.float32, device=self.device)
 
     def states(self) -> dict[str, Tree]:

@@ -1,4 +1,4 @@
-"""A player that looks one step ahead: it wins where it can, stops the other from winning next, else moves uniformly."""
+"""A player that looks one step ahead: it wins where it can, stops the other from winning next, or moves uniformly."""
 
 import gymnasium
 import numpy as np

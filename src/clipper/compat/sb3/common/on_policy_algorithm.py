@@ -152,7 +152,7 @@ class OnPolicyAlgorithm(LoggedAlgorithm):
         self.learner.optimizer.param_groups[0]["lr"] = self.lr_schedule(1)
 
     def shape_of_buffer(self) -> dict[str, Tree]:
-        """What the buffer is told besides."""
+        """What else the buffer is given."""
         return {}
 
     def refuse_replaced(self, kind: type, name: str, instead: str) -> None:

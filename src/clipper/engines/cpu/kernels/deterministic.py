@@ -22,7 +22,7 @@ def smooth(policy, noise, row, smoothing, bound, size, spaces, stride):
 
 @njit(**COMPILED)
 def climb(theta, critics, policy, size, weight, spaces, stride, columns):
-    """The slopes of −Q₁ by the actions at hand; the sum of Q₁."""
+    """The slopes of −Q₁ by the present actions; the sum of Q₁."""
     critic, total = critics[0], 0.0
     slot = critic[-1, SLOT]
     forward(theta, critic, spaces, stride, columns)
