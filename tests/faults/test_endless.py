@@ -78,9 +78,9 @@ def test_the_header_says_when_evaluations_end_episodes(
     monkeypatch.chdir(tmp_path)
     words = ["--total-steps", "32", "--num-envs", "2", "--horizon", "8", "--minibatches", "2"]
     assert run_command(["train", "CliffWalking-v1", *words]) == 0
-    assert f"evaluations end episodes after {MAX_STEPS:,} steps" in capsys.readouterr().out
+    assert f"evaluation episodes end after {MAX_STEPS:,} steps" in capsys.readouterr().out
     assert run_command(["train", "CartPole-v1", *words]) == 0
-    assert "evaluations end" not in capsys.readouterr().out
+    assert "episodes end" not in capsys.readouterr().out
 
 
 def test_no_more_environments_live_than_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_a_step_without_a_finite_loss_changes_no_bit(name: str) -> None:
     learner, steps, last_obs = start(algorithm)
     before = bits(learner)
     algorithm.update(learner, steps._replace(reward=steps.reward * torch.nan), last_obs)
-    assert int(learner.skipped) == int(learner.skipped_in_a_row) > 0
+    assert int(learner.skipped) >= int(learner.skipped_in_a_row) > 0  # of all networks, and of the one that skips most
     assert same(bits(learner), before)
     skipped = int(learner.skipped)
     algorithm.update(learner, steps, last_obs)
@@ -215,6 +215,7 @@ def test_a_network_that_takes_no_step_any_more_ends_the_run_whatever_the_others_
 ) -> None:
     """The critics' losses are infinite, the policy's are not; the error names the reward."""
     monkeypatch.delenv("CLIPPER_ENGINE")
+    engine = "torch" if isinstance(algorithm, clipper.HyAR) else engine  # it has no kernels
 
     def made() -> gymnasium.Env:
         return gymnasium.wrappers.TransformReward(gymnasium.make(env), lambda reward: 1e30)

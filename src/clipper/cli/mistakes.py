@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 
-RULES = " -─╰╯"
+RULES = " -\u2500\u2570\u256f"
 """Of such letters are the lines between and below; narrow encodings have no others."""
 WIDE = "4000"
 """Columns in which tyro breaks no line."""
@@ -33,7 +33,7 @@ def said_in_short(command: str) -> Iterator[None]:
 
 def in_short(framed: str, command: str) -> str:
     """The message of tyro without its frame, its rules and its own hint at help."""
-    _title, *rows = [line.strip(" │") for line in framed.splitlines()] or [""]
+    _title, *rows = [line.strip(" \u2502") for line in framed.splitlines()] or [""]
     hints = ("For full helptext", "Argument helptext:", command)
     said = [row for row in rows if row.strip(RULES) and not row.startswith(hints)]
     message, *more = said or ["the options cannot be read"]

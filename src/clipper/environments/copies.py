@@ -1,6 +1,6 @@
 """What native tasks have in common as vector environments, whose copies step in a handful of array operations."""
 
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -17,13 +17,9 @@ class Drawn(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Drawn)
-
-
-class Copies(VectorEnv, Generic[T]):
+class Copies(VectorEnv):
     """A vector environment of a task's copies, in next-step autoreset mode."""
 
-    task: T
     resets: np.ndarray
     """Which copies the next step resets."""
 
@@ -37,15 +33,19 @@ class Copies(VectorEnv, Generic[T]):
         }
         self.resets = np.ones(copies, dtype=bool)
 
+    def drawn(self) -> Drawn:
+        """The task, which each class names more closely."""
+        return cast(Drawn, getattr(self, "task"))  # noqa: B009
+
     def render(self) -> tuple[np.ndarray, ...]:
         """A picture of each copy."""
-        return tuple(self.task.draw(i) for i in range(self.copies))
+        return tuple(self.drawn().draw(i) for i in range(self.copies))
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What the next step depends on, the generator ``np_random`` aside."""
-        return {"state": self.task.state.copy(), "resets": self.resets.copy()}
+        return {"state": self.drawn().state.copy(), "resets": self.resets.copy()}
 
     def set_state(self, tree: dict[str, np.ndarray]) -> None:
         """The inverse of ``get_state``."""
-        self.task.state[:] = tree["state"]
+        self.drawn().state[:] = tree["state"]
         self.resets = tree["resets"].copy()

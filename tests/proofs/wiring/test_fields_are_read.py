@@ -220,6 +220,7 @@ def test_every_field_of_every_value_is_turned() -> None:
         held, own, _ = cast(tuple[type, str, int], what)
         found.setdefault(held.__name__, set()).add(own)
     assert found == {
+        "SelfNormalised": {"regulariser"},
         "DualClip": {"c"}, "Rollback": {"alpha"}, "TrustRegion": {"delta"}, "TrustRegionRollback": {"delta", "alpha"},
         "Joint": {"entropy"}, "PerPart": {"entropy"}, "KLAdaptive": {"kl", "start", "least", "most"},
         "Adam": {"eps", "betas", "weight_decay"}, "RMSProp": {"decay", "eps"}, "RMSPropTF": {"decay", "eps"},

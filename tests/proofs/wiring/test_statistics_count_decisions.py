@@ -89,7 +89,7 @@ def test_the_switches_are_found() -> None:
         "PPO": {"recompute", "kl", "advantages"}, "PPOSeparate": {"critic_first", "kl", "advantages"},
         "PPOPenalty": {"advantages"}, "Reinforce": {"causal", "baseline", "advantages"},
         "ImportanceSampling": {"baseline"}, "VPG": {"advantages"}, "A2C": {"advantages"}, "NPG": {"advantages"},
-        "TRPO": {"advantages"},
+        "TRPO": {"advantages"}, "PPOEWMA": {"advantages"},
     }  # fmt: skip
 
 

@@ -278,6 +278,7 @@ def logged(sb3: Library, folder: Path) -> Numbers:
         model = getattr(sb3.models, name)("MlpPolicy", made, policy_kwargs={"net_arch": [8]}, **options)
         model.set_logger(sb3.logger.configure(str(folder / name), ["csv"]))
         model.learn(42, log_interval=1)
+        model.logger.close()
         found[name] = tags(folder / name / "progress.csv")
     return found
 
@@ -301,6 +302,7 @@ def scheduled(sb3: Library, folder: Path) -> Numbers:
     )  # fmt: skip
     model.set_logger(sb3.logger.configure(str(folder), ["csv"]))
     model.learn(64)
+    model.logger.close()
     with (folder / "progress.csv").open() as file:
         rows = list(csv.DictReader(file))
     return {name: [row[f"train/{name}"] for row in rows] for name in ("learning_rate", "clip_range", "n_updates")}

@@ -254,4 +254,4 @@ def test_an_env_of_one_s_own_is_no_vector_environment() -> None:
     for env in (object(), Coins(), "CartPole-v1", type("Simulator", (), {"spec": "mine-v0"})()):
         mine: Any = Mine()
         mine.env = env
-        assert abilities(mine) == (None, False, None)
+        assert abilities(mine) == (None, False, None, "")

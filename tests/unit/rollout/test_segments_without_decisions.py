@@ -15,7 +15,7 @@ from clipper.learning.rewards import Scaled
 
 SHORT: dict[str, dict[str, Any]] = {
     "PPO": {"minibatches": 1, "epochs": 2}, "PPOPenalty": {"minibatches": 1, "epochs": 2},
-    "PPOSeparate": {"epochs": 2, "value_epochs": 2},
+    "PPOEWMA": {"minibatches": 1, "epochs": 2}, "PPOSeparate": {"epochs": 2, "value_epochs": 2},
     "VPG": {"value_minibatches": 1}, "NPG": {"value_minibatches": 1}, "TRPO": {"value_minibatches": 1},
 }  # fmt: skip
 SEGMENTS = [kind for kind in ON_POLICY if hasattr(kind(), "horizon")]

@@ -143,14 +143,14 @@ def other_parts(kind: str) -> tuple[Any, Any, str]:
         return (
             (clipper.Turns(TicTacToe, 2, pool), PPO, {"callback": [pool, stop_after(1)]}),
             (clipper.Turns(TicTacToe, 2), None),
-            "environments.*opponent.*members.*environment has \\[\\]",
+            "environments.*opponent",
         )
     if kind == "no pool":
         pool = clipper.Pool(PLAN["policy"], size=2, every=1)
         return (
             (clipper.Turns(TicTacToe, 2), PPO, {"callback": stop_after(1)}),
             (clipper.Turns(TicTacToe, 2, pool), None),
-            "environments.*opponent.*\\[\\].*environment has .*members",
+            "environments.*opponent",
         )
     lagging = replace(PPO, critic_target=TDLambda(0.9, lag=Polyak(0.1)))
     return (

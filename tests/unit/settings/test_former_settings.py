@@ -77,7 +77,11 @@ def test_what_was_the_default_is_the_default(name: str, fields: dict[str, Any], 
 
 
 def test_no_class_is_left_out() -> None:
-    assert tuple(type(expected) for *_, expected in UNTOUCHED) == ON_POLICY
+    assert tuple(type(expected) for *_, expected in UNTOUCHED) == tuple(
+        kind
+        for kind in ON_POLICY
+        if kind.__name__ != "PPOEWMA"  # which came later
+    )
 
 
 def said(name: str, fields: dict[str, Any], *_: Any) -> str:

@@ -91,8 +91,9 @@ def test_every_recipe_survives_json(name: str) -> None:
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS.values()), ids=list(ALGORITHMS))
 def test_every_algorithm_survives_json(algorithm: Any) -> None:
     known = ("gamma", "intrinsic_gamma"), ("learning_rate", "value_learning_rate", "bonus_learning_rate")
-    gamma, rate = (next(x for x in names if x in algorithm.__dataclass_fields__) for names in known)
-    given = {gamma: 0.5, rate: clipper.schedules.Linear(0.1)}
+    fields = [next((x for x in names if x in algorithm.__dataclass_fields__), "") for names in known]
+    values = 0.5, clipper.schedules.Linear(0.1)
+    given = {name: value for name, value in zip(fields, values, strict=True) if name}  # what holds another has none
     config = Config(env="X-v0", algorithm=algorithm(**given))
     assert from_json(json.loads(json.dumps(to_json(config))), Config) == config
 

@@ -1,4 +1,4 @@
-"""Rock, paper, scissors: both choose without seeing the other's choice; the only optimum is to play each by ⅓."""
+"""Rock, paper, scissors: both choose at once; the only optimum is to play each a third of the time."""
 
 from typing import ClassVar
 

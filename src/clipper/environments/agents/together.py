@@ -53,7 +53,7 @@ class TeamTask(Protocol):
         ...
 
 
-class Together(Copies[TeamTask]):
+class Together(Copies):
     """E copies of ``task(E, **settings)`` as E·A columns, in next-step autoreset mode; column e·A + a is agent a of e.
 
     One generator serves all copies, so that ``reset(seed=…)`` takes one integer.

@@ -13,7 +13,7 @@ from clipper.environments.told_episodes import Info
 from clipper.spaces.actions import batch
 
 
-class Native(Copies[Task]):
+class Native(Copies):
     """``num_envs`` copies of ``task(num_envs, **settings)``, in next-step autoreset mode.
 
     One generator serves all copies, so that ``reset(seed=…)`` takes one integer. Actions are batched in Clipper's

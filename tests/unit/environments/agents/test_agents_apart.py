@@ -161,7 +161,7 @@ def test_it_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         clipper.train("clipper/Spread-v0", policy=dataclasses.replace(SMALL, agents=("a", "b", "c")), total_steps=64)
     for algorithm in (clipper.DQN(), clipper.Exploring(clipper.PPO())):
         with pytest.raises(ConfigError, match="at once"):
-            clipper.train("clipper/Spread-v0", algorithm, policy=APART, total_steps=64)
+            clipper.train("clipper/Spread-v0", algorithm, policy=APART, total_steps=4_096)
     with pytest.raises(ConfigError, match="cannot run this"):
         clipper.train("clipper/Spread-v0", policy=APART, total_steps=64, engine="cpu")
     with pytest.raises(UnrollError, match="share no parameters"):

@@ -245,7 +245,7 @@ def test_a_pool_outlasts_games_that_are_not_kept(tmp_path: Path) -> None:
     clipper.train(env, resume=tmp_path / "run", total_steps=600, callback=again)
     assert again.joined > after.joined
     other = clipper.Pool(clipper.PolicyOptions(hidden=(4,)), every=1)
-    with pytest.raises(clipper.errors.CorruptCheckpointError, match="are needed"):
+    with pytest.raises(clipper.errors.ConfigError, match="are needed"):
         clipper.train(clipper.Turns(TicTacToe, 5, other), resume=tmp_path / "run", total_steps=900, callback=other)
 
 
