@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import torch
 from measure import begin, report
-from networks import mlp
+from mlps import mlp
 from pufferlib import PufferEnv, pufferl, vector  # pyright: ignore[reportMissingImports]
 from pufferlib.emulation import GymnasiumPufferEnv  # pyright: ignore[reportMissingImports]
 from torch import nn

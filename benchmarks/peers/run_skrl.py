@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import torch
 from measure import begin, report
-from networks import mlp
+from mlps import mlp
 from skrl.agents.torch.ppo import PPO, PPO_CFG  # pyright: ignore[reportMissingImports]
 from skrl.envs.wrappers.torch import wrap_env  # pyright: ignore[reportMissingImports]
 from skrl.memories.torch import RandomMemory  # pyright: ignore[reportMissingImports]

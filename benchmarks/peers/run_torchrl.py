@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import torch
 from measure import begin, report
-from networks import mlp
+from mlps import mlp
 from tensordict.nn import (  # pyright: ignore[reportMissingImports]
     AddStateIndependentNormalScale,
     TensorDictModule,
