@@ -19,7 +19,7 @@ from clipper.settings.config import Config
 from clipper.settings.recipes import RECIPES
 from clipper.unroll import UnrollError, unroll
 
-TESTS = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]
 SMALL = PolicyOptions(hidden=(16,), normalise_obs=True)
 RARE: tuple[tuple[Any, dict[str, Any]], ...] = (
     (HybridSAC, {}), (PDQN, {}), (MPDQN, {}), (PADDPG, {}), (HyAR, {"representation_starts": 5}),

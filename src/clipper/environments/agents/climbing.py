@@ -1,14 +1,11 @@
 """Climbing-v0: the climbing game, whose best joint action is next to the worst (Claus & Boutilier 1998).
 
-Two agents each choose one of three actions once, without seeing anything, and both get
+Two agents each choose one of three actions once, without seeing anything, and both get::
 
-=======  ===  ===  ===
-first a    b: 0    1    2
-=======  ===  ===  ===
-0         11  −30    0
-1        −30    7    6
-2          0    0    5
-=======  ===  ===  ===
+    first a    b: 0    1    2
+    0            11  −30    0
+    1           −30    7    6
+    2             0    0    5
 
 11 for (0, 0) is the most. An agent that judges its actions by the mean over what the other one does at random finds 0
 and 1 bad (−19/3, −17/3) and 2 good (5/3); so independent learners turn to 2, and then to what is best beside it:
