@@ -1,6 +1,6 @@
 """Where do agents settle in the climbing game? Four ways to learn it, over seeds.
 
-$ python benchmarks/climbing.py                     # a minute or two of processor time
+$ python benchmarks/climbing.py                     # some eight minutes of processor time
 $ python benchmarks/climbing.py --seeds 5 --ways shared happo
 
 Both agents get 11 for (0, 0), −30 beside it, 7 for (1, 1), 6 for (1, 2) and 5 for (2, 2). Printed is, for each way, in

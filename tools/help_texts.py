@@ -6,13 +6,13 @@ Commands, options, defaults and their words are those of the dataclasses, to whi
 import json
 from pathlib import Path
 
-from clipper.algorithms import HOLDERS
+from clipper.algorithms import held_by
 from clipper.cli.arguments import ALGORITHMS, train_defaults
 from clipper.cli.command_options import Train, Unroll
 from clipper.cli.commands import COMMANDS
 from clipper.cli.help_lines import Fields
 from clipper.cli.quick_help import FILE, Case, Texts
-from clipper.cli.short_help import command_of, fields_of, held_by, parts
+from clipper.cli.short_help import command_of, fields_of, parts
 from clipper.environments.atari import is_atari
 from clipper.networks.heads import HeadOptions
 from clipper.networks.policy_options import EncoderOptions, PolicyOptions
@@ -51,8 +51,7 @@ def case(name: str, classes: dict[str, Fields]) -> Case:
     config = train_defaults([name])[0] if name in RECIPES else config_for(PLAIN)
     if name in ALGORITHMS:
         config = train_defaults([PLAIN, name])[0]
-    kinds = [type(x).__name__ for x in (config.algorithm, *held_by(config.algorithm))]
-    assert len(kinds) == 1 or isinstance(config.algorithm, HOLDERS)
+    kinds = [*dict.fromkeys(type(x).__name__ for x in (config.algorithm, held_by(config.algorithm)))]
     usual = {field: default for fields in classes.values() for field, (default, _) in fields.items()}
     for kind in ("Config", *kinds, "PolicyOptions", "EncoderOptions", "HeadOptions"):
         usual |= {field: default for field, (default, _) in classes[kind].items()}

@@ -7,8 +7,7 @@ from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Fraction, NonNegative, value
 from clipper.functional.objectives import policy_gradient
 from clipper.learning.advantages import Advantages
-from clipper.learning.by_gae import ByGAE
-from clipper.learning.critic_targets import lag_of
+from clipper.learning.by_gae import ByGAE, gae_learner
 from clipper.learning.gradient_step import single_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, means, summarise
@@ -47,8 +46,7 @@ class A2C(ByGAE):
     """Advantages as they are (raw), or in standard units, standardised(over,correction)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
-        return Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag)
+        return gae_learner(self, policy, self.optimizer, seed)
 
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[log π(a|s) Â] + c (V − R)² − β H, and what to watch."""

@@ -22,7 +22,7 @@ from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.objectives import Clip, RatioObjective
-from clipper.learning.of_responses import OfResponses
+from clipper.learning.of_responses import WithoutCritic
 from clipper.learning.reductions import Reduction, SequenceMean
 from clipper.learning.reference_kl import InLoss, ReferenceKL, reference_rows
 from clipper.learning.schedules import Distance, Schedule, Width, at
@@ -30,7 +30,7 @@ from clipper.learning.two_steps import Again, targets_then_improve
 
 
 @value(kw_only=True)
-class GRPO(OfResponses):
+class GRPO(WithoutCritic):
     """Several responses to each prompt, each credited with its reward beside the others', then PPO's surrogate."""
 
     baseline: Baseline = GroupStandardised()

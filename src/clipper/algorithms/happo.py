@@ -5,32 +5,29 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, NonNegative, Passes, value
+from clipper.data.values import value
 from clipper.errors import ConfigError
 from clipper.functional.importance import importance_weight
 from clipper.functional.objectives import clip
 from clipper.learning.action_parts import compare
 from clipper.learning.advantages import Standardised
-from clipper.learning.by_gae import ByGAE
-from clipper.learning.critic_targets import lag_of
+from clipper.learning.by_epochs import ByEpochs
 from clipper.learning.gradient_step import backward, step
 from clipper.learning.kl import Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.of_agents import columns_of, members_of, over_groups
-from clipper.learning.optimizers import Adam, Optimizer
-from clipper.learning.schedules import Distance, Rate, Schedule, at
-from clipper.learning.value_losses import MSE, ValueLoss
+from clipper.learning.schedules import Distance, at
 from clipper.networks.policy_options import PolicyOptions
 
 
 @value(kw_only=True)
-class HAPPO(ByGAE):
+class HAPPO(ByEpochs):
     """PPO of each agent in turn, in a random order, with M = (Π over earlier agents π_new/π_old) Â in the place of Â.
 
     It is for teams: agents that get one reward (``team_reward=True``) and share no parameters. Each has a critic of its
@@ -41,22 +38,6 @@ class HAPPO(ByGAE):
 
     clip: Distance = 0.2
     """ε, how far the ratio π/π_old may help the surrogate."""
-    epochs: Passes = 10
-    """K, passes of each agent over the collected decisions."""
-    minibatches: Count = 4
-    """Parts into which each pass is shuffled."""
-    learning_rate: Rate = 1e-3
-    """α, the optimizer's step size."""
-    optimizer: Optimizer = Adam()
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε)."""
-    max_grad_norm: Bound = 0.5
-    """Bound on the Euclidean norm of each agent's gradient."""
-    value_coef: NonNegative = 0.5
-    """c₁, weight of the value loss."""
-    value_loss: ValueLoss = MSE()
-    """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
-    entropy_coef: Schedule = 0.0
-    """c₂, weight of the entropy bonus."""
 
     def __post_init__(self) -> None:
         if isinstance(self.advantages, Standardised) and self.advantages.over == "minibatch":
@@ -68,10 +49,6 @@ class HAPPO(ByGAE):
         """The network that was asked for; unless groups are named, no agents share parameters."""
         own = PolicyOptions() if options is None else options
         return own if own.agents != "shared" else dataclasses.replace(own, agents="separate")
-
-    def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
-        return Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag)
 
     def update(self, learner: Learner, steps: Steps, last_obs: Tree) -> Metrics:
         """Â of all agents under π_old; then they improve by turns, each after what the earlier ones have changed."""
@@ -87,13 +64,15 @@ class HAPPO(ByGAE):
                 member.pass_over(own)
         order = torch.randperm(len(members), generator=learner.generator).tolist() if len(members) > 1 else [0]
         log_weight, watched = torch.zeros_like(steps.reward[:, ::agents]), list[Metrics]()
-        for i in filter(made.__contains__, order):
+        turns = [i for i in order if i in made]
+        for i in turns:
             member, targets, team = members[i], made[i], columns[i] // agents
-            m = importance_weight(log_weight[:, team]) * targets.advantage  # Π π_new/π_old · Â
-            metrics = self.improve(member, targets._replace(advantage=m))
-            log_weight = after_agent(log_weight, log_ratio(member, targets.steps), team)
+            weight = importance_weight(log_weight[:, team])  # Π π_new/π_old of those before
+            metrics = self.improve(member, targets._replace(advantage=weight * targets.advantage))
+            if i != turns[-1]:
+                log_weight = after_agent(log_weight, log_ratio(member, targets.steps), team)
             member.absorb(targets)
-            watched.append(metrics | {"happo/weight_max": importance_weight(log_weight).amax()})
+            watched.append(metrics | {"happo/weight_max": weight.amax()})
         return over_groups(watched)
 
     def improve(self, learner: Learner, targets: Targets) -> Metrics:

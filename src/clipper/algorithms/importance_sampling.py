@@ -70,8 +70,6 @@ class ImportanceSampling:
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−(1/M) Σᵢ Σₜ cₜ log π′(aₜ|sₜ), plus the baseline's error and the entropy bonus. ``batch`` is ``[T, N]``."""
         steps, mask, world = batch.steps, batch.steps.mask, learner.world
-        if world.others is not None and getattr(self.weights, "over_all", False):
-            raise ConfigError("weights that all episodes normalise need them in one place: leave out --rank-mode")
         rows = steps.memory.decisions(batch) if steps.memory else each(lambda x: x[mask], batch)
         dist, value = learner.policy(rows.steps.obs, rows.steps.memory, rows.steps.action_mask)
         log_prob, every = dist.log_prob(rows.steps.action), torch.ones_like(rows.steps.mask)
@@ -100,6 +98,8 @@ class ImportanceSampling:
     update = targets_then_improve
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
+        if learner.world.others is not None and getattr(self.weights, "over_all", False):
+            raise ConfigError("weights that all episodes normalise need them in one place: leave out --rank-mode")
         learning_rate = at(self.learning_rate, learner.progress)
         history, metrics, discarded = list[Metrics](), Metrics(), False
         for _ in range(self.max_steps):

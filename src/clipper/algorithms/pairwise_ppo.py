@@ -19,14 +19,14 @@ from clipper.learning.gradient_step import gradient_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, minibatch_metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
-from clipper.learning.of_responses import OfResponses
+from clipper.learning.of_responses import WithoutCritic
 from clipper.learning.reference_kl import reference_of, reference_rows
 from clipper.learning.schedules import Distance, at
 from clipper.learning.two_steps import Again, targets_then_improve
 
 
 @value(kw_only=True)
-class PairwisePPO(OfResponses):
+class PairwisePPO(WithoutCritic):
     """Two responses to each prompt: the difference of their rewards moves the difference of their log-probabilities.
 
     With more than two, all pairs. On policy it is leave-one-out's gradient; a shift of a prompt's rewards cancels.

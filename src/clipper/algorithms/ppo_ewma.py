@@ -12,33 +12,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clipper.data.steps import Targets
-from clipper.data.values import Bound, Count, NonNegative, Passes, Range, value
+from clipper.data.values import Bound, Range, value
 from clipper.functional.statistics import weighted_average
 from clipper.learning.action_parts import Joint, Parts, compare
 from clipper.learning.advantages import Advantages, Standardised
-from clipper.learning.by_gae import ByGAE
-from clipper.learning.critic_targets import lag_of
+from clipper.learning.by_epochs import ByEpochs
+from clipper.learning.by_gae import gae_learner
 from clipper.learning.gradient_step import backward, step
 from clipper.learning.kl import Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
 from clipper.learning.minibatches import minibatches
 from clipper.learning.objectives import Clip, RatioObjective
-from clipper.learning.optimizers import Adam, Optimizer
 from clipper.learning.proximal import decoupled
-from clipper.learning.schedules import Distance, Rate, Schedule, at
+from clipper.learning.schedules import Distance, at
 from clipper.learning.two_steps import Again
-from clipper.learning.value_losses import MSE, ValueLoss
 
 
 @value(kw_only=True)
-class PPOEWMA(ByGAE):
+class PPOEWMA(ByEpochs):
     """PPO's epochs of minibatches down the decoupled objective, after each step of which π_prox follows."""
 
     beta: Annotated[float, Range(0, 1, open_above=True)] = 0.95
     """β_prox: π_prox is β/(1 − β) gradient steps old on average, 19 of them here, as PPO's π_old is in an update of 40.
     0 leaves no old policy to stay near, and so no bound."""
-    most: Bound = 100.0
+    weight_bound: Bound = 100.0
     """The largest weight π_prox/μ; infinity bounds nothing, as in the paper's equation (its code: π/μ up to 100)."""
     clip: Distance = 0.2
     """ε, how far the ratio π/π_prox may help the surrogate."""
@@ -46,29 +44,12 @@ class PPOEWMA(ByGAE):
     """The surrogate: clip, dual_clip(c), unclipped, rollback(α), spo or cispo."""
     parts: Parts = Joint()
     """The ratio of a hybrid action: joint(entropy), one for the whole, or per_part(entropy), one for each part."""
-    epochs: Passes = 10
-    """K, passes over the collected decisions."""
-    minibatches: Count = 4
-    """Parts into which each pass is shuffled; M = N·T / this."""
-    learning_rate: Rate = 1e-3
-    """α, the optimizer's step size."""
-    optimizer: Optimizer = Adam()
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε)."""
-    max_grad_norm: Bound = 0.5
-    """Bound on the gradient's Euclidean norm."""
-    value_coef: NonNegative = 0.5
-    """c₁, weight of the value loss."""
-    value_loss: ValueLoss = MSE()
-    """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
-    entropy_coef: Schedule = 0.0
-    """c₂, weight of the entropy bonus."""
     advantages: Advantages = Standardised("minibatch")
     """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         proximal = copy.deepcopy(policy).requires_grad_(False)
-        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
-        learner = Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag)
+        learner = gae_learner(self, policy, self.optimizer, seed)
         learner.modules["proximal"] = proximal
         learner.extra["proximal_weight"] = torch.ones((), dtype=torch.float64)
         return learner
@@ -76,7 +57,7 @@ class PPOEWMA(ByGAE):
     def loss(self, learner: Learner, batch: Targets) -> tuple[Float[Tensor, ""], Metrics]:
         """−E[π_prox/μ min(r Â, clip(r) Â)], r = π/π_prox, with PPO's value loss and entropy bonus; what to watch."""
         steps, world, progress = batch.steps, learner.world, learner.progress
-        batch = decoupled(learner.modules["proximal"], batch, self.most)
+        batch = decoupled(learner.modules["proximal"], batch, self.weight_bound)
         dist, value = learner.policy(steps.obs, steps.memory, steps.action_mask)
         advantage = self.advantages.of_minibatch(batch.advantage, steps.mask, world)
         action, bound = compare(dist, batch, Sampled("k3")), at(self.clip, progress)

@@ -6,24 +6,22 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
-from clipper.data.values import Bound, Count, NonNegative, Passes, Positive, value
+from clipper.data.values import NonNegative, Positive, value
 from clipper.errors import ConfigError
 from clipper.functional.objectives import adapt_penalty, conservative
 from clipper.learning.advantages import Advantages, Standardised, with_old
-from clipper.learning.by_gae import ByGAE, gae_targets
-from clipper.learning.critic_targets import lag_of
+from clipper.learning.by_epochs import ByEpochs
+from clipper.learning.by_gae import gae_learner, gae_targets
 from clipper.learning.gradient_step import backward, step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, minibatch_metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches, whole
-from clipper.learning.optimizers import Adam, Optimizer
-from clipper.learning.schedules import Linear, Rate, Schedule, at
+from clipper.learning.schedules import Linear, Rate, at
 from clipper.learning.two_steps import Again
-from clipper.learning.value_losses import MSE, ValueLoss
 
 
 @value(kw_only=True)
-class PPOPenalty(ByGAE):
+class PPOPenalty(ByEpochs):
     """Climb E[r Â] − β KL(π_old ‖ π) for some epochs of minibatches, then adapt β to the KL that came of it."""
 
     beta: NonNegative = 1.0
@@ -34,30 +32,15 @@ class PPOPenalty(ByGAE):
     hinge: NonNegative = 0.0
     """ξ, weight of max(0, KL − 2 d_targ)² of a minibatch's mean KL, which DPPO adds to β's (Heess et al. 2017,
     arXiv:1707.02286, algorithm 1); 0 is off."""
-    epochs: Passes = 10
-    """K, passes over the collected decisions."""
-    minibatches: Count = 4
-    """Parts into which each pass is shuffled; M = N·T / this."""
     learning_rate: Rate = Linear(1e-3)
     """α, the optimizer's step size."""
-    optimizer: Optimizer = Adam()
-    """adam(ε), rmsprop(α,ε) or rmsprop_tf(α,ε)."""
-    max_grad_norm: Bound = 0.5
-    """Bound on the gradient's Euclidean norm."""
-    value_coef: NonNegative = 0.5
-    """c₁, weight of the value loss."""
-    value_loss: ValueLoss = MSE()
-    """Error of the critic: mse, huber(δ), or clipped_mse(ε) (the value clip)."""
-    entropy_coef: Schedule = 0.0
-    """c₂, weight of the entropy bonus."""
     advantages: Advantages = Standardised("minibatch")
     """Advantages in standard units, standardised(over,correction), or as they are (raw)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
         if self.hinge and self.kl_target is None:
             raise ConfigError("the hinge begins at twice kl_target: set kl_target, or hinge=0")
-        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
-        learner = Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag)
+        learner = gae_learner(self, policy, self.optimizer, seed)
         learner.extra["beta"] = torch.tensor(self.beta, dtype=torch.float64)
         return learner
 

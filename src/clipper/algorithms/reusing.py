@@ -13,8 +13,10 @@ from clipper.algorithms.ppo import PPO
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree, each
 from clipper.data.values import Bound, Count, value
+from clipper.errors import ConfigError
 from clipper.functional.importance import effective_sample_size
 from clipper.learning.kept_segments import KeptSegments, Segment, side_by_side
+from clipper.learning.kl import Exact
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics
 from clipper.learning.proximal import decoupled
@@ -36,8 +38,17 @@ class Reusing:
     decoupled: bool = True
     """Clip the ratio to π as the update begins, π_prox, and weigh by π_prox/μ; off: clip the ratio to each segment's
     own μ, as DI-engine does, whose advantages stay those of when they were collected."""
-    most: Bound = 2.0
-    """c, the largest weight π_prox/μ of an old decision, where decoupled."""
+    weight_bound: Bound = 2.0
+    """c, the largest weight π_prox/μ of an old decision, where decoupled. 2 is ours; the paper's code has 100."""
+
+    def __post_init__(self) -> None:
+        own = self.algorithm
+        whole = isinstance(own.kl, Exact) or getattr(own.objective, "needs_kl", False)
+        if whole and not self.decoupled and self.segments > 1:
+            raise ConfigError(
+                "an exact KL, or an objective that needs one, is about π as the update begins, and without decoupled "
+                "ratios are to each segment's own policy: leave decoupled on, or take kl=sampled and another objective"
+            )
 
     @property
     def horizon(self) -> int:
@@ -90,7 +101,7 @@ class Reusing:
         targets, behaviour = targets._replace(fresh=fresh & mask), targets.steps
         if not self.decoupled:
             return targets, targets.value.new_zeros(0)
-        about = decoupled(learner.policy, targets, self.most)
+        about = decoupled(learner.policy, targets, self.weight_bound)
         log_prob = torch.where(fresh, behaviour.log_prob, about.steps.log_prob)
         log_weight = (log_prob - behaviour.log_prob)[mask & ~fresh]
         weight = about.weight.masked_fill(fresh, 1.0)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from clipper.algorithms import held_by
 from clipper.cli.arguments import ALGORITHMS
 from clipper.cli.command_options import Export, parse
 from clipper.environments.ids import split_id
@@ -41,8 +42,9 @@ def export_archive(policy: ActorCritic, config: Config, file: Path) -> int:
 
     name, given = split_id(config.env)
     env = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in given.items())])
-    gamma = getattr(config.algorithm, "gamma", 0.99)
-    beside, text = export_sb3(policy, file, env, q_network=isinstance(config.algorithm, ALGORITHMS["dqn"]), gamma=gamma)
+    own = held_by(config.algorithm)  # whose γ is VecNormalize's
+    gamma, q_network = getattr(own, "gamma", 0.99), isinstance(own, ALGORITHMS["dqn"])
+    beside, text = export_sb3(policy, file, env, q_network=q_network, gamma=gamma)
     console = Terminal()
     console.print(f"{file}{f', {beside}' if beside else ''}: weights compared with the policy", soft_wrap=True)
     console.print(f"\nThis program loads it, with Stable-Baselines3:\n\n{text}", soft_wrap=True, end="")

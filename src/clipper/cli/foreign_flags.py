@@ -1,5 +1,6 @@
 """Flags that other libraries have, answered with ours."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -21,9 +22,10 @@ def instead(text: str) -> Answer:
 
 
 def number(text: str) -> float | None:
-    """As written, or None."""
+    """As written, or None; also for what is not finite."""
     with suppress(ValueError):
-        return float(text.replace("_", ""))
+        found = float(text.replace("_", ""))
+        return found if math.isfinite(found) else None
     return None
 
 
@@ -91,6 +93,10 @@ ANSWERS: dict[str, Answer] = {
     "clip-range-vf": lambda value, _: f"--value-loss 'clipped_mse({value})'",
     "no-clip-vloss": instead("--value-loss mse, which is the default"),
     "cuda": instead("--device cuda"), "no-cuda": instead("--device cpu"),
+    "no-track": instead("nothing: no run is sent anywhere"),
+    "no-capture-video": instead("nothing: a run films nothing"),
+    "no-autotune": instead("--alpha 0.2, a number, which stays"),
+    "no-torch-deterministic": instead("nothing: a seed repeats a run bit for bit"),
     "torch-deterministic": instead("nothing: a seed repeats a run bit for bit"),
     "exp-name": lambda value, _: f"--run-dir runs/{value}".rstrip(),
     "track": instead("--run-dir RUN, whose folder TensorBoard reads, or loggers= in Python"),
@@ -105,6 +111,9 @@ ANSWERS: dict[str, Answer] = {
     "autotune": instead("--alpha 'entropy_target()', which is the default"),
 }  # fmt: skip
 """CleanRL's and Stable-Baselines3's flags whose value can be said in ours."""
+OFF = ("false", "0", "no", "off")
+SWITCHES = {name.removeprefix("no-") for name in ANSWERS if name.startswith("no-")}
+"""Those that may be turned off by such a value, or by a ``no-`` before their name."""
 
 
 def check_flags(args: Sequence[str], own: set[str]) -> None:
@@ -121,6 +130,8 @@ def check_flags(args: Sequence[str], own: set[str]) -> None:
             continue
         if not equals and i + 1 < len(args) and not is_flag(args[i + 1]):
             value = args[i + 1]
+        if value.lower() in OFF and name in SWITCHES:
+            name = f"no-{name}"
         if name in ANSWERS:
             told[f"{flag} {value}".rstrip()] = ANSWERS[name](value, args)
         elif field in GATHERED:

@@ -13,7 +13,7 @@ from clipper.cli.arguments import nearest, reach_own_code, said, without
 from clipper.cli.command_options import parse
 from clipper.cli.language_algorithms import BETA, CHOICES, for_task
 from clipper.cli.language_options import EvaluateLanguage, OfRun, ResumeLanguage, TrainLanguage
-from clipper.cli.seeds import MOST_SEEDS, resume_seeds, side_by_side
+from clipper.cli.seeds import MOST_SEEDS, resume_seeds, side_by_side, write_plan
 from clipper.cli.session import show
 from clipper.errors import ConfigError
 from clipper.language.evaluation import Scored, evaluate_responses
@@ -53,6 +53,8 @@ def train_language_command(args: Sequence[str]) -> int:
 
 def train_seeds(args: Sequence[str], model: str, options: TrainLanguage, folder: Path) -> int:
     """The same command for several seeds, side by side; what is wrong in it is said before any begins."""
+    if options.threads < 1:
+        raise ConfigError(f"--threads must be at least 1, not {options.threads}")
     if not 1 <= options.seeds <= MOST_SEEDS:
         raise ConfigError(f"--seeds must be from 1 to {MOST_SEEDS:,}, not {options.seeds}")
     if model not in TASKS:
@@ -65,6 +67,7 @@ def train_seeds(args: Sequence[str], model: str, options: TrainLanguage, folder:
     folder.mkdir(parents=True, exist_ok=True)
     again = ["resume", folder, *(() if options.reward is None else ("--reward", options.reward))]
     with locked(folder):
+        write_plan(folder, options.seed, options.seeds)
         return side_by_side(commands, f"{options.seeds} seeds of {model}", folder, options.threads, again)
 
 

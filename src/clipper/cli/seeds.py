@@ -44,14 +44,19 @@ def train_seeds(args: Sequence[str], config: Config, count: int, folder: Path) -
     settings = settings_json(config)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        plan = {"first": config.seed, "count": count, "settings": settings}
-        files.replace(folder / PLAN, (json.dumps(plan, indent=2) + "\n").encode())
+        write_plan(folder, config.seed, count, settings)
         commands = {
             folder / f"seed{seed}": ["train", *flags, "--seed", str(seed), "--run-dir", str(folder / f"seed{seed}")]
             for seed in range(config.seed, config.seed + count)
         }
         again = ["resume", folder, *code_again(config.env, config, settings)]
         return side_by_side(commands, f"{count} seeds of {config.env}", folder, config.threads, again)
+
+
+def write_plan(folder: Path, first: int, count: int, settings: object = None) -> None:
+    """Note which seeds the folder is for, and the settings from which they begin, where these say all."""
+    plan = {"first": first, "count": count, "settings": settings}
+    files.replace(folder / PLAN, (json.dumps(plan, indent=2) + "\n").encode())
 
 
 def resume_seeds(folder: Path, flags: Sequence[str], total_steps: int | None) -> int:
@@ -78,20 +83,29 @@ def is_set(folder: Path) -> bool:
 
 
 def begin_planned(folder: Path) -> None:
-    """Give the seeds of a set that have not begun their settings, from which they begin where they are resumed."""
+    """Give the seeds of a set that have not begun their settings, from which they begin where they are resumed.
+
+    Where settings do not say all, as those of language models do not, a warning says how to begin them.
+    """
     if not (folder / PLAN).is_file():
         return
     plan = json_text.read(folder / PLAN)
     try:
         assert isinstance(plan, dict)
         first, count = value_of("first", int, plan), value_of("count", int, plan)
-        settings = value_of("settings", dict, plan)
+        settings = None if plan["settings"] is None else value_of("settings", dict, plan)
         assert 0 < count <= MOST_SEEDS
     except (AssertionError, LookupError, TypeError) as error:
         raise CorruptCheckpointError(f"{folder / PLAN} is no plan of seeds; delete it, or train them anew") from error
     for seed in range(first, first + count):
         file = folder / f"seed{seed}" / "config.json"
-        if not file.exists():
+        if not file.exists() and settings is None:
+            warnings.warn(
+                f"seed {seed} has not begun: train it by the command of the others, with --seed {seed} and "
+                f"--run-dir {printable(file.parent)} in place of --seeds",
+                stacklevel=2,
+            )
+        elif not file.exists():
             own = settings_json(dataclasses.replace(read_settings(settings), seed=seed))
             file.parent.mkdir(exist_ok=True)
             files.replace(file, (json.dumps(own, indent=2) + "\n").encode())

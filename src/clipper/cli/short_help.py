@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import tyro
 
+from clipper.algorithms import held_by
 from clipper.cli.help_lines import CommandHelp, Default, Fields, settings_help
 from clipper.cli.quick_help import bold, width
 from clipper.settings.option_text import to_text
@@ -31,14 +32,9 @@ def parts(options: object) -> Iterator[Fields]:
     config = options.config  # pyright: ignore[reportAttributeAccessIssue]
     policy = config.policy
     for part in (options, config, config.algorithm, policy, policy.encoder, policy.head):
-        owners = [part, *held_by(part)] if part is config.algorithm else [part]
+        inner = held_by(config.algorithm)
+        owners = [part, inner] if part is config.algorithm and inner is not part else [part]
         yield {name: x for own in owners if dataclasses.is_dataclass(own) for name, x in fields_of(own).items()}
-
-
-def held_by(algorithm: object) -> list[object]:
-    """The algorithm that another one holds, as Exploring does."""
-    held = getattr(algorithm, "algorithm", None)
-    return [] if held is None else [held]
 
 
 def fields_of(part: object) -> Fields:

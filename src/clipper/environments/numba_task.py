@@ -5,10 +5,11 @@ Between two decisions of a policy there is one call from Python, however many co
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvCreator
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, OneOf
 
 from clipper.data.tree_type import Tree
@@ -75,7 +76,7 @@ class NumbaTask:
         """A vector environment of ``num_envs`` copies, ready to be trained in."""
         return Native(self.copies, num_envs, render_mode=render_mode)
 
-    def __call__(self, *, render_mode: str | None = None, **_: object) -> Single:
+    def __call__(self, *, render_mode: str | None = None) -> Single:
         """One copy as a Gymnasium environment."""
         return Single(self.copies, render_mode=render_mode)
 
@@ -85,8 +86,8 @@ class NumbaTask:
         A time limit is the step's own matter: ``truncated``.
         """
         gymnasium.register(
-            name, entry_point=self, vector_entry_point=partial(Native, self.copies), order_enforce=False,
-            disable_env_checker=True, reward_threshold=reward_threshold,
+            name, entry_point=cast(EnvCreator, self), vector_entry_point=partial(Native, self.copies),
+            order_enforce=False, disable_env_checker=True, reward_threshold=reward_threshold,
         )  # fmt: skip
 
 
@@ -102,7 +103,6 @@ class CompiledCopies:
         self.rows = np.zeros((count, own.size))
         self.state = self.rows.T
         """The same numbers as ``[F, N]``."""
-        self.reward, self.flags = np.zeros(count), np.zeros((2, count), bool)
 
     def begin(self, count: int, generator: np.random.Generator) -> np.ndarray:
         rows = np.zeros((count, self.own.size))

@@ -9,11 +9,9 @@ from clipper.exercises.exercise import Exercise
 PAGES = (
     "bandits", "policy-gradient", "causality", "return-normalisation", "importance-sampling", "trust-regions",
     "clipping", "kl-penalties", "gae", "full-loss", "continuous-actions", "masks", "hybrid-actions", "action-values",
-    "details", "losses",
+    "details", "losses", "objective", "kl-estimators",
 )  # fmt: skip
 """The walk's pages in their order, as their files are named, and those on language models."""
-
-PAGES += ("objective", "kl-estimators")
 
 
 def exercises() -> dict[str, tuple[Exercise, ...]]:

@@ -39,11 +39,11 @@ def importance_weight(log_weight: Float[Tensor, "*batch"]) -> Float[Tensor, "*ba
 
 
 def truncated_weight(log_weight: Float[Tensor, "*batch"], most: float) -> Float[Tensor, "*batch"]:
-    """min(C, w), without gradient, for samples of another program's policy: w = π_old/μ of tokens or of whole responses
-    (Espeholt et al. 2018, arXiv:1802.01561, section 4.1, of ρ̄; Yao et al. 2025, "Your efficient RL framework secretly
-    brings you off-policy RL training").
+    """min(C, w), without gradient, for samples of another policy: w = π_prox/μ of older segments (Hilton et al. 2022,
+    arXiv:2110.00641), or π_old/μ of another program's tokens (Espeholt et al. 2018, arXiv:1802.01561, section 4.1, of
+    ρ̄; Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"). C may be infinite.
     """
-    return log_weight.detach().exp().clamp(max=most)
+    return importance_weight(log_weight.detach()).clamp(max=most)
 
 
 def masked_weight(log_weight: Float[Tensor, "*batch"], least: float, most: float) -> Float[Tensor, "*batch"]:

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from clipper.data.values import shown
-from clipper.errors import ConfigError
+from clipper.errors import ClipperError, ConfigError
 from clipper.storage.saved import value_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,14 @@ class PromptFunction:
         if not 0 < count <= MOST_AT_ONCE:
             raise ValueError(f"prompt_count is {count}, as many as nobody asks for")
         generator.set_state(tensors["prompt_generator"])
-        self.take(count, generator)
+        try:
+            self.take(count, generator)
+        except ClipperError:
+            raise
+        except Exception as error:  # of the user's own function, and no fault of the file's
+            raise ConfigError(
+                f"the function of prompts fails where it is asked once more for the {count} that came last: {error!r}"
+            ) from error
         if self.latest is not None and self.latest[2] != value_of("prompt_digest", str, values):
             self.unlike = (
                 "the function of prompts gives others than it gave last, from the same generator: it is another one, "

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from clipper.data.steps import Targets
 from clipper.data.values import Bound, Count, Passes, value
-from clipper.learning.by_gae import ByGAE
-from clipper.learning.critic_targets import lag_of
+from clipper.learning.by_gae import ByGAE, gae_learner
 from clipper.learning.gradient_step import backward, step
 from clipper.learning.learner import Learner
 from clipper.learning.minibatches import minibatches
@@ -34,8 +33,7 @@ class ActorThenCritic(ByGAE):
     """Error of the critic: mse, huber(δ), or clipped_mse(ε)."""
 
     def init(self, policy: nn.Module, seed: int = 0) -> Learner:
-        scaler, lag = self.rewards.scaler(), lag_of(self.critic_target)
-        return Learner(policy, seed=seed, optimizer=self.optimizer, reward_scaler=scaler, lag=lag, separate=True)
+        return gae_learner(self, policy, self.optimizer, seed, separate=True)
 
     def fit_critic(self, learner: Learner, targets: Targets) -> Float[Tensor, ""]:
         """Steps of the critic towards ``value_target``, ``value_minibatches`` an epoch; the mean loss."""

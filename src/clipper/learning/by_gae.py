@@ -1,14 +1,16 @@
 """Algorithms whose advantages GAE estimates: the settings that they share, and their targets."""
 
 import torch
+from torch import nn
 
 from clipper.data.steps import Steps, Targets
 from clipper.data.trees import Tree
 from clipper.data.values import Count, Fraction, value
 from clipper.functional.returns import gae
 from clipper.learning.advantages import Advantages, Standardised, recorded
-from clipper.learning.critic_targets import CriticTarget
+from clipper.learning.critic_targets import CriticTarget, lag_of
 from clipper.learning.learner import Learner
+from clipper.learning.optimizers import Optimizer
 from clipper.learning.rewards import Raw, Rewards
 from clipper.learning.two_steps import targets_then_improve
 
@@ -20,6 +22,12 @@ def gae_targets(own: "ByGAE", learner: Learner, steps: Steps, last_obs: Tree, ag
     advantage = gae(*seen, own.lam)
     returns = advantage + seen.value[:-1] if own.critic_target is None else own.critic_target(*judged)
     return own.advantages.of_batch(Targets(steps, advantage, returns, seen.value[:-1]), learner.world)
+
+
+def gae_learner(own: "ByGAE", policy: nn.Module, optimizer: Optimizer, seed: int, separate: bool = False) -> Learner:
+    """A learner with the scaler of its rewards and the lagged critic of its target, where there are such."""
+    scaler, lag = own.rewards.scaler(), lag_of(own.critic_target)
+    return Learner(policy, seed=seed, optimizer=optimizer, reward_scaler=scaler, lag=lag, separate=separate)
 
 
 @value(kw_only=True)

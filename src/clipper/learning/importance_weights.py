@@ -91,7 +91,7 @@ class SelfNormalised:
 
 @runtime_checkable
 class OwnWeights(Protocol):
-    """A weighing of your own."""
+    """A weighing of your own. With an attribute ``over_all`` that is True it needs all episodes in one process."""
 
     def log_weight(
         self, log_ratio: Float[Tensor, "T N"], done: Bool[Tensor, "T N"], mask: Bool[Tensor, "T N"]

@@ -44,13 +44,13 @@ class KeptSegments:
         """What was loaded, in this form; raises ``ConfigError`` where it has another."""
         own, found = names(form), list[Segment]()
         while len(found) * len(own) < len(self.loaded):
-            saved = [self.loaded.get(f"{len(found)}.{name}") for name in own]
-            if any(x is None or x.dtype != y.dtype for x, y in zip(saved, leaves(form), strict=True)):
+            saved = [x for name in own if (x := self.loaded.get(f"{len(found)}.{name}")) is not None]
+            if len(saved) < len(own) or any(x.dtype != y.dtype for x, y in zip(saved, leaves(form), strict=True)):
                 raise ConfigError(
                     "the segments that were saved do not fit this policy and environment: begin a new run"
                 )
             following = iter(saved)
-            found.append(each(lambda _, following=following: next(following), form))
+            found.append(each(lambda x, following=following: next(following).to(x.device), form))
         return found[: self.most]
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -68,9 +68,16 @@ class KeptSegments:
 def side_by_side(parts: list[Targets]) -> Targets:
     """Targets of several segments as one with the columns of all; shorter ones end in rows without decisions."""
     rows = max(len(part.steps.mask) for part in parts)
-    bare = [each(lambda x: lengthened(x, rows), without_memory(part)) for part in parts]
+    bare = [padded(without_memory(part), rows) for part in parts]
     joined = each(lambda *xs: torch.cat(xs, 1), *bare)
     return joined._replace(steps=joined.steps._replace(memory=memories([part.steps.memory for part in parts], rows)))
+
+
+def padded(targets: Targets, rows: int) -> Targets:
+    """The targets with rows below that are no decisions."""
+    longer, there = each(lambda x: lengthened(x, rows), targets), len(targets.steps.mask)
+    mask = longer.steps.mask & (torch.arange(rows, device=longer.steps.mask.device) < there)[:, None]
+    return longer._replace(steps=longer.steps._replace(mask=mask))
 
 
 def without_memory(targets: Targets) -> Targets:
@@ -89,6 +96,6 @@ def memories(pasts: list[Tree], rows: int) -> Tree:
 
 
 def lengthened(x: Tensor, rows: int) -> Tensor:
-    """``x`` with rows of zeros below, up to this number."""
+    """``x`` with its last row again below, up to this number: whatever is padded stays what a space holds."""
     missing = rows - len(x)
-    return x if missing == 0 else torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
+    return x if missing == 0 else torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])

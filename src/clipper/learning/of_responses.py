@@ -9,7 +9,7 @@ from clipper.learning.schedules import Rate
 
 
 @value(kw_only=True)
-class OfResponses:
+class WithoutCritic:
     """The settings that they share; each class adds those of its paper."""
 
     horizon: Count = 128

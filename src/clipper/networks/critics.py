@@ -76,11 +76,11 @@ class RescaledValue(NamedTuple):
         return restore(self.raw, self.epsilon)
 
     def error(self, target: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """H(V) − h(R)."""
+        """The error h(V) − h(R)."""
         return self.raw - self.in_units(target)
 
     def in_units(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-        """H of a value or a return."""
+        """What h makes of a value or a return."""
         return rescale(x, self.epsilon)
 
 

@@ -85,11 +85,6 @@ class OfArguments(SideBySide):
     ) -> None:  # fmt: skip
         super().__init__(encoder, sum(sizes), hidden, len(sizes), activation, count, generator)
         self.sizes = sizes
-        branch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-        self.register_buffer("own", torch.arange(len(sizes))[:, None] == branch, persistent=False)
-
-    own: Tensor
-    """``[K, ΣAₖ]``: which numbers are a choice's own."""
 
     def given(self, arguments: tuple[Tensor, ...]) -> list[Tensor]:
         """Those of choices that have any."""
@@ -102,6 +97,17 @@ class BranchQNetworks(OfArguments):
     Q of choice k is the k-th number of a pass that sees (s, 0 … xₖ … 0), so that it knows nothing of other choices'
     arguments; all K passes are one batch (multi-pass, Bester et al. 2019, arXiv:1905.04388, section 3.1).
     """
+
+    own: Tensor
+    """``[K, ΣAₖ]``: which numbers are a choice's own."""
+
+    def __init__(
+        self, encoder: Encodes, sizes: tuple[int, ...], hidden: tuple[int, ...], activation: nn.Module, count: int,
+        generator: Generator,
+    ) -> None:  # fmt: skip
+        super().__init__(encoder, sizes, hidden, activation, count, generator)
+        branch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+        self.register_buffer("own", torch.arange(len(sizes))[:, None] == branch, persistent=False)
 
     def forward(self, obs: Tree, arguments: tuple[Tensor, ...]) -> Float[Tensor, "M B K"]:
         """``arguments`` of each choice, ``[B, Aₖ]``; of those without any, whatever stands there is left out."""

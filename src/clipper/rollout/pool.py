@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from clipper.data.tree_type import Tree
 from clipper.data.values import shown
-from clipper.environments.agents.turns import Game, Turns
+from clipper.environments.agents.turns import Game, Turns, Uniform
 from clipper.errors import ConfigError
 from clipper.functional.ratings import elo
 from clipper.networks.actor_critic import ActorCritic
@@ -119,7 +119,7 @@ class Pool:
     def rate(self, game: Game) -> float:
         """The newest member's rating, from ``rated`` games against each of those before it."""
         newest = self.joined - 1
-        rivals = list(range(max(newest - min(RIVALS, self.size - 1), 0), newest))
+        rivals = list(range(max(newest - min(RIVALS, self.size - 1), self.oldest), newest))
         points = [score(self, game, (newest, rival), self.rated) for rival in rivals]
         others = self.ratings[[rival % self.size for rival in rivals]]
         games = torch.full_like(others, self.rated)
@@ -129,7 +129,7 @@ class Pool:
 
     def begin(self, tables: np.ndarray, generator: np.random.Generator) -> None:
         if self.joined:
-            there = min(self.joined, self.size)
+            there = min(self.joined - self.oldest, self.size)
             any_of = self.joined - 1 - generator.integers(there, size=len(tables))
             newest = generator.random(len(tables)) < self.latest
             self.member[tables] = np.where(newest, self.joined - 1, any_of)
@@ -172,7 +172,8 @@ class Pool:
     def get_lasting(self) -> Tree:
         """What outlasts the games."""
         members = None if self.members is None else self.members.numpy().copy()
-        return {"members": members, "ratings": self.ratings.numpy().copy(), "joined": self.joined}
+        ratings = self.ratings.numpy().copy()
+        return {"members": members, "ratings": ratings, "joined": self.joined, "oldest": self.oldest}
 
     def set_lasting(self, tree: Tree, /) -> None:
         """The inverse; a pool of another size keeps the latest."""
@@ -187,34 +188,22 @@ class Pool:
             raise ValueError(f"members have {members.shape[1]:,} finite numbers each, and {wanted:,} are needed")
         self.members = torch.zeros(self.size, members.shape[1])
         kept = min(self.joined, len(members), self.size)
-        self.oldest = 0 if len(members) == self.size else self.joined - kept
+        self.oldest = max(int(tree.get("oldest", 0)), 0 if len(members) == self.size else self.joined - kept)
         for k in range(self.joined - kept, self.joined):
             self.members[k % self.size] = torch.from_numpy(members[k % len(members)].copy())
             self.ratings[k % self.size] = float(ratings[k % len(members)])
 
 
-class Seat:
+class Seat(Uniform):
     """One member of a pool as an opponent."""
 
     def __init__(self, pool: Pool, k: int) -> None:
         self.pool, self.k = pool, k
 
-    def sit(self, spaces: tuple[gymnasium.Space, gymnasium.Space], tables: int) -> None:
-        pass
-
-    def begin(self, tables: np.ndarray, generator: np.random.Generator) -> None:
-        pass
-
     def move(
         self, obs: np.ndarray, legal: np.ndarray, tables: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
         return self.pool.moves_of(self.k, obs, legal, Generator().manual_seed(int(generator.integers(2**63))))
-
-    def get_state(self) -> Tree:
-        return {}
-
-    def set_state(self, tree: Tree, /) -> None:
-        pass
 
 
 def score(pool: Pool, game: Game, players: tuple[int, int], games: int) -> float:

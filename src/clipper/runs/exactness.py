@@ -14,7 +14,7 @@ from clipper.settings.config import Config
 
 NOT_LEARNED_FROM = (
     "total_steps", "until_solved", "eval_every", "eval_episodes", "checkpoint_every", "keep_checkpoints", "log_every",
-    "patience",
+    "patience", "save_replay",
 )  # fmt: skip
 """Settings that change nothing of what is learned: when a run ends and what is written. (Schedules: ``followers``.)"""
 

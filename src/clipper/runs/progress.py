@@ -61,6 +61,7 @@ class ProgressDisplay:
         """Show the run's latest row, and how far it is."""
         row, total = run.history[-1] if run.history else {}, run.config.total_steps
         self.pace(run)
+        self.best(run)  # in each row, also where no line is printed
         evaluated = row.get("eval/return") if row.get("iteration") == run.iteration else None
         if evaluated is not None:
             self.last_eval, self.last_success = evaluated, row.get("eval/success_rate")

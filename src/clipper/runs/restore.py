@@ -166,13 +166,7 @@ def given_anew(
 ) -> list[str]:
     """What was handed over that a state may not fit, for people."""
     found = [] if env is None or env == planned.env else ["rollouts" if isinstance(env, Rollouts) else "environments"]
-    computing = {
-        *NOT_LEARNED_FROM,
-        "engine",
-        "total_steps",
-        "device",
-        "threads",
-    }  # no state is made otherwise for these
+    computing = {*NOT_LEARNED_FROM, "engine", "device", "threads"}
     learned = [name for name in settings if name not in computing]
     return [*found, *["algorithm"] * (algorithm is not None), *learned]
 

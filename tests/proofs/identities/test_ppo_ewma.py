@@ -47,7 +47,7 @@ def test_the_proximal_policy_is_the_average_of_the_policies_after_each_step() ->
 
 
 def test_the_loss_by_a_loop_over_decisions() -> None:
-    algorithm = PPOEWMA(advantages=Raw(), value_coef=0.0, most=1.2)
+    algorithm = PPOEWMA(advantages=Raw(), value_coef=0.0, weight_bound=1.2)
     policy = small_policy("categorical").double()
     steps, last = make_steps(policy, 9, 3, seed=0)
     learner = algorithm.init(policy)

@@ -68,7 +68,7 @@ def log_prob_of(policy: Any, steps: Steps) -> Tensor:
 
 @pytest.mark.parametrize("decoupled", [True, False])
 def test_the_loss_by_a_loop_over_decisions(decoupled: bool) -> None:
-    algorithm = clipper.Reusing(BARE, segments=2, decoupled=decoupled, most=1.5)
+    algorithm = clipper.Reusing(BARE, segments=2, decoupled=decoupled, weight_bound=1.5)
     learner, every = two_segments(algorithm)
     targets, log_weight = algorithm.weighed(learner, algorithm.targets(learner, every), 3)
     proximal = copy.deepcopy(learner.policy)
@@ -100,7 +100,7 @@ def learner_of(policy: Any) -> Any:
 def test_weights_make_the_gradient_of_old_decisions_that_of_the_present_policy() -> None:
     """μ takes three actions 1, 2 and 5 times of 8, which is enumerated: E_μ[w ∇log π Â] is E_π[∇log π Â]."""
     policy = small_policy("categorical").double()
-    algorithm = clipper.Reusing(BARE, segments=2, most=float("inf"))
+    algorithm = clipper.Reusing(BARE, segments=2, weight_bound=float("inf"))
     learner = algorithm.init(policy)
     action = torch.tensor([[0, 1, 1, 2, 2, 2, 2, 2]])
     chance = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64) / 8
@@ -217,7 +217,7 @@ def test_settings_survive_json_and_the_kernels_are_refused_by_name() -> None:
     config = clipper.Config(env="CartPole-v1", algorithm=algorithm)
     assert from_json(to_json(config), clipper.Config) == config
     assert unknown(algorithm) == "kernels know no kept segments"
-    out_of_range: list[dict[str, Any]] = [{"segments": 0}, {"most": 0.0}]
+    out_of_range: list[dict[str, Any]] = [{"segments": 0}, {"weight_bound": 0.0}]
     for wrong in out_of_range:
         with pytest.raises(ConfigError):
             clipper.Reusing(**wrong)

@@ -103,7 +103,7 @@ def loss_of(kind: type, advantage: np.ndarray, log_prob: np.ndarray, log_mu: np.
 
 def test_every_algorithm_that_has_advantages_is_here() -> None:
     has = {kind for kind in KNOWN if "advantages" in kind.__dataclass_fields__}
-    assert has == {*CLIPPED, *RATIO, *LOG, Reinforce, HAPPO}  # test_happo has the last one's
+    assert has == {*CLIPPED, *RATIO, *LOG, Reinforce, HAPPO}  # test_happo weighs the last one's, in units of a batch
 
 
 @pytest.mark.parametrize("units", UNITS, ids=repr)

@@ -223,6 +223,29 @@ def test_a_ring_keeps_the_newest_rows_also_in_a_file(tmp_path: Path) -> None:
     assert sorted(smaller.replay_buffer.rewards.flatten().tolist()) == [5, 6, 7, 8, 9, 10]
 
 
+@pytest.mark.parametrize("steps", [5, 11, 16])
+@pytest.mark.parametrize("size", [6, 8, 12])
+def test_a_ring_without_next_observations_keeps_its_transitions_in_a_file(
+    steps: int, size: int, tmp_path: Path
+) -> None:
+    """Observations are 0, 1, 2, …: each is followed by the next one, in a replay of any other size, too."""
+
+    def made(buffer_size: int) -> ReplayBuffer:
+        spaces = Box(-9999, 9999, (1,)), Box(-1, 1, (1,))
+        return ReplayBuffer(buffer_size, *spaces, optimize_memory_usage=True, handle_timeout_termination=False)
+
+    buffer = made(8)
+    for t in range(steps):
+        seen, after = (np.full((1, 1), x, np.float32) for x in (t, t + 1))
+        buffer.add(seen, after, np.zeros((1, 1)), np.array([float(t)]), np.array([False]), [{}])
+    other = made(size)
+    other.load_state(buffer.state(), "a file")
+    drawn = other.sample(400)
+    rows = {(float(x), float(reward), float(y)) for x, reward, y in zip(*(drawn[0], drawn[4], drawn[2]), strict=True)}
+    newest = min(steps, 7, size - 1)
+    assert rows == {(t, t, t + 1) for t in range(steps - newest, steps)}
+
+
 class Ring(gymnasium.Env):
     """Never ends."""
 

@@ -8,8 +8,8 @@ Two agents each choose one of three actions once, without seeing anything, and b
     2             0    0    5
 
 11 for (0, 0) is the most. An agent that judges its actions by the mean over what the other one does at random finds 0
-and 1 bad (−19/3, −17/3) and 2 good (5/3); so independent learners turn to 2, and then to what is best beside it:
-relative overgeneralisation (Wiegand 2003; Panait, Luke & Wiegand 2006).
+and 1 bad (−19/3, −17/3 to the first, −19/3, −23/3 to the second) and 2 good (5/3, 11/3); so independent learners turn
+to 2, and then to what is best beside it: relative overgeneralisation (Wiegand 2003; Panait, Luke & Wiegand 2006).
 
 Observation: which agent it is, as a 0 and a 1. The state that a critic may see is the same.
 """

@@ -5,10 +5,12 @@ from typing import ClassVar
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from clipper.environments.agents.marks import Marks
+
 COLUMNS, ROWS = 7, 6
 
 
-def lines() -> np.ndarray:
+def rows_of_four() -> np.ndarray:
     """The cells of each four in a row, ``[69, 4]``; cell r · 7 + c is row r from below, column c."""
     found = []
     for row, column, (up, right) in (
@@ -20,10 +22,7 @@ def lines() -> np.ndarray:
     return np.array(found)
 
 
-LINES = lines()
-
-
-class ConnectFour:
+class ConnectFour(Marks):
     """The rules. A board is 42 numbers, from below: 0 free, 1 the learner's, 2 the other player's.
 
     A player sees 84 numbers: where its own marks are, then where the other's are.
@@ -32,25 +31,14 @@ class ConnectFour:
     observation_space: ClassVar[Box] = Box(0.0, 1.0, (2 * ROWS * COLUMNS,))
     action_space: ClassVar[Discrete] = Discrete(COLUMNS)
     cells: ClassVar[int] = ROWS * COLUMNS
+    lines: ClassVar[np.ndarray] = rows_of_four()
 
     def legal(self, boards: np.ndarray) -> np.ndarray:
         """Which columns have room, ``[n, 7]``."""
         return boards[:, -COLUMNS:] == 0
-
-    def see(self, boards: np.ndarray, player: int) -> np.ndarray:
-        """What a player sees, ``[n, 84]``."""
-        return np.concatenate([boards == player, boards == 3 - player], axis=1).astype(np.float32)
 
     def play(self, boards: np.ndarray, player: int, action: np.ndarray) -> None:
         """Let a mark of the player's fall on each board, in place."""
         rows = np.arange(len(boards))
         height = (boards.reshape(-1, ROWS, COLUMNS) != 0).sum(1)[rows, action]
         boards[rows, height * COLUMNS + action] = player
-
-    def won(self, boards: np.ndarray, player: int) -> np.ndarray:
-        """Where a player has four in a row, ``[n]``."""
-        return (boards[:, LINES] == player).all(2).any(1)
-
-    def full(self, boards: np.ndarray) -> np.ndarray:
-        """Where nothing is free any more, ``[n]``."""
-        return (boards != 0).all(1)

@@ -1,26 +1,19 @@
 """A player that looks one step ahead: it wins where it can, stops the other from winning next, or moves uniformly."""
 
-import gymnasium
 import numpy as np
 
-from clipper.data.tree_type import Tree
-from clipper.environments.agents.turns import LEARNER, OTHER, Game
+from clipper.environments.agents.turns import LEARNER, OTHER, Game, Uniform
 
 
-class LookAhead:
+class LookAhead(Uniform):
     """An opponent for games whose players see their own marks and then the other's, as tic-tac-toe and connect four.
 
-    Of several winning moves it takes the first. ``blocks=False``: it sees its own wins only.
+    Of several winning moves it takes one that blocks as well, otherwise any, each as likely. ``blocks=False``: it sees
+    its own wins only.
     """
 
     def __init__(self, game: Game, blocks: bool = True) -> None:
         self.game, self.blocks = game, blocks
-
-    def sit(self, spaces: tuple[gymnasium.Space, gymnasium.Space], tables: int) -> None:
-        pass
-
-    def begin(self, tables: np.ndarray, generator: np.random.Generator) -> None:
-        pass
 
     def move(
         self, obs: np.ndarray, legal: np.ndarray, tables: np.ndarray, generator: np.random.Generator
@@ -39,9 +32,3 @@ class LookAhead:
         self.game.play(after, player, action)
         found[row, action] = self.game.won(after, player)
         return found
-
-    def get_state(self) -> Tree:
-        return {}
-
-    def set_state(self, tree: Tree, /) -> None:
-        pass

@@ -6,10 +6,12 @@ from typing import ClassVar
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from clipper.environments.agents.marks import Marks
+
 LINES = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]])
 
 
-class TicTacToe:
+class TicTacToe(Marks):
     """The rules. A board is nine numbers: 0 free, 1 the learner's, 2 the other player's.
 
     A player sees 18 numbers: where its own marks are, then where the other's are.
@@ -18,26 +20,15 @@ class TicTacToe:
     observation_space: ClassVar[Box] = Box(0.0, 1.0, (18,))
     action_space: ClassVar[Discrete] = Discrete(9)
     cells: ClassVar[int] = 9
+    lines: ClassVar[np.ndarray] = LINES
 
     def legal(self, boards: np.ndarray) -> np.ndarray:
         """Which cells are free, ``[n, 9]``."""
         return boards == 0
 
-    def see(self, boards: np.ndarray, player: int) -> np.ndarray:
-        """What a player sees, ``[n, 18]``."""
-        return np.concatenate([boards == player, boards == 3 - player], axis=1).astype(np.float32)
-
     def play(self, boards: np.ndarray, player: int, action: np.ndarray) -> None:
         """Put a mark of the player's on each board, in place."""
         boards[np.arange(len(boards)), action] = player
-
-    def won(self, boards: np.ndarray, player: int) -> np.ndarray:
-        """Where a player has three in a row, ``[n]``."""
-        return (boards[:, LINES] == player).all(2).any(1)
-
-    def full(self, boards: np.ndarray) -> np.ndarray:
-        """Where nothing is free any more, ``[n]``."""
-        return (boards != 0).all(1)
 
 
 def every_game(choose: Callable[[np.ndarray, np.ndarray], np.ndarray], seat: int) -> tuple[int, int, int]:

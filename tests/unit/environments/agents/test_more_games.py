@@ -7,7 +7,6 @@ import pytest
 
 import clipper
 from clipper.environments.agents import ConnectFour, LookAhead, RockPaperScissors, TicTacToe
-from clipper.environments.agents.connect_four import LINES
 
 
 def four(board: np.ndarray, player: int) -> bool:
@@ -18,7 +17,7 @@ def four(board: np.ndarray, player: int) -> bool:
 
 
 def test_connect_four_is_won_where_a_walk_finds_four() -> None:
-    assert LINES.shape == (69, 4)
+    assert ConnectFour.lines.shape == (69, 4)
     generator, game = np.random.default_rng(0), ConnectFour()
     boards = generator.integers(3, size=(300, 42)).astype(np.int8)
     for player in (1, 2):

@@ -179,6 +179,11 @@ def test_a_pool_of_another_size_keeps_the_latest(size: int) -> None:
         assert pool.members[k % size].tolist() == members[k % 5].tolist()
         assert pool.ratings[k % size] == k % 5
     assert pool.member.tolist() == [-1, *(k if k in kept else 7 for k in (3, 7, 5))]
+    again = clipper.Pool(OPTIONS, size=size, latest=0.0)
+    again.set_lasting(pool.get_lasting())
+    again.member = np.zeros(1000, np.int64)
+    again.begin(np.arange(1000), np.random.default_rng(0))
+    assert {*again.member.tolist()} == {*kept}, "nobody plays who was not kept, also after a second resumption"
 
 
 def test_a_game_against_uniform_moves_goes_by_its_id() -> None:

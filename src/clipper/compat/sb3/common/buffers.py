@@ -24,6 +24,10 @@ __all__ = [
 Infos = Sequence[Mapping[str, object]]
 
 
+class BufferOptionError(ConfigError, NotImplementedError):
+    """An option that a buffer does not go with; programs written for Stable-Baselines3 expect the second kind."""
+
+
 class ReplayBuffer:
     """The latest transitions, ``[buffer_size, n_envs, ...]`` each, in a ring; ``pos`` is where the next row goes.
 
@@ -156,9 +160,13 @@ class ReplayBuffer:
         return dict(zip(names(tree), leaves(tree), strict=True))
 
     def state(self) -> dict[str, Tensor]:
-        """What is kept, the oldest row first; with ``optimize_memory_usage`` one row more, which is seen after it."""
-        count, more = self.size(), int(self.optimize_memory_usage)
-        order = (self.pos - count + np.arange(min(count + more, self.buffer_size))) % self.buffer_size
+        """What is kept, the oldest row first; with ``optimize_memory_usage`` one row more, which is seen after it.
+
+        In a full ring that row has taken the oldest one's place, which is then none any more.
+        """
+        more = int(self.optimize_memory_usage)
+        count = self.size() - (more if self.full else 0)
+        order = (self.pos - count + np.arange(count + more)) % self.buffer_size
         return {name: torch.from_numpy(x[order]) for name, x in self.entries().items()} | {"rows": torch.tensor(count)}
 
     def load_state(self, state: dict[str, Tensor], what: str) -> None:
@@ -166,17 +174,16 @@ class ReplayBuffer:
         mine, count = self.entries(), int(state.get("rows", torch.tensor(-1)))
         if {*mine, "rows"} != set(state) or count < 0:
             raise CorruptCheckpointError(f"{what} holds no such replay: its arrays are {', '.join(sorted(state))}")
-        kept = min(count, self.buffer_size)
-        rows = min(kept + int(self.optimize_memory_usage), self.buffer_size)
+        more = int(self.optimize_memory_usage)
+        kept = min(count, self.buffer_size - more)
         for name, x in mine.items():
             own = state[name].numpy()
-            if own.shape[1:] != x.shape[1:] or own.dtype != x.dtype or len(own) < count:
+            if own.shape[1:] != x.shape[1:] or own.dtype != x.dtype or len(own) < count + more:
                 raise CorruptCheckpointError(
                     f"{what} holds a replay of other environments: {name} is {own.dtype} {list(own.shape)}, not "
                     f"{x.dtype} of [rows, {', '.join(map(str, x.shape[1:]))}]"
                 )
-            part = own[count - kept : count - kept + rows]
-            x[: len(part)] = part
+            x[: kept + more] = own[count - kept : count + more]
         self.full, self.pos = kept == self.buffer_size, kept % self.buffer_size
 
 
@@ -195,7 +202,7 @@ class NStepReplayBuffer(ReplayBuffer):
         super().__init__(*args, **kwargs)
         self.n_steps, self.gamma = n_steps, gamma
         if self.optimize_memory_usage:
-            raise NotImplementedError("NStepReplayBuffer keeps both observations: leave out optimize_memory_usage")
+            raise BufferOptionError("NStepReplayBuffer keeps both observations: leave out optimize_memory_usage")
 
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> ReplayBufferSamples:
         columns = np.random.randint(0, self.n_envs, size=batch_inds.shape)
