@@ -20,13 +20,13 @@ def hardmove(actuators: int) -> Callable[[], Config]:
 
 
 TASKS: Mapping[str, tuple[Callable[[], Config], float, int]] = {
-    "platform": (recipes.platform, 0.9, 500_000),
-    "goal": (recipes.goal, 0.95, 500_000),
-    "hard goal": (recipes.hard_goal, 0.95, 500_000),
-    "catching point": (recipes.catching_point, 0.95, 500_000),
-    "moving": (recipes.moving, 0.99, 500_000),
-    "hardmove 4": (hardmove(4), 0.99, 300_000),
-    "hardmove 8": (hardmove(8), 0.99, 300_000),
+    "platform": (recipes.platform, 0.9, 250_000),
+    "goal": (recipes.goal, 0.95, 250_000),
+    "hard goal": (recipes.hard_goal, 0.95, 250_000),
+    "catching point": (recipes.catching_point, 0.95, 250_000),
+    "moving": (recipes.moving, 0.99, 250_000),
+    "hardmove 4": (hardmove(4), 0.99, 250_000),
+    "hardmove 8": (hardmove(8), 0.99, 250_000),
 }
 """A recipe of PPO, γ of the other methods, and their decisions, uniform ones included."""
 EPSILON = Annealed(1.0, 0.01, 0.3)
