@@ -205,37 +205,49 @@ def run(mutant: Mutant, folder: Path, seconds: float, sound: dict[str, bool]) ->
 
     ``sound`` are the files whose tests pass, or not, without a fault; it is filled as they are asked for.
     """
-    for file in tests_of(mutant.file):
-        if file not in sound:
-            sound[file] = status_of([file], folder, seconds) in (0, 5, None)
-            if not sound[file]:
-                print(f"{file} fails without a fault, and is left out")  # noqa: T201
-    tests = [file for file in tests_of(mutant.file) if sound[file]]
+    tests = [file for file in tests_of(mutant.file) if sound.get(file, True)]
     if not tests:
         return "untested"
+    while True:
+        failed = with_fault(mutant, tests, folder, seconds)
+        if failed in ("", None):
+            return "survived" if failed == "" else "survived, in time"
+        if failed not in sound:
+            sound[failed] = noticed_by([failed], folder, seconds) in ("", None)
+        if sound[failed]:
+            return "killed"
+        print(f"{failed} fails without a fault, and is left out")  # noqa: T201
+        tests.remove(failed)
+
+
+def with_fault(mutant: Mutant, tests: list[str], folder: Path, seconds: float) -> str | None:
+    """What ``noticed_by`` says while the fault is in the copy."""
     place = folder / mutant.file
     right = place.read_text(encoding="utf-8")
     place.write_text(source_with(mutant, right), encoding="utf-8")
     try:
-        status = status_of(tests, folder, seconds)
+        return noticed_by(tests, folder, seconds)
     finally:
         place.write_text(right, encoding="utf-8")
-    return "survived, in time" if status is None else "survived" if status in (0, 5) else "killed"
 
 
-def status_of(tests: list[str], folder: Path, seconds: float) -> int | None:
-    """How pytest ends over these files of the copy, at the first failure; None where the time is over before.
+def noticed_by(tests: list[str], folder: Path, seconds: float) -> str | None:
+    """The first of these files in which a test of the copy fails, "" where none does, None where the time is over.
 
     A fault may keep a file from being imported at all: that is noticed, too.
     """
     own = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not long", "-p", "no:cacheprovider", *tests]
     try:
-        return subprocess.run(
-            command, cwd=folder, env=own, capture_output=True, timeout=seconds, check=False
-        ).returncode
+        done = subprocess.run(
+            command, cwd=folder, env=own, capture_output=True, timeout=seconds, check=False, text=True
+        )
     except subprocess.TimeoutExpired:
         return None
+    if done.returncode in (0, 5):
+        return ""
+    found = re.search(r"^(?:FAILED|ERROR) (tests/[^:\s]+)", done.stdout, re.MULTILINE)
+    return found[1] if found else tests[0]  # it ended as nothing should, in conftest.py already
 
 
 def report(results: Path) -> None:
