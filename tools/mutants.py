@@ -206,9 +206,7 @@ def run(mutant: Mutant, folder: Path, seconds: float, sound: dict[str, bool]) ->
     ``sound`` are the files whose tests pass, or not, without a fault; it is filled as they are asked for.
     """
     tests = [file for file in tests_of(mutant.file) if sound.get(file, True)]
-    if not tests:
-        return "untested"
-    while True:
+    while tests:
         failed = with_fault(mutant, tests, folder, seconds)
         if failed in ("", None):
             return "survived" if failed == "" else "survived, in time"
@@ -218,6 +216,7 @@ def run(mutant: Mutant, folder: Path, seconds: float, sound: dict[str, bool]) ->
             return "killed"
         print(f"{failed} fails without a fault, and is left out")  # noqa: T201
         tests.remove(failed)
+    return "untested"
 
 
 def with_fault(mutant: Mutant, tests: list[str], folder: Path, seconds: float) -> str | None:
