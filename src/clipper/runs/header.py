@@ -41,8 +41,9 @@ class Header:
         if config.language is not None:
             columns = f"{config.num_envs} responses at once, of at most {config.language.max_tokens} tokens"
             engine = ""
+        device = "" if config.device == "cpu" else f"device {config.device}, "
         rest = (
-            f": {columns}{in_segments(config)}, {size:,} parameters, {engine}{config.device}, "
+            f": {columns}{in_segments(config)}, {size:,} parameters, {engine}{device}"
             f"{config.threads} thread{'s' if config.threads > 1 else ''}, seed {config.seed}"
             f"{resumed}{bound}"
         )

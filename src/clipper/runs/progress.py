@@ -65,6 +65,7 @@ class ProgressDisplay:
         evaluated = row.get("eval/return") if row.get("iteration") == run.iteration else None
         if evaluated is not None:
             self.last_eval, self.last_success = evaluated, row.get("eval/success_rate")
+            self.marks.clear()  # evaluating is no training
         if self.live is not None:
             self.bar.update(self.task, completed=min(run.steps / total, 1.0))
             self.live.update(Group(self.bar, self.table(run)))
