@@ -238,11 +238,22 @@ def keep(learner: Learner, steps: Steps, last_obs: Tree) -> None:
     """Into the replay, with actions as they were executed, within [−1, 1]; running statistics take them in, too."""
     policy, world = learner.policy, learner.world
     learner.modules["replay"].add(steps._replace(action=policy.head.bounded(steps.action)), last_obs)
-    seen = world.gather(steps.mask)
-    learner.extra["decisions"] += seen.sum()
-    for encoder in {policy.encoder, learner.modules.get("critics", policy).encoder}:
+    learner.extra["decisions"] += world.gather(steps.mask).sum()
+    absorb(learner, steps)
+
+
+def absorb(learner: Learner, steps: Steps) -> None:
+    """Observations of decisions into running statistics: all networks, lagging ones too, see them in the same units."""
+    policy, world, modules = learner.policy, learner.world, learner.modules
+    seen, critics = world.gather(steps.mask), modules.get("critics", learner.policy)
+    for encoder in {policy.encoder, critics.encoder}:
         if encoder.normalises and seen.any():
             encoder.absorb(each(lambda x: world.gather(x[steps.mask]), steps.obs))
+    for name, slow in modules.items():
+        own = critics.encoder if name == "lagged_critics" else policy.encoder
+        if name.startswith("lagged") and own.normalises:
+            for mine, x in zip(slow.encoder.buffers(), own.buffers(), strict=True):
+                mine.copy_(x)
 
 
 def batch_mean(learner: Learner, x: Float[Tensor, "*M B"]) -> Float[Tensor, "*M"]:

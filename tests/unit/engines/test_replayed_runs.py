@@ -118,7 +118,6 @@ def odd() -> nn.Module:
     [
         (Own, SMALL, "kernels know no Own"),
         (clipper.SAC, odd(), "a Doubled is no ActorCritic"),
-        (clipper.SAC, dataclasses.replace(SMALL, normalise_obs=True), "plain inputs, and its encoder normalises"),
         (clipper.SAC, dataclasses.replace(SMALL, layer_norm=True), "a trunk holds a LayerNorm"),
         (clipper.SAC, dataclasses.replace(SMALL, hidden=(513,)), "wider than 512, where kernels gain little"),
         (clipper.TD3, dataclasses.replace(SMALL, critic_hidden=(600,)), "wider than 512, where kernels gain little"),
@@ -129,7 +128,7 @@ def odd() -> nn.Module:
         (lambda **k: clipper.TD3(optimizer=RMSPropTF(), **k), SMALL, "kernels know no optimizer=RMSPropTF"),
         (clipper.DDPG, dataclasses.replace(SMALL, head=WITHOUT_TANH), "its head is deterministic without a tanh"),
     ],
-    ids=["own", "policy", "normalised", "layer norm", "wide", "wide critics", "sigma", "optimizer", "no tanh"],
+    ids=["own", "policy", "layer norm", "wide", "wide critics", "sigma", "optimizer", "no tanh"],
 )  # fmt: skip
 def test_what_does_not_fit_is_run_by_torch_with_the_reason(algorithm: Any, policy: Any, reason: str) -> None:
     plan: Any = {"policy": policy, "total_steps": 4}

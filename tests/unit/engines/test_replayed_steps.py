@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from replayed_pairs import TREE, decisions, due, error, error_of_movement, flat, make_pair, update_both
+from replayed_pairs import NUMBERS, TREE, decisions, due, error, error_of_movement, flat, make_pair, update_both
 
 import clipper
 from clipper.data.trees import each, leaves
@@ -78,6 +78,12 @@ def test_depths_and_widths(name: str, hidden: tuple[int, ...]) -> None:
 @each_algorithm
 def test_observations_that_are_trees(name: str) -> None:
     check(ALGORITHMS[name], SMALL, space=TREE)
+
+
+@pytest.mark.parametrize("space", [NUMBERS, TREE], ids=["numbers", "tree"])
+@each_algorithm
+def test_normalised_observations(name: str, space: Any) -> None:
+    check(ALGORITHMS[name], dataclasses.replace(SMALL, normalise_obs=True, clip_obs=1.0), space=space)
 
 
 @pytest.mark.parametrize("name", ["dqn", "double", "pdqn", "mpdqn", "paddpg"])

@@ -51,7 +51,7 @@ class ExploringRecorder(RowKeeper):
         networks = explorer.networks
         self.size, self.chooses = networks.size, explorer.kind == DQN
         features = networks.features
-        self.inputs = Inputs(self.places(networks.rows)[features.columns], features.chosen, features.code)
+        self.inputs = Inputs(*features._replace(columns=self.places(networks.rows)[features.columns]))
         self.noise = torch.empty(self.n, 1 if self.chooses else self.size)
         self.legal = np.empty((0, self.size), bool)
         self.sent = np.empty((self.n, 0 if self.chooses else self.size))
@@ -61,6 +61,7 @@ class ExploringRecorder(RowKeeper):
         if state.obs is not self.last_obs:  # they are new
             self.first = self.rows.of(state.obs, (self.n,))
         self.uniform, self.number = self.explorer.uniform(), self.explorer.number()
+        self.explorer.networks.look()
         masked = self.chooses and isinstance(state.action_mask, Tensor)
         if masked != bool(len(self.legal)):
             self.legal = np.empty((self.n if masked else 0, self.size), bool)

@@ -96,6 +96,7 @@ class CPUFromReplay:
         if due <= 0:
             return {}
         self.sampled.look()
+        self.networks.look()
         if self.bound is not self.sampled.batch or self.moments_moved():
             self.bind()
         self.set_rates()

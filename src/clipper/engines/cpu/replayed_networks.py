@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from clipper.engines.cpu.action_table import LINKS
 from clipper.engines.cpu.kernels.replayed_tables import ALONG, BACK, INPUTS, OUTPUTS, SLOT, SOURCE
 from clipper.engines.cpu.kernels.tables import ADD, LINEAR, STOP, TANH, WRITE
-from clipper.engines.cpu.layers import CODES, WIDEST, offset, parts_of
+from clipper.engines.cpu.layers import CODES, WIDEST, Statistics, offset, parts_of
 from clipper.engines.cpu.observation_rows import ObservationRows, inexact
 from clipper.engines.cpu.replayed_actions import Actions
 from clipper.engines.protocol import LargeError, UnsuitableError
@@ -29,6 +29,9 @@ class Features(NamedTuple):
     columns: np.ndarray
     chosen: np.ndarray
     code: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+    bound: np.ndarray
     """As ``kernels.replayed_tables.Inputs`` has them."""
 
 
@@ -37,6 +40,8 @@ class Networks(NamedTuple):
 
     rows: ObservationRows
     features: Features
+    statistics: list[Statistics]
+    """Normalisers of features."""
     policy: np.ndarray
     critics: np.ndarray
     """``[M, layers, columns]``; without critics M is 0."""
@@ -59,6 +64,12 @@ class Networks(NamedTuple):
         """Numbers that the widest layer gives."""
         tables = self.policy, *self.critics
         return max(int(table[:, [INPUTS, OUTPUTS]].max()) for table in tables)
+
+    def look(self) -> None:
+        """Note what the normalisers' statistics are now."""
+        for normaliser, first in self.statistics:
+            last = first + len(normaliser.shift)
+            self.features.shift[first:last], self.features.scale[first:last] = normaliser.shift, normaliser.scale
 
 
 class PlainTable:
@@ -107,14 +118,16 @@ class PlainTable:
         return np.array(self.rows, np.int64)
 
 
-def read_features(encoder: Encoder) -> tuple[ObservationRows, Features]:
+def read_features(encoder: Encoder) -> tuple[ObservationRows, Features, list[Statistics]]:
     """What an encoder without weights makes of observations; raises ``UnsuitableError`` for another."""
     if reason := inexact(encoder.space):
         raise UnsuitableError(reason)
-    rows, columns, code = ObservationRows(encoder.space), list[int](), list[float]()
+    rows, columns, code, statistics = ObservationRows(encoder.space), list[int](), list[float](), list[Statistics]()
     for path, part in parts_of(encoder):
         first, numbers = rows.place(path)
-        if type(part) is BoxEncoder and part.normaliser is None:
+        if type(part) is BoxEncoder:
+            if part.normaliser is not None:
+                statistics.append(Statistics(part.normaliser, len(columns)))
             columns += range(first, first + numbers)
             code += [np.nan] * numbers
         elif type(part) is ChoiceEncoder and part.table is None:
@@ -124,10 +137,12 @@ def read_features(encoder: Encoder) -> tuple[ObservationRows, Features]:
                 columns += [first + k] * (after - here)
                 code += [float(place + starts[k]) for place in ends[here:after]]
         else:
-            what = "normalises" if part.normalises else f"has a {type(part).__name__}"
+            what = f"has a {type(part).__name__}"
             raise UnsuitableError(f"who learns from a replay on kernels has plain inputs, and its encoder {what}")
-    codes = np.array(code, np.float32)
-    return rows, Features(np.array(columns, np.int64), ~np.isnan(codes), np.nan_to_num(codes))
+    codes, units = np.array(code, np.float32), np.zeros((3, len(code)), np.float32)
+    for normaliser, first in statistics:
+        units[2, first : first + len(normaliser.shift)] = normaliser.bound
+    return rows, Features(np.array(columns, np.int64), ~np.isnan(codes), np.nan_to_num(codes), *units), statistics
 
 
 def first_codes(part: ChoiceEncoder) -> list[int]:
@@ -146,7 +161,7 @@ def read_networks(policy: nn.Module, flat: Tensor, critics: nn.Module | None, ju
         raise UnsuitableError(f"a {type(policy).__name__} is no ActorCritic")
     if flat.dtype != torch.float32:
         raise UnsuitableError(f"its parameters are {flat.dtype}, not float32")
-    rows, features = read_features(policy.encoder)
+    rows, features, statistics = read_features(policy.encoder)
     numbers, actions = len(features.columns), read_actions(policy.head)
     size = actions.components or actions.choices
     table = PlainTable(flat, numbers + actions.components)
@@ -157,7 +172,7 @@ def read_networks(policy: nn.Module, flat: Tensor, critics: nn.Module | None, ju
     if critics is not None and judges is not None:
         critic_tables, width = read_critics(critics, judges, policy, numbers + size, width)
     stacked = np.stack(critic_tables) if critic_tables else np.empty((0, 1, ALONG + 2), np.int64)
-    return Networks(rows, features, table.array(), stacked, numbers, size, *said, width, actions)
+    return Networks(rows, features, statistics, table.array(), stacked, numbers, size, *said, width, actions)
 
 
 def read_actions(head: Head | nn.Module) -> Actions:

@@ -14,6 +14,7 @@ from clipper.engines.cpu.kernels.replayed_tables import Batch, Ring
 from clipper.engines.cpu.replayed_networks import Networks
 from clipper.engines.cpu.sizes import check_array
 from clipper.learning.learner import Learner
+from clipper.learning.off_policy import absorb
 from clipper.learning.replay import Replay
 
 AT_ONCE = 4096
@@ -83,6 +84,8 @@ class SampledRows:
         replay.written, replay.size = replay.written + 1, min(replay.size + 1, len(kept.mask))
         replay.last_obs = last_obs.clone()
         learner.extra["decisions"] += int(flags.sum())
+        if self.networks.statistics:
+            absorb(learner, steps)
         return True
 
     def check(self, rows: Steps) -> None:

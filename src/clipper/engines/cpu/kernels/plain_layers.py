@@ -23,6 +23,11 @@ def read(inputs, obs, first, size, spaces, stride, columns):
         if inputs.chosen[f]:
             for b in range(size):
                 x[b] = one if obs[first + b, j] == code else zero
+        elif inputs.bound[f] > zero:
+            shift, scale, bound = inputs.shift[f], inputs.scale[f], inputs.bound[f]
+            for b in range(size):
+                s = (obs[first + b, j] - shift) * scale
+                x[b] = -bound if s < -bound else bound if s > bound else s
         else:
             for b in range(size):
                 x[b] = obs[first + b, j]

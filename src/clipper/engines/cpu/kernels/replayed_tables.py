@@ -23,6 +23,10 @@ class Inputs(NamedTuple):
     chosen: Bools1
     """Is the feature 1 where that number is ``code`` and else 0, as in a one-hot vector?"""
     code: Floats1
+    shift: Floats1
+    scale: Floats1
+    bound: Floats1
+    """Other numbers are brought to clip((s − shift) × scale, ±bound); not at all where the bound is 0."""
 
 
 class Learned(NamedTuple):
