@@ -38,7 +38,7 @@ from clipper.learning.schedules import Linear
 
 BETA = 0.5
 """Price of a nat of KL in the task of all sequences."""
-STEPS = {3: 60_000, 5: 150_000}
+STEPS = {3: 45_000, 5: 150_000}
 """Tokens to train for, by symbols: about a third as many responses."""
 FIELDS: dict[str, Any] = {"epochs": 2, "minibatches": 2, "learning_rate": Linear(3e-3), "max_grad_norm": 1.0}
 SMALLER: dict[str, Any] = FIELDS | {"learning_rate": Linear(2e-3)}

@@ -4,13 +4,14 @@
 # environment, so that every side runs the same torch, numpy and simulator.
 #
 #   sh benchmarks/make_peers.sh [NAME...]     by default all: sb3 cleanrl leanrl tianshou skrl torchrl pufferlib purejaxrl
+#                                             trl trl-ppo
 #
 # One that cannot be installed is reported, holds up no other, and makes the exit status 1.
 # PYTHON in the environment names another interpreter than the project's own, .venv/bin/python.
 set -u
 cd "$(dirname "$0")/.." || exit
 python=${PYTHON:-.venv/bin/python}
-all="sb3 cleanrl leanrl tianshou skrl torchrl pufferlib purejaxrl"
+all="sb3 cleanrl leanrl tianshou skrl torchrl pufferlib purejaxrl trl trl-ppo"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $all
 
@@ -52,6 +53,12 @@ make_purejaxrl() { # what its ppo.py imports, without the environments of brax a
         chex==0.1.92 gymnax==0.0.9
 }
 
+make_trl() { # NAME VERSION: beside what Clipper's own language models are made of
+    make_venv "$1" && "$pip" install --quiet "$(pin torch)" || return
+    "$pip" install --quiet "$(pin torch)" "$(pin numpy)" "$(pin transformers)" "$(pin tokenizers)" accelerate==1.15.0 \
+        datasets==5.2.0 psutil "trl==$2"
+}
+
 failed=""
 for name in "$@"; do
     case $name in
@@ -63,10 +70,12 @@ for name in "$@"; do
     torchrl) make_peer torchrl torchrl==0.14.1 ;;
     pufferlib) make_pufferlib ;;
     purejaxrl) make_purejaxrl ;;
+    trl) make_trl trl 1.16.0 ;;
+    trl-ppo) make_trl trl-ppo 1.12.0 ;; # the last that has a PPO
     *) echo "no peer $name: choose from $all" >&2 && exit 2 ;;
     esac || { failed="$failed $name" && continue; }
     echo "$folder: $("$pip" list --format=freeze |
-        grep -E '^(torch|numpy|gymnasium|mujoco|stable|tyro|tianshou|skrl|tensordict|torchrl|pufferlib|jax|flax|gymnax)=' |
+        grep -E '^(torch|numpy|gymnasium|mujoco|stable|tyro|tianshou|skrl|tensordict|torchrl|pufferlib|jax|flax|gymnax|trl|transformers)=' |
         tr '\n' ' ')"
 done
 [ -z "$failed" ] || { echo "could not be made:$failed" >&2 && exit 1; }

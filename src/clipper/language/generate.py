@@ -45,18 +45,25 @@ def generate(
 
     Token t of response n is the first whose cumulative probability exceeds ``uniforms[t, n]``, so what is drawn
     depends on nothing else: not on neighbours, nor on how many are drawn at once. Without ``uniforms`` the likeliest.
+    The model reads a prompt that comes several times once.
     """
-    check_prompts(lm, prompts, limit)
-    device, widest = output_layer(lm).weight.device, max(map(len, prompts))
-    lengths = torch.tensor([len(x) for x in prompts], device=device)
-    padded = torch.tensor([[0] * (widest - len(x)) + list(x) for x in prompts], device=device)
+    each: dict[tuple[int, ...], int] = {}
+    places = [each.setdefault(tuple(x), len(each)) for x in prompts]  # equal prompts are read once
+    check_prompts(lm, list(each), limit)
+    device, widest = output_layer(lm).weight.device, max(map(len, each))
+    lengths = torch.tensor([len(x) for x in each], device=device)
+    padded = torch.tensor([[0] * (widest - len(x)) + list(x) for x in each], device=device)
     mask = (torch.arange(widest + limit, device=device) >= (widest - lengths)[:, None]).long()
     decode, ends = Decoder(lm, mask), torch.tensor(sorted(eos), device=device)
+    index = torch.tensor(places, device=device)
+    read, lengths, padded = padded, lengths[index], padded[index]
     drawn = padded.new_zeros(len(prompts), limit)
     length, ended = torch.full_like(lengths, limit), torch.zeros_like(lengths, dtype=torch.bool)
-    read = padded
     for t in range(limit):
         logits = decode(read) / temperature
+        if t == 0 and len(each) < len(prompts):
+            logits = logits[index]
+            decode.select(index)
         token = logits.argmax(-1) if uniforms is None else inverse_transform(logits.softmax(-1), uniforms[t, :, None])
         drawn[:, t] = token
         now = torch.isin(token, ends) & ~ended

@@ -1,4 +1,4 @@
-"""By what a reward is known again when a run goes on: its name, its settings, its weights."""
+"""By what a reward is known again when a run goes on: its name, its settings, its weights; and its state, if it has."""
 
 import dataclasses
 import functools
@@ -7,17 +7,84 @@ import inspect
 import json
 import types
 from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import nn
 
 from clipper.data.trees import Tree
+from clipper.data.values import shown
+from clipper.errors import ClipperError, ConfigError
 from clipper.language.models import digest
 from clipper.settings.config_json import is_own
+from clipper.storage.saved import plain_json
 
 DEEPEST = 20
 LIBRARIES = ("tokenizers", "transformers")
+OTHER = "the reward, or what it holds, is not as it was when this was saved"
+STATELESS = "; what a reward changes by itself is kept where it has state_dict() and load_state_dict(state)"
+
+
+@runtime_checkable
+class HasState(Protocol):
+    """What a reward's state is read from and given back to."""
+
+    def state_dict(self) -> Mapping[str, object]: ...
+    def load_state_dict(self, state: dict[str, object], /) -> object: ...
+
+
+class KeptReward:
+    """A reward, and where it has ``state_dict`` and ``load_state_dict``, as networks have, its state in checkpoints.
+
+    A state is a dict of tensors, arrays and what JSON can hold. It is given back to a reward that is as it was when the
+    run began: another one, such as a network of other weights, is meant to be used as it is.
+    """
+
+    def __init__(self, reward: Callable[..., object]) -> None:
+        self.reward = reward
+        owner = reward.__self__ if inspect.ismethod(reward) else reward
+        self.owner = owner if isinstance(owner, HasState) and not isinstance(owner, type) else None
+        self.begun = fingerprint(reward)
+        """How it was when it was handed over first."""
+
+    def state_dict(self) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+        """Its state, and by what it is known again."""
+        tensors: dict[str, torch.Tensor] = {}
+        values: dict[str, object] = {}
+        whose = f"state_dict of the reward {type(self.owner).__name__}"
+        given = {} if self.owner is None else self.owner.state_dict()
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise ConfigError(f"{whose} gives {shown(given)}: return a dict of tensors and of what JSON can hold")
+        for name, x in given.items():
+            if isinstance(x, torch.Tensor | np.ndarray):
+                tensors[f"reward.{name}"] = torch.as_tensor(x).detach()
+            else:
+                values[name] = plain_json(x, f"{whose} gives {name!r}")
+        known: dict[str, object] = {"reward": fingerprint(self.reward), "reward_begun": self.begun}
+        if self.owner is not None:
+            known["reward_state"] = values
+        return tensors, known
+
+    def load_state_dict(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, object]) -> str:
+        """Give a saved state back; why the reward goes on as another one, or an empty text where it does not."""
+        saved, begun = values.get("reward"), values.get("reward_begun")
+        if saved in (None, self.begun):  # older files do not say; or it is as it was left
+            self.begun = begun if isinstance(begun, str) else self.begun
+            return ""
+        if begun != self.begun:
+            return OTHER
+        plain = values.get("reward_state")
+        if self.owner is None or not isinstance(plain, dict):
+            return OTHER + STATELESS
+        own = {name.removeprefix("reward."): x.clone() for name, x in tensors.items() if name.startswith("reward.")}
+        try:
+            self.owner.load_state_dict({**own, **plain})
+        except ClipperError:
+            raise
+        except Exception as error:  # of the user's own method, and no fault of the file's
+            raise ConfigError(f"load_state_dict of the reward {type(self.owner).__name__} fails: {error!r}") from error
+        return "" if fingerprint(self.reward) == saved else OTHER + ", though it was given its state back"
 
 
 def fingerprint(given: object) -> str:

@@ -158,6 +158,11 @@ class Decoder:
         self.known = inspect.signature(type(lm).forward).parameters
         self.cache = StaticCache(config=self.lm.config, max_cache_len=mask.shape[1])
 
+    def select(self, rows: Int[Tensor, " M"]) -> None:
+        """Go on with these sequences, of which any may come several times."""
+        self.mask, self.position = self.mask[rows], self.position[rows]
+        self.cache.reorder_cache(cast(torch.LongTensor, rows))
+
     def __call__(self, tokens: Int[Tensor, "N l"]) -> Tensor:
         """Logits behind the last of these tokens, ``[N, V]``."""
         start, self.read = self.read, self.read + tokens.shape[1]

@@ -16,7 +16,7 @@ from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, No
 from clipper.functional.objectives import kl_estimates
 from clipper.language.context import decisions, make_context, sampled_tokens
 from clipper.language.generate import Sample, check_prompts, generate
-from clipper.language.known_again import fingerprint
+from clipper.language.known_again import KeptReward
 from clipper.language.models import digest, vocabulary_of
 from clipper.language.policy import TokenPolicy
 from clipper.language.prompts import Prompt, PromptList, Prompts, tokens_of
@@ -99,7 +99,7 @@ class LanguageRollouts:
         self.unlike = ""
         """After ``load_state_dict``: why this goes on as something else than what was saved."""
         self.steps, self.episodes, self.metrics = 0, list[Episode](), dict[str, float]()
-        self.digest = digest(reference.lm)
+        self.digest, self.kept_reward = digest(reference.lm), KeptReward(reward)
 
     @torch.no_grad()
     def collect(self, actor: Actor, *, horizon: int | None = None, episodes: int | None = None) -> tuple[Steps, Tree]:
@@ -177,7 +177,9 @@ class LanguageRollouts:
         self, policy: TokenPolicy, prompts: Sequence[Prompt], limit: int, generator: Generator | None
     ) -> Responses:
         """A response to each prompt; without a generator the likeliest tokens."""
-        tokens = [tokens_of(prompt, self.tokenizer) for prompt in prompts]
+        each = {id(prompt): prompt for prompt in prompts}  # those of a group are one object
+        known = {name: tokens_of(prompt, self.tokenizer) for name, prompt in each.items()}
+        tokens = [known[id(prompt)] for prompt in prompts]
         device = next(policy.parameters()).device
         uniforms = None if generator is None else torch.rand(limit, len(tokens), generator=generator).to(device)
         sample = generate(policy.lm, tokens, uniforms, limit, self.eos, policy.temperature)
@@ -215,14 +217,17 @@ class LanguageRollouts:
         return found.detach().to(batch.sample.length.device)
 
     def state_dict(self, episodes: bool = True) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """The generator, the prompts' place, β, the scores' units, and by what the reference is known again."""
+        """Generator, prompts' place, β, the scores' units, the reward's state, and by what the reference and the
+        reward are known again.
+        """
         tensors, values = self.prompts.state_dict()
-        return {"generator": self.generator.get_state(), **tensors}, {
+        own, known = self.kept_reward.state_dict()
+        return {"generator": self.generator.get_state(), **tensors, **own}, {
             "steps": self.steps,
             "beta": self.beta,
             "scale": None if self.scale is None else list(self.scale),
             "reference": self.digest,
-            "reward": fingerprint(self.reward),
+            **known,
             **values,
         }
 
@@ -241,9 +246,8 @@ class LanguageRollouts:
             self.steps, self.beta = value_of("steps", int, values), value_of("beta", float, values)
             scale = values["scale"]
             self.scale = None if scale is None else read_scale(scale)
-            told = "the reward, or what it holds, is not as it was when this was saved"
-            same = values.get("reward") in (None, fingerprint(self.reward))  # older files do not say
-            self.unlike = "; ".join(filter(None, ["" if same else told, str(getattr(self.prompts, "unlike", ""))]))
+            other = self.kept_reward.load_state_dict(tensors, values)
+            self.unlike = "; ".join(filter(None, [other, str(getattr(self.prompts, "unlike", ""))]))
         except ClipperError:
             raise
         except (LookupError, TypeError, ValueError, RuntimeError) as error:

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from small_models import EOS, LIMIT, NAMES, PROMPTS, policy_of, sample_of
+from small_models import EOS, LIMIT, NAMES, PROMPTS, context_of, policy_of, sample_of
 
 from clipper.errors import ConfigError
+from clipper.language.context import sampled_tokens
 from clipper.language.generate import Sample, check_sampling, generate
 from clipper.language.models import Decoder
 
@@ -26,6 +27,38 @@ def test_neighbours_and_the_number_at_once_change_nothing(name: str) -> None:
             for i in range(0, len(PROMPTS), size)
         ]
         assert [x for part in parts for x in part] == whole
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_prompt_that_comes_several_times_is_answered_as_alone(name: str) -> None:
+    """It is read once, and each of its responses has uniforms of its own."""
+    policy, prompts = policy_of(name), [PROMPTS[i] for i in (0, 1, 0, 2, 1, 1, 3, 0)]
+    uniforms = torch.rand(LIMIT, len(prompts), generator=torch.Generator().manual_seed(3))
+    together = generate(policy.lm, prompts, uniforms, LIMIT, [EOS])
+    alone = [generate(policy.lm, [x], uniforms[:, i : i + 1], LIMIT, [EOS]) for i, x in enumerate(prompts)]
+    assert columns(together) == [x for sample in alone for x in columns(sample)]
+    assert together.length.tolist() == [int(sample.length) for sample in alone]
+    assert len({tuple(columns(together)[i]) for i in (0, 2, 7)}) == 3
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sampler_has_the_log_probabilities_that_are_recomputed(name: str, temperature: float) -> None:
+    """Log π of the tokens drawn, by the cache at each step, is what the full pass gives the update."""
+    policy = policy_of(name, temperature=temperature)
+    prompts = [[1, 2, 3], [4, 5, 6], [1, 2, 3], [7, 8, 9]]
+    sample = sample_of(policy, prompts)
+    context = context_of(sample)
+    action = sampled_tokens(context)
+    with torch.no_grad():
+        recomputed = policy.act(action, context)[0].log_prob(action)
+        decode = Decoder(policy.lm, torch.ones(len(prompts), len(sample.tokens), dtype=torch.long))
+        read = sample.tokens[:3].T
+        for t, token in enumerate(action):
+            log_prob = (decode(read) / temperature).log_softmax(-1).gather(1, token[:, None])[:, 0]
+            there = t < sample.length
+            torch.testing.assert_close(log_prob[there], recomputed[t][there], rtol=0, atol=1e-5)
+            read = token[:, None]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -39,6 +39,38 @@ class Counting(Length):
         return [float(self.calls)] * len(responses)
 
 
+class Whitened(nn.Module):
+    """Lengths in the units of all lengths so far, which are numbers of its state."""
+
+    def __init__(self, wanted: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.full((2,), wanted, dtype=torch.float64))
+
+    def forward(self, prompts: Ids, responses: Ids) -> torch.Tensor:
+        lengths = torch.tensor([float(len(x)) for x in responses])
+        self.total += torch.tensor([len(lengths), float(lengths.sum())])  # pyright: ignore[reportIndexIssue]
+        return lengths - float(self.total[1] / self.total[0])
+
+
+class Harder:
+    """It asks for more with each call, and keeps tensors, lists and numbers."""
+
+    def __init__(self, step: float = 0.25) -> None:
+        self.step, self.calls, self.latest, self.table = step, 0, [0.0], torch.zeros(2)
+
+    def score(self, prompts: Ids, responses: Ids) -> list[float]:
+        self.calls += 1
+        self.table = self.table + torch.tensor([1.0, self.step])
+        self.latest = [-abs(len(x) - float(self.table[1])) for x in responses]
+        return self.latest
+
+    def state_dict(self) -> dict[str, object]:
+        return {"calls": self.calls, "latest": self.latest, "table": self.table.numpy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.calls, self.latest, self.table = state["calls"], list(state["latest"]), state["table"]
+
+
 def wanting(wanted: int) -> Callable[[Ids, Ids], list[float]]:
     """A reward that is a closure."""
 
@@ -102,6 +134,56 @@ def test_a_reward_of_other_settings(reward: Any, again: Any, same: bool, tmp_pat
     run = train(again, [[1], [2]], resume=tmp_path)
     assert run.exact == same
     assert ("the reward, or what it holds" in run.inexact) != same
+
+
+@pytest.mark.parametrize("make", [Whitened, lambda: Harder().score], ids=["network", "method"])
+def test_a_reward_s_state_is_saved_and_given_back(make: Callable[[], Any], tmp_path: Path) -> None:
+    """What a run that is resumed scores is what one that nobody interrupted does."""
+    whole = train(
+        make(), [[1], [2]], algorithm=clipper.PPO(gamma=1.0, epochs=1, minibatches=1), critic="shared", responses=4,
+        max_tokens=3, eos=EOS, total_steps=60,
+    )  # fmt: skip
+    begin(tmp_path, make(), [[1], [2]])
+    assert not [x.name for x in tmp_path.iterdir() if x.suffix in (".pt", ".pkl")]
+    run = train(make(), [[1], [2]], resume=tmp_path)
+    assert run.exact, run.inexact
+    assert run.iteration > 2
+    assert [row["reward/score"] for row in run.history] == [row["reward/score"] for row in whole.history]
+    assert torch.equal(run.learner.parameters, whole.learner.parameters)
+
+
+def test_another_reward_is_used_as_it_is(tmp_path: Path) -> None:
+    begin(tmp_path, Whitened(), [[1], [2]])
+    other = Whitened(100.0)
+    run = train(other, [[1], [2]], resume=tmp_path)
+    assert "the reward, or what it holds" in run.inexact
+    assert other.total[0] > 100, "its own numbers went on"  # pyright: ignore[reportIndexIssue]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [([1], "return a dict"), ({"f": print}, "'f' as"), ({1: 2}, "return a dict")]
+)
+def test_a_state_that_no_file_can_hold(state: object, words: str, tmp_path: Path) -> None:
+    class Odd(Length):
+        def state_dict(self) -> object:
+            return state
+
+        def load_state_dict(self, state: object) -> None: ...
+
+    with pytest.raises(ConfigError, match=words):
+        begin(tmp_path, Odd(3), [[1], [2]])
+
+
+def test_a_state_that_its_reward_does_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(tmp_path, Harder().score, [[1], [2]])
+    monkeypatch.setattr(Harder, "load_state_dict", lambda self, state: state["nothing"])
+    with pytest.raises(ConfigError, match="load_state_dict of the reward Harder fails"):
+        train(Harder().score, [[1], [2]], resume=tmp_path)
+
+
+def test_what_changes_without_a_state_is_said(tmp_path: Path) -> None:
+    begin(tmp_path, Counting(3), [[1], [2]])
+    assert "kept where it has state_dict" in train(Counting(3), [[1], [2]], resume=tmp_path).inexact
 
 
 def test_rewards_are_known_by_their_weights_and_what_refers_to_itself_has_an_end() -> None:

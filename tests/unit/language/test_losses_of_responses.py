@@ -11,11 +11,12 @@ from tiny_language import EVERY, Response, Table
 from torch import Tensor
 
 from clipper import language_presets as presets
-from clipper.algorithms import GRPO, PairwisePPO
+from clipper.algorithms import GRPO, PPO, PairwisePPO
 from clipper.data.sequences import flat_decisions
 from clipper.data.steps import Steps
 from clipper.data.trees import each
 from clipper.errors import ConfigError
+from clipper.learning.advantages import Raw
 from clipper.learning.baselines import BatchStandardised, GreedyResponse, GroupMean
 from clipper.learning.objectives import Unclipped
 from clipper.learning.reductions import SequenceSum
@@ -208,6 +209,17 @@ def test_a_shift_of_a_prompt_s_scores_changes_nothing(name: str) -> None:
     algorithm = EVERY_ONE[name]
     shifted = [(y, score + 17.0 * (1 + y.prompt)) for y, score in BATCH]
     torch.testing.assert_close(gradient_of(algorithm, steps_of(shifted)), gradient_of(algorithm), rtol=1e-9, atol=1e-12)
+
+
+def test_a_shift_of_a_prompt_s_scores_changes_what_ppo_learns() -> None:
+    """It has no group to compare with: its critic has to learn the prompts' levels."""
+    ppo, gradients = PPO(gamma=1.0, advantages=Raw()), []
+    for shift in (0.0, 17.0):
+        steps = steps_of([(y, score + shift * (1 + y.prompt)) for y, score in BATCH])
+        learner = ppo.init(NEW)
+        loss, _ = ppo.loss(learner, flat_decisions(ppo.targets(learner, steps, steps.obs[-1])))
+        gradients.append(torch.autograd.grad(loss, NEW.logits)[0])
+    assert (gradients[1] - gradients[0]).abs().max() > gradients[0].abs().max()
 
 
 @each_one
