@@ -33,7 +33,7 @@ TURNED: dict[str, Any] = {
     "critic_target": TD0(), "entropy_coef": 0.5, "parts": PerPart(), "stop": KLStop(1e-6), "rewards": Scaled(),
     "kl": Exact(), "kl_target": 0.1, "hinge": 10.0, "sigma": 1e-6, "tries": 1, "optimizer": Adam(1e-2),
     "weights": clipper.importance_weights.CausalProduct(), "max_grad_norm": 0.01,
-    "most": 0.5,
+    "weight_bound": 0.5,
 }  # fmt: skip
 """Other values than ``short`` has, where half of it, one more, or the other way would not do."""
 WHERE: dict[str, dict[str, Any]] = {
