@@ -12,6 +12,22 @@ def visible(text: str) -> str:
 SPACES = "\n\t\u3000\xa0"
 
 
+def text_of(error: BaseException) -> str:
+    """What somebody else's error says, if that does not fail, too."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be made)"
+
+
+def repr_of(x: object) -> str:
+    """What it is, in a text: of what has none that can be made, as an integer of 5,000 digits, its type."""
+    try:
+        return repr(x)
+    except Exception:
+        return f"something of type {type(x).__name__}, which cannot be shown"
+
+
 class ClipperError(Exception):
     """Base of all of them: the command line prints these without a traceback. What they quote is shown ``visible``."""
 

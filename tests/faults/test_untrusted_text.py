@@ -22,6 +22,7 @@ HOSTILE = {
     "screen": "\x1b[2J\x9b2J",
     "markup": "[/] [bold red]x [link=file:///etc/passwd]y",
     "formula": r"$\frac{1}{ $x_{ \$",
+    "pictures by name": "module:b:Class :smile:",
     "half a letter": "\udcff",
     "backwards": "\u202emoc",
     "lines": "a\rb\x08\x07\x00",

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, SupportsFloat, TypeVar, cast
 import numpy as np
 
 from clipper.data.field_names import check_names
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, repr_of
 
 T = TypeVar("T")
 
@@ -320,6 +320,6 @@ def listed(words: list[str]) -> str:
 
 def shown(given: object) -> str:
     """A value in an error, cut where it is long."""
-    text = f"the class {given.__name__}: write {given.__name__}()" if isinstance(given, type) else repr(given)
+    text = f"the class {given.__name__}: write {given.__name__}()" if isinstance(given, type) else repr_of(given)
     text = " ".join(text.split())
     return text if len(text) <= 80 else text[:77] + "..."

@@ -10,7 +10,15 @@ from gymnasium.vector import VectorEnv
 from clipper.data.tree_type import Tree
 from clipper.environments.ids import called
 from clipper.environments.told_episodes import Info
-from clipper.errors import ClipperError, ConfigError, EnvironmentContractError, EnvWorkerError, NonFiniteError
+from clipper.errors import (
+    ClipperError,
+    ConfigError,
+    EnvironmentContractError,
+    EnvWorkerError,
+    NonFiniteError,
+    repr_of,
+    text_of,
+)
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
 MASK_KEYS = ("action_mask", "legal_action_mask")  # of an info, and the first of an observation
@@ -93,7 +101,7 @@ def array_of(x: object) -> np.ndarray:
 
 def shown(x: object) -> str:
     """The beginning of what it is, on one line."""
-    return f"{' '.join(repr(x).split()):.80}"
+    return f"{' '.join(repr_of(x).split()):.80}"
 
 
 class Promise:
@@ -259,7 +267,7 @@ def checked_step(env: VectorEnv, actions: Tree, state: Collecting, look: bool = 
 def failure(error: BaseException, env: VectorEnv, steps: int, during: str) -> EnvWorkerError:
     """What a ready vector environment has raised, as an error that says its name and when."""
     return EnvWorkerError(
-        f"{describe(env)} failed in {during}, after {steps} decisions in all: {type(error).__name__}: {error}"
+        f"{describe(env)} failed in {during}, after {steps} decisions in all: {type(error).__name__}: {text_of(error)}"
     )
 
 
@@ -295,9 +303,12 @@ def checked_reset(env: VectorEnv, state: Collecting, **options: object) -> tuple
 
 
 def check_rewards(env: VectorEnv, reward: np.ndarray, decided: np.ndarray, steps: int) -> None:
-    """Like ``check_finite``, row by row of rewards ``[T, N]``, the last after ``steps`` decisions in all."""
+    """Like ``check_finite``, row by row of rewards ``[T, N]``, the last after ``steps`` decisions in all.
+
+    What stands where nothing was ``decided`` counts for nothing.
+    """
     before = steps - np.cumsum(decided.sum(axis=1)[::-1])[::-1]
-    for row, taken in zip(reward, before.tolist(), strict=True):
+    for row, taken in zip(np.where(decided, reward, 0), before.tolist(), strict=True):
         check_finite(env, row, "reward", taken, largest=LARGEST_REWARD)
 
 

@@ -5,7 +5,7 @@ import warnings
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from clipper.errors import visible
+from clipper.errors import text_of, visible
 
 
 def close(env: gymnasium.Env | VectorEnv, name: str) -> None:
@@ -15,11 +15,3 @@ def close(env: gymnasium.Env | VectorEnv, name: str) -> None:
     except (Exception, SystemExit) as error:
         told = visible(" ".join(f"{type(error).__name__}: {text_of(error)}".split()))
         warnings.warn(f"{name} failed in close, and may have left something open: {told:.300}", stacklevel=2)
-
-
-def text_of(error: BaseException) -> str:
-    """What an error says, if that does not fail, too."""
-    try:
-        return str(error)
-    except Exception:
-        return "(its text cannot be made)"

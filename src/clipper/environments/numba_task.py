@@ -3,6 +3,7 @@
 Between two decisions of a policy there is one call from Python, however many copies there are.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, cast
@@ -13,10 +14,14 @@ from gymnasium.envs.registration import EnvCreator
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, OneOf
 
 from clipper.data.tree_type import Tree
+from clipper.data.values import shown
 from clipper.environments.hybrid.single import Single
 from clipper.environments.hybrid.vector import Native
-from clipper.errors import ConfigError
+from clipper.environments.vector.numbers import is_number
+from clipper.errors import ConfigError, text_of
+from clipper.spaces.actions import in_batch
 
+LARGEST_STATE = 1_000_000  # numbers of one copy
 Kernel = Callable[..., object]
 
 
@@ -32,7 +37,8 @@ class NumbaTask:
     ``state`` is a row of ``size`` float64 numbers, and holds all that changes, a count of steps included; ``generator``
     is a ``numpy.random.Generator``, the only source of chance. ``action`` is an integer where the space is
     ``Discrete``, a row where it is ``Box``, ``MultiDiscrete`` or ``MultiBinary``, and of a ``OneOf`` the pair of the
-    choice and a row of all branches' arguments in their order. What the functions call needs ``numba.njit``.
+    choice and a row of all branches' arguments in their order. What the functions call needs ``numba.njit``. Two steps
+    of one copy are tried in plain Python, which raises where an index is beyond an array's end; compiled code does not.
 
     >>> task = NumbaTask(observation_space, action_space, 4, begin, step, observe)
     >>> clipper.train(task.vector(512), total_steps=1_000_000)
@@ -49,13 +55,16 @@ class NumbaTask:
             raise ConfigError(
                 f"a NumbaTask acts in a Discrete, MultiDiscrete, MultiBinary, Box or OneOf, not in {action_space}"
             )
-        if not isinstance(size, int) or size < 1:
-            raise ConfigError(f"the size of a NumbaTask's state must be a whole number from 1 on, not {size!r}")
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LARGEST_STATE:
+            raise ConfigError(
+                f"the size of a NumbaTask's state must be a whole number from 1 to {LARGEST_STATE:,}, not {shown(size)}"
+            )
         if legal is not None and not isinstance(action_space, Discrete | MultiDiscrete):
             raise ConfigError(f"legal is for choices, and the action space is {action_space}: leave it out")
-        for name, function in (("begin", begin), ("step", step), ("observe", observe)):
+        given = {"begin": begin, "step": step, "observe": observe, **({} if legal is None else {"legal": legal})}
+        for name, function in given.items():
             if not callable(function):
-                raise ConfigError(f"{name} of a NumbaTask must be a function, not {function!r}")
+                raise ConfigError(f"{name} of a NumbaTask must be a function, not {shown(function)}")
         self.observation_space: Box = observation_space
         self.action_space: gymnasium.Space = action_space
         self.size = size
@@ -67,6 +76,41 @@ class NumbaTask:
         )  # fmt: skip
         self.masks = None if legal is None else of_copies.write_all(legal)
         self.choices = int(np.sum(getattr(action_space, "nvec", getattr(action_space, "n", 0))))
+        self.try_once(given)
+
+    def try_once(self, given: dict[str, Kernel]) -> None:
+        """A step of one copy in plain Python, which looks at indices: compiled code writes beyond an array's end.
+
+        Raises ``ConfigError`` where a function fails there, or gives something else than it should.
+        """
+
+        def call(name: str, *arguments: object) -> object:
+            function: Kernel = getattr(given[name], "py_func", given[name])  # what numba.njit was given
+            try:
+                with np.errstate(all="ignore"):
+                    return function(*arguments)
+            except Exception as error:
+                raise ConfigError(
+                    f"{name} of this NumbaTask fails on one copy: {type(error).__name__}: {text_of(error)}"
+                ) from error
+
+        state, generator = np.zeros(self.size), np.random.default_rng(0)
+        space = copy.deepcopy(self.action_space)
+        space.seed(0)
+        action = space.sample()
+        if isinstance(space, OneOf):
+            numbers = [np.ravel(batch_of_one) for batch_of_one in in_batch(space, action)[1]]
+            action = int(action[0]), np.concatenate(numbers, dtype=np.float64)
+        call("begin", state, generator)
+        for _ in range(2):
+            call("observe", state, np.zeros(self.observation_space.shape, self.observation_space.dtype))
+            if "legal" in given:
+                call("legal", state, np.zeros(self.choices, bool))
+            answer = call("step", state, action, generator)
+            if not isinstance(answer, tuple) or len(answer) != 3 or not all(map(is_number, answer)):
+                raise ConfigError(
+                    f"step of this NumbaTask gives {shown(answer)}: reward, terminated and truncated are wanted"
+                )
 
     def copies(self, count: int) -> "CompiledCopies":
         """So many copies side by side, as arrays."""
@@ -85,6 +129,10 @@ class NumbaTask:
 
         A time limit is the step's own matter: ``truncated``.
         """
+        try:
+            gymnasium.envs.registration.parse_env_id(name)
+        except gymnasium.error.Error as error:
+            raise ConfigError(f"{name!r} cannot be an environment's name, write it as Mine-v0: {error}") from None
         gymnasium.register(
             name, entry_point=cast(EnvCreator, self), vector_entry_point=partial(Native, self.copies),
             order_enforce=False, disable_env_checker=True, reward_threshold=reward_threshold,

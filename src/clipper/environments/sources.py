@@ -11,15 +11,26 @@ from gymnasium.vector import VectorEnv
 
 from clipper.data.values import shown
 from clipper.environments.checks import describe
-from clipper.errors import ClipperError, ConfigError, EnvironmentContractError
+from clipper.errors import ClipperError, ConfigError, EnvironmentContractError, text_of
 
 SingleSource = str | Callable[[], gymnasium.Env]
 EnvSource = SingleSource | Sequence[SingleSource] | VectorEnv
 INSTEAD = "write lambda: MyEnv(…), or hand over a gymnasium.vector.VectorEnv"
 
 
+MOST = 100_000  # environments, each an object of its own, in one vector environment
+
+
 def each_source(source: SingleSource | Sequence[SingleSource], num_envs: int) -> list[SingleSource]:
-    """What makes each of ``num_envs`` environments: the same for all, or the entries of a list, in turn."""
+    """What makes each of ``num_envs`` environments: the same for all, or the entries of a list, in turn.
+
+    Raises ``ConfigError`` for more than ``MOST``, before minutes are spent on making them.
+    """
+    if num_envs > MOST:
+        raise ConfigError(
+            f"num_envs is {num_envs:,}, and of environments that are objects of their own there are at most {MOST:,}: "
+            "lower it, or take a task whose copies are stepped together (clipper.NumbaTask)"
+        )
     if isinstance(source, str) or not isinstance(source, list | tuple):
         return [source] * num_envs  # pyright: ignore[reportReturnType] (no list)
     if not source:
@@ -98,7 +109,8 @@ def named_properties(name: str, env: gymnasium.Env | VectorEnv) -> Iterator[None
         raise
     except (Exception, SystemExit) as error:
         raise EnvironmentContractError(
-            f"{name} raises {type(error).__name__} where its spaces, metadata, spec or unwrapped are read: {error}"
+            f"{name} raises {type(error).__name__} where its spaces, metadata, spec or unwrapped are read: "
+            f"{text_of(error)}"
         ) from error
 
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from clipper.data.steps import Value
 from clipper.data.trees import Tree, each, leaves
+from clipper.data.values import shown
 from clipper.distributions import Distribution
 from clipper.errors import ConfigError
 from clipper.networks.critics import CriticOutput, Reader
@@ -20,8 +21,8 @@ from clipper.networks.heads import Head
 from clipper.networks.heads.composite import sample_of
 from clipper.networks.memory import Memories
 from clipper.networks.policy_options import MASK_KEY, PolicyOptions
-from clipper.spaces.action_masks import action_masks
-from clipper.spaces.actions import element, in_batch, is_single
+from clipper.spaces.action_masks import MaskError, action_masks
+from clipper.spaces.actions import action_batch, element
 from clipper.spaces.observations import observation_batch
 
 
@@ -161,10 +162,10 @@ class ActorCritic(nn.Module):
         draw can give is taken for the nearest that one can: at a bound, where a distribution only comes near it.
         ``action_mask`` is needed where it bounds a Box by the state.
         """
-        single = self.action_space is not None and is_single(self.action_space, action)
-        rows = in_batch(self.action_space, action) if single else action  # pyright: ignore[reportArgumentType]
-        n = len(leaves(rows)[0])
-        arrays = each(np.asarray, rows)
+        if self.action_space is None:
+            arrays, single, n = each(np.asarray, action), False, 0
+        else:
+            arrays, single, n = action_batch(self.action_space, action)
         device = next(self.parameters()).device
         return each(lambda x: x.to(device), sample_of(self.head, arrays, self.read_masks(None, action_mask, single, n)))
 
@@ -180,8 +181,15 @@ class ActorCritic(nn.Module):
             action_mask = obs.get(self.mask_key)
         if action_mask is None or self.action_space is None:
             return ()
-        given = [action_mask] if single else action_mask
-        return action_masks(self.action_space, given, n, np.ones(n, dtype=bool), next(self.parameters()).device)
+        given, device = [action_mask] if single else action_mask, next(self.parameters()).device
+        try:
+            return action_masks(self.action_space, given, n, np.ones(n, dtype=bool), device)
+        except MaskError as error:
+            raise ConfigError(f"action_mask, row {error.env}: {error}") from None
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise ConfigError(
+                f"action_mask is {shown(action_mask)}, of another form than the actions of {self.action_space}"
+            ) from error
 
 
 @runtime_checkable

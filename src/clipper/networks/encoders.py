@@ -174,6 +174,8 @@ class ImageEncoder(nn.Module):
     def __init__(self, space: Box, options: EncoderOptions, generator: Generator) -> None:
         super().__init__()
         self.space, self.shape, self.normalises = space, space.shape, False
+        if 0 in space.shape:
+            raise UnsupportedSpaceError(f"an image of shape {space.shape} has no pixel: fix its observation space")
         self.order, self.image = channels_first(space.shape, options.image_layout)
         self.scale = 1 / float(space.high.max()) if np.isfinite(space.high).all() and space.high.max() > 0 else 1.0
         make, features = (nature_cnn, 512) if options.cnn == "nature" else (impala_cnn, 256)

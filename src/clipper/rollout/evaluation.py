@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from clipper.data.bootstrap import bootstrap_interval
 from clipper.data.figures import figure
 from clipper.data.trees import Tree
+from clipper.data.values import shown
 from clipper.distributions import Distribution
 from clipper.environments import make
 from clipper.environments.checks import AGENTS, Answer, describe
@@ -52,7 +53,7 @@ class Evaluation:
     """Decisions in each episode, ``[episodes]``."""
     successes: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """1 where an episode's last ``info`` said ``is_success`` (or ``success``), 0 where it denied it, NaN where it did
-    not tell, ``[episodes]``; empty where no episode says."""
+    not tell, or told something else, ``[episodes]``; empty where no episode says."""
 
     @property
     def success_rate(self) -> float | None:
@@ -136,7 +137,7 @@ def success_of(info: Info, i: int) -> float:
     last = info.get(FINAL, info)  # where the environment has been reset in the same step
     key = next((key for key in SUCCESS_KEYS if key in last and (f"_{key}" not in last or last[f"_{key}"][i])), None)
     number = None if key is None else number_of(last[key][i])
-    return np.nan if number is None else number
+    return np.nan if number is None or not 0 <= number <= 1 else number
 
 
 @contextmanager
@@ -221,10 +222,13 @@ def evaluate_policy(
     Raises ``SpaceMismatchError`` where a policy of Clipper's was made for other spaces; ``ConfigError`` where a run
     trains in these environments at this moment, or where an episode of ready ones does not end.
     """
-    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
-        raise ConfigError(f"episodes must be a whole number from 1 on, not {episodes!r}")
+    for name, number in {"episodes": episodes, "max_steps": max_steps}.items():
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+            raise ConfigError(f"{name} must be a whole number from 1 on, not {shown(number)}")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST_SEED:
-        raise ConfigError(f"seed must be a whole number from 0 to 2^62, not {seed!r}")
+        raise ConfigError(f"seed must be a whole number from 0 to 2^62, not {shown(seed)}")
+    if not isinstance(deterministic, bool | np.bool_):
+        raise ConfigError(f"deterministic must be True or False, not {shown(deterministic)}")
     vector = make(env, min(episodes, 20) if num_envs is None else num_envs, ignore=abilities(policy).ignore)
     check_not_held(env, vector)
     try:

@@ -1,7 +1,5 @@
 """What the user hears of a run while it trains: callbacks after each iteration, and after each step where they ask."""
 
-import functools
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -17,6 +15,7 @@ from clipper.environments.vector.infos import ask_for_infos, info_of_each
 from clipper.errors import ConfigError
 from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.rollout.vector_rollouts import VectorRollouts
+from clipper.runs.hearing import check_hears
 from clipper.runs.run import Run
 
 
@@ -50,7 +49,10 @@ Callback: TypeAlias = IterationCallback | StepCallback
 
 def says_stop(answer: object) -> bool:
     """Is a callback's answer False, Python's own or one that a comparison of numpy's or torch's numbers gives?"""
-    array = np.asarray(answer.cpu() if isinstance(answer, torch.Tensor) else answer)
+    try:
+        array = np.asarray(answer.detach().cpu() if isinstance(answer, torch.Tensor) else answer)
+    except Exception:  # what cannot be an array is no truth value
+        return False
     return array.dtype == bool and array.size == 1 and not array.item()
 
 
@@ -60,28 +62,6 @@ def hearing(one: Callback) -> Iterator[tuple[Callable[..., object], tuple[str, .
         yield one, ("run",)
     if isinstance(one, StepCallback):
         yield one.on_step, ("run", "infos")
-
-
-def check_hears(function: Callable[..., object], given: tuple[str, ...]) -> None:
-    """Raise ``ConfigError`` where it takes other arguments, or would only give something that runs later."""
-    inner = function
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    called = inner if inspect.isroutine(inner) else type(inner).__call__
-    if inspect.iscoroutinefunction(called) or inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
-        raise ConfigError(
-            f"{shown(function)} is async, or has a yield in it, so that calling it does nothing: write a plain function"
-        )
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of code that is not Python's
-        return
-    try:
-        signature.bind(*given)
-    except TypeError as error:
-        raise ConfigError(
-            f"a callback is called with {' and '.join(given)}, and {shown(function)} cannot be: {error}"
-        ) from None
 
 
 class Callbacks:

@@ -96,8 +96,8 @@ def load_with_config(
     return policy.to("cpu"), config
 
 
-def check_policy(policy: object) -> None:
-    """Raise ``ConfigError`` for what is no policy, with what to write instead."""
+def check_policy(policy: object, learns: bool = False) -> None:
+    """Raise ``ConfigError`` for what is no policy, with what to write instead; or none that ``learns``."""
     if isinstance(policy, str | Path):
         instead = (
             f"clipper.load({str(policy)!r})" if Path(policy).exists() else "clipper.PolicyOptions(hidden=(64, 64))"
@@ -112,6 +112,11 @@ def check_policy(policy: object) -> None:
             f"{type(policy).__name__} is a module that takes no actions, it has no act and to_env: write "
             "policy=clipper.PolicyOptions(hidden=(64, 64)), or give a module that follows "
             "clipper.networks.protocol.Policy"
+        )
+    if learns and isinstance(policy, nn.Module) and not any(p.requires_grad for p in policy.parameters()):
+        raise ConfigError(
+            f"no parameter of {type(policy).__name__} takes a gradient, so nothing would be learned: write "
+            "policy.requires_grad_(True)"
         )
 
 

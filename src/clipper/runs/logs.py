@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from clipper.data.values import shown
-from clipper.errors import ConfigError
+from clipper.errors import ConfigError, text_of, visible
+from clipper.runs.hearing import check_hears
 from clipper.runs.metrics_file import line_of
 from clipper.runs.rows import Row
 from clipper.storage import files
@@ -107,7 +108,7 @@ class Log:
         """Say once that something cannot be written."""
         if name not in self.warned:
             self.warned.add(name)
-            warnings.warn(f"{name} cannot be written, training goes on: {error}", stacklevel=3)
+            warnings.warn(f"{name} cannot be written, training goes on: {visible(text_of(error))}", stacklevel=3)
 
 
 def logger_list(given: Logger | Sequence[Logger]) -> list[Logger]:
@@ -116,6 +117,7 @@ def logger_list(given: Logger | Sequence[Logger]) -> list[Logger]:
     for own in found:
         if isinstance(own, type) or not callable(own):
             raise ConfigError(f"{shown(own)} is no logger: give a function of a row, which is a dict of numbers")
+        check_hears(own, ("row",), "logger")
     return found
 
 

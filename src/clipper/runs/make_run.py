@@ -31,6 +31,8 @@ from clipper.networks.actor_critic import ActorCritic
 from clipper.networks.critics import TwoHot
 from clipper.networks.fit import check_spaces
 from clipper.networks.make_policy import make_policy
+from clipper.networks.of_agents import PolicyOfAgents
+from clipper.networks.own_policy import check_answers
 from clipper.networks.policy_options import PolicyOptions
 from clipper.networks.protocol import ignored_by, mask_key_of
 from clipper.ranks.columns import OwnColumns
@@ -141,7 +143,7 @@ def check_given(algorithm: object, policy: object) -> None:
         )
     if algorithm is not None and not all(hasattr(algorithm, name) for name in ("init", "update")):
         raise ConfigError(f"{shown(algorithm)} is no algorithm: write algorithm=clipper.PPO(…)")
-    check_policy(policy)
+    check_policy(policy, learns=True)
 
 
 def check_settings(settings: Settings, algorithm: object, caller: str = "train", also: Sequence[str] = ()) -> None:
@@ -263,6 +265,8 @@ def build_on(
     learner = learner_of(config.algorithm, module.to(config.device), config.seed)
     if not isinstance(learner, Learner):
         raise ConfigError(f"init of {short_name(config.algorithm)} must return a Learner(policy), not {shown(learner)}")
+    if not isinstance(module, ActorCritic | PolicyOfAgents) and isinstance(rollouts, VectorRollouts):
+        check_answers(module, spaces[1], rollouts.obs, rollouts.action_mask, rollouts.num_envs, config.device)
     if isinstance(module, ActorCritic):
         module.masked = abilities(rollouts).masked
     if isinstance(rollouts, GatheredRollouts):

@@ -1,17 +1,15 @@
 """What a run would take of the machine's memory, looked at before any of it is taken."""
 
 import math
-import os
 from itertools import pairwise
 
 from clipper.algorithms import quota_of
 from clipper.errors import ConfigError
+from clipper.networks.initialisation import COPIES, physical_memory
 from clipper.networks.policy_options import PolicyOptions
 from clipper.rollout.protocol import Rollouts
 from clipper.settings.config import Config
 from clipper.spaces.observations import Leaf, observation_leaves
-
-COPIES = 4  # of each weight, in float32: itself, its gradient, and the two moments of an optimizer
 
 
 def check_memory(config: Config, rollouts: Rollouts, options: PolicyOptions | None) -> None:
@@ -46,11 +44,3 @@ def least_weights(options: PolicyOptions, leaves: list[Leaf]) -> int:
     layers = sum(before * after for widths in (options.hidden, critic) for before, after in pairwise(widths))
     choices = sum(int((leaf.most - leaf.least + 1).sum()) for leaf in leaves if leaf.least is not None)  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
     return layers + choices * options.encoder.embedding
-
-
-def physical_memory() -> float:
-    """Bytes of the machine's memory, infinity where that is not known."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf

@@ -12,10 +12,13 @@ from clipper.errors import visible
 
 
 class Terminal(Console):
-    """rich's, in which strings are no markup unless that is asked for, and control characters are shown as escapes."""
+    """rich's, in which strings are no markup unless that is asked for, nor pictures by their names, ``:b:``.
+
+    Control characters are shown as escapes.
+    """
 
     def __init__(self, **options: bool) -> None:
-        super().__init__(markup=False, highlight=False, **options)  # pyright: ignore[reportArgumentType] (stderr alone)
+        super().__init__(markup=False, emoji=False, highlight=False, **options)  # pyright: ignore[reportArgumentType] (stderr alone)
         self.push_render_hook(Visibly())
 
 

@@ -25,6 +25,7 @@ from clipper.rollout.protocol import abilities
 from clipper.rollout.vector_rollouts import VectorRollouts
 from clipper.runs.callbacks import Callback, Callbacks, says_stop
 from clipper.runs.curve import plot_run
+from clipper.runs.devices import gradients
 from clipper.runs.labels import settings_of
 from clipper.runs.lock import locked
 from clipper.runs.logs import Log, Logger, logger_list
@@ -88,6 +89,7 @@ def train(
     run, own, records = None, Callbacks(callback), logger_list(loggers)
     lock, group = ExitStack(), joined()
     try:
+        lock.enter_context(gradients())
         folder = None if run_dir is None else from_user_kept(run_dir)
         auto = resume == "auto"
         if auto:
@@ -192,7 +194,7 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
             run.phase = "collecting"
             before, answer = int(rollouts.steps), rollouts.collect(engine.actor, **quota)
             steps, last_obs = check_collected(rollouts, before, answer, first.vectors[0].dtype) if own else answer
-            run.phase = "updating"
+            begin_update(run)
             run.waiting.rounds.append(engine.update(steps, last_obs))
             run.waiting.episodes += rollouts.episodes
             run.iteration, run.learned = run.iteration + 1, int(rollouts.steps) - run.earlier
@@ -235,6 +237,12 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
         run.close_log()
         plot_or_warn(run)
     return run
+
+
+def begin_update(run: Run) -> None:
+    """What comes now learns, also where an environment or a callback has switched gradients off."""
+    run.phase = "updating"
+    torch.set_grad_enabled(True)
 
 
 def naming_rewards(error: NonFiniteError, steps: Steps, learner: Learner) -> NonFiniteError:

@@ -21,13 +21,13 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, On
 
 from clipper.data.tree_type import Key, Tree
 from clipper.data.trees import each
-from clipper.errors import UnsupportedSpaceError
+from clipper.errors import EnvironmentContractError, UnsupportedSpaceError
 from clipper.spaces.mask_table import Table
 
 Slot = TypeVar("Slot", str, int)
 
 
-class MaskError(ValueError):
+class MaskError(EnvironmentContractError):
     """A mask that cannot be one, of environment ``env``."""
 
     def __init__(self, env: int, problem: str) -> None:

@@ -11,10 +11,13 @@ from functools import singledispatch
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box, Dict, MultiDiscrete, OneOf, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Tuple
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.data.values import shown
+from clipper.errors import SpaceMismatchError
+from clipper.spaces.observations import numbers_of
 from clipper.spaces.ordered_dict import ordered_dict
 
 
@@ -77,6 +80,59 @@ def is_single(space: Space, action: Tree) -> bool:
         key, part = next(iter(space.items() if isinstance(space, Dict) else enumerate(space)))
         return is_single(part, action[key])
     return np.ndim(action[0]) == 0 if isinstance(space, OneOf) else np.ndim(action) == len(space.shape or ())
+
+
+def action_batch(space: Space, action: Tree) -> tuple[Tree, bool, int]:
+    """Action(s) from outside as a batch of arrays, whether it is a single one, and how many there are.
+
+    Raises ``SpaceMismatchError`` where they are none of the space: other parts, no numbers, numbers that are not
+    finite, other choices. Numbers beyond a Box's bounds are let through, and so is what stands where it means nothing.
+    """
+    try:
+        single = is_single(space, action)
+        rows = in_batch(space, action) if single else action
+        found, counts = arrays_of(space, rows, "the action")
+    except SpaceMismatchError:
+        raise
+    except Exception as error:
+        raise SpaceMismatchError(f"{shown(action)} is no action of {space}, nor a batch of them") from error
+    if min(counts) != max(counts):
+        raise SpaceMismatchError(f"the action's parts are batches of {min(counts)} and of {max(counts)}")
+    return found, single, counts[0]
+
+
+def arrays_of(space: Space, rows: Tree, what: str, read: np.ndarray | None = None) -> tuple[Tree, list[int]]:
+    """A batch of actions as arrays, and how many each of its leaves holds; only the rows ``read`` are looked at."""
+    if isinstance(space, Dict | Tuple):
+        parts = dict(space.items()) if isinstance(space, Dict) else dict(enumerate(space))
+        if len(rows) != len(parts):
+            raise SpaceMismatchError(f"{what} has {len(rows)} parts, and {space} has {len(parts)}")
+        found = {key: arrays_of(part, rows[key], f"{what}[{key!r}]", read) for key, part in parts.items()}
+        arrays = {key: own for key, (own, _) in found.items()}
+        tree = arrays if isinstance(space, Dict) else tuple(arrays.values())
+        return tree, [count for _, counts in found.values() for count in counts]
+    if isinstance(space, OneOf):
+        choice, given = rows
+        chosen, counts = arrays_of(Discrete(len(space.spaces)), choice, f"{what}'s choice", read)
+        arguments = list[Tree]()
+        for k, (branch, own) in enumerate(zip(space.spaces, given, strict=True)):
+            argument, more = arrays_of(branch, own, f"{what}'s arguments {k}", chosen == k)
+            arguments.append(argument)
+            counts += more
+        return (chosen, tuple(arguments)), counts
+    x = numbers_of(rows, what)
+    if x.shape[1:] != space.shape:
+        raise SpaceMismatchError(f"{what} has shape {x.shape}, and a batch of {space} has (…, {space.shape})")
+    seen = x if read is None else x[read]
+    if not np.isfinite(seen).all():
+        raise SpaceMismatchError(f"{what} is {shown(rows)}, which is not finite")
+    if isinstance(space, Box):
+        return x, [len(x)]
+    low = np.asarray(getattr(space, "start", 0))
+    count = 2 if isinstance(space, MultiBinary) else np.asarray(getattr(space, "nvec", getattr(space, "n", 2)))
+    if not ((seen == np.rint(seen)) & (low <= seen) & (seen < low + count)).all():
+        raise SpaceMismatchError(f"{what} is {shown(rows)}, of which {space} has not all")
+    return np.nan_to_num(x).astype(np.int64), [len(x)]
 
 
 def per_leaf(space: Space, leaf: Callable[[Space], Tree], choice: Callable[[OneOf], Tree]) -> Tree:

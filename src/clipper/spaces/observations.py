@@ -12,7 +12,8 @@ from gymnasium import Space
 from gymnasium.spaces import Dict, Discrete, MultiDiscrete, Tuple
 
 from clipper.data.tree_type import Tree
-from clipper.errors import ConfigError, NonFiniteError, SpaceMismatchError, UnsupportedSpaceError
+from clipper.data.values import shown
+from clipper.errors import ConfigError, NonFiniteError, SpaceMismatchError, UnsupportedSpaceError, text_of
 
 
 class Leaf(NamedTuple):
@@ -93,13 +94,12 @@ def observation_batch(space: Space, obs: Tree) -> tuple[Tree, tuple[int, ...]]:
         raise ConfigError(f"this is all that the environment gave, and the policy reads the observation: write {write}")
     for leaf in observation_leaves(space):
         try:
-            x = np.asarray(leaf.of(obs))
+            part = leaf.of(obs)
         except (LookupError, TypeError) as error:
             raise SpaceMismatchError(
                 f"the observation has no part {place(leaf.path)}, which the policy reads"
             ) from error
-        except ValueError as error:
-            raise SpaceMismatchError(f"observation{place(leaf.path)} is no array of one shape: {error}") from error
+        x = numbers_of(part, f"observation{place(leaf.path)}")
         here = x.shape[: x.ndim - len(leaf.shape)]
         if x.shape[len(here) :] != leaf.shape:
             raise SpaceMismatchError(
@@ -116,8 +116,28 @@ def observation_batch(space: Space, obs: Tree) -> tuple[Tree, tuple[int, ...]]:
             raise NonFiniteError(
                 f"observation{place(leaf.path)} holds {bad}: an action can be chosen for numbers up to 3.4e38 only"
             )
+        if leaf.least is not None and not ((x == np.rint(x)) & (leaf.least <= x) & (x <= leaf.most)).all():
+            raise SpaceMismatchError(
+                f"observation{place(leaf.path)} is {shown(part)}, but the policy reads whole numbers from {leaf.least} "
+                f"to {leaf.most}"
+            )
         found.append(x)
     return observation_tree(space, iter(found)), lead or ()
+
+
+NUMBERS = "biuf"  # the kinds of dtype whose values are numbers: truth values, integers, floating-point numbers
+
+
+def numbers_of(given: object, what: str) -> np.ndarray:
+    """Something from outside as an array of numbers; raises ``SpaceMismatchError`` where it is none."""
+    try:
+        detach = getattr(given, "detach", None)  # of a tensor, which may be part of a gradient
+        x = np.asarray(detach() if callable(detach) else given)
+    except Exception as error:  # whatever somebody's own kind of array may raise
+        raise SpaceMismatchError(f"{what} is no array of one shape: {text_of(error)}") from error
+    if x.dtype.kind not in NUMBERS:
+        raise SpaceMismatchError(f"{what} is {shown(given)}, of {x.dtype}, and numbers are wanted")
+    return x
 
 
 def is_answer(space: Space, obs: Tree) -> bool:

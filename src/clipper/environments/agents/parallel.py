@@ -221,6 +221,8 @@ class Agents(VectorEnv):
         """Raise ``ConfigError`` where environments have other agents than the first."""
         if not self.possible:
             raise ConfigError(f"{self.name} has no possible_agents: it needs one at least")
+        if twice := next((agent for agent in self.agents if self.agents.count(agent) > 1), None):
+            raise ConfigError(f"{self.name} has two agents of one name in possible_agents, {twice}: each needs its own")
         other = next((i for i, env in enumerate(self.worlds) if list(env.possible_agents) != self.possible), None)
         if other is not None:
             theirs = ", ".join(map(str, self.worlds[other].possible_agents))

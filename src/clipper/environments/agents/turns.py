@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.data.values import shown
 from clipper.environments.checks import MASK_KEYS
 from clipper.environments.state import Outlasts
 from clipper.environments.told_episodes import Info
@@ -121,6 +122,11 @@ class Turns(VectorEnv):
         if num_envs < 1:
             raise ConfigError(f"a game is played at one table at least, not at {num_envs}")
         self.game, self.num_envs = game(**settings), num_envs
+        if not isinstance(self.game, Game):
+            raise ConfigError(
+                f"{shown(self.game)} is no game of two: give a class that has what "
+                "clipper.environments.agents.turns.Game says"
+            )
         self.opponent = Uniform() if opponent is None else opponent
         if not isinstance(self.opponent, Opponent):
             raise ConfigError(f"an opponent has sit, begin, move, get_state and set_state, and {opponent!r} has not")

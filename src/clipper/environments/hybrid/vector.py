@@ -6,11 +6,15 @@ import numpy as np
 from gymnasium.vector.utils import batch_space
 
 from clipper.data.tree_type import Tree
+from clipper.data.values import shown
 from clipper.environments.copies import Copies
 from clipper.environments.hybrid.actions import batch_actions
 from clipper.environments.hybrid.task import Task
 from clipper.environments.told_episodes import Info
+from clipper.errors import ConfigError
 from clipper.spaces.actions import batch
+
+MOST = 10_000_000  # copies
 
 
 class Native(Copies):
@@ -23,6 +27,8 @@ class Native(Copies):
     def __init__(
         self, task: Callable[..., Task], num_envs: int, *, render_mode: str | None = None, **settings: object
     ) -> None:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= MOST:
+            raise ConfigError(f"num_envs must be a whole number from 1 to {MOST:,}, not {shown(num_envs)}")
         self.task, self.num_envs = task(num_envs, **settings), num_envs
         self.begin_with(num_envs, self.task.fps, render_mode)
         self.single_observation_space = self.task.single_observation_space

@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import TimeLimit
 
 from clipper.data.tree_type import Tree
+from clipper.data.values import shown
 from clipper.environments.checks import (
     FIVE,
     MASK_KEYS,
@@ -37,7 +38,15 @@ from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import EACH, TELLS, TOLD, WHOLE, Info
 from clipper.environments.vector.made import made, unguarded
 from clipper.environments.vector.numbers import INTEGERS, is_number, is_truth_value, number_of
-from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError, EnvironmentContractError, EnvWorkerError
+from clipper.errors import (
+    ClipperError,
+    ConfigError,
+    CorruptCheckpointError,
+    EnvironmentContractError,
+    EnvWorkerError,
+    repr_of,
+    text_of,
+)
 from clipper.spaces.actions import batch, element
 from clipper.spaces.observations import Leaf, observation_leaves, observation_tree, place
 
@@ -93,8 +102,8 @@ class Serial(VectorEnv):
         """What of an episode's last info goes into the step's."""
         self.mask_key: str | None = None
         """The entry of an environment's info that says which actions are legal."""
-        shown = isinstance(first.observation_space, Dict) and MASK_KEYS[0] in first.observation_space.spaces
-        self.asks = not shown and first.has_wrapper_attr("action_masks")
+        in_sight = isinstance(first.observation_space, Dict) and MASK_KEYS[0] in first.observation_space.spaces
+        self.asks = not in_sight and first.has_wrapper_attr("action_masks")
         """Is ``action_masks()`` of an environment asked where its info tells nothing?"""
         self.masks: list[Tree] = [None] * n
         self.infos: list[Info] = [NOTHING] * n
@@ -293,7 +302,7 @@ class Serial(VectorEnv):
         self.begin(i, anew(self.seeds[i], self.rows_stepped))
         warnings.warn(
             f"{self.name(i)} failed in step {self.rows_stepped} and was made anew, restart {self.restarts} of "
-            f"{self.max_restarts}: {error!r}",
+            f"{self.max_restarts}: {repr_of(error)}",
             stacklevel=3,
         )
         info = {RESTARTED: np.zeros(self.num_envs, dtype=bool), **info}
@@ -306,14 +315,18 @@ class Serial(VectorEnv):
         during = "its reset" if self.resets[i] else f"step {self.rows_stepped}"
         used = f"; {self.restarts} restarts were tried" if self.restarts else ""
         text = "".join(traceback.format_exception(error)).rstrip()
-        return EnvWorkerError(f"{self.name(i)} failed in {during}{used}: {error!r}\n{text}")
+        return EnvWorkerError(f"{self.name(i)} failed in {during}{used}: {repr_of(error)}\n{text}")
 
     def check(self, i: int, obs: Tree, leaf: Leaf) -> None:
         """Raise unless the shape of an observation, or of its part, is right and its dtype can hold its numbers."""
         what = f"{self.name(i)} gave an observation{place(leaf.path)}"
-        if np.shape(obs) != leaf.shape:
+        try:
+            shape = np.shape(obs)
+        except Exception as error:  # whatever somebody's own kind of array may raise
+            raise EnvironmentContractError(f"{what} that is no array of one shape: {text_of(error)}") from error
+        if shape != leaf.shape:
             raise EnvironmentContractError(
-                f"{what} of shape {np.shape(obs)}, but its observation space says {leaf.shape}: fix one of the two"
+                f"{what} of shape {shape}, but its observation space says {leaf.shape}: fix one of the two"
             )
         try:
             fitting(np.asarray(obs), leaf._replace(least=None))
@@ -325,8 +338,8 @@ class Serial(VectorEnv):
         for name, flag in (("terminated", terminated), ("truncated", truncated)):
             if not isinstance(flag, bool | np.bool_) and not is_truth_value(flag):
                 raise EnvironmentContractError(
-                    f"{self.name(i)} gave {name} = {flag!r}: it must be True or False, which says whether the episode "
-                    "has ended so"
+                    f"{self.name(i)} gave {name} = {shown(flag)}: it must be True or False, which says whether the "
+                    "episode has ended so"
                 )
         return bool(terminated or truncated)
 
@@ -334,7 +347,7 @@ class Serial(VectorEnv):
         """A reward as a float, if it is one number; a text that reads like one is none."""
         if is_number(reward):
             return float(reward)
-        raise EnvironmentContractError(f"{self.name(i)} gave the reward {reward!r}: a reward must be one number")
+        raise EnvironmentContractError(f"{self.name(i)} gave the reward {shown(reward)}: a reward must be one number")
 
     def name(self, i: int) -> str:
         """Environment i, as an error calls it."""
