@@ -181,6 +181,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "too few flags": (
         lambda: MaskablePPO("MlpPolicy", Counting(), **QUICK).predict(np.zeros(1), action_masks=[True]), "gave 1 flags",
     ),
+    "flags that are none": (
+        lambda: MaskablePPO("MlpPolicy", Counting(), **QUICK).predict(np.zeros(1), action_masks=[np.nan, 1.0]),
+        "True or False",
+    ),
     "hindsight": (lambda: sb3.HerReplayBuffer(1), "no HerReplayBuffer: hindsight"),  # pyright: ignore
     "its own environments": (
         lambda: (env := make_vec_env(Counting)) and PPO("MlpPolicy", env, **QUICK).learn(32, EvalCallback(env)),

@@ -13,7 +13,7 @@ from clipper.compat.sb3.common.maskable.policies import (
     MaskableActorCriticPolicy,
     MaskableMultiInputActorCriticPolicy,
 )
-from clipper.compat.sb3.common.maskable.utils import check_legal, get_action_masks, is_masking_supported
+from clipper.compat.sb3.common.maskable.utils import check_legal, flags_of, get_action_masks, is_masking_supported
 from clipper.compat.sb3.common.policies import BasePolicy
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.compat.sb3.models import PPO
@@ -61,7 +61,7 @@ class MaskablePPO(PPO):
         if self.rollout_buffer.pos == 0:
             self.masks = []
         found = get_action_masks(env)
-        rows = np.asarray(found, bool).reshape(self.n_envs, -1)
+        rows = flags_of(found).reshape(self.n_envs, -1)
         check_legal(rows, self.action_space)
         self.masks.append(rows)
         return self.policy(obs, action_masks=found)
@@ -80,6 +80,6 @@ class MaskablePPO(PPO):
     ) -> tuple[np.ndarray, Tree]:  # fmt: skip
         """Legal action(s), and the state as it was given."""
         if action_masks is not None:
-            flags = np.asarray(action_masks, bool)
+            flags = flags_of(action_masks)
             check_legal(flags.reshape(len(flags) if flags.ndim > 1 else 1, -1), self.action_space)
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks=action_masks)

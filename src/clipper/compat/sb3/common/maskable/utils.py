@@ -5,7 +5,9 @@ import numpy as np
 from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete
 
 from clipper.compat.sb3.common.vec_env import VecEnv
+from clipper.data.values import shown
 from clipper.errors import ConfigError
+from clipper.spaces.observations import NUMBERS
 
 EXPECTED_METHOD_NAME = "action_masks"
 
@@ -20,6 +22,14 @@ def get_action_masks(env: gymnasium.Env | VecEnv) -> np.ndarray:
 def is_masking_supported(env: gymnasium.Env | VecEnv) -> bool:
     """Does it say which actions are legal?"""
     return env.has_attr(EXPECTED_METHOD_NAME) if isinstance(env, VecEnv) else env.has_wrapper_attr(EXPECTED_METHOD_NAME)
+
+
+def flags_of(masks: object) -> np.ndarray:
+    """Masks as truth values; raises ``ConfigError`` where they are none: NaN would count as legal, as texts would."""
+    found = np.asarray(masks)
+    if found.dtype.kind not in NUMBERS or not np.isfinite(found).all():
+        raise ConfigError(f"action_masks gave {shown(masks)}: True or False is wanted for each choice")
+    return found.astype(bool)
 
 
 def check_legal(masks: np.ndarray, space: gymnasium.Space) -> None:
