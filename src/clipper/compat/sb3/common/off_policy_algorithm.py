@@ -185,7 +185,7 @@ class OffPolicyAlgorithm(LoggedAlgorithm):
         progress_bar: bool = False,
     ) -> F:
         """Learn for so many steps more; ``log_interval`` counts episodes."""
-        if total_timesteps < 0:
+        if not total_timesteps >= 0:  # nor NaN
             raise ConfigError(f"total_timesteps must be at least 0, not {total_timesteps}")
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name or type(self).__name__, progress_bar

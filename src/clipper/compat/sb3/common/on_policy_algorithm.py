@@ -339,7 +339,7 @@ class OnPolicyAlgorithm(LoggedAlgorithm):
         progress_bar: bool = False,
     ) -> O:
         """Learn for so many decisions more, in whole segments."""
-        if total_timesteps < 0:
+        if not total_timesteps >= 0:  # nor NaN
             raise ConfigError(f"total_timesteps must be at least 0, not {total_timesteps}")
         iteration, tb_log_name = 0, tb_log_name or type(self).__name__
         total_timesteps, callback = self._setup_learn(
