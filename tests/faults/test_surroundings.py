@@ -267,5 +267,6 @@ def test_agents_of_one_name_and_what_is_no_game_are_refused() -> None:
 
     with pytest.raises(ConfigError, match="two agents of one name"):
         clipper.Agents(Two, 2)
+    other: Any = Ten
     with pytest.raises(ConfigError, match="no game"):
-        clipper.Turns(Ten, 2)
+        clipper.Turns(other, 2)

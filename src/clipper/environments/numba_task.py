@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvCreator
+from gymnasium.envs.registration import EnvCreator, parse_env_id
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, OneOf
 
 from clipper.data.tree_type import Tree
@@ -130,7 +130,7 @@ class NumbaTask:
         A time limit is the step's own matter: ``truncated``.
         """
         try:
-            gymnasium.envs.registration.parse_env_id(name)
+            parse_env_id(name)
         except gymnasium.error.Error as error:
             raise ConfigError(f"{name!r} cannot be an environment's name, write it as Mine-v0: {error}") from None
         gymnasium.register(

@@ -63,7 +63,7 @@ def check_answers(
             check_critic(critic, rows, f"{name}(obs)[1]")
 
 
-def pair(answer: object, what: str, wanted: str) -> tuple[object, object]:
+def pair(answer: Tree, what: str, wanted: str) -> tuple[Tree, Tree]:
     """An answer that is two things."""
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise ConfigError(f"{what} gives {shown(answer)}, and two things are wanted: {wanted}")
