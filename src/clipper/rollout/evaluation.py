@@ -53,7 +53,7 @@ class Evaluation:
     """Decisions in each episode, ``[episodes]``."""
     successes: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """1 where an episode's last ``info`` said ``is_success`` (or ``success``), 0 where it denied it, NaN where it did
-    not tell, or told something else, ``[episodes]``; empty where no episode says."""
+    not tell, or gave no number from 0 to 1, ``[episodes]``; empty where no episode says."""
 
     @property
     def success_rate(self) -> float | None:
