@@ -54,6 +54,6 @@ model.learn(total_timesteps=steps, callback=CallbackList([checkpoints, evaluatio
 
 print(f"best mean return {evaluation.best_mean_reward:.1f}; {len(rewards.seen)} steps in {rewards.segments} segments")
 best = PPO.load("logs/best/best_model", env=env)
-results = np.load("logs/evaluations.npz")
-assert results["results"].mean(1).max() == evaluation.best_mean_reward
-assert best.num_timesteps in results["timesteps"]
+with np.load("logs/evaluations.npz") as results:
+    assert results["results"].mean(1).max() == evaluation.best_mean_reward
+    assert best.num_timesteps in results["timesteps"]

@@ -194,6 +194,7 @@ def test_interrupted_equals_uninterrupted(
     monkeypatch.setattr(team, "PAYS", 1.0)
     policy = clipper.PolicyOptions(hidden=(16, 16), normalise_obs=True, normalise_returns=True)
     plan: Settings = {"total_steps": 24 * 16, "num_envs": 2, "seed": 3, "engine": "cpu", "threads": threads}
+    plan["vector"] = "serial"  # a busy machine's steps are slow, for which it might choose workers
     whole = clipper.train(env, algorithm, policy=policy, run_dir=tmp_path / "whole", **plan)
     halved, halfway = tmp_path / "halved", stop_after(whole.iteration // 2)
     clipper.train(env, algorithm, policy=policy, run_dir=halved, callback=halfway, **plan)
