@@ -58,21 +58,12 @@ class Watch:
             "seconds": seconds,
             "parts": {**self.parts, "update": seconds - sum(self.parts.values())},
             "optimizer_steps": (measure.counted - self.steps) / updates,
-            "memory": peak_memory(),
+            "memory": measure.peak_memory(),
             "first": self.scores[0],
             "score": sum(last) / len(last),
             "versions": {name: measure.installed(name) for name in ("torch", "transformers", *packages)},
         }
         print(json.dumps(result), flush=True)
-
-
-def peak_memory() -> float:
-    """Megabytes (10⁶ bytes) that this process has held at most, without what the one that started it held."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return measure.peak_memory()
-    (peak,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(peak) * 1024 / 1e6
 
 
 def prompts(work: dict[str, Any]) -> list[list[int]]:
