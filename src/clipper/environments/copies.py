@@ -23,8 +23,7 @@ class Copies(VectorEnv):
     resets: np.ndarray
     """Which copies the next step resets."""
 
-    def begin_with(self, copies: int, fps: int, render_mode: str | None) -> None:
-        """Note what is the same in all such tasks."""
+    def __init__(self, copies: int, fps: int, render_mode: str | None) -> None:
         self.copies, self.render_mode = copies, render_mode
         self.metadata = {
             "render_modes": ["rgb_array"],

@@ -181,17 +181,23 @@ def quoted(value: str) -> str:
 
 
 def joined(node: ast.JoinedStr) -> str:
-    """An f-string."""
+    """An f-string, in single quotes where its own text has double ones.
+
+    Before Python 3.12 strings within its braces must be in the quotes that it is not in itself.
+    """
+    own = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+    quote, other = ("'", '"') if '"' in own and "'" not in own else ('"', "'")
     found = ""
     for part in node.values:
         if isinstance(part, ast.Constant):
-            found += quoted(str(part.value))[1:-1].replace("{", "{{").replace("}", "}}")
+            escaped = repr(f'"{part.value}')[2:-1].replace("\\'", "'").replace(quote, f"\\{quote}")
+            found += escaped.replace("{", "{{").replace("}", "}}")
         elif isinstance(part, ast.FormattedValue):
             kind = {114: "!r", 115: "!s", 97: "!a"}.get(part.conversion, "")
             spec = part.format_spec
             shown = ":" + joined(spec)[2:-1] if isinstance(spec, ast.JoinedStr) else ""
-            found += "{" + text(part.value).replace('"', "'") + kind + shown + "}"
-    return f'f"{found}"'
+            found += "{" + text(part.value).replace(quote, other) + kind + shown + "}"
+    return f"f{quote}{found}{quote}"
 
 
 def parameters(node: ast.arguments) -> list[str]:

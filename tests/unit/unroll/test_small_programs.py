@@ -87,6 +87,24 @@ def main():
 
 
 @pytest.mark.parametrize(
+    "said",
+    ["""f'{at!r} is none: "{kind}"'""", """f'no {"ab"[at:]} {{in}} "it"'""", '''f"it's {'ab'[at:]}, \\"{at}\\" \\n"'''],
+)
+def test_formats_with_quotes_stay(said: str) -> None:
+    """Before Python 3.12 no text in the braces may be in the quotes that are around all."""
+    source = f"""
+from clipper.rollout.protocol import Episode
+
+def main():
+    at = Episode(1, 1.0, 3).env
+    kind = at + 1
+    print({said})
+"""
+    text = cut_out(source)
+    assert run(text) == run(source)
+
+
+@pytest.mark.parametrize(
     ("statements", "kept"),
     [
         ("y = x + 1\n    y.add_(2)\n    print(x)", "add_"),  # a tensor of its own, which nobody reads

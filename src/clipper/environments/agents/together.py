@@ -63,7 +63,7 @@ class Together(Copies):
         self, task: Callable[..., TeamTask], num_envs: int, *, render_mode: str | None = None, **settings: object
     ) -> None:
         self.task = task(num_envs, **settings)
-        self.begin_with(num_envs, self.task.fps, render_mode)
+        super().__init__(num_envs, self.task.fps, render_mode)
         self.count = len(self.task.agents)
         self.num_envs = self.copies * self.count
         self.metadata |= {AGENTS: self.task.agents, TEAM_REWARD: self.task.shares}

@@ -30,7 +30,7 @@ class Native(Copies):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= MOST:
             raise ConfigError(f"num_envs must be a whole number from 1 to {MOST:,}, not {shown(num_envs)}")
         self.task, self.num_envs = task(num_envs, **settings), num_envs
-        self.begin_with(num_envs, self.task.fps, render_mode)
+        super().__init__(num_envs, self.task.fps, render_mode)
         self.single_observation_space = self.task.single_observation_space
         self.single_action_space = self.task.single_action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
