@@ -16,7 +16,7 @@ from clipper.data.values import Passes, value
 from clipper.functional.sequences import sequence_log_ratio
 from clipper.learning.action_parts import Joint, compare
 from clipper.learning.baselines import Baseline, GroupStandardised, in_each_token, whole_reward
-from clipper.learning.gradient_step import gradient_step
+from clipper.learning.gradient_step import single_step
 from clipper.learning.kl import Sampled
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, clip_metrics, summarise
@@ -83,10 +83,7 @@ class GRPO(WithoutCritic):
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
         """Epochs of minibatches of whole groups."""
-        rate, history = at(self.learning_rate, learner.progress), list[Metrics]()
-        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator, learner.world):
-            loss, metrics = self.loss(learner, batch)
-            metrics["loss/gradient_norm"] = gradient_step(learner, loss, rate, self.max_grad_norm)
-            history.append(metrics)
+        batches = minibatches(targets, self.epochs, self.minibatches, learner.generator, learner.world)
+        history = [single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm) for batch in batches]
         learner.absorb(targets)
         return summarise(history, targets, learner.world)

@@ -15,7 +15,7 @@ from clipper.functional.groups import counts, leave_one_out, pairs
 from clipper.functional.objectives import pairwise_joint, pairwise_separate
 from clipper.functional.sequences import column_sum
 from clipper.learning.baselines import in_each_token, whole_reward
-from clipper.learning.gradient_step import gradient_step
+from clipper.learning.gradient_step import single_step
 from clipper.learning.learner import Learner
 from clipper.learning.metrics import Metrics, minibatch_metrics, ratio_metrics, summarise
 from clipper.learning.minibatches import minibatches
@@ -79,11 +79,8 @@ class PairwisePPO(WithoutCritic):
         return loss, pair | minibatch_metrics(rows, batch, world) | ratio_metrics(log_ratio.detach(), steps.mask, world)
 
     def improve(self, learner: Learner, targets: Targets, again: Again = None) -> Metrics:
-        """Epochs of minibatches of whole groups."""
-        rate, history = at(self.learning_rate, learner.progress), list[Metrics]()
-        for batch in minibatches(targets, self.epochs, self.minibatches, learner.generator, learner.world):
-            loss, metrics = self.loss(learner, batch)
-            metrics["loss/gradient_norm"] = gradient_step(learner, loss, rate, self.max_grad_norm)
-            history.append(metrics)
+        """Epochs of minibatches of whole groups, so that every pair is in one of them."""
+        batches = minibatches(targets, self.epochs, self.minibatches, learner.generator, learner.world)
+        history = [single_step(learner, batch, self.loss, self.learning_rate, self.max_grad_norm) for batch in batches]
         learner.absorb(targets)
         return summarise(history, targets, learner.world)

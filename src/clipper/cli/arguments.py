@@ -9,32 +9,8 @@ from pathlib import Path
 
 import gymnasium
 
-from clipper.algorithms import (
-    A2C,
-    DDPG,
-    DQN,
-    HAPPO,
-    MPDQN,
-    NPG,
-    PADDPG,
-    PDQN,
-    PPO,
-    PPOEWMA,
-    SAC,
-    TD3,
-    TRPO,
-    VPG,
-    Algorithm,
-    DiscreteSAC,
-    Exploring,
-    HyAR,
-    HybridSAC,
-    ImportanceSampling,
-    PPOPenalty,
-    PPOSeparate,
-    Reinforce,
-    Reusing,
-)
+from clipper import algorithms
+from clipper.algorithms import Algorithm
 from clipper.errors import ConfigError
 from clipper.settings.config import Config
 from clipper.settings.defaults import config_for
@@ -43,11 +19,13 @@ from clipper.settings.presets import PRESETS
 from clipper.settings.recipes import RECIPES
 
 ALGORITHMS: dict[str, type[Algorithm]] = {
-    "ppo": PPO, "ppo-separate": PPOSeparate, "ppo-penalty": PPOPenalty, "ppo-ewma": PPOEWMA,
-    "reinforce": Reinforce, "importance-sampling": ImportanceSampling, "vpg": VPG, "a2c": A2C, "npg": NPG, "trpo": TRPO,
-    "sac": SAC, "sac-discrete": DiscreteSAC, "sac-hybrid": HybridSAC, "td3": TD3, "ddpg": DDPG, "dqn": DQN,
-    "pdqn": PDQN, "mpdqn": MPDQN, "paddpg": PADDPG, "hyar": HyAR, "exploring": Exploring, "reusing": Reusing,
-    "happo": HAPPO,
+    "ppo": algorithms.PPO, "ppo-separate": algorithms.PPOSeparate, "ppo-penalty": algorithms.PPOPenalty,
+    "ppo-ewma": algorithms.PPOEWMA, "reinforce": algorithms.Reinforce,
+    "importance-sampling": algorithms.ImportanceSampling, "vpg": algorithms.VPG, "a2c": algorithms.A2C,
+    "npg": algorithms.NPG, "trpo": algorithms.TRPO, "sac": algorithms.SAC, "sac-discrete": algorithms.DiscreteSAC,
+    "sac-hybrid": algorithms.HybridSAC, "td3": algorithms.TD3, "ddpg": algorithms.DDPG, "dqn": algorithms.DQN,
+    "pdqn": algorithms.PDQN, "mpdqn": algorithms.MPDQN, "paddpg": algorithms.PADDPG, "hyar": algorithms.HyAR,
+    "exploring": algorithms.Exploring, "reusing": algorithms.Reusing, "happo": algorithms.HAPPO,
 }  # fmt: skip
 
 

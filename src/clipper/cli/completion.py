@@ -21,18 +21,23 @@ def script(shell: str, commands: Mapping[str, Offered]) -> str:
     return {"bash": bash, "zsh": zsh, "fish": fish}[shell](commands)
 
 
+def cases(commands: Mapping[str, Offered], form: str) -> list[str]:
+    """A line of a shell's ``case`` for each command."""
+    return [
+        f"        {form.format(name=name, flags=' '.join(x.flags), names=' '.join(x.names))}"
+        for name, x in commands.items()
+    ]
+
+
 def bash(commands: Mapping[str, Offered]) -> str:
     """For ``eval "$(clipper completion bash)"``; where nothing fits, bash completes files."""
-    cases = [
-        f"        {name}) flags='{' '.join(x.flags)}'; names='{' '.join(x.names)}' ;;" for name, x in commands.items()
-    ]
     return "\n".join(
         [
             "_clipper() {",
             '    local word="${COMP_WORDS[COMP_CWORD]}" flags="" names=""',
             '    case "$COMP_CWORD:${COMP_WORDS[1]}" in',
             f"        1:*) names='{' '.join(commands)}' ;;",
-            *(case.replace("        ", "        *:", 1) for case in cases),
+            *cases(commands, "*:{name}) flags='{flags}'; names='{names}' ;;"),
             "    esac",
             '    if [[ "$word" == -* ]]; then names="$flags"; fi',
             '    COMPREPLY=($(compgen -W "$names" -- "$word"))',
@@ -44,16 +49,13 @@ def bash(commands: Mapping[str, Offered]) -> str:
 
 def zsh(commands: Mapping[str, Offered]) -> str:
     """For ``eval "$(clipper completion zsh)"`` after ``compinit``."""
-    cases = [
-        f"        {name}) flags=({' '.join(x.flags)}); names=({' '.join(x.names)}) ;;" for name, x in commands.items()
-    ]
     return "\n".join(
         [
             "_clipper() {",
             "    local -a flags names",
             f"    if (( CURRENT == 2 )); then compadd -- {' '.join(commands)}; return; fi",
             '    case "$words[2]" in',
-            *cases,
+            *cases(commands, "{name}) flags=({flags}); names=({names}) ;;"),
             "    esac",
             '    if [[ "$PREFIX" == -* ]]; then compadd -- $flags; else compadd -- $names; _files; fi',
             "}",

@@ -43,44 +43,27 @@ MODELS = {
 }
 
 
-def of(name: str, **others: str) -> dict[str, str]:
-    """An algorithm's name, and others."""
-    return {name: MODELS[name], **others}
-
-
 def three(name: str) -> dict[str, str]:
     """Policies of an off-policy algorithm."""
     return {kind: f"common.{name}_policies:{kind}" for kind in ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")}
 
 
+def package(name: str, model: str, policies: dict[str, str], more: str = "", *others: str) -> dict[str, dict[str, str]]:
+    """The modules of an algorithm's package: itself, the algorithm's, and its policies', where ``others`` lie, too."""
+    own, beside = {model: MODELS[model]}, {other: f"common.{more}:{other}" for other in others}
+    return {name: own | policies, f"{name}.{name}": own, f"{name}.policies": policies | beside}
+
+
 MODULES: dict[str, dict[str, str]] = {
-    "ppo": of("PPO", **POLICIES),
-    "ppo.ppo": of("PPO"),
-    "ppo.policies": POLICIES,
-    "a2c": of("A2C", **POLICIES),
-    "a2c.a2c": of("A2C"),
-    "a2c.policies": POLICIES,
-    "trpo": of("TRPO", **POLICIES),
-    "trpo.trpo": of("TRPO"),
-    "trpo.policies": POLICIES,
-    "ppo_mask": of("MaskablePPO", **MASKABLE),
-    "ppo_mask.ppo_mask": of("MaskablePPO"),
-    "ppo_mask.policies": MASKABLE,
-    "ppo_recurrent": of("RecurrentPPO", **RECURRENT),
-    "ppo_recurrent.ppo_recurrent": of("RecurrentPPO"),
-    "ppo_recurrent.policies": RECURRENT,
-    "sac": of("SAC", **three("sac")),
-    "sac.sac": of("SAC"),
-    "sac.policies": three("sac") | {x: f"common.sac_policies:{x}" for x in ("Actor", "SACPolicy")},
-    "td3": of("TD3", **three("td3")),
-    "td3.td3": of("TD3"),
-    "td3.policies": three("td3") | {x: f"common.td3_policies:{x}" for x in ("Actor", "TD3Policy")},
-    "ddpg": of("DDPG", **three("td3")),
-    "ddpg.ddpg": of("DDPG"),
-    "ddpg.policies": three("td3"),
-    "dqn": of("DQN", **three("dqn")),
-    "dqn.dqn": of("DQN"),
-    "dqn.policies": three("dqn") | {x: f"common.dqn_policies:{x}" for x in ("QNetwork", "DQNPolicy")},
+    **package("ppo", "PPO", POLICIES),
+    **package("a2c", "A2C", POLICIES),
+    **package("trpo", "TRPO", POLICIES),
+    **package("ppo_mask", "MaskablePPO", MASKABLE),
+    **package("ppo_recurrent", "RecurrentPPO", RECURRENT),
+    **package("sac", "SAC", three("sac"), "sac_policies", "Actor", "SACPolicy"),
+    **package("td3", "TD3", three("td3"), "td3_policies", "Actor", "TD3Policy"),
+    **package("ddpg", "DDPG", three("td3")),
+    **package("dqn", "DQN", three("dqn"), "dqn_policies", "QNetwork", "DQNPolicy"),
     "common.policies": {"ContinuousCritic": "common.q_policies:ContinuousCritic"},
     "common.wrappers.action_masker": {"ActionMasker": "common.wrappers:ActionMasker"},
 }

@@ -101,6 +101,13 @@ class Units(TypedDict, total=False):
     correction: int
 
 
+class Weights(Units, total=False):
+    """Those that say how much the terms of a loss of both count."""
+
+    value_coef: float
+    entropy_coef: Schedule
+
+
 def read_algorithm(algorithm: Algorithm) -> Plan:
     """The plan; raises ``UnsuitableError`` with the first thing that the kernels do not know."""
     for kind, plan in PLANS:
@@ -122,10 +129,8 @@ def ppo_plan(algorithm: PPO) -> Plan:
         parts=algorithm.parts,
         by_part=True,
         kl=EXACT if isinstance(algorithm.objective, TrustRegion | TrustRegionRollback) else kl_of(algorithm.kl),
-        value_coef=algorithm.value_coef,
         recompute=algorithm.recompute,
-        entropy_coef=algorithm.entropy_coef,
-        **units(algorithm.advantages),
+        **weights(algorithm),
     )
 
 
@@ -161,9 +166,7 @@ def ppo_penalty_plan(algorithm: PPOPenalty) -> Plan:
         objective=Unclipped(),
         kl=EXACT,
         penalised=True,
-        value_coef=algorithm.value_coef,
-        entropy_coef=algorithm.entropy_coef,
-        **units(algorithm.advantages),
+        **weights(algorithm),
     )
 
 
@@ -183,9 +186,7 @@ def a2c_plan(algorithm: A2C) -> Plan:
     return Plan(
         climb=Passes(rate=algorithm.learning_rate),
         watched=PLAIN | BOTH,
-        value_coef=algorithm.value_coef,
-        entropy_coef=algorithm.entropy_coef,
-        **units(algorithm.advantages),
+        **weights(algorithm),
     )
 
 
@@ -194,11 +195,9 @@ def reinforce_plan(algorithm: Reinforce) -> Plan:
     return Plan(
         climb=Passes(rate=algorithm.learning_rate),
         watched=PLAIN | BOTH,
-        value_coef=algorithm.value_coef,
         whole_returns=True,
         trajectories=True,
-        entropy_coef=algorithm.entropy_coef,
-        **units(algorithm.advantages),
+        **weights(algorithm),
     )
 
 
@@ -253,6 +252,12 @@ def units(advantages: Advantages) -> Units:
         "per_trajectory": over == "trajectories",
         "correction": advantages.correction,
     }
+
+
+def weights(algorithm: PPO | PPOPenalty | A2C | Reinforce) -> Weights:
+    """What the critic's error and the entropy weigh beside the surrogate, and the units of its advantages."""
+    coefs: Weights = {"value_coef": algorithm.value_coef, "entropy_coef": algorithm.entropy_coef}
+    return {**coefs, **units(algorithm.advantages)}
 
 
 def check_values(algorithm: Algorithm) -> None:

@@ -5,11 +5,10 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
-from clipper.compat.sb3.common.policies import BasePolicy, Schedule
+from clipper.compat.sb3.common.policies import BasePolicy, ForImages, ForParts, Schedule
 from clipper.compat.sb3.common.schedules import ConstantSchedule
 from clipper.compat.sb3.common.torch_layers import (
     BaseFeaturesExtractor,
-    CombinedExtractor,
     FlattenExtractor,
     NatureCNN,
     create_mlp,
@@ -95,19 +94,9 @@ class DQNPolicy(BasePolicy):
 MlpPolicy = DQNPolicy
 
 
-class CnnPolicy(DQNPolicy):
+class CnnPolicy(ForImages, DQNPolicy):
     """For images, by ``NatureCNN``."""
 
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
-
-class MultiInputPolicy(DQNPolicy):
+class MultiInputPolicy(ForParts, DQNPolicy):
     """For Dict observations, by ``CombinedExtractor``."""
-
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)

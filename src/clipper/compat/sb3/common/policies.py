@@ -211,6 +211,24 @@ def refuse_pair(observation: Tree) -> None:
         )
 
 
+class ForImages(BasePolicy):
+    """A policy that reads images, by ``NatureCNN``, unless another extractor is named."""
+
+    def __init__(
+        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
+    ) -> None:
+        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
+
+
+class ForParts(BasePolicy):
+    """A policy that reads Dict observations, by ``CombinedExtractor``, likewise."""
+
+    def __init__(
+        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Tree
+    ) -> None:
+        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
+
+
 class ActorCriticPolicy(BasePolicy):
     """Features → layers of the actor and of the critic → a distribution, and a value."""
 
@@ -353,22 +371,12 @@ class ActorCriticPolicy(BasePolicy):
         return self.value_net(self.mlp_extractor.forward_critic(features))
 
 
-class ActorCriticCnnPolicy(ActorCriticPolicy):
+class ActorCriticCnnPolicy(ForImages, ActorCriticPolicy):
     """For images, by ``NatureCNN``."""
 
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
-
-class MultiInputActorCriticPolicy(ActorCriticPolicy):
+class MultiInputActorCriticPolicy(ForParts, ActorCriticPolicy):
     """For Dict observations, by ``CombinedExtractor``."""
-
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
 
 def sampled(policy: BasePolicy, actions: np.ndarray) -> np.ndarray:

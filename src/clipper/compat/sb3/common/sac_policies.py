@@ -9,14 +9,12 @@ from clipper.compat.sb3.common.distributions import (
     SquashedDiagGaussianDistribution,
     StateDependentNoiseDistribution,
 )
-from clipper.compat.sb3.common.policies import BasePolicy, Schedule
+from clipper.compat.sb3.common.policies import BasePolicy, ForImages, ForParts, Schedule
 from clipper.compat.sb3.common.preprocessing import get_action_dim
 from clipper.compat.sb3.common.q_policies import ActorCriticsPolicy
 from clipper.compat.sb3.common.torch_layers import (
     BaseFeaturesExtractor,
-    CombinedExtractor,
     FlattenExtractor,
-    NatureCNN,
     create_mlp,
 )
 from clipper.data.tree_type import Tree
@@ -123,19 +121,9 @@ class SACPolicy(ActorCriticsPolicy[Actor]):
 MlpPolicy = SACPolicy
 
 
-class CnnPolicy(SACPolicy):
+class CnnPolicy(ForImages, SACPolicy):
     """For images, by ``NatureCNN``."""
 
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
-
-class MultiInputPolicy(SACPolicy):
+class MultiInputPolicy(ForParts, SACPolicy):
     """For Dict observations, by ``CombinedExtractor``."""
-
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)

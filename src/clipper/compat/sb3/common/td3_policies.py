@@ -4,10 +4,10 @@ import gymnasium
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from clipper.compat.sb3.common.policies import BasePolicy
+from clipper.compat.sb3.common.policies import BasePolicy, ForImages, ForParts
 from clipper.compat.sb3.common.preprocessing import get_action_dim
 from clipper.compat.sb3.common.q_policies import ActorCriticsPolicy
-from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN, create_mlp
+from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor, create_mlp
 from clipper.data.tree_type import Tree
 
 
@@ -51,19 +51,9 @@ class TD3Policy(ActorCriticsPolicy[Actor]):
 MlpPolicy = TD3Policy
 
 
-class CnnPolicy(TD3Policy):
+class CnnPolicy(ForImages, TD3Policy):
     """For images, by ``NatureCNN``."""
 
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
-
-class MultiInputPolicy(TD3Policy):
+class MultiInputPolicy(ForParts, TD3Policy):
     """For Dict observations, by ``CombinedExtractor``."""
-
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)

@@ -10,8 +10,7 @@ from clipper.compat.sb3.common.maskable.distributions import (
     MaybeMasks,
     make_masked_proba_distribution,
 )
-from clipper.compat.sb3.common.policies import ActorCriticPolicy, refuse_pair
-from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, NatureCNN
+from clipper.compat.sb3.common.policies import ActorCriticPolicy, ForImages, ForParts, refuse_pair
 from clipper.data.tree_type import Tree
 
 
@@ -77,19 +76,9 @@ class MaskableActorCriticPolicy(ActorCriticPolicy):
         return self.as_given(actions, vectorized), state
 
 
-class MaskableActorCriticCnnPolicy(MaskableActorCriticPolicy):
+class MaskableActorCriticCnnPolicy(ForImages, MaskableActorCriticPolicy):
     """For images."""
 
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
-
-class MaskableMultiInputActorCriticPolicy(MaskableActorCriticPolicy):
+class MaskableMultiInputActorCriticPolicy(ForParts, MaskableActorCriticPolicy):
     """For Dict observations."""
-
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)

@@ -6,15 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from clipper.compat.sb3.common.distributions import Distribution
-from clipper.compat.sb3.common.policies import ActorCriticPolicy, BasePolicy, Schedule, refuse_pair
+from clipper.compat.sb3.common.policies import ActorCriticPolicy, BasePolicy, ForImages, ForParts, Schedule, refuse_pair
 from clipper.compat.sb3.common.recurrent.sequences import Sequences, along
 from clipper.compat.sb3.common.recurrent.type_aliases import RNNStates, State
 from clipper.compat.sb3.common.torch_layers import (
     BaseFeaturesExtractor,
-    CombinedExtractor,
     FlattenExtractor,
     MlpExtractor,
-    NatureCNN,
 )
 from clipper.data.tree_type import Tree
 from clipper.errors import ConfigError
@@ -196,19 +194,9 @@ def check_lstm(options: dict[str, Tree]) -> None:
             )
 
 
-class RecurrentActorCriticCnnPolicy(RecurrentActorCriticPolicy):
+class RecurrentActorCriticCnnPolicy(ForImages, RecurrentActorCriticPolicy):
     """For images, by ``NatureCNN``."""
 
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
 
-
-class RecurrentMultiInputActorCriticPolicy(RecurrentActorCriticPolicy):
+class RecurrentMultiInputActorCriticPolicy(ForParts, RecurrentActorCriticPolicy):
     """For Dict observations, by ``CombinedExtractor``."""
-
-    def __init__(
-        self, *args: Tree, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Tree
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
