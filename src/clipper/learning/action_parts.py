@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from clipper.data.steps import Targets
-from clipper.data.trees import Tree, each, leaves, names
+from clipper.data.trees import Tree, each, leaves, names, total
 from clipper.data.values import value
 from clipper.distributions import Composite
 from clipper.errors import ConfigError
@@ -44,21 +44,25 @@ class Action(NamedTuple):
 def compare(dist: Any, batch: Targets, kl: KL) -> Action:
     """π = ``dist`` beside the μ that took the batch's actions; parts' KLs are k3 where μ is not known."""
     steps, old = batch.steps, type(dist)(*batch.old) if batch.old else None
-    log_ratio = dist.log_prob(steps.action) - steps.log_prob
+    if isinstance(dist, Composite):  # what is the whole action's is the sum of its parts'
+        log_probs, entropies = dist.log_probs(steps.action), dist.entropies()
+        log_ratio, entropy = total(log_probs) - steps.log_prob, total(entropies)
+    else:
+        log_probs, entropies = (), ()
+        log_ratio, entropy = dist.log_prob(steps.action) - steps.log_prob, dist.entropy()
     estimate = ESTIMATES.index(kl.estimate) if isinstance(kl, Sampled) else 2
     divergence = kl_estimates(log_ratio.detach())[estimate] if old is None else old.kl(dist)
-    whole = ActionPart(log_ratio, dist.entropy(), divergence)
-    return Action(whole, parts_of(dist, batch, old) if steps.log_probs else {}, batch.weight)
+    several = steps.log_probs and log_probs
+    kls = old.kls(dist) if several and old is not None else ()
+    parts = parts_of(log_probs, steps.log_probs, entropies, kls) if several else {}
+    return Action(ActionPart(log_ratio, entropy, divergence), parts, batch.weight)
 
 
-def parts_of(dist: Any, batch: Targets, old: Any = None) -> dict[str, ActionPart]:
-    """The parts by name; ``old`` is μ where it is known. Empty for an undivided action."""
-    if not isinstance(dist, Composite):
-        return {}
-    log_probs = dist.log_probs(batch.steps.action)
-    ratios = leaves(each(torch.sub, log_probs, batch.steps.log_probs))
-    kls = [kl_estimates(ratio.detach())[2] for ratio in ratios] if old is None else leaves(old.kls(dist))
-    return dict(zip(names(log_probs), map(ActionPart, ratios, leaves(dist.entropies()), kls), strict=True))
+def parts_of(log_probs: Tree, before: Tree, entropies: Tree, kls: Tree = ()) -> dict[str, ActionPart]:
+    """The parts by name, of which π says ``log_probs`` and μ said those ``before``; ``kls`` where μ is known."""
+    ratios = leaves(each(torch.sub, log_probs, before))
+    divergences = leaves(kls) or [kl_estimates(ratio.detach())[2] for ratio in ratios]
+    return dict(zip(names(log_probs), map(ActionPart, ratios, leaves(entropies), divergences), strict=True))
 
 
 @value

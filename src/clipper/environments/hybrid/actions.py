@@ -1,8 +1,5 @@
 """Actions of N environments as a task takes them: arrays that lead with ``[N]``."""
 
-from collections.abc import Sequence
-from typing import SupportsInt
-
 import gymnasium
 import numpy as np
 from gymnasium.spaces import OneOf
@@ -27,14 +24,8 @@ def batch_actions(space: gymnasium.Space, actions: Tree, n: int) -> Tree:
             f"actions of {n} environments in {space} must be (choice [N], (arguments [N, ...], …)) or N pairs of a "
             f"choice and its arguments, not {actions!r}"
         )
-    return batch_pairs(space, actions)
-
-
-def batch_pairs(space: OneOf, pairs: Sequence[tuple[SupportsInt, Tree]]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """Pairs ``(k, arguments)`` → choices ``[N]`` and the arguments of each branch, ``[N, ...]``."""
-    n = len(pairs)
-    choice = np.array([k for k, _ in pairs], dtype=np.int64)
+    choice = np.array([k for k, _ in actions], dtype=np.int64)
     arguments = tuple(np.zeros((n, *(branch.shape or ())), branch.dtype) for branch in space.spaces)
-    for i, (k, value) in enumerate(pairs):
+    for i, (k, value) in enumerate(actions):
         arguments[int(k)][i] = value
     return choice, arguments

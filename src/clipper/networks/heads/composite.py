@@ -58,7 +58,8 @@ class ProductHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "*batch F"], action_mask: Tree = ()) -> Product:
         masks = action_mask or across(lambda _: (), self.parts)
-        across(refuse_table, masks)
+        if action_mask:
+            across(refuse_table, action_mask)
         return Product(across(lambda head, mask: head(features, action_mask=mask), self.parts, masks))
 
     def to_env(self, action: Tree, action_mask: Tree = ()) -> Tree:
