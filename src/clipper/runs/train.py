@@ -194,7 +194,8 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
             run.phase = "collecting"
             before, answer = int(rollouts.steps), rollouts.collect(engine.actor, **quota)
             steps, last_obs = check_collected(rollouts, before, answer, first.vectors[0].dtype) if own else answer
-            begin_update(run)
+            run.phase = "updating"
+            torch.set_grad_enabled(True)  # also where an environment or a callback has switched gradients off
             run.waiting.rounds.append(engine.update(steps, last_obs))
             run.waiting.episodes += rollouts.episodes
             run.iteration, run.learned = run.iteration + 1, int(rollouts.steps) - run.earlier
@@ -237,12 +238,6 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
         run.close_log()
         plot_or_warn(run)
     return run
-
-
-def begin_update(run: Run) -> None:
-    """What comes now learns, also where an environment or a callback has switched gradients off."""
-    run.phase = "updating"
-    torch.set_grad_enabled(True)
 
 
 def naming_rewards(error: NonFiniteError, steps: Steps, learner: Learner) -> NonFiniteError:
