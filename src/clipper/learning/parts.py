@@ -1,5 +1,6 @@
 """Parts of a learner: parameters that one optimizer moves, lying in as few vectors as their kinds allow."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,6 +46,15 @@ class Part:
         """Steps that were not taken, since loss or gradient was not finite, since the last one that was."""
         self.summed = False
         """They and the gradient are over all processes that share a batch, not over this one's rows."""
+
+    def looks_sound(self, skipped: int) -> bool:
+        """Are all weights finite, and were fewer than so many steps in a row not taken, as far as a short look tells?
+
+        A sum of large weights may overflow; and of other devices nothing is asked, where each answer is waited for.
+        """
+        if self.skipped_in_a_row.device.type != "cpu" or float(self.skipped_in_a_row) >= skipped:
+            return False
+        return all(x.device.type == "cpu" and math.isfinite(float(x.detach().sum())) for x in self.vectors)
 
     def attach(self) -> None:
         """Give parameters back the gradients in the vector that ``policy.zero_grad()`` has taken away.

@@ -132,7 +132,8 @@ class ExploringRecorder(RowKeeper):
 
     def steps(self, rows: int) -> Steps:
         action = (self.choice if self.chooses else self.action)[:rows].copy()
-        return self.kept(rows, torch.from_numpy(action), self.log_prob[:rows])
+        log_prob = self.log_prob if rows == len(self.rewards) else self.log_prob[:rows]
+        return self.kept(rows, torch.from_numpy(action), log_prob)
 
 
 class ExploringActor:

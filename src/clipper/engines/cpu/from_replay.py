@@ -56,7 +56,10 @@ class CPUFromReplay:
             for part, parameters in followers(learner, self.plan).items()
         }
         self.rates, self.counts = np.zeros(3), np.zeros(3, np.int64)
-        self.watched = np.empty((self.sampled.steps, WATCHED))
+        self.watched = np.zeros((self.sampled.steps, WATCHED))
+        names = self.plan.watched
+        self.names = [(every, [names[name] for name in every]) for every in (list(names), without(names, POLICY))]
+        """What is told, and its columns: with the policy's loss, and without."""
         self.moments: list[Tensor] = []
         self.bound: Batch | None = None
         """The batch that the kernel knows of."""
@@ -106,9 +109,9 @@ class CPUFromReplay:
             for step in range(count):
                 self.sampled.fill(step, learner.generator)
             self.learn(before + first, count)
-            history.append(self.watched[:count].copy())
+            history.append(self.watched[:count] if count == due else self.watched[:count].copy())
         learner.extra["gradient_steps"] += due
-        return self.told(np.concatenate(history) if len(history) > 1 else history[0])
+        return self.told(history[0] if len(history) == 1 else np.concatenate(history))
 
     def set_rates(self) -> None:
         """The step sizes at this moment of the run."""
@@ -141,15 +144,17 @@ class CPUFromReplay:
 
     def told(self, history: np.ndarray) -> Metrics:
         """The mean of each number over the gradient steps that gave it."""
-        with_policy = history[~np.isnan(history[:, POLICY])] if POLICY in self.plan.watched.values() else history
-        means = history.mean(0) if len(history) > 1 else history[0].copy()
-        names = self.plan.watched
-        if len(with_policy):
-            means[POLICY] = with_policy[:, POLICY].mean()
-        else:
-            names = {name: k for name, k in names.items() if k != POLICY}
-        told = torch.from_numpy(means[list(names.values())].astype(np.float32))
-        return dict(zip(names, told.unbind(), strict=True))
+        means = history[0]
+        if len(history) > 1:
+            means, with_policy = history.mean(0), history[~np.isnan(history[:, POLICY])]
+            means[POLICY] = with_policy[:, POLICY].mean() if len(with_policy) else math.nan
+        names, columns = self.names[math.isnan(means[POLICY])]
+        return dict(zip(names, torch.from_numpy(means[columns].astype(np.float32)).unbind(), strict=True))
+
+
+def without(names: dict[str, int], column: int) -> list[str]:
+    """Those that are told of other columns."""
+    return [name for name, k in names.items() if k != column]
 
 
 def moments_of(learner: Learner) -> list[Tensor]:

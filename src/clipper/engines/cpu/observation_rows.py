@@ -48,6 +48,8 @@ class ObservationRows:
 
     def tree(self, rows: np.ndarray) -> Tree:
         """The observations in rows ``[*batch, F]``, as tensors with memory of their own."""
+        if self.lone:
+            return torch.from_numpy(rows.astype(np.float32).reshape(*rows.shape[:-1], *self.leaves[0].shape))
         found = [
             torch.from_numpy(rows[..., first : first + size].astype(dtype).reshape(*rows.shape[:-1], *leaf.shape))
             for leaf, first, size, dtype in zip(self.leaves, self.firsts, self.sizes, self.dtypes, strict=True)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from clipper.data.steps import Steps
 from clipper.data.trees import Tree, leaves
+from clipper.engines.cpu.action_table import none
 from clipper.engines.cpu.calls import Packed
 from clipper.engines.cpu.kernel_files import Kernels
 from clipper.engines.cpu.kernels.replayed_tables import Batch, Ring
@@ -73,17 +74,20 @@ class SampledRows:
         given = steps.obs.numpy()[0]
         if not np.array_equal(replay.last_obs.numpy(), given):
             return False
-        place, flags = replay.written % len(kept.mask), steps.mask.numpy()[0]
+        count = len(self.places[-1])
+        place, flags = replay.written % count, steps.mask.numpy()[0]
         action = learner.policy.head.bounded(steps.action) if self.actions.components else steps.action
         self.actions.check_choice(action)
-        others = *leaves(action), steps.reward, steps.terminated, steps.done
+        parts = (action,) if isinstance(action, Tensor) else leaves(action)
+        others = *parts, steps.reward, steps.terminated, steps.done
         for mine, x in zip(self.places, (given, *(x.numpy()[0] for x in others), flags), strict=True):
             mine[place] = x
-        for mine, mask in zip(leaves(kept.action_mask), leaves(steps.action_mask), strict=True):
-            mine[place] = mask[0]
-        replay.written, replay.size = replay.written + 1, min(replay.size + 1, len(kept.mask))
+        if not (none(kept.action_mask) and none(steps.action_mask)):
+            for mine, mask in zip(leaves(kept.action_mask), leaves(steps.action_mask), strict=True):
+                mine[place] = mask[0]
+        replay.written, replay.size = replay.written + 1, min(replay.size + 1, count)
         replay.last_obs = last_obs.clone()
-        learner.extra["decisions"] += int(flags.sum())
+        learner.extra["decisions"] += int(np.count_nonzero(flags))
         if self.networks.statistics:
             absorb(learner, steps)
         return True
@@ -157,9 +161,10 @@ class SampledRows:
         replay, count = self.replay, self.shape.size
         rows, oldest = replay.size, (replay.written - replay.size) % (len(ring.mask) // ring.columns)
         end = rows - (len(self.batch.legal) > 0)
-        np.copyto(self.missing, self.all)
+        self.missing[:] = self.all
         while count:
-            self.drawn[:count].random_(end * ring.columns, generator=generator)
+            drawn = self.drawn if count == self.shape.size else self.drawn[:count]
+            drawn.random_(end * ring.columns, generator=generator)
             count = self.settle(oldest, count)
             if count == self.shape.size:
                 replay.check_decisions(end)
