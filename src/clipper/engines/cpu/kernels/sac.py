@@ -42,12 +42,15 @@ def draw(policy, noise, row, size, spaces, stride, columns):
         log_prob[b] = -HALF_LOG_2PI * np.float32(policy.size)
     for j in range(policy.size):
         mean, log_std = spaces.out[(policy.mean + j) * stride :], told[j]
-        a = spaces.out[(policy.action + j) * stride :]
+        a, e = spaces.out[(policy.action + j) * stride :], spaces.slopes[(policy.action + j) * stride :]
+        for b in range(size):  # loops over few arrays: of many it is not looked whether they overlap, nor vectorised
+            e[b] = noise[row + b, j]
         for b in range(size):
-            e = noise[row + b, j]
-            u = mean[b] + exp(log_std[b]) * e
-            a[b] = tanh(u)
-            log_prob[b] -= HALF * e * e + log_std[b] + log_slope(u)
+            a[b] = mean[b] + exp(log_std[b]) * e[b]
+        for b in range(size):
+            log_prob[b] -= HALF * e[b] * e[b] + log_std[b] + log_slope(a[b])
+        for b in range(size):
+            a[b] = tanh(a[b])
     clear_beyond(spaces.out, policy.action, policy.size, size, stride, columns)
 
 
@@ -64,9 +67,11 @@ def draw_backward(policy, noise, row, size, weight, alpha, spaces, stride, colum
         a, d_a = spaces.out[(policy.action + j) * stride :], spaces.slopes[(policy.action + j) * stride :]
         d_mean, log_std, d_log_std = spaces.slopes[(policy.mean + j) * stride :], told[j], d_told[j]
         for b in range(size):
-            d_u = share * TWO * a[b] + d_a[b] * (np.float32(1.0) - a[b] * a[b])
-            d_mean[b] = d_u
-            d_log_std[b] = d_u * exp(log_std[b]) * noise[row + b, j] - share
+            d_log_std[b] = noise[row + b, j]
+        for b in range(size):
+            d_mean[b] = share * TWO * a[b] + d_a[b] * (np.float32(1.0) - a[b] * a[b])
+        for b in range(size):
+            d_log_std[b] = d_mean[b] * exp(log_std[b]) * d_log_std[b] - share
     scales.backward(told, size, policy.scale, policy.low, policy.high, d_told)
     clear_beyond(spaces.slopes, policy.mean, policy.size, size, stride, columns)
     clear_beyond(spaces.slopes, policy.std, policy.size, size, stride, columns)
