@@ -172,8 +172,12 @@ class Promise:
     def part(self, x: object, leaf: Leaf, rows: int | None = None) -> np.ndarray:
         """One array of observations, of ``rows`` environments, or of one."""
         shape = leaf.shape if rows is None else (rows, *leaf.shape)
-        if type(x) is np.ndarray and x.shape == shape and x.dtype == leaf.dtype and leaf.least is None:
-            return np.require(x, requirements=["C", "A"])  # torch takes no negative strides
+        if (
+            type(x) is np.ndarray
+            and (x.shape == shape and x.dtype == leaf.dtype and x.flags.carray)
+            and (leaf.least is None or leaf.most is None or not ((x < leaf.least).any() or (x > leaf.most).any()))
+        ):
+            return x
         array = array_of(x)
         what = f"{describe(self.env)} gave observations{place(leaf.path)}"
         if array.shape != shape:
@@ -183,7 +187,7 @@ class Promise:
                 f"{leaf.shape} for each, {shape} in all: fix one of the two"
             )
         try:
-            return np.require(fitting(array, leaf), requirements=["C", "A"])
+            return np.require(fitting(array, leaf), requirements=["C", "A"])  # torch takes no negative strides
         except ValueError as error:
             raise EnvironmentContractError(f"{what} {error}: fix one of the two") from None
 

@@ -45,10 +45,11 @@ def from_info(key: str) -> Source:
     """Masks at ``info[key]``, where ``info["_" + key]`` may say which environments gave one (Gymnasium's custom)."""
 
     def source(env: VectorEnv, obs: Tree, info: Info, needed: np.ndarray) -> Tree:
-        present = info.get(f"_{key}", np.full(len(needed), key in info))
-        missing = needed & ~np.asarray(present)
-        if missing.any():
-            raise MaskError(int(missing.argmax()), f"there is no info[{key!r}], though earlier there was")
+        present = info[f"_{key}"] if f"_{key}" in info else [key in info] * len(needed)
+        if type(present) is not list or not all(present):
+            missing = needed & ~np.asarray(present)
+            if missing.any():
+                raise MaskError(int(missing.argmax()), f"there is no info[{key!r}], though earlier there was")
         return info.get(key)
 
     return source

@@ -267,11 +267,12 @@ def booleans(mask: np.ndarray, path: str) -> np.ndarray:
     """``[N, …]`` zeros and ones as booleans."""
     if mask.dtype == bool:
         return mask
-    odd = ((mask != 0) & (mask != 1)).reshape(len(mask), -1)
-    if odd.any():
+    found = mask.astype(bool)
+    if not (found == mask).all():
+        odd = (found != mask).reshape(len(mask), -1)
         env = int(odd.any(1).argmax())
         raise MaskError(env, f"the mask at {path} holds {mask[env].tolist()}, not booleans, or zeros and ones")
-    return mask.astype(bool)
+    return found
 
 
 def legal(mask: np.ndarray, needed: np.ndarray, path: str) -> np.ndarray:

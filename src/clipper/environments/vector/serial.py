@@ -266,7 +266,7 @@ class Serial(VectorEnv):
                     self.write(i, obs)
                 if masked or type(own) is not dict or (own and not own.keys().isdisjoint(MASK_KEYS)):
                     self.note_mask(i, own)
-                rewards[i] = reward if isinstance(reward, float) else self.one_number(i, reward)
+                rewards[i] = reward if isinstance(reward, float) or type(reward) is int else self.one_number(i, reward)
                 infos[i] = own
             except (Exception, SystemExit) as error:
                 info = self.restart(i, error, info)
