@@ -53,6 +53,7 @@ from clipper.spaces.observations import Leaf, observation_leaves, observation_tr
 NOTHING: Info = {}
 SUCCESS_KEYS = ("is_success", "success")
 """The entries of an episode's last info that say whether its task was done."""
+EXACT = 2**53  # whole numbers up to this are float64
 
 
 class Serial(VectorEnv):
@@ -266,7 +267,8 @@ class Serial(VectorEnv):
                     self.write(i, obs)
                 if masked or type(own) is not dict or (own and not own.keys().isdisjoint(MASK_KEYS)):
                     self.note_mask(i, own)
-                rewards[i] = reward if isinstance(reward, float) or type(reward) is int else self.one_number(i, reward)
+                number = isinstance(reward, float) or (type(reward) is int and -EXACT < reward < EXACT)
+                rewards[i] = reward if number else self.one_number(i, reward)
                 infos[i] = own
             except (Exception, SystemExit) as error:
                 info = self.restart(i, error, info)
