@@ -296,6 +296,10 @@ def test_the_command_line_changes_what_is_said_and_nothing_else(
 class Own(torch.nn.Module):
     """A policy of one's own."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
     def act(self, obs: Any, memory: Any = (), action_mask: Any = ()) -> Any: ...
     def to_env(self, action: Any, action_mask: Any = ()) -> Any: ...
 
