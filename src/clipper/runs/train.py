@@ -44,6 +44,7 @@ from clipper.storage.files import from_user_kept
 
 LONG_ITERATION = 5.0  # seconds; what takes longer is saved each time, so that to end a run never costs much
 LARGE_REWARD = 1e15  # sums of these, squared, come near to what float32 holds
+CHECKED = VectorRollouts, GatheredRollouts  # they have looked at what they collect
 
 
 def train(
@@ -182,11 +183,10 @@ def go_on(run: Run, callbacks: Callbacks, loggers: Sequence[Logger] = ()) -> Run
     decisions take. Nothing but rows waits for that. An evaluation closes the row, and so does saving: no row that is
     written then covers iterations from before a checkpoint and after it.
     """
-    config, learner, rollouts, engine = run.config, run.learner, run.rollouts, run.engine
-    timed, going = nullcontext if run.profile is None else run.profile.part, True
+    config, learner, rollouts, engine, going = run.config, run.learner, run.rollouts, run.engine, True
+    timed, own = nullcontext if run.profile is None else run.profile.part, not isinstance(rollouts, CHECKED)
     begin_records(run, loggers)
-    end, quota = config.total_steps, quota_of(config.algorithm)
-    own, first = not isinstance(rollouts, VectorRollouts | GatheredRollouts), next(iter(learner.parts.values()))
+    end, quota, first = config.total_steps, quota_of(config.algorithm), next(iter(learner.parts.values()))
     began = run.waiting.began = time.perf_counter()
     try:
         while going and rollouts.steps - run.earlier < end and not (config.until_solved and run.solved):
