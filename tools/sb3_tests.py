@@ -22,10 +22,10 @@ VERSION = "2.9.2"
 SOURCES = {"stable_baselines3": "stable-baselines3", "sb3_contrib": "sb3-contrib"}
 WANTED = {
     "stable_baselines3": (
-        "callbacks", "cnn", "custom_policy", "deterministic", "dict_env", "distributions", "env_checker", "envs", "gae",
-        "identity", "logger", "monitor", "predict", "preprocessing", "run", "save_load", "spaces", "tensorboard",
-        "train_eval_mode", "utils", "vec_check_nan", "vec_envs", "vec_extract_dict_obs", "vec_monitor", "vec_normalize",
-        "vec_stacked_obs",
+        "buffers", "callbacks", "cnn", "custom_policy", "deterministic", "dict_env", "distributions", "env_checker",
+        "envs", "gae", "her", "identity", "logger", "monitor", "n_step_replay", "predict", "preprocessing", "run",
+        "save_load", "sde", "spaces", "tensorboard", "train_eval_mode", "utils", "vec_check_nan", "vec_envs",
+        "vec_extract_dict_obs", "vec_monitor", "vec_normalize", "vec_stacked_obs",
     ),
     "sb3_contrib": (
         "cnn", "deterministic", "dict_env", "distributions", "identity", "invalid_actions", "lstm", "run", "save_load",

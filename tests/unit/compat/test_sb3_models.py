@@ -18,6 +18,9 @@ from clipper.compat.sb3.common.callbacks import BaseCallback, EvalCallback, Stop
 from clipper.compat.sb3.common.env_util import make_vec_env
 from clipper.compat.sb3.common.envs import InvalidActionEnvDiscrete
 from clipper.compat.sb3.common.evaluation import evaluate_policy
+from clipper.compat.sb3.common.maskable.callbacks import MaskableEvalCallback
+from clipper.compat.sb3.common.maskable.evaluation import evaluate_policy as maskable_evaluation
+from clipper.compat.sb3.common.policies import ActorCriticPolicy
 from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor
 from clipper.compat.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 from clipper.errors import ClipperError, ConfigError, CorruptCheckpointError
@@ -172,6 +175,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no images": (lambda: PPO("CnnPolicy", "CartPole-v1"), "NatureCNN reads images, and"),
     "no environment": (lambda: PPO("MlpPolicy", None), "PPO needs an environment"),
     "no masks": (lambda: MaskablePPO("MlpPolicy", "CartPole-v1", **QUICK).learn(32), "has no action_masks: wrap it"),
+    "no masks to evaluate by": (
+        lambda: maskable_evaluation(MaskablePPO("MlpPolicy", "CartPole-v1", **QUICK), make_vec_env("CartPole-v1")),
+        "has no action_masks: wrap it",
+    ),
+    "no masks during evaluation": (
+        lambda: MaskablePPO("MlpPolicy", NoneLegal(), **QUICK).learn(32, MaskableEvalCallback(Counting())),
+        "has no action_masks: wrap it",
+    ),
+    "a policy without masks": (lambda: MaskablePPO(ActorCriticPolicy, NoneLegal()), "ActorCriticPolicy is none"),
     "no environments": (lambda: DummyVecEnv([]), "this one is empty"),
     "no workers": (lambda: SubprocVecEnv([]), "this one is empty"),
     "no Dict": (lambda: PPO("MultiInputPolicy", "CartPole-v1"), "reads Dict observations"),

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from compat.sb3_more_programs import Levels
 from gymnasium.spaces import Box
 
-from clipper.compat.sb3 import RecurrentPPO
+from clipper.compat.sb3 import PPO, RecurrentPPO
 from clipper.compat.sb3.common.env_util import make_vec_env
 from clipper.compat.sb3.common.envs import SimpleMultiObsEnv
 from clipper.compat.sb3.common.evaluation import evaluate_policy
@@ -22,6 +23,19 @@ LSTMS: dict[str, dict[str, Any]] = {
     "two": {}, "layers": {"n_lstm_layers": 2}, "shared": {"shared_lstm": True, "enable_critic_lstm": False},
     "actor's": {"enable_critic_lstm": False}, "apart": {"share_features_extractor": False},
 }  # fmt: skip
+
+
+class Square(gymnasium.Env):
+    """Actions are matrices, of float64; episodes end at once."""
+
+    observation_space, action_space = Box(-1, 1, (1,), np.float32), Box(-1, 1, (2, 2), np.float64)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        assert action.shape == (2, 2)
+        return np.zeros(1, np.float32), 1.0, True, False, {}
 
 
 def collected(kwargs: dict[str, Any], batch_size: int, env: VecEnv | None = None) -> RecurrentPPO:
@@ -126,6 +140,16 @@ def test_dicts_are_read_and_a_buffer_gives_all_rows_once() -> None:
         assert torch.allclose(log_prob[real], data.old_log_prob[real], atol=1e-5)
         values += data.old_values[real].tolist()
     assert sorted(values) == sorted(buffer.values.flatten().tolist())
+
+
+def test_actions_have_the_shape_of_their_box() -> None:
+    model = RecurrentPPO("MlpLstmPolicy", make_vec_env(Square, n_envs=2), n_steps=4, batch_size=4, n_epochs=1)
+    model.learn(8)
+    assert model.predict(np.zeros((3, 1), np.float32))[0].shape == (3, 2, 2)
+    assert all(
+        data.actions.dtype == torch.float32
+        for data in PPO("MlpPolicy", Square(), n_steps=4).learn(4).rollout_buffer.get()
+    )
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,30 @@ def test_what_is_learned_is_saved(kind: Any, tmp_path: Path) -> None:
         kind("MlpPolicy", make_vec_env(KINDS[kind], n_envs=2), **SHORT).load_replay_buffer(tmp_path / "replay.pkl")
 
 
+@each_kind
+def test_it_goes_on_in_the_environments_that_it_was_loaded_with(kind: Any, tmp_path: Path) -> None:
+    env = VecNormalize(make_vec_env(KINDS[kind]))
+    kind("MlpPolicy", env, **SHORT).learn(20).save(tmp_path / "model")
+    model = kind.load(tmp_path / "model", env=env, force_reset=False).learn(4, reset_num_timesteps=False)
+    kept = model.replay_buffer
+    assert kept.size() == 4
+    assert np.array_equal(kept.observations[1:4], kept.next_observations[:3])
+
+
+@pytest.mark.parametrize("kind", [SAC, TD3, DQN], ids=lambda kind: kind.__name__)
+def test_an_actor_has_a_file_of_its_own(kind: Any, tmp_path: Path) -> None:
+    policy = kind("MlpPolicy", KINDS[kind], **SHORT).policy
+    part = policy.q_net if kind is DQN else policy.actor
+    part.save(tmp_path / "part")
+    seen = np.stack([policy.observation_space.sample() for _ in range(5)])
+    again = type(part).load(tmp_path / "part")
+    assert np.array_equal(again.predict(seen, deterministic=True)[0], policy.predict(seen, deterministic=True)[0])
+    again.save(tmp_path / "again")
+    part.features_extractor = nn.Identity()
+    with pytest.raises(ClipperError, match="save the policy"):
+        part.save(tmp_path / "part")
+
+
 def test_noise_comes_back_from_a_file(tmp_path: Path) -> None:
     noise = OrnsteinUhlenbeckActionNoise(np.zeros(1), 0.2 * np.ones(1), theta=0.3)
     for given in (NormalActionNoise(np.zeros(1), 0.1 * np.ones(1)), noise):
@@ -137,7 +161,7 @@ def test_other_ways_of_sac_learn(options: dict[str, Any]) -> None:
     ("kind", "arguments", "message"),
     [
         (SAC, {"ent_coef": "often"}, "ent_coef is 'auto'"),
-        (SAC, {"device": "cuda"}, "learns on the CPU"),
+        (SAC, {"device": "meta"}, "learns on the CPU"),
         (TD3, {"train_freq": (1, "day")}, "either 'step' or 'episode'"),
         (TD3, {"env": make_vec_env("Pendulum-v1", n_envs=2), "train_freq": (1, "episode")}, "in one environment alone"),
         (DQN, {"optimize_memory_usage": True}, "handle_timeout_termination"),

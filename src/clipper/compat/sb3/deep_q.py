@@ -80,8 +80,8 @@ class DQN(Off):
         self.exploration_schedule = LinearSchedule(first, last, part)
         if self.n_envs > max(self.target_update_interval, 1):
             warnings.warn(
-                f"target_update_interval={self.target_update_interval} is below the number of environments, "
-                f"{self.n_envs}: the target is made anew after each of their steps",
+                f"The number of environments used is greater than target_update_interval, {self.n_envs} than "
+                f"{self.target_update_interval}: the target is made anew after each of their steps",
                 stacklevel=3,
             )
 

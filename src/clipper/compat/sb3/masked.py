@@ -13,12 +13,13 @@ from clipper.compat.sb3.common.maskable.policies import (
     MaskableActorCriticPolicy,
     MaskableMultiInputActorCriticPolicy,
 )
-from clipper.compat.sb3.common.maskable.utils import check_legal, flags_of, get_action_masks, is_masking_supported
+from clipper.compat.sb3.common.maskable.utils import check_legal, check_masking_supported, flags_of, get_action_masks
 from clipper.compat.sb3.common.policies import BasePolicy
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.compat.sb3.models import PPO
 from clipper.data.steps import Targets
 from clipper.data.tree_type import Tree
+from clipper.errors import ConfigError
 
 M = TypeVar("M", bound="MaskablePPO")
 
@@ -34,9 +35,9 @@ class MaskablePPO(PPO):
     uses_masks = True
 
     def _setup_model(self) -> None:
-        assert issubclass(self.policy_class, MaskableActorCriticPolicy), (
-            f"MaskablePPO's policy is a MaskableActorCriticPolicy, and {self.policy_class.__name__} is none"
-        )
+        if not issubclass(self.policy_class, MaskableActorCriticPolicy):
+            name = self.policy_class.__name__
+            raise ConfigError(f"MaskablePPO's policy is a MaskableActorCriticPolicy, and {name} is none")
         super()._setup_model()
         self.masking, self.masks = True, list[np.ndarray]()
 
@@ -51,8 +52,8 @@ class MaskablePPO(PPO):
     ) -> M:  # fmt: skip
         """As PPO's; ``use_masking=False`` chooses among all actions."""
         self.masking = use_masking
-        if use_masking and self.env is not None and not is_masking_supported(self.env):
-            raise ValueError("the environment has no action_masks: wrap it in ActionMasker, or say use_masking=False")
+        if use_masking and self.env is not None:
+            check_masking_supported(self.env)
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def act(self, obs: Tree, env: VecEnv) -> tuple[Tensor, Tensor, Tensor]:

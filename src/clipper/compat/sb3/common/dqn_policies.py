@@ -6,6 +6,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from clipper.compat.sb3.common.policies import BasePolicy, ForImages, ForParts, Schedule
+from clipper.compat.sb3.common.q_policies import Part
 from clipper.compat.sb3.common.schedules import ConstantSchedule
 from clipper.compat.sb3.common.torch_layers import (
     BaseFeaturesExtractor,
@@ -16,7 +17,7 @@ from clipper.compat.sb3.common.torch_layers import (
 from clipper.data.tree_type import Tree
 
 
-class QNetwork(BasePolicy):
+class QNetwork(Part):
     """Features → layers → Q of each action."""
 
     def __init__(
@@ -68,7 +69,7 @@ class DQNPolicy(BasePolicy):
         return QNetwork(
             self.observation_space, self.action_space, own, own.features_dim, self.net_arch, self.activation_fn,  # pyright: ignore[reportArgumentType]
             self.normalize_images,
-        )  # fmt: skip
+        ).of(self)  # fmt: skip
 
     def forward(self, obs: Tree, deterministic: bool = True) -> Tensor:
         """The actions of the highest Q."""

@@ -99,8 +99,8 @@ def check_obs(obs: Tree, space: gymnasium.Space, method: str) -> None:
         assert np.ndim(obs) == 0, f"{where}It must be a whole number"
     elif isinstance(space, spaces.Box | spaces.MultiBinary | spaces.MultiDiscrete):
         assert isinstance(obs, np.ndarray), f"{where}It must be an array of numpy"
-        assert obs.shape == space.shape, f"{where}Its shape is {obs.shape}"
-        assert np.can_cast(obs.dtype, space.dtype), f"{where}Its dtype is {obs.dtype}"
+        assert obs.shape == space.shape, f"{where}Expected: {space.shape}, actual shape: {obs.shape}"
+        assert np.can_cast(obs.dtype, space.dtype), f"{where}Expected: {space.dtype}, actual dtype: {obs.dtype}"
         if isinstance(space, spaces.Box):
             check_bounds(obs, space, where)
     given: Tree = obs
@@ -113,10 +113,11 @@ def check_bounds(obs: np.ndarray, space: spaces.Box, where: str) -> None:
     if not len(wrong):
         return
     told = [
-        f"obs[{', '.join(map(str, place))}] is {obs[place]}, outside [{space.low[place]}, {space.high[place]}]"
+        f"Expected: {space.low[place]} <= obs[{','.join(map(str, place))}] <= {space.high[place]}, "
+        f"actual value: {obs[place]}"
         for place in map(tuple, wrong[:100].tolist())
     ]
-    raise AssertionError(f"{where}{len(wrong)} of {obs.size} numbers are outside:\n" + "\n".join(told))
+    raise AssertionError(f"{where}Of {obs.size} numbers {len(wrong)} invalid indices:\n" + "\n".join(told))
 
 
 def check_parts(obs: Tree, space: gymnasium.Space, method: str) -> None:
@@ -132,7 +133,7 @@ def check_parts(obs: Tree, space: gymnasium.Space, method: str) -> None:
         try:
             check_obs(obs[key], part, method)
         except AssertionError as error:
-            raise AssertionError(f"part {key!r}: {error}") from error
+            raise AssertionError(f"Error while checking key={key}: {error}") from error
 
 
 def check_goals(env: gymnasium.Env, space: spaces.Dict) -> None:
@@ -197,7 +198,9 @@ def check_env(env: gymnasium.Env, warn: bool = True, skip_render_check: bool = T
             warnings.simplefilter("ignore")
         unknown = unsupported_within(space)
         for name in dict.fromkeys(unknown):
-            warnings.warn(f"Stable-Baselines3 has no policy that reads a {name}: flatten it, or pad it", stacklevel=2)
+            warnings.warn(
+                f"{name} observations are not supported, since no policy reads them: flatten, or pad", stacklevel=2
+            )
         nested = False
         try:
             check_for_nested_spaces(space)

@@ -24,7 +24,7 @@ from clipper.compat.sb3.common.policies import BasePolicy
 from clipper.compat.sb3.common.replay_file import load_replay, save_replay
 from clipper.compat.sb3.common.saved_policies import taken
 from clipper.compat.sb3.common.type_aliases import RolloutReturn, TrainFreq, TrainFrequencyUnit
-from clipper.compat.sb3.common.utils import should_collect_more_steps
+from clipper.compat.sb3.common.utils import get_device, should_collect_more_steps
 from clipper.compat.sb3.common.vec_env import VecEnv
 from clipper.data.tree_type import Tree
 from clipper.environments.told_episodes import Info
@@ -95,9 +95,10 @@ class OffPolicyAlgorithm(LoggedAlgorithm):
         self.train_freq, self.use_sde_at_warmup = train_freq, use_sde_at_warmup
 
     def begin(self, device: torch.device | str) -> None:
-        if str(device) not in ("auto", "cpu"):
+        if str(device) != "auto" and get_device(device).type != "cpu":
             refuse_others({"device": (str(device), "cpu")}, f"{type(self).__name__} learns on the CPU: leave it out")
         super().begin("cpu")
+        self._last_original_obs: Tree = None
 
     @abstractmethod
     def algorithm(self) -> Own:
@@ -126,12 +127,13 @@ class OffPolicyAlgorithm(LoggedAlgorithm):
         if kind is None:
             kind = DictReplayBuffer if isinstance(self.observation_space, Dict) else ReplayBuffer
             if self.n_steps > 1:
-                if kind is DictReplayBuffer:
-                    raise ConfigError(f"n_steps={self.n_steps} is for observations that are no Dict: leave it out")
+                assert kind is ReplayBuffer, f"Dict observation spaces have no n_steps={self.n_steps}: leave it out"
                 kind, options = NStepReplayBuffer, {"n_steps": self.n_steps, "gamma": self.gamma} | options
-        elif self.n_steps > 1 and kind is not NStepReplayBuffer:
+        elif self.n_steps > 1 and not (kind is NStepReplayBuffer and options.get("n_steps") == self.n_steps):
             warnings.warn(
-                f"`n_steps={self.n_steps}` is ignored, since replay_buffer_class says {kind.__name__}", stacklevel=2
+                f"`n_steps={self.n_steps}` is ignored, since replay_buffer_class says {kind.__name__}: "
+                "replay_buffer_kwargs are its own",
+                stacklevel=2,
             )
         self.replay_buffer_class, self.replay_buffer_kwargs = kind, options
         made: object = kind(
@@ -164,13 +166,14 @@ class OffPolicyAlgorithm(LoggedAlgorithm):
     ) -> tuple[int, BaseCallback]:  # fmt: skip
         buffer, fresh = self.replay_buffer, reset_num_timesteps or self._last_obs is None
         if self.optimize_memory_usage and reset_num_timesteps and buffer is not None and buffer.size():
-            warnings.warn("the newest step in the replay is taken for an episode's end: another follows", stacklevel=3)
+            text = "The last trajectory in the replay buffer will be truncated: its newest step counts as an end"
+            warnings.warn(text, stacklevel=3)
             buffer.dones[(buffer.pos - 1) % buffer.buffer_size] = True
         found = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         noise = self.action_noise
         if noise is not None and self.n_envs > 1 and not isinstance(noise, VectorizedActionNoise):
             self.action_noise = VectorizedActionNoise(noise, self.n_envs)
-        if fresh:
+        if fresh or self._last_original_obs is None:
             own = self._vec_normalize_env
             self._last_original_obs = self._last_obs if own is None else own.get_original_obs()
         return found
@@ -338,6 +341,7 @@ class OffPolicyAlgorithm(LoggedAlgorithm):
     def load_replay_buffer(self, path: saved_policies.File, truncate_last_traj: bool = True) -> None:
         """Take over what ``save_replay_buffer`` wrote; the newest steps, where there is not room for all."""
         self.replay_buffer = self.make_buffer()
+        self.replay_buffer.device = self.device
         load_replay(path, self.replay_buffer)
 
     def saved(self) -> dict[str, Tree]:

@@ -206,8 +206,8 @@ def refuse_pair(observation: Tree) -> None:
     """Raise ``ValueError`` for what Gymnasium's ``reset`` gives."""
     if isinstance(observation, tuple) and len(observation) == 2 and isinstance(observation[1], dict):
         raise ValueError(
-            "predict takes an observation, and this is a pair of one and an info, as a gymnasium.Env gives them: write "
-            "obs, info = env.reset(); a vector of environments, vec_env.reset(), gives the observations alone"
+            "You are mixing Gym API and VecEnv's: predict takes an observation, and this is a pair of one and an info, "
+            "as a gymnasium.Env gives them. Write obs, info = env.reset(); a vector of environments gives no info"
         )
 
 

@@ -20,8 +20,46 @@ from clipper.compat.sb3.common.torch_layers import (
     widths_of,
 )
 from clipper.data.tree_type import Tree
+from clipper.errors import ConfigError
 
-A = TypeVar("A", bound=BasePolicy)
+A = TypeVar("A", bound="Part")
+P = TypeVar("P", bound="Part")
+
+
+class Part(BasePolicy):
+    """A part of a policy, which has made an extractor for it; alone in a file, it says how that was made."""
+
+    net_arch: list[int]
+    activation_fn: type[nn.Module]
+
+    def of(self: P, policy: BaseModel) -> P:
+        """The same part, which remembers how the policy makes extractors."""
+        self.features_extractor_class = policy.features_extractor_class
+        self.features_extractor_kwargs = policy.features_extractor_kwargs
+        return self
+
+    def _get_constructor_parameters(self) -> dict[str, Tree]:
+        kind, own = self.features_extractor_class, type(self.features_extractor)
+        if kind is not own:
+            raise ConfigError(f"no file keeps a {own.__name__} that was made outside of a policy: save the policy")
+        return super()._get_constructor_parameters() | {
+            "net_arch": self.net_arch, "activation_fn": self.activation_fn, "features_extractor_class": kind,
+            "features_extractor_kwargs": self.features_extractor_kwargs,
+        }  # fmt: skip
+
+    @classmethod
+    def of_arguments(
+        cls: type[P], observation_space: gymnasium.Space, features_extractor_class: type[BaseFeaturesExtractor],
+        features_extractor_kwargs: dict[str, Tree], **others: Tree,
+    ) -> P:  # fmt: skip
+        """A part that a file keeps, with a new extractor."""
+        own = features_extractor_class(observation_space, **features_extractor_kwargs)
+        make: Tree = cls
+        made: P = make(
+            observation_space=observation_space, features_extractor=own, features_dim=own.features_dim, **others
+        )
+        made.features_extractor_class, made.features_extractor_kwargs = type(own), features_extractor_kwargs
+        return made
 
 
 class ContinuousCritic(BaseModel):
@@ -90,7 +128,7 @@ class ActorCriticsPolicy(BasePolicy, Generic[A]):
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> A:
         """A new actor, with an extractor of its own where none is given."""
-        return self.actor_with(features_extractor or self.make_features_extractor())
+        return self.actor_with(features_extractor or self.make_features_extractor()).of(self)
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
         """New critics, with an extractor of their own where none is given."""

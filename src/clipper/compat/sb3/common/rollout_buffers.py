@@ -85,7 +85,7 @@ class RolloutBuffer:
         return arr.swapaxes(0, 1).reshape(arr.shape[0] * arr.shape[1], *(arr.shape[2:] or (1,)))
 
     def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples | DictRolloutBufferSamples]:
-        """All rows once, in batches, in an order that numpy's global generator draws."""
+        """All rows once, in batches, in an order that numpy's global generator draws; actions are float32."""
         assert self.full, "the buffer must be full to be read"
         rows = self.buffer_size * self.n_envs
         order, size = np.random.permutation(rows), batch_size or rows
@@ -95,7 +95,7 @@ class RolloutBuffer:
         kind: Tree = DictRolloutBufferSamples if isinstance(obs, dict) else RolloutBufferSamples
         for start in range(0, rows, size):
             index = order[start : start + size]
-            actions, *others = (self.to_torch(x[index]) for x in flat.values())
+            actions, *others = (self.to_torch(x[index].astype(np.float32)) for x in flat.values())
             yield kind(each(lambda x, i=index: self.to_torch(x[i]), obs), actions, *(x.flatten() for x in others))
 
     def to_torch(self, array: np.ndarray, copy: bool = True) -> Tensor:
@@ -109,3 +109,10 @@ class RolloutBuffer:
 
 class DictRolloutBuffer(RolloutBuffer):
     """The same, of Dict observations."""
+
+    def reset(self) -> None:
+        """Empty it."""
+        assert isinstance(self.observation_space, Dict), (
+            f"DictRolloutBuffer must be used with Dict obs space only, not with {self.observation_space}"
+        )
+        super().reset()

@@ -9,9 +9,9 @@ from clipper.compat.sb3.common.distributions import (
     SquashedDiagGaussianDistribution,
     StateDependentNoiseDistribution,
 )
-from clipper.compat.sb3.common.policies import BasePolicy, ForImages, ForParts, Schedule
+from clipper.compat.sb3.common.policies import ForImages, ForParts, Schedule
 from clipper.compat.sb3.common.preprocessing import get_action_dim
-from clipper.compat.sb3.common.q_policies import ActorCriticsPolicy
+from clipper.compat.sb3.common.q_policies import ActorCriticsPolicy, Part
 from clipper.compat.sb3.common.torch_layers import (
     BaseFeaturesExtractor,
     FlattenExtractor,
@@ -22,7 +22,7 @@ from clipper.data.tree_type import Tree
 LOG_STD_MAX, LOG_STD_MIN = 2, -20
 
 
-class Actor(BasePolicy):
+class Actor(Part):
     """Features → layers → the tanh of a Gaussian, whose σ a layer of its own says, or gSDE's noise."""
 
     def __init__(
@@ -38,6 +38,7 @@ class Actor(BasePolicy):
         self.net_arch, self.features_dim, self.activation_fn, self.use_sde = (
             net_arch, features_dim, activation_fn, use_sde,
         )  # fmt: skip
+        self.log_std_init, self.full_std, self.use_expln, self.clip_mean = log_std_init, full_std, use_expln, clip_mean
         self.latent_pi = nn.Sequential(*create_mlp(features_dim, -1, net_arch, activation_fn))
         last, size = net_arch[-1] if net_arch else features_dim, get_action_dim(action_space)
         if use_sde:
@@ -51,6 +52,12 @@ class Actor(BasePolicy):
         else:
             self.action_dist = SquashedDiagGaussianDistribution(size)
             self.mu, self.log_std = nn.Linear(last, size), nn.Linear(last, size)
+
+    def _get_constructor_parameters(self) -> dict[str, Tree]:
+        return super()._get_constructor_parameters() | {
+            "use_sde": self.use_sde, "log_std_init": self.log_std_init, "full_std": self.full_std,
+            "use_expln": self.use_expln, "clip_mean": self.clip_mean,
+        }  # fmt: skip
 
     def get_std(self) -> Tensor:
         """Σ of gSDE's noise."""

@@ -164,7 +164,8 @@ def load_policy(kind: type[P], path: str | Path, device: torch.device) -> P:
     arguments = values.get("arguments")
     if not isinstance(arguments, dict):
         raise CorruptCheckpointError(f"{path} holds no policy")
-    made = kind(**{name: decode(x, name) for name, x in arguments.items()})
+    make: Callable[..., P] = getattr(kind, "of_arguments", kind)
+    made = make(**{name: decode(x, name) for name, x in arguments.items()})
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:

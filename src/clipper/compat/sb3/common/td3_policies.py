@@ -4,14 +4,14 @@ import gymnasium
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from clipper.compat.sb3.common.policies import BasePolicy, ForImages, ForParts
+from clipper.compat.sb3.common.policies import ForImages, ForParts
 from clipper.compat.sb3.common.preprocessing import get_action_dim
-from clipper.compat.sb3.common.q_policies import ActorCriticsPolicy
+from clipper.compat.sb3.common.q_policies import ActorCriticsPolicy, Part
 from clipper.compat.sb3.common.torch_layers import BaseFeaturesExtractor, create_mlp
 from clipper.data.tree_type import Tree
 
 
-class Actor(BasePolicy):
+class Actor(Part):
     """Features → layers → the tanh of a last one."""
 
     def __init__(

@@ -32,6 +32,12 @@ def flags_of(masks: object) -> np.ndarray:
     return found.astype(bool)
 
 
+def check_masking_supported(env: gymnasium.Env | VecEnv) -> None:
+    """Raise ``ConfigError`` where it does not."""
+    if not is_masking_supported(env):
+        raise ConfigError("the environment has no action_masks: wrap it in ActionMasker, or say use_masking=False")
+
+
 def check_legal(masks: np.ndarray, space: gymnasium.Space) -> None:
     """Raise ``ConfigError`` where a mask ``[N, choices]`` leaves nothing to choose from, or has another size."""
     if isinstance(space, MultiDiscrete):

@@ -125,7 +125,8 @@ class RecurrentActorCriticPolicy(ActorCriticPolicy):
         latent_pi, latent_vf, states = self.recalled(obs, lstm_states, episode_starts)
         distribution = self._get_action_dist_from_latent(latent_pi)
         actions = distribution.get_actions(deterministic=deterministic)
-        return actions, self.value_net(latent_vf), distribution.log_prob(actions), states
+        log_prob = distribution.log_prob(actions)
+        return actions.reshape((-1, *(self.action_space.shape or ()))), self.value_net(latent_vf), log_prob, states
 
     def get_distribution(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, obs: Tree, lstm_states: State, episode_starts: Tensor
