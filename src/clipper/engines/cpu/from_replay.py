@@ -59,7 +59,7 @@ class CPUFromReplay:
         self.watched = np.zeros((self.sampled.steps, WATCHED))
         names = self.plan.watched
         self.names = [(every, [names[name] for name in every]) for every in (list(names), without(names, POLICY))]
-        """What is told, and its columns: with the policy's loss, and without."""
+        """Names of what is reported, and its columns: with the policy's loss, and without."""
         self.moments: list[Tensor] = []
         self.bound: Batch | None = None
         """The batch that the kernel knows of."""
@@ -153,7 +153,7 @@ class CPUFromReplay:
 
 
 def without(names: dict[str, int], column: int) -> list[str]:
-    """Those that are told of other columns."""
+    """Those that are of other columns."""
     return [name for name, k in names.items() if k != column]
 
 
