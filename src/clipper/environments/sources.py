@@ -16,8 +16,6 @@ from clipper.errors import ClipperError, ConfigError, EnvironmentContractError, 
 SingleSource = str | Callable[[], gymnasium.Env]
 EnvSource = SingleSource | Sequence[SingleSource] | VectorEnv
 INSTEAD = "write lambda: MyEnv(…), or hand over a gymnasium.vector.VectorEnv"
-
-
 MOST = 100_000  # environments, each an object of its own, in one vector environment
 
 

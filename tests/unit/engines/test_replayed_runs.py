@@ -43,11 +43,12 @@ def short(kind: Any, engine: Any = "cpu", settings: Any = None, **plan: Any) -> 
     return clipper.train(PLACES[kind], kind(**SHORT | (settings or {})), engine=engine, **plan)
 
 
-@pytest.mark.parametrize("horizon", [1, 5])
+@pytest.mark.parametrize(("horizon", "normalise"), [(1, False), (5, False), (1, True)])
 @each_kind
-def test_a_run_is_the_definition_s(kind: Any, horizon: int) -> None:
+def test_a_run_is_the_definition_s(kind: Any, horizon: int, normalise: bool) -> None:
     """Actions are drawn from the same numbers, row by row, so that both see the same."""
-    ours, theirs = (short(kind, engine, {"horizon": horizon, "learning_rate": 1e-4}) for engine in ("cpu", "torch"))
+    policy, settings = dataclasses.replace(SMALL, normalise_obs=normalise), {"horizon": horizon, "learning_rate": 1e-4}
+    ours, theirs = (short(kind, engine, settings, policy=policy) for engine in ("cpu", "torch"))
     assert (ours.engine.name, theirs.engine.name) == ("cpu", "torch")
     assert ours.engine.description == f"cpu (compiled kernels{'; torch acts' if kind in BY_TORCH else ''})"
     a, b = (run.learner.modules["replay"] for run in (ours, theirs))
@@ -64,11 +65,13 @@ def test_a_run_is_the_definition_s(kind: Any, horizon: int) -> None:
     assert ours.history[-1].keys() == theirs.history[-1].keys()
 
 
+@pytest.mark.parametrize("normalise", [False, True])
 @each_kind
-def test_a_run_that_is_broken_off_goes_on_bit_for_bit(kind: Any, tmp_path: Path) -> None:
-    whole = short(kind)
-    short(kind, run_dir=tmp_path, callback=lambda run: run.learned < 36)
-    run = clipper.train(resume=tmp_path, policy=SMALL)
+def test_a_run_that_is_broken_off_goes_on_bit_for_bit(kind: Any, normalise: bool, tmp_path: Path) -> None:
+    policy = dataclasses.replace(SMALL, normalise_obs=normalise)
+    whole = short(kind, policy=policy)
+    short(kind, policy=policy, run_dir=tmp_path, callback=lambda run: run.learned < 36)
+    run = clipper.train(resume=tmp_path, policy=policy)
     assert run.exact
     assert run.engine.name == "cpu"
     ours, theirs = run.learner.state_dict(), whole.learner.state_dict()

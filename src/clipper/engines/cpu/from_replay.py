@@ -58,7 +58,8 @@ class CPUFromReplay:
         self.rates, self.counts = np.zeros(3), np.zeros(3, np.int64)
         self.watched = np.zeros((self.sampled.steps, WATCHED))
         names = self.plan.watched
-        self.names = [(every, [names[name] for name in every]) for every in (list(names), without(names, POLICY))]
+        some = {name: k for name, k in names.items() if k != POLICY}
+        self.reported = [(list(kept), list(kept.values())) for kept in (names, some)]
         """Names of what is reported, and its columns: with the policy's loss, and without."""
         self.moments: list[Tensor] = []
         self.bound: Batch | None = None
@@ -148,13 +149,8 @@ class CPUFromReplay:
         if len(history) > 1:
             means, with_policy = history.mean(0), history[~np.isnan(history[:, POLICY])]
             means[POLICY] = with_policy[:, POLICY].mean() if len(with_policy) else math.nan
-        names, columns = self.names[math.isnan(means[POLICY])]
+        names, columns = self.reported[math.isnan(means[POLICY])]
         return dict(zip(names, torch.from_numpy(means[columns].astype(np.float32)).unbind(), strict=True))
-
-
-def without(names: dict[str, int], column: int) -> list[str]:
-    """Those that are of other columns."""
-    return [name for name, k in names.items() if k != column]
 
 
 def moments_of(learner: Learner) -> list[Tensor]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import gymnasium
+import numpy as np
 from gymnasium.wrappers import OrderEnforcing
 
 from clipper.environments.closing import close
@@ -31,3 +32,8 @@ def made(factories: Sequence[Callable[[], gymnasium.Env]]) -> list[gymnasium.Env
             stack.callback(close, envs[-1], f"environment {len(envs) - 1}")
         stack.pop_all()
     return envs
+
+
+def anew(seed: int | None, row: int) -> int | None:
+    """The seed of an environment that is made anew in some row: the same in every run, and none that was used."""
+    return None if seed is None else int(np.random.SeedSequence([seed, row]).generate_state(1)[0])

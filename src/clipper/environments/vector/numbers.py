@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 
 INTEGERS = (int, np.int64, np.int32)
 """What environments mostly give where there is a choice to observe."""
+EXACT = 2**53
+"""Whole numbers up to this are float64 numbers."""
 
 
 def is_number(x: object) -> TypeGuard[SupportsFloat]:

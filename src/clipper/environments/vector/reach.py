@@ -10,7 +10,6 @@ import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
 from clipper.environments.checks import describe
-from clipper.environments.vector.serial import one_each
 from clipper.errors import ConfigError
 
 
@@ -69,3 +68,11 @@ def for_each(value: object, n: int) -> tuple[object, ...]:
     if isinstance(value, np.ndarray):
         return tuple(value) if value.shape[:1] == (n,) else (value,) * n
     return tuple(value) if isinstance(value, list | tuple) and len(value) == n else (value,) * n
+
+
+def one_each(values: object, n: int) -> list[object] | tuple[object, ...]:
+    """A value for each of ``n`` environments: a list's or tuple's entries, or one for all."""
+    given = values if isinstance(values, list | tuple) else [values] * n
+    if len(given) != n:
+        raise ConfigError(f"{len(given)} values for {n} environments: give one for each, or one for all")
+    return given

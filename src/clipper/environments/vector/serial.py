@@ -36,11 +36,11 @@ from clipper.environments.closing import close
 from clipper.environments.state import get_state, set_state
 from clipper.environments.state_trees import EnvironmentState, entry
 from clipper.environments.told_episodes import EACH, TELLS, TOLD, WHOLE, Info
-from clipper.environments.vector.made import made, unguarded
-from clipper.environments.vector.numbers import INTEGERS, is_number, is_truth_value, number_of
+from clipper.environments.vector.made import anew, made, unguarded
+from clipper.environments.vector.numbers import EXACT, INTEGERS, is_number, is_truth_value, number_of
+from clipper.environments.vector.reach import one_each
 from clipper.errors import (
     ClipperError,
-    ConfigError,
     CorruptCheckpointError,
     EnvironmentContractError,
     EnvWorkerError,
@@ -53,7 +53,6 @@ from clipper.spaces.observations import Leaf, observation_leaves, observation_tr
 NOTHING: Info = {}
 SUCCESS_KEYS = ("is_success", "success")
 """The entries of an episode's last info that say whether its task was done."""
-EXACT = 2**53  # whole numbers up to this are float64
 
 
 class Serial(VectorEnv):
@@ -399,16 +398,3 @@ class Serial(VectorEnv):
 def is_limited(env: gymnasium.Env | VectorEnv) -> bool:
     """Is it known to end its episodes after some time, by a limit that Gymnasium keeps or one of its own?"""
     return bool(env.metadata.get(TELLS)) or (env.spec is not None and env.spec.max_episode_steps is not None)
-
-
-def one_each(values: object, n: int) -> list[object] | tuple[object, ...]:
-    """A value for each of ``n`` environments: a list's or tuple's entries, or one for all."""
-    given = values if isinstance(values, list | tuple) else [values] * n
-    if len(given) != n:
-        raise ConfigError(f"{len(given)} values for {n} environments: give one for each, or one for all")
-    return given
-
-
-def anew(seed: int | None, row: int) -> int | None:
-    """The seed of an environment that is made anew in some row: the same in every run, and none that was used."""
-    return None if seed is None else int(np.random.SeedSequence([seed, row]).generate_state(1)[0])

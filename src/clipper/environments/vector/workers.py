@@ -37,7 +37,9 @@ from clipper.environments.vector.channel import (
     packed,
     view,
 )  # fmt: skip
-from clipper.environments.vector.serial import NOTHING, anew, one_each
+from clipper.environments.vector.made import anew
+from clipper.environments.vector.reach import one_each
+from clipper.environments.vector.serial import NOTHING
 from clipper.environments.vector.worker import GRACE, PATIENCE, DeadError, Worker
 from clipper.errors import ConfigError, EnvironmentContractError, EnvWorkerError
 from clipper.spaces.actions import batch
