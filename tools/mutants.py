@@ -287,8 +287,10 @@ def main() -> None:
     have = {json.loads(line)["id"] for line in before.splitlines()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "clipper"
-        ignored = shutil.ignore_patterns(".git", ".venv*", ".cache", ".peers", "runs", "build", "__pycache__")
-        shutil.copytree(ROOT, folder, ignore=ignored)
+        apart = {".git", ".cache", ".peers", "build", *(one.name for one in ROOT.glob(".venv*"))}
+        shutil.copytree(
+            ROOT, folder, ignore=lambda where, names: apart & {*names} | ({"runs"} if Path(where) == ROOT else set())
+        )
         sound = dict[str, bool]()
         for mutant in drawn(given.rooms, given.count, given.seed):
             if mutant.id in have:
