@@ -4,7 +4,8 @@ $ python benchmarks/ranks.py messages  # HalfCheetah, 8 environments × 256 rows
                                        # where data are sent and where gradients are
 $ python benchmarks/ranks.py sleeping  # environments of 50 ms a step: decisions per second, ranks and worker processes
 
-A message ends when the last process has come to it; what it costs itself is what the one that waits least spends in it.
+A message ends when the last process has come to it; what it costs itself is what the one that waits least spends in it,
+message by message: who comes last to one may come first to the next.
 """
 
 import json
@@ -22,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 import clipper
+from clipper.ranks.columns import OwnColumns
+from clipper.ranks.gathered_rollouts import GatheredRollouts
 from clipper.ranks.group import Group
 
 STEP = 0.05  # seconds
@@ -43,26 +46,38 @@ def sleeping() -> gymnasium.Env:
     return Sleeping(gymnasium.make("CartPole-v1"))
 
 
-def timed_messages(mode: Any) -> list[tuple[float, int]]:
-    """Seconds of each iteration's messages in this process, and how many there were."""
-    spent, before = [0.0, 0], [0.0, 0]
-    iterations = list[tuple[float, int]]()
+def timed_messages(mode: Any) -> list[list[float]]:
+    """Of each iteration in this process: the seconds of each of its messages, and last those of packing and joining."""
+    messages, around = list[float](), [0.0]
+    iterations = list[list[float]]()
 
     def timed(send: Any) -> Any:
-        def sent(self: Group, own: Any) -> Any:
+        def sent(self: Group, *tensors: Any) -> Any:
             began = time.perf_counter()
-            found = send(self, own)
-            spent[0], spent[1] = spent[0] + time.perf_counter() - began, spent[1] + 1
+            found = send(self, *tensors)
+            messages.append(time.perf_counter() - began)
             return found
 
         return sent
 
+    def whole(collect: Any, sign: int) -> Any:
+        def collected(self: Any, *arguments: Any, **named: Any) -> Any:
+            began, sent = time.perf_counter(), sum(messages)
+            found = collect(self, *arguments, **named)
+            around[0] += sign * (time.perf_counter() - began - (sum(messages) - sent))
+            return found
+
+        return collected
+
     def note(run: clipper.Run) -> bool:
-        iterations.append((spent[0] - before[0], spent[1] - before[1]))
-        before[:] = spent
+        iterations.append([*messages, around[0]])
+        messages.clear()
+        around[0] = 0.0
         return run.iteration < ITERATIONS[mode]
 
     Group.rows, Group.total = timed(Group.rows), timed(Group.total)
+    GatheredRollouts.collect = whole(GatheredRollouts.collect, 1)
+    OwnColumns.collect = whole(OwnColumns.collect, -1)
     clipper.train(
         "HalfCheetah-v5", clipper.PPO(horizon=256), num_envs=8, engine="cpu", vector="serial", total_steps=10**7,
         rank_mode=mode, callback=note,
@@ -104,11 +119,18 @@ def measured(size: int, *arguments: object) -> list[list[Any]]:
 
 def messages(console: Console) -> None:
     """What an iteration's messages cost."""
-    table = Table("sent", "messages", "ms (median)", title="messages of an iteration, 2 ranks, HalfCheetah-v5 8 × 256")
+    table = Table(
+        "sent", "messages", "ms in messages", "ms of packing and joining",
+        title="an iteration of 2 ranks, HalfCheetah-v5 8 × 256, medians",
+    )  # fmt: skip
     for mode in ITERATIONS:
-        least = [min(both) for both in zip(*measured(2, "messages", mode), strict=True)]
-        seconds, number = (median(x) for x in zip(*least, strict=True))
-        table.add_row(mode, f"{number:g}", f"{1e3 * seconds:.2f}")
+        counts, spent, around = list[int](), list[float](), list[float]()
+        for both in zip(*measured(2, "messages", mode), strict=True):
+            *sent, own = zip(*both, strict=True)
+            counts.append(len(sent))
+            spent.append(sum(min(one) for one in sent))
+            around.append(max(own))
+        table.add_row(mode, f"{median(counts):g}", f"{1e3 * median(spent):.2f}", f"{1e3 * median(around):.2f}")
     console.print(table)
 
 

@@ -32,8 +32,8 @@ class Group:
     def __init__(self, rank: int, size: int, store: Store) -> None:
         self.rank, self.size, self.store, self.patience = rank, size, store, PATIENCE
         self.messages, self.left = 0, False
-        self.rooms = dict[str, int]()
-        """By purpose, the bytes of a message that took what all sent the last time."""
+        self.rooms = dict[str, tuple[Tensor, Tensor]]()
+        """By purpose, a message that takes what all send, and those of all."""
         atexit.register(self.end)  # its threads must not outlive the interpreter
         limit = timedelta(seconds=PATIENCE)
         torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=limit)
@@ -48,36 +48,39 @@ class Group:
     def gather(self, own: bytes | bytearray | memoryview, purpose: str = "") -> list[memoryview]:
         """The bytes of all, by rank; they may be of any number.
 
-        Where the same ``purpose`` sends about as many each time, they go in one message, otherwise in two.
+        Where the same ``purpose`` sends about as many each time, they go in one message, otherwise in two; they lie in
+        the same place each time.
         """
-        room = self.rooms.get(purpose, HEAD)
-        given = torch.zeros(room, dtype=torch.uint8)
-        numbers = given.numpy()
+        given, found = self.rooms.get(purpose) or self.room(HEAD)
+        room, numbers = len(given), given.numpy()
         numbers[:HEAD].view(np.int64)[:] = len(own), self.messages
         whole = np.frombuffer(own, np.uint8)
         if len(whole) <= room - HEAD:  # otherwise all hear only how many there are
             numbers[HEAD : HEAD + len(whole)] = whole
-        found = self.rows(given).numpy()
-        sizes, counts = found[:, :HEAD].copy().view(np.int64).T.tolist()
+        self.rows(given, found)
+        sizes, counts = found.numpy()[:, :HEAD].copy().view(np.int64).T.tolist()
         if len(set(counts)) > 1:
             raise RankError("the ranks are at different points: all must run the same program with the same settings")
         if max(sizes) > room - HEAD:
-            given = torch.zeros(max(sizes), dtype=torch.uint8)
-            given.numpy()[: len(whole)] = whole
-            found, start = self.rows(given).numpy(), 0
-        else:
-            start = HEAD
-        if purpose:
-            self.rooms[purpose] = HEAD + max(sizes) + SPARE
-        return [memoryview(row)[start : start + size] for row, size in zip(found, sizes, strict=True)]
+            given, found = self.room(HEAD + max(sizes) + (SPARE if purpose else 0))
+            given.numpy()[HEAD : HEAD + len(whole)] = whole
+            self.rows(given, found)
+            if purpose:
+                self.rooms[purpose] = given, found
+        return [memoryview(row)[HEAD : HEAD + size] for row, size in zip(found.numpy(), sizes, strict=True)]
+
+    def room(self, size: int) -> tuple[Tensor, Tensor]:
+        """Bytes that are sent, at least so many, and those that all send."""
+        size += -size % HEAD  # what lies in a row is aligned as in the first
+        return torch.zeros(size, dtype=torch.uint8), torch.empty((self.size, size), dtype=torch.uint8)
 
     def largest(self, *numbers: int) -> list[int]:
         """The largest of each number over all."""
         return self.rows(torch.tensor(numbers, dtype=torch.int64)).amax(0).tolist()
 
-    def from_first(self, own: bytes = b"") -> bytes:
+    def from_first(self, own: bytes = b"") -> memoryview:
         """The bytes that rank 0 gives, for all."""
-        return bytes(self.gather(own if self.rank == 0 else b"")[0])
+        return self.gather(own if self.rank == 0 else b"")[0]
 
     def agree(self, *verdicts: bool, same: int, what: str) -> list[bool]:
         """Of each verdict, whether any says so. Raises ``RankError`` on all where the number ``same`` is not."""
@@ -92,9 +95,9 @@ class Group:
             )
         return found[:, :-1].any(0).tolist()
 
-    def rows(self, own: Tensor) -> Tensor:
-        """A tensor of all, of one shape and dtype, as ``[W, ...]``."""
-        found = torch.empty((self.size, *own.shape), dtype=own.dtype)
+    def rows(self, own: Tensor, found: Tensor | None = None) -> Tensor:
+        """A tensor of all, of one shape and dtype, as ``[W, ...]``; in ``found``, if given."""
+        found = torch.empty((self.size, *own.shape), dtype=own.dtype) if found is None else found
         with self.sending():
             torch.distributed.all_gather(list(found.unbind(0)), own.contiguous(), group=self.ring)
         return found

@@ -36,7 +36,7 @@ class Processes(Protocol):
         """A tensor of all, of one shape, as ``[W, ...]``."""
         ...
 
-    def gather(self, own: bytearray) -> Sequence[bytes | memoryview]:
+    def gather(self, own: bytearray) -> Sequence[memoryview]:
         """The bytes of all, by rank."""
         ...
 
@@ -277,7 +277,7 @@ def in_units(x: Tensor, mask: Tensor, mean: Tensor, std: Tensor, eps: float) -> 
     return torch.where(std <= 1e-6 * mean.abs() + eps, torch.zeros_like(centred), centred / (std + eps))
 
 
-def tensors_of(buffer: bytes | memoryview) -> list[Tensor]:
+def tensors_of(buffer: memoryview) -> list[Tensor]:
     """What another has packed."""
     return unpacked(buffer)[0]
 

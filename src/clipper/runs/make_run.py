@@ -273,7 +273,7 @@ def build_on(
         rollouts.join(learner)
         rollouts.group.wait_for(COMPILING)
     if group is not None and group.rank > 0:  # with the engine that the first has chosen, and compiled where need be
-        config, insist = dataclasses.replace(config, engine=group.from_first().decode()), True
+        config, insist = dataclasses.replace(config, engine=bytes(group.from_first()).decode()), True
     engine = choose(learner, config, rollouts, insist)
     if group is not None and group.rank == 0:
         group.from_first(engine.name.encode())

@@ -71,8 +71,8 @@ class Half:
     def rows(self, own: Tensor) -> Tensor:
         return torch.stack(self.both(own.clone()))
 
-    def gather(self, own: bytearray) -> list[bytes]:
-        return self.both(bytes(own))
+    def gather(self, own: bytearray) -> list[memoryview]:
+        return self.both(memoryview(own))
 
     def total(self, own: Tensor) -> Tensor:
         return own.copy_(self.rows(own).sum(0))

@@ -159,7 +159,7 @@ def test_what_is_packed_is_read_back() -> None:
         torch.randn(3, 2), torch.tensor([[True, False]]), torch.zeros(0, 4), torch.arange(5, dtype=torch.uint8),
         torch.tensor(1.5, dtype=torch.float64), torch.randn(4, 3).T,
     ]  # fmt: skip
-    read, values = unpacked(bytes(packed(tensors, {"a": [1, None, "é"]})))
+    read, values = unpacked(packed(tensors, {"a": [1, None, "é"]}))
     assert values == {"a": [1, None, "é"]}
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(read, tensors, strict=True))
 
