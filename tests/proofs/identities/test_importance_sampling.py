@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -64,6 +65,31 @@ def test_products_are_unbiased_wherever_the_policy_is(mdp: TinyMDP, weights: Imp
         chance, gradient = estimates(mdp, mu, policy, weights=weights, baseline=baseline)
         expected = true_gradient(mdp, policy)
         torch.testing.assert_close(torch.einsum("t,tsa->sa", chance, gradient), expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("weights", [WholeTrajectory(), CausalProduct(), FirstOrder()])
+def test_credit_is_the_sum_as_it_is_written(weights: ImportanceWeights) -> None:
+    """The baseline with its sign, too: in expectation its part is 0, whatever it is."""
+    generator = torch.Generator().manual_seed(3)
+    log_ratio, reward, baseline = 0.5 * torch.randn(3, 6, 2, generator=generator, dtype=torch.float64)
+    done, mask, gamma = torch.zeros(6, 2, dtype=torch.bool), torch.ones(6, 2, dtype=torch.bool), 0.9
+    done[2, 0] = done[3, 1] = done[-1] = True
+    log_weight = weights.log_weight(log_ratio, done, mask)
+    found = weights.credit(log_weight, reward, baseline, done, mask, gamma)
+    ratio = log_ratio.exp().numpy()
+    for column, starts in enumerate(([0, 3, 6], [0, 4, 6])):
+        for first, end in pairwise(starts):
+            r, g, b = (x[first:end, column] for x in (ratio, reward.numpy(), baseline.numpy()))
+            for t in range(end - first):
+                later = range(t, end - first)
+                if isinstance(weights, CausalProduct):
+                    expected = (
+                        sum(gamma ** (k - t) * r[: k + 1].prod() * g[k] for k in later) - r[: t + 1].prod() * b[t]
+                    )
+                else:
+                    w = r.prod() if isinstance(weights, WholeTrajectory) else r[t]
+                    expected = w * (sum(gamma ** (k - t) * g[k] for k in later) - b[t])
+                assert found[first + t, column].item() == pytest.approx(expected, rel=1e-12)
 
 
 @MDPS
