@@ -7,8 +7,9 @@ $ python tools/mutants.py --report                 # what has run: shares by roo
 A fault is a change of one expression or statement: a comparison that includes its bound or not, a sign, a factor, a
 negation, a keyword that is left out, a call that is not made. Each is drawn from a seed, so that the same command draws
 the same ones. It is put into a copy of the project, where those test files run that import the faulty module or use a
-name that it defines, the ones that do so most first, until one fails or SECONDS are over. What no test notices, and
-changes nothing, is listed in tools/equivalent_mutants.toml with the reason, and does not count.
+name that it defines, themselves or by the files beside them, the ones that do so most first, until one fails or SECONDS
+are over. What no test notices, and changes nothing, is listed in tools/equivalent_mutants.toml with the reason, and does
+not count.
 """
 
 import argparse
@@ -26,6 +27,8 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +44,14 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
     ast.And: ast.Or, ast.Or: ast.And, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
+HELPERS = {
+    name: list(paths)
+    for name, paths in groupby(
+        sorted((ROOT / "tests").rglob("[a-z]*.py"), key=lambda path: path.stem), key=lambda path: path.stem
+    )
+    if not name.startswith(("test_", "conftest"))
+}
+"""By name, what test files import from beside them."""
 SAID = ("Error", "Warning", "warn", "print", "debug")
 """Calls that say something to a person: what they say is no matter of these faults."""
 
@@ -185,19 +196,39 @@ def names_of(path: Path) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and len(node.name) > 2}
 
 
+@cache
+def said_in(test: Path) -> str:
+    """A test file's text, and that of the files beside the tests that it imports: programs and cases lie there."""
+    text = test.read_text(encoding="utf-8")
+    for name in re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE):
+        text += "".join(said_in(path) for path in HELPERS.get(name, []) if path != test)
+    return text
+
+
+def dotted(path: Path) -> str:
+    """The name by which a module is imported."""
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
 def tests_of(file: str) -> list[str]:
-    """The test files that import the module or use a name that it defines, those that do so most first."""
+    """The test files that import the module or use a name that it defines, those that do so most first.
+
+    Where there are none, those of the modules that import it.
+    """
     path = ROOT / file
-    module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    named = rf"\b{re.escape(dotted(path))}\b"
     words, scores = names_of(path), dict[str, float]()
     for test in sorted((ROOT / "tests").rglob("test_*.py")):
-        text = test.read_text(encoding="utf-8")
-        imports = len(re.findall(rf"\b{re.escape(module)}\b", text))
+        text = said_in(test)
+        imports = len(re.findall(named, text))
         uses = sum(bool(re.search(rf"\b{re.escape(word)}\b", text)) for word in words)
         if imports or uses:
             stem = path.stem in test.stem or path.parent.name in test.parts
             scores[str(test.relative_to(ROOT))] = 10 * imports + uses + 5 * stem
-    return sorted(scores, key=lambda name: -scores[name])
+    if scores:
+        return sorted(scores, key=lambda name: -scores[name])
+    users = [one for one in sorted(PACKAGE.rglob("*.py")) if re.search(named, one.read_text(encoding="utf-8"))]
+    return list(dict.fromkeys(test for one in users if one != path for test in tests_of(str(one.relative_to(ROOT)))))
 
 
 def run(mutant: Mutant, folder: Path, seconds: float, sound: dict[str, bool]) -> str:
