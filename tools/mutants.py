@@ -8,8 +8,8 @@ A fault is a change of one expression or statement: a comparison that includes i
 negation, a keyword that is left out, a call that is not made. Each is drawn from a seed, so that the same command draws
 the same ones. It is put into a copy of the project, where those test files run that import the faulty module or use a
 name that it defines, themselves or by the files beside them, the ones that do so most first, until one fails or SECONDS
-are over. What no test notices, and changes nothing, is listed in tools/equivalent_mutants.toml with the reason, and does
-not count.
+are over. What no test notices, and changes nothing, is listed in tools/equivalent_mutants.toml with the reason, and
+does not count.
 """
 
 import argparse
